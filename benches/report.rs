@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use stage::figures::{self, Figure, median, number};
 use time::OffsetDateTime;
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     "fanout",
     "idle",
     "sends",
@@ -34,6 +34,7 @@ const ALL: [&str; 11] = [
     "tls",
     "webhooks",
     "erasures",
+    "archive",
     "abuse",
 ];
 /// Where the table stands in the README of the benchmarks.

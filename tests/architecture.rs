@@ -156,8 +156,9 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // It appends presence events, and asks the view whom to tell.
     // It empties the outbox of `accounts` into a stream of the log.
     ("audit", At(4), &["accounts", "domain", "log"]),
-    // It copies the tables of `auth` and `hooks` as rows without a meaning. Of `accounts` it asks what is erased.
-    ("archive", At(4), &["accounts", "domain", "log"]),
+    // It copies the tables of `auth` and `hooks` as rows without a meaning. Of `accounts` it asks what is erased. A bucket is
+    // asked with the one HTTP client.
+    ("archive", At(4), &["accounts", "domain", "log", "outbound"]),
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     // Rows of `accounts`, events in the log, and who has been told: consumers and `hooks`.
@@ -259,6 +260,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "api",
             "accounts",
+            "archive",
             "authority",
             "credentials",
             "dev",
@@ -290,6 +292,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("quick_cache", &["cache"]),
     ("rustix", &["dev", "gateway"]),
     ("rustls_native_certs", &["outbound"]),
+    ("rusty_s3", &["archive"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("serde_saphyr", &["contract"]),

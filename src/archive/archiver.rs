@@ -9,7 +9,7 @@ use futures_util::future::{try_join, try_join_all};
 use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
@@ -20,10 +20,12 @@ use crate::{
         rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
+        target::Replaces,
     },
     clock::Clock,
     domain::Position,
     log::Log,
+    telemetry::METRICS,
 };
 
 /// How often the manifest is written although no stream has moved: it also says how far durables have come.
@@ -44,6 +46,7 @@ pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock
             ended
         };
         if let Err(error) = ended.await {
+            METRICS.archive_failures.inc();
             tracing::warn!(%error, "could not archive the log; retrying");
         }
         sleep(PAUSE).await;
@@ -74,22 +77,9 @@ async fn run(
     flush: &watch::Sender<u64>,
     until: Option<&BTreeMap<String, Position>>,
 ) -> Result<(), ArchiveError> {
-    let mut head = ArchiveHead::of_log(target, log, clock.now()).await?;
-    for epoch in target.list("log").await? {
-        for stream in log.kept_streams() {
-            target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
-        }
-    }
-    for stream in log.kept_streams() {
-        let first = log.ends_of(&stream).await?.first.max(Position(1));
-        head.ends.entry(stream.clone()).or_insert_with(|| StreamEnd {
-            first,
-            last: Position(first.0 - 1),
-            sha256: None,
-            segments: 0,
-        });
-        remove_unknown(target, &head, &stream).await?;
-    }
+    let mut renew = interval(RENEW);
+    renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut head, mut replaces) = renewing(held, &mut renew, begin(log, target, clock)).await?;
     let archived = watch::Sender::new(lasts(&head));
     let rewriting = Rewriting {
         log,
@@ -108,7 +98,7 @@ async fn run(
             end: end.clone(),
             until: until.map(|until| until.get(stream).copied().unwrap_or_default()),
         };
-        keep(log, target, kept, flush.subscribe(), further.clone())
+        keep(log, target, kept, held.term(), flush.subscribe(), further.clone())
     });
     let streams = try_join_all(streams.collect::<Vec<_>>());
     let work = async {
@@ -127,8 +117,6 @@ async fn run(
         let mut asked = asked;
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renew = interval(RENEW);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut moves = Vec::new();
         loop {
             let is_over = tokio::select! {
@@ -156,7 +144,9 @@ async fn run(
             if is_over {
                 head.durables = durables(log).await?;
             }
-            head.write(target).await?;
+            let written = renewing(held, &mut renew, head.write(target, replaces)).await?;
+            replaces = Replaces::Version(written);
+            METRICS.archive_written.set(head.at.datetime().unix_timestamp());
             archived.send_replace(lasts(&head));
             if is_over {
                 return Ok(());
@@ -164,6 +154,50 @@ async fn run(
         }
     };
     join(work, heads).await
+}
+
+/// Reads how far the archive has come, and removes what an archiver that was killed has left.
+async fn begin(
+    log: &Log,
+    target: &ArchiveTarget,
+    clock: &Clock,
+) -> Result<(ArchiveHead, Replaces), ArchiveError> {
+    if target.keeps_versions().await {
+        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, also with what is erased later; \
+            see \"Backups in a bucket\" in deploy/README.md");
+    }
+    let (mut head, replaces) = ArchiveHead::of_log(target, log, clock.now()).await?;
+    for epoch in target.list("log").await? {
+        for stream in log.kept_streams() {
+            target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
+        }
+    }
+    for stream in log.kept_streams() {
+        let first = log.ends_of(&stream).await?.first.max(Position(1));
+        head.ends.entry(stream.clone()).or_insert_with(|| StreamEnd {
+            first,
+            last: Position(first.0 - 1),
+            sha256: None,
+            segments: 0,
+        });
+        remove_unknown(target, &head, &stream).await?;
+    }
+    Ok((head, replaces))
+}
+
+/// Does something that may take longer than the claim lasts: a bucket may be slow, and a long archive has many names.
+async fn renewing<T>(
+    held: &mut Held,
+    renew: &mut Interval,
+    work: impl Future<Output = Result<T, ArchiveError>>,
+) -> Result<T, ArchiveError> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = renew.tick() => held.renew().await?,
+        }
+    }
 }
 
 /// Both to their ends, or the first error. The manifest is written once more when a stream fails, because the other streams

@@ -12,6 +12,7 @@ use crate::{
         ArchiveError, ArchiveHead, ArchiveTarget,
         archiver::archive_until,
         tables::{self, AuthDump},
+        target::Replaces,
     },
     clock::Clock,
     domain::{Epoch, Position, Time},
@@ -71,7 +72,7 @@ pub(crate) async fn create(
     let name = format!("{FOLDER}/{time}.json");
     let text = serde_json::to_vec_pretty(&backup)
         .map_err(|e| ArchiveError::Bad { name: name.clone(), why: e.to_string() })?;
-    target.put(&name, &text).await?;
+    target.put(&name, text, Replaces::Nothing).await?;
     Ok((name, backup))
 }
 
@@ -111,7 +112,7 @@ pub(super) async fn all(
     for file in target.list(FOLDER).await?.into_iter().filter(|file| file.ends_with(".json")) {
         let name = format!("{FOLDER}/{file}");
         let Some(text) = target.get(&name).await? else { continue };
-        all.push((name, serde_json::from_slice(&text).map_err(|e| format!("it cannot be read: {e}"))));
+        all.push((name, serde_json::from_slice(&text.bytes).map_err(|e| format!("it cannot be read: {e}"))));
     }
     Ok(all)
 }

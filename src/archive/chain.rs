@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+
 use crate::{
     archive::{
         ArchiveError, ArchiveTarget,
         head::StreamEnd,
         segment::{self, Footer, Segment},
+        target::KeptFile,
     },
     domain::{Epoch, Position},
 };
+
+/// How many segments are on their way at the same time: a bucket takes a while before it answers.
+const AHEAD: usize = 4;
 
 /// The segments of a stream, in order.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ pub(super) struct Chain {
     /// The footer of the segment that was read last.
     before: Option<Footer>,
     next: usize,
+    /// The files from `next` on, as many as are asked for.
+    ahead: FuturesOrdered<BoxFuture<'static, Result<Option<KeptFile>, ArchiveError>>>,
     end: StreamEnd,
 }
 
@@ -50,12 +58,26 @@ impl Chain {
             missing(next, end.last);
         }
         let (epoch, stream, end) = (epoch.clone(), stream.to_owned(), end.clone());
-        Ok((Self { epoch, stream, links, before: None, next: 0, end }, problems))
+        let ahead = FuturesOrdered::new();
+        Ok((Self { epoch, stream, links, before: None, next: 0, ahead, end }, problems))
     }
 
-    /// Passes over the segments that end before a position.
+    /// Passes over the segments that end before a position. None was read yet.
     pub(super) fn skip_to(&mut self, position: Position) {
         self.next = self.links.partition_point(|(_, last)| *last < position);
+    }
+
+    /// The next file.
+    async fn fetch(&mut self, target: &ArchiveTarget) -> Result<Option<KeptFile>, ArchiveError> {
+        while self.ahead.len() < AHEAD
+            && let Some((first, last)) = self.links.get(self.next + self.ahead.len())
+        {
+            let name = segment::name(&self.epoch, &self.stream, *first, *last);
+            let target = target.clone();
+            self.ahead.push_back(async move { target.get(&name).await }.boxed());
+        }
+        self.next += 1;
+        self.ahead.next().await.transpose().map(Option::flatten)
     }
 
     /// Reads the next segment and checks it, with its name and its place; `None` behind the last one. A bad segment is
@@ -67,11 +89,10 @@ impl Chain {
         let Some((first, last)) = self.links.get(self.next).copied() else { return Ok(None) };
         let name = segment::name(&self.epoch, &self.stream, first, last);
         let is_begun = self.next > 0;
-        self.next += 1;
         let before = self.before.take();
         let bad = |why: &str| Ok(Some(Err(format!("{name}: {why}"))));
-        let Some(file) = target.get(&name).await? else { return bad("it is missing") };
-        let segment = match segment::read(&file) {
+        let Some(file) = self.fetch(target).await? else { return bad("it is missing") };
+        let segment = match segment::read(&file.bytes) {
             Ok(segment) => segment,
             Err(why) => return bad(&why.to_string()),
         };

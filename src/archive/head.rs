@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    archive::{ArchiveError, ArchiveTarget},
+    archive::{
+        ArchiveError, ArchiveTarget,
+        target::{FileVersion, KeptFile, Replaces},
+    },
     domain::{Epoch, Position, Time},
     log::{CONTRACT, Contract, KeptDurable, Layout, Log},
 };
@@ -32,6 +35,14 @@ pub(crate) struct ArchiveHead {
     pub contract: Contract,
     /// That version.
     pub version: String,
+}
+
+/// How far an archive has come, in words.
+pub(crate) async fn describe(target: &ArchiveTarget) -> Result<String, ArchiveError> {
+    Ok(match ArchiveHead::find(target).await? {
+        Some(head) => format!("{target} has epoch {}, as of {}", head.epoch, head.at),
+        None => format!("{target} is empty"),
+    })
 }
 
 /// How far a stream is archived.
@@ -64,17 +75,23 @@ impl ArchiveHead {
     }
 
     /// The state of an archive of this log. If there is an archive of another epoch, that one is closed: its manifest goes
-    /// to its segments.
-    pub(super) async fn of_log(target: &ArchiveTarget, log: &Log, at: Time) -> Result<Self, ArchiveError> {
+    /// to its segments. Answers also what the next state may replace.
+    pub(super) async fn of_log(
+        target: &ArchiveTarget,
+        log: &Log,
+        at: Time,
+    ) -> Result<(Self, Replaces), ArchiveError> {
         let Layout { streams, replicas } = log.layout();
-        match Self::find(target).await? {
-            Some(head) if head.epoch == *log.epoch() => Ok(head),
-            Some(before) => {
-                before.put(target, &format!("log/{}/{FILE}", before.epoch)).await?;
-                Ok(Self::begin(log.epoch(), streams, replicas, at))
-            }
-            None => Ok(Self::begin(log.epoch(), streams, replicas, at)),
+        let begin = || Self::begin(log.epoch(), streams, replicas, at);
+        let Some((before, version)) = Self::find_at(target, FILE).await? else {
+            return Ok((begin(), Replaces::Nothing));
+        };
+        let replaces = Replaces::Version(version);
+        if before.epoch == *log.epoch() {
+            return Ok((before, replaces));
         }
+        before.put(target, &format!("log/{}/{FILE}", before.epoch), Replaces::Anything).await?;
+        Ok((begin(), replaces))
     }
 
     /// The manifests of all epochs, the latest one last.
@@ -83,7 +100,7 @@ impl ArchiveHead {
         let mut all = Vec::new();
         for epoch in target.list("log").await? {
             let head = Self::find_at(target, &format!("log/{epoch}/{FILE}")).await?;
-            all.extend(head.filter(|head| head.epoch != latest.epoch));
+            all.extend(head.map(|(head, _)| head).filter(|head| head.epoch != latest.epoch));
         }
         all.push(latest);
         Ok(all)
@@ -99,20 +116,24 @@ impl ArchiveHead {
 
     /// Reads the state of an archive; `None` if there is no archive.
     pub(super) async fn find(target: &ArchiveTarget) -> Result<Option<Self>, ArchiveError> {
-        Self::find_at(target, FILE).await
+        Ok(Self::find_at(target, FILE).await?.map(|(head, _)| head))
     }
 
-    async fn find_at(target: &ArchiveTarget, name: &str) -> Result<Option<Self>, ArchiveError> {
-        let Some(text) = target.get(name).await? else { return Ok(None) };
+    async fn find_at(
+        target: &ArchiveTarget,
+        name: &str,
+    ) -> Result<Option<(Self, FileVersion)>, ArchiveError> {
+        let Some(KeptFile { bytes, version }) = target.get(name).await? else { return Ok(None) };
         let bad = |why: String| ArchiveError::Bad { name: name.into(), why };
-        let head: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("it cannot be read: {e}")))?;
+        let head: Self =
+            serde_json::from_slice(&bytes).map_err(|e| bad(format!("it cannot be read: {e}")))?;
         if head.format != 1 {
             return Err(bad(format!(
                 "its format is {}, and this version reads 1: use a newer version",
                 head.format
             )));
         }
-        Ok(Some(head))
+        Ok(Some((head, version)))
     }
 
     /// Reads the state of an archive.
@@ -120,16 +141,26 @@ impl ArchiveHead {
         Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.clone()))
     }
 
-    pub(super) async fn write(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
-        self.put(target, FILE).await
+    /// Writes the state in the place of the one before.
+    pub(super) async fn write(
+        &self,
+        target: &ArchiveTarget,
+        replaces: Replaces,
+    ) -> Result<FileVersion, ArchiveError> {
+        self.put(target, FILE, replaces).await
     }
 
-    async fn put(&self, target: &ArchiveTarget, name: &str) -> Result<(), ArchiveError> {
+    async fn put(
+        &self,
+        target: &ArchiveTarget,
+        name: &str,
+        replaces: Replaces,
+    ) -> Result<FileVersion, ArchiveError> {
         let text = serde_json::to_vec_pretty(self).map_err(|e| ArchiveError::Bad {
             name: name.into(),
             why: format!("it cannot be written: {e}"),
         })?;
-        target.put(name, &text).await
+        target.put(name, text, replaces).await
     }
 
     /// Whether the archive has all up to these positions.

@@ -1,4 +1,4 @@
-//! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses.
+//! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses, or in a bucket.
 //!
 //! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor, and
 //! then the manifest `HEAD.json`. What an erasure has taken out of the log, it takes out of the segments. A *backup* is a dump of the accounts with the positions that the archive had before.
@@ -21,7 +21,8 @@ mod verify;
 pub(crate) use archiver::archive;
 pub(crate) use backups::{Backup, create, list, prune};
 use head::ArchiveHead;
+pub(crate) use head::describe;
 pub(crate) use restore::{Aim, Plan, RestoreError, plan, restore};
 pub(crate) use tables::{TablesError, has_accounts, load};
-pub(crate) use target::{ArchiveError, ArchiveTarget};
+pub(crate) use target::{ArchiveError, ArchivePlace, ArchiveTarget, BucketAccess, BucketKeys};
 pub(crate) use verify::{VerifiedArchive, verify};

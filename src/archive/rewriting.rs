@@ -26,7 +26,12 @@ use crate::{
         erasure_archives,
         erasures::{self, ErasureRequest},
     },
-    archive::{ArchiveError, ArchiveTarget, claim::Term, segment},
+    archive::{
+        ArchiveError, ArchiveTarget,
+        claim::Term,
+        segment,
+        target::{KeptFile, Replaces},
+    },
     clock::Clock,
     domain::{ErasureId, EventId, Position},
     log::{ErasedEvent, Log},
@@ -225,9 +230,9 @@ impl Rewriting<'_> {
 
     async fn rewrite(&self, name: String, gone: Gone) -> Result<(), ArchiveError> {
         // Whoever prunes takes epochs away.
-        let Some(file) = self.target.get(&name).await? else { return Ok(()) };
+        let Some(KeptFile { bytes, version }) = self.target.get(&name).await? else { return Ok(()) };
         let streams = self.log.layout().streams;
-        let written = spawn_blocking(move || segment::without(&file, &gone, streams)).await;
+        let written = spawn_blocking(move || segment::without(&bytes, &gone, streams)).await;
         let written = written.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
         let bad = |why: String| ArchiveError::Bad { name: name.clone(), why };
         let Some(written) = written.map_err(|e| bad(e.to_string()))? else { return Ok(()) };
@@ -236,7 +241,7 @@ impl Rewriting<'_> {
         }
         // An archiver that was frozen must not write over what its successor has rewritten.
         self.term.is_valid()?;
-        self.target.put(&name, &written.file).await?;
+        self.target.put(&name, written.file, Replaces::Version(version)).await?;
         METRICS.rewritten.inc();
         tracing::info!(segment = name, "took out of the archive what is erased");
         Ok(())

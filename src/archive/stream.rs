@@ -10,8 +10,10 @@ use tokio::{
 use crate::{
     archive::{
         ArchiveError, ArchiveTarget,
+        claim::Term,
         head::StreamEnd,
         segment::{SegmentWriter, Written},
+        target::Replaces,
     },
     domain::{Epoch, Position},
     log::{Log, RecordReader},
@@ -44,6 +46,7 @@ pub(super) async fn keep(
     log: &Log,
     target: &ArchiveTarget,
     kept: Kept,
+    term: Term,
     mut flush: watch::Receiver<u64>,
     further: mpsc::Sender<Further>,
 ) -> Result<(), ArchiveError> {
@@ -64,7 +67,8 @@ pub(super) async fn keep(
             written => written?,
         };
         let Some(Written { name, file, footer }) = written else { continue };
-        target.put(&name, &file).await?;
+        term.is_valid()?;
+        target.put(&name, file, Replaces::Nothing).await?;
         METRICS.archived.inc_by(footer.records);
         end = StreamEnd {
             first: end.first,

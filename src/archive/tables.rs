@@ -11,7 +11,7 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use crate::archive::{ArchiveError, ArchiveTarget, segment};
+use crate::archive::{ArchiveError, ArchiveTarget, segment, target::Replaces};
 
 /// The schemas.
 const SCHEMAS: &str = "('auth', 'hooks')";
@@ -138,8 +138,9 @@ impl Parts<'_> {
     async fn put(&mut self) -> Result<(), ArchiveError> {
         let name = format!("{}/{}.copy.zst", self.folder, self.parts.len() + 1);
         let file = zstd::bulk::compress(&self.text, LEVEL).map_err(|e| bad(&name, e))?;
-        self.target.put(&name, &file).await?;
-        self.parts.push(Part { sha256: segment::sha256(&file), name });
+        let sha256 = segment::sha256(&file);
+        self.target.put(&name, file, Replaces::Nothing).await?;
+        self.parts.push(Part { name, sha256 });
         self.text.clear();
         Ok(())
     }
@@ -203,10 +204,10 @@ pub(crate) async fn load(
     sqlx::raw_sql(AssertSqlSafe(format!("truncate {}", names.join(", ")))).execute(&mut *transaction).await?;
     for part in &dump.parts {
         let file = target.get(&part.name).await?.ok_or_else(|| bad(&part.name, "it is missing"))?;
-        if segment::sha256(&file) != part.sha256 {
+        if segment::sha256(&file.bytes) != part.sha256 {
             return Err(bad(&part.name, "its bytes are not those that were written").into());
         }
-        let text = zstd::bulk::decompress(&file, MOST_READ).map_err(|e| bad(&part.name, e))?;
+        let text = zstd::bulk::decompress(&file.bytes, MOST_READ).map_err(|e| bad(&part.name, e))?;
         let mut text = Bytes::from(text);
         while !text.is_empty() {
             let (table, rows) = next_table(&mut text).ok_or_else(|| bad(&part.name, "it cannot be read"))?;

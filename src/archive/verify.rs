@@ -67,7 +67,7 @@ async fn verify_backup(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<St
     for part in &backup.auth_dump.parts {
         match target.get(&part.name).await? {
             None => problems.push(format!("{}: it is missing", part.name)),
-            Some(file) if segment::sha256(&file) != part.sha256 => {
+            Some(file) if segment::sha256(&file.bytes) != part.sha256 => {
                 problems.push(format!("{}: its bytes are not those that were written", part.name));
             }
             Some(_) => {}

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     app::{self, Addresses, AppError, RestoreOrder},
-    archive::{self, Aim, ArchiveTarget, Backup, VerifiedArchive},
+    archive::{self, Aim, ArchivePlace, ArchiveTarget, Backup, VerifiedArchive},
     cli::{failed::Failed, servers::Servers},
     clock::Clock,
     dev,
@@ -60,9 +60,9 @@ enum What {
 /// The archive, and the servers that it is of.
 #[derive(Debug, Args)]
 struct Place {
-    /// The archive, if it is not that of VERBATIM_ARCHIVE: `dir:` and the absolute path of a folder.
+    /// The archive, if it is not that of VERBATIM_ARCHIVE: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
     #[arg(long, value_name = "PLACE")]
-    to: Option<ArchiveTarget>,
+    to: Option<ArchivePlace>,
 
     #[command(flatten)]
     servers: Servers,
@@ -76,10 +76,8 @@ fn days(text: &str) -> Result<Duration, &'static str> {
 
 impl Place {
     fn target(&self) -> Result<ArchiveTarget, AppError> {
-        match &self.to {
-            Some(target) => Ok(target.clone()),
-            None => Ok(self.servers.settings.archive()?),
-        }
+        let settings = &self.servers.settings;
+        Ok(self.to.as_ref().map_or_else(|| settings.archive(), |place| settings.archive_at(place))?)
     }
 }
 

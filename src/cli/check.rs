@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use crate::{
     admin::{Agreement, Clocks},
     app::{self, AppError},
+    archive,
     cli::{addresses::addresses, open_files::enough_files, serve::Serve},
     clock::Clock,
     config::Settings,
@@ -93,6 +94,7 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     report.say("listener", listens(&settings));
     let spans = settings.span_destination();
     report.say("traces", spans.map(|to| if to.is_some() { "to a collector" } else { "none" }.into()));
+    look_at_archive(&settings, &mut report).await;
     warn("open files", enough_files(settings.connections));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;
@@ -131,6 +133,25 @@ async fn look_at_issuers(settings: &Settings, report: &mut Report, none: &str) {
             }
         }
         Err(bad) => report.say("issuers", Err(bad)),
+    }
+}
+
+/// Reads how far the archive has come, and asks whether its place keeps what is erased.
+async fn look_at_archive(settings: &Settings, report: &mut Report) {
+    if !settings.has_archive() {
+        return report.say("archive", Ok::<_, String>("none".into()));
+    }
+    let target = match settings.archive() {
+        Ok(target) => target,
+        Err(bad) => return report.say("archive", Err(bad)),
+    };
+    report.say("archive", archive::describe(&target).await);
+    if target.keeps_versions().await {
+        let why = format!(
+            "{target} keeps older versions of its objects, also with what is erased later: see \"Backups in a \
+            bucket\" in deploy/README.md"
+        );
+        warn("archive", Err(why));
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         NodeRole::Eraser,
     ];
     settings.default_master_key(servers.master_key()?);
-    settings.default_archive(archive::ArchiveTarget::folder(&servers.archive()));
+    settings.default_archive(archive::ArchivePlace::Folder(servers.archive()));
     settings.default_chat_page();
     let (scoped, operator) = servers.nats.keys()?.unwrap_or_default();
     settings.default_consumers_key(scoped);

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     app::{self, AppError, RestoreOrder, RestorePlan},
-    archive::{Aim, ArchiveTarget},
+    archive::{Aim, ArchivePlace},
     cli::servers::Servers,
     domain::{Position, Time},
     log::Remade,
@@ -19,9 +19,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// The archive: `dir:` and the absolute path of a folder.
+    /// The archive: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
     #[arg(long, value_name = "PLACE")]
-    from: ArchiveTarget,
+    from: ArchivePlace,
 
     /// The last position of a stream that is restored, as in CHAT_0=4711. Several are separated by commas; a stream
     /// that is not named is restored to its end.
@@ -67,7 +67,7 @@ pub(super) async fn restore(
         None if positions.is_empty() => Aim::End,
         None => Aim::Positions(positions),
     };
-    let order = RestoreOrder { from, aim, into_empty };
+    let order = RestoreOrder { from: servers.settings.archive_at(&from)?, aim, into_empty };
     let planned =
         app::plan_restore(&servers.operators_addresses()?, servers.settings.layout(), order).await?;
     println!("{}", text(&planned.plan));

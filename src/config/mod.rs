@@ -1,6 +1,7 @@
 //! The settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets may
-//! also come from files.
+//! also come from files. What belongs to traces and to buckets has the variables that others have given it.
 
+mod archive;
 mod consumers;
 mod issuers;
 mod keys;

@@ -5,10 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
-    archive::ArchiveTarget,
+    archive::{ArchivePlace, ArchiveTarget},
     clock::Clock,
     config::{
         BadSetting, LayoutSettings,
+        archive::ArchiveSettings,
         consumers::ScopedKeySetting,
         issuers::IssuerSettings,
         keys::KeySettings,
@@ -165,10 +166,9 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Place of the archive, for the role `archiver` and the backups: `dir:` and the absolute path of a folder that no server
-    /// uses. It gets the password hashes too, so keep it private. [default: none; with `dev` a folder beside its data]
-    #[arg(long, env = "VERBATIM_ARCHIVE", value_name = "PLACE")]
-    archive: Option<ArchiveTarget>,
+    #[command(flatten)]
+    archive: ArchiveSettings,
+
     /// Whether the chat page stands at /chat/, to which / leads: `on` or `off`. [default: off, with `dev` on]
     #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
     web: Option<ChatPage>,
@@ -340,22 +340,30 @@ impl Settings {
         self.traces.read(|| self.issuers.trust())
     }
 
-    /// The place of the archive.
+    /// The archive.
     ///
     /// # Errors
-    /// If none is set.
+    /// If no place is set, or it is in a bucket without its settings.
     pub(crate) fn archive(&self) -> Result<ArchiveTarget, BadSetting> {
-        self.archive.clone().ok_or_else(|| {
-            BadSetting(
-                "VERBATIM_ARCHIVE is not set: name the place of the archive, as in dir:/backups/verbatim"
-                    .into(),
-            )
-        })
+        self.archive_at(self.archive.place()?)
+    }
+
+    /// Whether a place for the archive is set.
+    pub(crate) fn has_archive(&self) -> bool {
+        self.archive.is_set()
+    }
+
+    /// An archive at another place.
+    ///
+    /// # Errors
+    /// If it is in a bucket without its settings.
+    pub(crate) fn archive_at(&self, place: &ArchivePlace) -> Result<ArchiveTarget, BadSetting> {
+        self.archive.open(place, || self.issuers.trust())
     }
 
     /// Uses this place for the archive, unless one is set.
-    pub(crate) fn default_archive(&mut self, target: ArchiveTarget) {
-        self.archive.get_or_insert(target);
+    pub(crate) fn default_archive(&mut self, place: ArchivePlace) {
+        self.archive.default_place(place);
     }
 
     /// Uses this master key, unless a file is set.

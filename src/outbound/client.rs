@@ -5,7 +5,7 @@ use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Request,
+    HeaderMap, Method, Request,
     body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
@@ -40,6 +40,30 @@ pub(crate) struct Bounds {
     pub(crate) within: Duration,
     /// The most bytes of the body.
     pub(crate) bytes: usize,
+}
+
+/// The method of a request, and its body.
+#[derive(Debug)]
+pub(crate) enum Verb {
+    /// A look.
+    Get,
+    /// A change.
+    Post(Bytes),
+    /// A new state.
+    Put(Bytes),
+    /// The end of something.
+    Delete,
+}
+
+impl Verb {
+    pub(super) fn parts(self) -> (Method, Bytes) {
+        match self {
+            Self::Get => (Method::GET, Bytes::new()),
+            Self::Post(body) => (Method::POST, body),
+            Self::Put(body) => (Method::PUT, body),
+            Self::Delete => (Method::DELETE, Bytes::new()),
+        }
+    }
 }
 
 /// A whole answer.
@@ -178,11 +202,23 @@ impl Outbound {
 
     /// Asks for a JSON document.
     pub(crate) async fn get(&self, target: &Target, bounds: Bounds) -> Result<Answer, Failed> {
-        let request = Request::get(target.0.clone())
-            .header(header::USER_AGENT, AGENT)
-            .header(header::ACCEPT, "application/json")
-            .body(Full::default())
-            .expect("the parts of this request are valid");
+        self.send(Verb::Get, target, &[("accept", "application/json")], bounds).await
+    }
+
+    /// Sends a request, and reads the whole answer.
+    pub(crate) async fn send(
+        &self,
+        verb: Verb,
+        target: &Target,
+        headers: &[(&str, &str)],
+        bounds: Bounds,
+    ) -> Result<Answer, Failed> {
+        let (method, body) = verb.parts();
+        let request =
+            Request::builder().method(method).uri(target.0.clone()).header(header::USER_AGENT, AGENT);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request =
+            request.body(Full::new(body)).map_err(|error| Failed::Broken(format!("no request: {error}")))?;
         let asking = async {
             let answer = self.client.request(request).await.map_err(|error| not_sent(&error))?;
             let (head, body) = answer.into_parts();

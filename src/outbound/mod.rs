@@ -17,7 +17,7 @@ mod target;
 mod tests;
 mod trust;
 
-pub(crate) use self::client::{Answer, Bounds, Failed, Outbound, Schemes, is_header};
-pub(crate) use self::named::{NamedServer, PlainHttp, Verb};
+pub(crate) use self::client::{Answer, Bounds, Failed, Outbound, Schemes, Verb, is_header};
+pub(crate) use self::named::{NamedServer, PlainHttp};
 pub(crate) use self::target::{BadTarget, Target};
 pub(crate) use self::trust::Trust;

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Uri,
+    Request, Uri,
     header::{self, HeaderValue},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::outbound::{
     Bounds, Failed, Trust,
-    client::{AGENT, not_sent, whole},
+    client::{AGENT, Verb, not_sent, whole},
 };
 
 /// A server that the operator names. No guard judges its address: only the operator can name it, and a node may well be in
@@ -28,17 +28,6 @@ pub(crate) struct NamedServer {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// The address without a path and without a slash at the end.
     base: String,
-}
-
-/// The method of a request, and its document.
-#[derive(Debug)]
-pub(crate) enum Verb {
-    /// A look.
-    Get,
-    /// A change by a JSON document.
-    Post(Bytes),
-    /// The end of something.
-    Delete,
 }
 
 /// Why a server cannot be named like this.
@@ -89,11 +78,7 @@ impl NamedServer {
         bearer: &str,
         bounds: Bounds,
     ) -> Result<(u16, Bytes), Failed> {
-        let (method, body) = match verb {
-            Verb::Get => (Method::GET, Bytes::new()),
-            Verb::Post(body) => (Method::POST, body),
-            Verb::Delete => (Method::DELETE, Bytes::new()),
-        };
+        let (method, body) = verb.parts();
         let broken = |error: &dyn fmt::Display| Failed::Broken(error.to_string());
         let mut credential =
             HeaderValue::from_str(&format!("Bearer {bearer}")).map_err(|error| broken(&error))?;

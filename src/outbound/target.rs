@@ -7,6 +7,8 @@ use thiserror::Error;
 
 /// The longest URL, in bytes.
 const MOST_BYTES: usize = 2048;
+/// The same of a URL with a signature, in which the token of a session may stand.
+const MOST_SIGNED: usize = 16 * 1024;
 
 /// A URL that may be asked: `https`, or `http` where that is allowed, without a user, at an ordinary port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,16 @@ impl Target {
 
     /// Parses a URL, which may be of `http` if that is allowed.
     pub(crate) fn parse_with(text: &str, allow_http: bool) -> Result<Self, BadTarget> {
-        if text.len() > MOST_BYTES {
+        Self::parse_within(MOST_BYTES, text, allow_http)
+    }
+
+    /// Parses a URL that this process has signed, for a server that the operator names.
+    pub(crate) fn parse_signed(text: &str) -> Result<Self, BadTarget> {
+        Self::parse_within(MOST_SIGNED, text, true)
+    }
+
+    fn parse_within(most: usize, text: &str, allow_http: bool) -> Result<Self, BadTarget> {
+        if text.len() > most {
             return Err(BadTarget::TooLong);
         }
         let uri: Uri = text.parse().map_err(|_| BadTarget::NotAUrl)?;

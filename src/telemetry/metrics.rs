@@ -53,6 +53,10 @@ metrics! {
         archived: Counter = "archived_records";
         /// Segments of the archive out of which this process has taken what is erased.
         rewritten: Counter = "rewritten_segments";
+        /// When this process has last written the manifest of the archive, as a Unix time.
+        archive_written: Gauge = "archive_written_timestamp_seconds";
+        /// Times that this process had to begin again with archiving, because the archive, the log or Postgres failed.
+        archive_failures: Counter = "archive_failures";
         /// Times that this process did not archive a stream beyond a hole that nothing explains.
         archive_refusals: Counter = "archive_refusals";
         /// Projections that stopped for good.

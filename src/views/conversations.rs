@@ -108,16 +108,23 @@ async fn update(
     if updated.is_empty() {
         return Ok(());
     }
-    let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>, Option<u64>)> = BTreeMap::new();
+    /// What was changed last of each.
+    #[derive(Default)]
+    struct Last<'a> {
+        title: Option<&'a str>,
+        history: Option<History>,
+        retention: Option<u64>,
+    }
+    let mut last: BTreeMap<ConversationId, Last<'_>> = BTreeMap::new();
     for (id, updated) in updated {
-        let (title, history, retention) = last.entry(id).or_default();
-        *title = updated.title.as_deref().or(*title);
-        *history = updated.history.or(*history);
-        *retention = updated.retention_s.or(*retention);
+        let last = last.entry(id).or_default();
+        last.title = updated.title.as_deref().or(last.title);
+        last.history = updated.history.or(last.history);
+        last.retention = updated.retention_s.or(last.retention);
     }
     let (mut ids, mut titles) = (Vec::new(), Vec::new());
     let (mut histories, mut retentions) = (Vec::new(), Vec::new());
-    for (id, (title, history, retention)) in last {
+    for (id, Last { title, history, retention }) in last {
         ids.push(id.uuid());
         titles.push(title);
         histories.push(history.map(word));

@@ -13,11 +13,16 @@ const ALL: &str = "api,gateway,projector";
 
 /// The place of the archive of a story.
 pub fn place(world: &World) -> String {
-    format!("dir:{}", world.dir().join("archive").display())
+    match &world.storage {
+        Some(storage) => storage.place(),
+        None => format!("dir:{}", folder(world).display()),
+    }
 }
 
+/// Where the files of the archive lie, also of one in a bucket.
 pub fn folder(world: &World) -> PathBuf {
-    world.dir().join("archive")
+    let place = world.dir().join("archive");
+    if world.storage.is_some() { place.join("chat") } else { place }
 }
 
 pub async fn creates(world: &World) -> Ran {
@@ -111,7 +116,15 @@ pub fn segments(world: &World, stream: &str) -> Vec<PathBuf> {
 
 #[tokio::test]
 async fn what_was_lost_comes_back_at_the_same_positions_in_another_epoch() {
-    let mut world = World::with_streams(2).await;
+    comes_back(World::with_streams(2).await).await;
+}
+
+#[tokio::test]
+async fn what_was_lost_comes_back_from_a_bucket() {
+    comes_back(World::with_streams(2).await.with_a_bucket().await).await;
+}
+
+async fn comes_back(mut world: World) {
     let (ana, ben, lunch, last) = talk(&world, 700).await;
     let cursor = ben.connects().await.cursor();
     reads_half(&world, &lunch, last).await;
@@ -193,7 +206,22 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
 
 #[tokio::test]
 async fn a_segment_that_is_flipped_missing_or_swapped_is_named() {
-    let world = World::start().await;
+    names_bad_segments(World::start().await).await;
+}
+
+#[tokio::test]
+async fn a_segment_that_is_flipped_missing_or_swapped_in_a_bucket_is_named() {
+    names_bad_segments(World::start().await.with_a_bucket().await).await;
+}
+
+/// The server of a bucket sees files that were changed by hand.
+pub async fn changed_by_hand(world: &World) {
+    if let Some(storage) = &world.storage {
+        storage.start_again().await;
+    }
+}
+
+async fn names_bad_segments(world: World) {
     let (ana, _ben, lunch, _last) = talk(&world, 1).await;
     for n in 0..3 {
         ana.says(&lunch, &format!("more {n}")).await;
@@ -209,16 +237,19 @@ async fn a_segment_that_is_flipped_missing_or_swapped_is_named() {
     let mut flipped = kept.clone();
     flipped[kept.len() / 2] ^= 1;
     std::fs::write(&files[1], flipped).expect("flipped");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains(&name(&files[1])), "{bad:?}");
     assert!(bad.stdout.contains("not those that were written"), "{bad:?}");
 
     std::fs::remove_file(&files[1]).expect("removed");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains("is missing"), "{bad:?}");
 
     std::fs::write(&files[1], std::fs::read(&files[2]).expect("a segment")).expect("swapped");
     std::fs::write(&files[2], &kept).expect("swapped");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
     for swapped in &files[1..3] {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use verbatim::{dev::NatsUser, domain::Time};
 
 use crate::{
-    archives::{creates, folder, loses_everything, place, restores, segments, verifies},
+    archives::{changed_by_hand, creates, folder, loses_everything, place, restores, segments, verifies},
     erasing::{
         MARKER, asks, eventually_long, files_of_database, is_done, receipt, says_the_marker, starts_eraser,
         with_marker,
@@ -54,6 +54,7 @@ async fn is_clean(world: &World) {
 
 /// Verifies an archive in which a file was changed.
 async fn names(world: &World, path: &Path, why: &str) {
+    changed_by_hand(world).await;
     let verified = verifies(world).await;
     assert!(verified.code == Some(1) && verified.stdout.contains(why), "{verified:?}");
     let name = path.file_name().expect("a name").to_string_lossy();
@@ -62,7 +63,15 @@ async fn names(world: &World, path: &Path, why: &str) {
 
 #[tokio::test]
 async fn what_is_erased_goes_out_of_the_archive_and_out_of_its_former_epochs() {
-    let mut world = World::empty(1).await;
+    goes_out(World::empty(1).await).await;
+}
+
+#[tokio::test]
+async fn what_is_erased_goes_out_of_a_bucket() {
+    goes_out(World::empty(1).await.with_a_bucket().await).await;
+}
+
+async fn goes_out(mut world: World) {
     let archive = place(&world);
     world.add_node_with(ROLES, &[("VERBATIM_ARCHIVE", &archive)]).await;
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
@@ -100,6 +109,7 @@ async fn what_is_erased_goes_out_of_the_archive_and_out_of_its_former_epochs() {
     fs::remove_file(rewritten).expect("removed");
     names(&world, rewritten, "is missing").await;
     fs::write(rewritten, kept).expect("put back");
+    changed_by_hand(&world).await;
 
     creates(&world).await;
     eraser.kill().await.expect("it runs");

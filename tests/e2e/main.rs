@@ -23,6 +23,7 @@ mod audit;
 mod bad_input;
 mod blocks;
 mod bot_commands;
+mod buckets;
 mod clients;
 mod cluster;
 mod command_line;

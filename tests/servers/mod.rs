@@ -6,8 +6,10 @@
 mod cluster;
 mod nats;
 mod postgres;
+mod s3;
 mod signals;
 
 pub use cluster::{Cluster, start_cluster};
 pub use nats::{Nats, NatsOptions, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
+pub use s3::ObjectStorage;

@@ -51,7 +51,7 @@ pub use views::rows_of;
 pub use way::Way;
 pub use wire::Wire;
 
-use crate::servers::{Cluster, Nats, NatsOptions, PostgresOptions};
+use crate::servers::{Cluster, Nats, NatsOptions, ObjectStorage, PostgresOptions};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,6 +62,8 @@ pub struct World<B = Nats> {
     pub database: Database,
     pub nodes: Vec<Node>,
     pub streams: usize,
+    /// The server of the bucket in which the story keeps its archive; without it, the archive is in a folder.
+    pub storage: Option<ObjectStorage>,
     people: AtomicUsize,
     /// Between machines of their own and the servers that listen on loopback alone.
     proxies: JoinSet<()>,
@@ -143,7 +145,7 @@ impl World<Cluster> {
 impl<B: Backbone> World<B> {
     fn of(nats: B, database: Database, streams: usize, dir: tempfile::TempDir) -> Self {
         let (nodes, people, proxies) = (Vec::new(), AtomicUsize::new(0), JoinSet::new());
-        Self { nats, database, nodes, streams, people, proxies, dir }
+        Self { nats, database, nodes, streams, storage: None, people, proxies, dir }
     }
 
     /// What `verbatim migrate` makes with the user of an operator. The nodes' user may not.
@@ -162,7 +164,8 @@ impl<B: Backbone> World<B> {
 
     /// Starts one more node with settings of its own.
     pub async fn add_node_with(&mut self, roles: &str, settings: &[(&str, &str)]) -> &Node {
-        let node = Node::start(&self.nats, &self.database, self.streams, roles, settings).await;
+        let settings = [&self.keys_to_the_bucket(), settings].concat();
+        let node = Node::start(&self.nats, &self.database, self.streams, roles, &settings).await;
         self.nodes.push(node);
         self.nodes.last().expect("it was pushed just now")
     }
@@ -207,7 +210,18 @@ impl<B: Backbone> World<B> {
     pub async fn begins_node(&self, roles: &str, arguments: &[&str]) -> Beginning {
         let mut command = command();
         command.args(["serve", "--roles", roles]).args(arguments);
-        Beginning::start_by(command, &self.nats, &self.database, self.streams, &[]).await
+        let settings = self.keys_to_the_bucket();
+        Beginning::start_by(command, &self.nats, &self.database, self.streams, &settings).await
+    }
+
+    /// Has a bucket for the archive.
+    pub async fn with_a_bucket(mut self) -> Self {
+        self.storage = Some(ObjectStorage::in_folder(self.dir.path()).await);
+        self
+    }
+
+    fn keys_to_the_bucket(&self) -> Vec<(&'static str, &'static str)> {
+        self.storage.iter().flat_map(ObjectStorage::settings).collect()
     }
 
     /// Somebody new, registered and logged in at the first node.
@@ -265,6 +279,7 @@ impl<B: Backbone> World<B> {
             .env("VERBATIM_DATABASE_URL", &self.database.url)
             .env("VERBATIM_STREAMS", self.streams.to_string())
             .env("VERBATIM_REPLICAS", self.nats.replicas().to_string())
+            .envs(self.keys_to_the_bucket())
             .envs(settings.iter().copied())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())

@@ -1,116 +1,28 @@
-//! Where an archive is. A file there is written whole or not at all. Afterwards it stays as it is, except `HEAD.json`, and
-//! segments that erasures have rewritten.
+//! An archive in a folder: a file is written beside its place, synced, and renamed.
 
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use tokio::{fs, io::AsyncWriteExt as _};
-use uuid::Uuid;
 
-use crate::log::{Damaged, OpenError, Unavailable};
+use super::ArchiveError;
 
 /// The end of the name of a file that is not whole yet.
 const UNFINISHED: &str = ".unfinished";
 
-/// A place for an archive: `dir:/var/backups/verbatim`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArchiveTarget(PathBuf);
+/// A folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(pub(super) PathBuf);
 
-/// A text names no place for an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadArchive {
-    /// It names no folder.
-    #[error(
-        "this is no place for an archive: write `dir:` and the absolute path of a folder, as in dir:/backups/verbatim"
-    )]
-    NoFolder,
-    /// Object storage cannot be written to.
-    #[error(
-        "this version cannot write to object storage by itself: name a folder (`dir:/backups/verbatim`), and copy or mount \
-         it, for instance with rclone"
-    )]
-    ObjectStorage,
-}
-
-/// Why something with an archive failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ArchiveError {
-    /// A file cannot be read or written.
-    #[error("the archive: {path}: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// The error of the system.
-        error: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("the archive: {name}: {why}")]
-    Bad {
-        /// The file.
-        name: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// There is no archive.
-    #[error("there is no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
-    None(ArchiveTarget),
-    /// The stream has a hole that nothing explains.
-    #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
-    Hole(#[from] Damaged),
-    /// Another process writes the archive, and has not come as far in time.
-    #[error("{0}")]
-    Late(String),
-    /// The log does not answer.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The log does not answer.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// Another process has taken the archive over.
-    #[error("another archiver has taken the archive over")]
-    Lost,
-    /// The database does not answer.
-    #[error("the database: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
-impl FromStr for ArchiveTarget {
-    type Err = BadArchive;
-    fn from_str(text: &str) -> Result<Self, BadArchive> {
-        if text.starts_with("s3:") {
-            return Err(BadArchive::ObjectStorage);
-        }
-        match text.strip_prefix("dir:").map(PathBuf::from) {
-            Some(path) if path.is_absolute() => Ok(Self(path)),
-            _ => Err(BadArchive::NoFolder),
-        }
-    }
-}
-
-impl fmt::Display for ArchiveTarget {
+impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dir:{}", self.0.display())
     }
 }
 
-impl ArchiveTarget {
-    /// A folder.
-    pub fn folder(path: &Path) -> Self {
-        Self(path.to_owned())
-    }
-
-    /// A name by which processes know the same place.
-    pub(super) fn id(&self) -> Uuid {
-        let hash = digest(&SHA256, self.to_string().as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.as_ref()[..16]);
-        Uuid::from_bytes(bytes)
-    }
-
+impl Folder {
     fn failed(path: &Path) -> impl Fn(io::Error) -> ArchiveError {
         move |error| ArchiveError::File { path: path.display().to_string(), error }
     }
@@ -151,11 +63,10 @@ impl ArchiveTarget {
         }
     }
 
-    /// The names in a folder, in order; none if the folder is not there.
+    /// The names in a folder; none if the folder is not there.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
         let mut names = self.names(folder).await?;
         names.retain(|name| !name.ends_with(UNFINISHED));
-        names.sort_unstable();
         Ok(names)
     }
 
@@ -205,20 +116,10 @@ impl ArchiveTarget {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_folder_is_a_place_and_all_else_is_refused() {
-        let target: ArchiveTarget = "dir:/var/backups".parse().expect("a folder");
-        assert_eq!(target.to_string(), "dir:/var/backups");
-        for wrong in ["", "dir:", "dir:backups", "/var/backups", "ftp://somewhere"] {
-            assert_eq!(wrong.parse::<ArchiveTarget>(), Err(BadArchive::NoFolder), "{wrong}");
-        }
-        assert_eq!("s3://bucket/folder".parse::<ArchiveTarget>(), Err(BadArchive::ObjectStorage));
-    }
-
     #[tokio::test]
     async fn a_file_is_there_whole_or_not_at_all() {
         let folder = tempfile::tempdir().expect("a folder");
-        let target = ArchiveTarget::folder(folder.path());
+        let target = Folder(folder.path().to_owned());
         target.put("a/b/c", b"text").await.expect("written");
         target.put("a/b/c", b"other").await.expect("replaced");
         assert_eq!(target.get("a/b/c").await.expect("read"), Some(b"other".to_vec()));

@@ -1,0 +1,193 @@
+//! Where an archive is: a folder, or a bucket of object storage. A file there is written whole or not at all. Afterwards it
+//! stays as it is, except `HEAD.json`, and segments that erasures have rewritten.
+//!
+//! One process at a time writes, by the claim that nats-server keeps. In a bucket, a write can also reach the server long after
+//! its process was frozen or has given up. So a write there says what it may replace, and the server refuses it if another
+//! process has written meanwhile. A bucket keeps what it has acknowledged, and what was written is read and listed at once.
+
+mod bucket;
+mod folder;
+mod keys;
+mod place;
+mod refusal;
+
+use std::{fmt, io, path::Path, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use self::{bucket::Bucket, folder::Folder, place::BucketPlace};
+pub(crate) use self::{
+    bucket::BucketAccess,
+    keys::BucketKeys,
+    place::{ArchivePlace, BadArchive},
+};
+use crate::log::{Damaged, OpenError, Unavailable};
+
+/// A place for an archive, ready for use.
+#[derive(Debug, Clone)]
+pub(crate) enum ArchiveTarget {
+    /// A folder.
+    Folder(Folder),
+    /// Objects of a bucket whose names begin alike.
+    Bucket(Arc<Bucket>),
+}
+
+/// Why something with an archive failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    /// A file cannot be read or written.
+    #[error("the archive: {path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system or the server says.
+        error: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("the archive: {name}: {why}")]
+    Bad {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no archive.
+    #[error("there is no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
+    None(ArchiveTarget),
+    /// The stream has a hole that nothing explains.
+    #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
+    Hole(#[from] Damaged),
+    /// Another process writes the archive, and has not come as far in time.
+    #[error("{0}")]
+    Late(String),
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The log does not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Another process has taken the archive over.
+    #[error("another archiver has taken the archive over")]
+    Lost,
+    /// The database does not answer.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A file that was read.
+#[derive(Debug)]
+pub(super) struct KeptFile {
+    pub(super) bytes: Bytes,
+    pub(super) version: FileVersion,
+}
+
+/// The version of a file that was read or written; a folder knows none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileVersion(Option<String>);
+
+/// What a file that is written may replace. A folder does not look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Replaces {
+    /// Whatever is there.
+    Anything,
+    /// Nothing: the file is new.
+    Nothing,
+    /// This version and no other.
+    Version(FileVersion),
+}
+
+impl fmt::Display for ArchiveTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.fmt(f),
+            Self::Bucket(bucket) => bucket.fmt(f),
+        }
+    }
+}
+
+impl ArchiveTarget {
+    /// A folder.
+    pub(crate) fn folder(path: &Path) -> Self {
+        Self::Folder(Folder(path.to_owned()))
+    }
+
+    /// A place in a bucket.
+    pub(crate) fn bucket(place: &BucketPlace, access: BucketAccess) -> Result<Self, BadArchive> {
+        Bucket::new(place, access).map(|bucket| Self::Bucket(bucket.into()))
+    }
+
+    /// A name by which processes know the same place.
+    pub(super) fn id(&self) -> Uuid {
+        let name = match self {
+            Self::Folder(folder) => folder.to_string(),
+            Self::Bucket(bucket) => bucket.address(),
+        };
+        let hash = digest(&SHA256, name.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_ref()[..16]);
+        Uuid::from_bytes(bytes)
+    }
+
+    /// Writes a file. When this returns, the file is kept, even if a machine loses its power.
+    pub(super) async fn put(
+        &self,
+        name: &str,
+        bytes: impl Into<Bytes>,
+        replaces: Replaces,
+    ) -> Result<FileVersion, ArchiveError> {
+        let bytes = bytes.into();
+        match self {
+            Self::Folder(folder) => folder.put(name, &bytes).await.map(|()| FileVersion(None)),
+            Self::Bucket(bucket) => bucket.put(name, bytes, &replaces).await,
+        }
+    }
+
+    /// Reads a file; `None` if it is not there.
+    pub(super) async fn get(&self, name: &str) -> Result<Option<KeptFile>, ArchiveError> {
+        match self {
+            Self::Folder(folder) => {
+                let file = folder.get(name).await?;
+                Ok(file.map(|bytes| KeptFile { bytes: bytes.into(), version: FileVersion(None) }))
+            }
+            Self::Bucket(bucket) => bucket.get(name).await,
+        }
+    }
+
+    /// The names in a folder, in order; none if the folder is not there.
+    pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
+        let mut names = match self {
+            Self::Folder(target) => target.list(folder).await?,
+            Self::Bucket(bucket) => bucket.list(folder).await?,
+        };
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes what somebody who was killed has left in a folder. Nobody else may write there meanwhile.
+    pub(super) async fn remove_unfinished(&self, folder: &str) -> Result<(), ArchiveError> {
+        match self {
+            Self::Folder(target) => target.remove_unfinished(folder).await,
+            // A bucket shows an object when all of it has arrived.
+            Self::Bucket(_) => Ok(()),
+        }
+    }
+
+    /// Removes a file or a folder with all in it.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), ArchiveError> {
+        match self {
+            Self::Folder(folder) => folder.remove(name).await,
+            Self::Bucket(bucket) => bucket.remove(name).await,
+        }
+    }
+
+    /// Whether this place keeps the older versions of its files, out of which nothing can be erased. A key that may not ask
+    /// gets no answer.
+    pub(crate) async fn keeps_versions(&self) -> bool {
+        match self {
+            Self::Folder(_) => false,
+            Self::Bucket(bucket) => bucket.keeps_versions().await,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a server of buckets means when it does not do what it was asked for, and what an operator can do.
+
+use super::place::BucketPlace;
+use crate::outbound::Answer;
+
+/// The most letters of a text of a server that are shown.
+const MOST_SHOWN: usize = 300;
+
+/// How a server has answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It has done it.
+    Done,
+    /// There is no such object.
+    Missing,
+    /// The object is another one than the one that may be replaced.
+    Replaced,
+    /// It knows no writes that say what they may replace.
+    Unconditional,
+    /// It may do it later.
+    Later(String),
+    /// It will not do it.
+    Refused(String),
+}
+
+impl Outcome {
+    pub(super) fn of(answer: &Answer, place: &BucketPlace) -> Self {
+        let body = String::from_utf8_lossy(&answer.body);
+        let region = answer.header("x-amz-bucket-region");
+        Self::read(answer.status, &body, region, place)
+    }
+
+    fn read(status: u16, body: &str, region: Option<&str>, place: &BucketPlace) -> Self {
+        let code = element(body, "Code").unwrap_or_default();
+        match (status, code) {
+            (200..=299, _) => Self::Done,
+            (412, _) => Self::Replaced,
+            (501, _) => Self::Unconditional,
+            (404, code) if code != "NoSuchBucket" => Self::Missing,
+            // Of two writes at the same time, one is asked to try again.
+            (408 | 409 | 429 | 500 | 502..=504, _) | (_, "RequestTimeout" | "SlowDown") => {
+                Self::Later(told(status, code, body))
+            }
+            _ => Self::Refused(match advice(code, body, region, place) {
+                Some(advice) => format!("{}: {advice}", told(status, code, body)),
+                None => told(status, code, body),
+            }),
+        }
+    }
+}
+
+/// What an operator can do about a code.
+fn advice(code: &str, body: &str, region: Option<&str>, place: &BucketPlace) -> Option<String> {
+    let bucket = &place.bucket;
+    Some(match code {
+        "NoSuchBucket" => format!(
+            "make the bucket {bucket}, or look at its name, AWS_REGION and AWS_ENDPOINT_URL_S3: the archiver makes no bucket"
+        ),
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidClientTokenId" => {
+            "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into()
+        }
+        "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
+            "give a new AWS_SESSION_TOKEN with its keys, or keep them fresh in AWS_SHARED_CREDENTIALS_FILE".into()
+        }
+        // A signature is also refused like this when it is of another time.
+        "AccessDenied" if body.contains("expired") => "set the clock of this machine".into(),
+        "RequestTimeTooSkewed" | "RequestExpired" => "set the clock of this machine".into(),
+        "AccessDenied" | "AllAccessDisabled" => format!(
+            "let the key get, put and delete objects in {place}, and list the bucket {bucket}: without the latter, a missing \
+             object is refused too"
+        ),
+        "InvalidObjectState" => {
+            "the object is in a storage class that has to be restored first: keep the archive in one that answers at once"
+                .into()
+        }
+        "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"
+        | "AuthorizationQueryParametersError" | "IllegalLocationConstraintException" => match region {
+            Some(region) => format!("set AWS_REGION={region}"),
+            None => "set AWS_REGION to the region of the bucket".into(),
+        },
+        _ => return None,
+    })
+}
+
+fn told(status: u16, code: &str, body: &str) -> String {
+    let message = element(body, "Message").unwrap_or_default();
+    let shown: String = message.chars().filter(|letter| !letter.is_control()).take(MOST_SHOWN).collect();
+    let parts = [code, &shown].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+    if parts.is_empty() {
+        format!("the server answered {status}")
+    } else {
+        format!("the server answered {status} ({parts})")
+    }
+}
+
+/// The text of the first element with a name. A document of an error is flat.
+pub(super) fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let place: BucketPlace = "backups/verbatim".parse().expect("a place");
+        let read = |status, code: &str, message: &str| {
+            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            Outcome::read(status, &body, Some("eu-west-1").filter(|_| status == 301), &place)
+        };
+        for (status, code, says) in [
+            (404, "NoSuchBucket", "make the bucket backups"),
+            (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+            (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+            (400, "ExpiredToken", "AWS_SESSION_TOKEN"),
+            (403, "AccessDenied", "list the bucket backups"),
+            (403, "RequestTimeTooSkewed", "clock"),
+            (403, "InvalidObjectState", "storage class"),
+            (301, "PermanentRedirect", "AWS_REGION=eu-west-1"),
+            (400, "AuthorizationQueryParametersError", "AWS_REGION"),
+            (400, "EntityTooLarge", "too much"),
+        ] {
+            match read(status, code, "too much") {
+                Outcome::Refused(why) => assert!(why.contains(says) && why.contains(code), "{why}"),
+                other => panic!("{code}: {other:?}"),
+            }
+        }
+        assert!(
+            matches!(read(403, "AccessDenied", "Request has expired"), Outcome::Refused(why) if why.contains("clock"))
+        );
+        assert!(matches!(read(503, "SlowDown", ""), Outcome::Later(why) if why.contains("SlowDown")));
+        assert!(matches!(read(409, "ConditionalRequestConflict", ""), Outcome::Later(_)));
+        let read = |status| Outcome::read(status, "no document", None, &place);
+        assert_eq!(
+            [200, 204, 404, 412, 501].map(read),
+            [Outcome::Done, Outcome::Done, Outcome::Missing, Outcome::Replaced, Outcome::Unconditional]
+        );
+        assert_eq!(read(418), Outcome::Refused("the server answered 418".into()));
+    }
+}

@@ -1,0 +1,144 @@
+//! The place of the archive, and the keys to it if it is in a bucket.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    archive::{ArchivePlace, ArchiveTarget, BucketAccess, BucketKeys},
+    config::BadSetting,
+    networks::Networks,
+    outbound::{Outbound, Schemes, Trust},
+};
+
+/// The region of servers that have none.
+const NO_REGION: &str = "us-east-1";
+/// The profile of a file, if none is named.
+const PROFILE: &str = "default";
+/// The unused connections to the server that stay open.
+const IDLE: usize = 8;
+
+/// The place of the archive. The settings of a bucket have the names that programs for S3 have given them.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ArchiveSettings {
+    /// Place of the archive, for the role `archiver` and the backups: `dir:` and the absolute path of a folder that no server
+    /// uses, or `s3://bucket/folder`. It gets the password hashes too, so keep it private. [default: none; with `dev` a folder
+    /// beside its data]
+    #[arg(long, env = "VERBATIM_ARCHIVE", value_name = "PLACE")]
+    archive: Option<ArchivePlace>,
+
+    /// Address of the server of an archive in a bucket, like `https://s3.example.com`. [default: that of AWS in the region]
+    #[arg(long, env = "AWS_ENDPOINT_URL_S3", value_name = "URL")]
+    s3_endpoint: Option<String>,
+
+    /// The same, if `AWS_ENDPOINT_URL_S3` is not set.
+    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
+    aws_endpoint: Option<String>,
+
+    /// Region of the bucket. [default: `us-east-1`, if the address of another server than that of AWS is set]
+    #[arg(long, env = "AWS_REGION", value_name = "REGION")]
+    s3_region: Option<String>,
+
+    /// Id of the key to the bucket.
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID")]
+    s3_key_id: Option<String>,
+
+    /// Secret of the key to the bucket.
+    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", value_name = "SECRET", hide_env_values = true)]
+    s3_secret: Option<String>,
+
+    /// Token of the session that the key to the bucket is of, if it is of one.
+    #[arg(long, env = "AWS_SESSION_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    s3_session_token: Option<String>,
+
+    /// File with the key to the bucket, as `aws configure` writes it. Each request reads it, so it may be replaced at any time.
+    #[arg(long, env = "AWS_SHARED_CREDENTIALS_FILE", value_name = "FILE")]
+    s3_keys_file: Option<PathBuf>,
+
+    /// Profile in that file.
+    #[arg(long, env = "AWS_PROFILE", default_value = PROFILE, value_name = "NAME")]
+    s3_profile: String,
+}
+
+/// A setting that is set. An empty one counts as none, as with all programs for S3.
+fn set(setting: Option<&String>) -> Option<&str> {
+    setting.map(String::as_str).filter(|text| !text.trim().is_empty())
+}
+
+impl ArchiveSettings {
+    /// The place that is set.
+    pub(super) fn place(&self) -> Result<&ArchivePlace, BadSetting> {
+        self.archive.as_ref().ok_or_else(|| {
+            BadSetting(
+                "VERBATIM_ARCHIVE is not set: name the place of the archive, as in dir:/backups/verbatim or \
+                 s3://backups/verbatim"
+                    .into(),
+            )
+        })
+    }
+
+    /// Whether a place is set.
+    pub(super) fn is_set(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// Uses this place, unless one is set.
+    pub(super) fn default_place(&mut self, place: ArchivePlace) {
+        self.archive.get_or_insert(place);
+    }
+
+    /// A place, ready for use.
+    pub(super) fn open(
+        &self,
+        place: &ArchivePlace,
+        trust: impl FnOnce() -> Result<Trust, BadSetting>,
+    ) -> Result<ArchiveTarget, BadSetting> {
+        let place = match place {
+            ArchivePlace::Folder(path) => return Ok(ArchiveTarget::folder(path)),
+            ArchivePlace::Bucket(place) => place,
+        };
+        let endpoint = set(place.endpoint.as_ref())
+            .or(set(self.s3_endpoint.as_ref()))
+            .or(set(self.aws_endpoint.as_ref()));
+        let region = set(place.region.as_ref()).or(set(self.s3_region.as_ref()));
+        let region = region.or(endpoint.map(|_| NO_REGION)).ok_or_else(|| {
+            BadSetting(format!(
+                "AWS_REGION is not set: name the region of {place}, or a server that is not of AWS in AWS_ENDPOINT_URL_S3"
+            ))
+        })?;
+        // Only the operator can name the server, which may well be in a private network.
+        let outbound = Outbound::with(&trust()?, Networks::all(), Schemes::HttpToo, IDLE);
+        let access = BucketAccess {
+            endpoint: endpoint.map(str::to_owned),
+            region: region.to_owned(),
+            keys: self.keys()?,
+            outbound,
+        };
+        ArchiveTarget::bucket(place, access)
+            .map_err(|bad| BadSetting(format!("AWS_ENDPOINT_URL_S3, AWS_REGION: {bad}")))
+    }
+
+    fn keys(&self) -> Result<BucketKeys, BadSetting> {
+        let (id, secret) = (set(self.s3_key_id.as_ref()), set(self.s3_secret.as_ref()));
+        match (id, secret, &self.s3_keys_file) {
+            (Some(id), Some(secret), _) => {
+                Ok(BucketKeys::given(id, secret, set(self.s3_session_token.as_ref())))
+            }
+            (None, None, Some(path)) => {
+                let profile = set(Some(&self.s3_profile)).unwrap_or(PROFILE).to_owned();
+                Ok(BucketKeys::File { path: path.clone(), profile })
+            }
+            (None, None, None) => Err(BadSetting(
+                "AWS_ACCESS_KEY_ID is not set: set it with AWS_SECRET_ACCESS_KEY, or name a file with both in \
+                 AWS_SHARED_CREDENTIALS_FILE. Roles of machines and web identities are not asked for keys"
+                    .into(),
+            )),
+            (None, Some(_), _) => Err(BadSetting(
+                "AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not: set both".into(),
+            )),
+            (Some(_), None, _) => Err(BadSetting(
+                "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not: set both".into(),
+            )),
+        }
+    }
+}
