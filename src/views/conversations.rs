@@ -100,6 +100,9 @@ async fn create(
     Ok(())
 }
 
+/// What changes of a conversation: title, history setting and retention.
+type Update<'a> = (Option<&'a str>, Option<History>, Option<u64>);
+
 /// A statement may touch a row once, so the changes of one conversation are folded first.
 async fn update(
     connection: &mut PgConnection,
@@ -108,7 +111,7 @@ async fn update(
     if updated.is_empty() {
         return Ok(());
     }
-    let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>, Option<u64>)> = BTreeMap::new();
+    let mut last: BTreeMap<ConversationId, Update<'_>> = BTreeMap::new();
     for (id, updated) in updated {
         let (title, history, retention) = last.entry(id).or_default();
         *title = updated.title.as_deref().or(*title);
