@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use verbatim::{
     clock::Clock,
-    domain::{ConversationId, Event, MessageEdited, Position, ReactionAdded, UserId},
+    domain::{ConversationId, Event, MessageEdited, Position, ReactionAdded, RetentionRules, UserId},
     projector::{self, Consent, Work},
     views::{self, Among, Direction, Hit, Reader, SearchError, SearchQuery},
 };

@@ -50,7 +50,7 @@ impl Expiring {
                 }
                 Err(error) => {
                     match error {
-                        // The log says so at the first erasure that somebody asks for.
+                        // An operator learns it from the first erasure that somebody asks for.
                         ErasureError::OldReaders => {
                             tracing::debug!(%error, "nothing that is expired is erased");
                         }

@@ -100,6 +100,9 @@ async fn create(
     Ok(())
 }
 
+/// What changes of a conversation: title, history setting and retention.
+type Update<'a> = (Option<&'a str>, Option<History>, Option<u64>);
+
 /// A statement may touch a row once, so the changes of one conversation are folded first.
 async fn update(
     connection: &mut PgConnection,
@@ -108,23 +111,16 @@ async fn update(
     if updated.is_empty() {
         return Ok(());
     }
-    /// What was changed last of each.
-    #[derive(Default)]
-    struct Last<'a> {
-        title: Option<&'a str>,
-        history: Option<History>,
-        retention: Option<u64>,
-    }
-    let mut last: BTreeMap<ConversationId, Last<'_>> = BTreeMap::new();
+    let mut last: BTreeMap<ConversationId, Update<'_>> = BTreeMap::new();
     for (id, updated) in updated {
-        let last = last.entry(id).or_default();
-        last.title = updated.title.as_deref().or(last.title);
-        last.history = updated.history.or(last.history);
-        last.retention = updated.retention_s.or(last.retention);
+        let (title, history, retention) = last.entry(id).or_default();
+        *title = updated.title.as_deref().or(*title);
+        *history = updated.history.or(*history);
+        *retention = updated.retention_s.or(*retention);
     }
     let (mut ids, mut titles) = (Vec::new(), Vec::new());
     let (mut histories, mut retentions) = (Vec::new(), Vec::new());
-    for (id, Last { title, history, retention }) in last {
+    for (id, (title, history, retention)) in last {
         ids.push(id.uuid());
         titles.push(title);
         histories.push(history.map(word));
