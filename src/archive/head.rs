@@ -138,7 +138,7 @@ impl ArchiveHead {
 
     /// Reads the state of an archive.
     pub(crate) async fn read(target: &ArchiveTarget) -> Result<Self, ArchiveError> {
-        Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.clone()))
+        Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.to_string()))
     }
 
     /// Writes the state in the place of the one before.

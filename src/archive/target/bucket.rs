@@ -15,9 +15,9 @@ use rusty_s3::{
 use tokio::time::sleep;
 
 use super::{
-    ArchiveError, BadArchive, FileVersion, KeptFile, Replaces,
+    file::{ArchiveError, FileVersion, KeptFile, Replaces},
     keys::BucketKeys,
-    place::{BucketPlace, BucketStyle},
+    place::{BadArchive, BucketPlace, BucketStyle},
     refusal::{Outcome, element},
 };
 use crate::outbound::{Answer, Bounds, Failed, Outbound, Target, Verb};

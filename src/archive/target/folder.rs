@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{fs, io::AsyncWriteExt as _};
 
-use super::ArchiveError;
+use super::file::ArchiveError;
 
 /// The end of the name of a file that is not whole yet.
 const UNFINISHED: &str = ".unfinished";

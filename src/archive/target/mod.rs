@@ -6,24 +6,25 @@
 //! process has written meanwhile. A bucket keeps what it has acknowledged, and what was written is read and listed at once.
 
 mod bucket;
+mod file;
 mod folder;
 mod keys;
 mod place;
 mod refusal;
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::{bucket::Bucket, folder::Folder, place::BucketPlace};
-pub(crate) use self::{
-    bucket::BucketAccess,
-    keys::BucketKeys,
-    place::{ArchivePlace, BadArchive},
+pub(super) use self::file::{FileVersion, KeptFile, Replaces};
+use self::{
+    bucket::Bucket,
+    folder::Folder,
+    place::{BadArchive, BucketPlace},
 };
-use crate::log::{Damaged, OpenError, Unavailable};
+pub(crate) use self::{bucket::BucketAccess, file::ArchiveError, keys::BucketKeys, place::ArchivePlace};
 
 /// A place for an archive, ready for use.
 #[derive(Debug, Clone)]
@@ -32,70 +33,6 @@ pub(crate) enum ArchiveTarget {
     Folder(Folder),
     /// Objects of a bucket whose names begin alike.
     Bucket(Arc<Bucket>),
-}
-
-/// Why something with an archive failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ArchiveError {
-    /// A file cannot be read or written.
-    #[error("the archive: {path}: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// What the system or the server says.
-        error: io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("the archive: {name}: {why}")]
-    Bad {
-        /// The file.
-        name: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// There is no archive.
-    #[error("there is no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
-    None(ArchiveTarget),
-    /// The stream has a hole that nothing explains.
-    #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
-    Hole(#[from] Damaged),
-    /// Another process writes the archive, and has not come as far in time.
-    #[error("{0}")]
-    Late(String),
-    /// The log does not answer.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The log does not answer.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-    /// Another process has taken the archive over.
-    #[error("another archiver has taken the archive over")]
-    Lost,
-    /// The database does not answer.
-    #[error("the database: {0}")]
-    Database(#[from] sqlx::Error),
-}
-
-/// A file that was read.
-#[derive(Debug)]
-pub(super) struct KeptFile {
-    pub(super) bytes: Bytes,
-    pub(super) version: FileVersion,
-}
-
-/// The version of a file that was read or written; a folder knows none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FileVersion(Option<String>);
-
-/// What a file that is written may replace. A folder does not look.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Replaces {
-    /// Whatever is there.
-    Anything,
-    /// Nothing: the file is new.
-    Nothing,
-    /// This version and no other.
-    Version(FileVersion),
 }
 
 impl fmt::Display for ArchiveTarget {

@@ -1,0 +1,71 @@
+//! A file of an archive, what a write may replace, and how both fail.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::log::{Damaged, OpenError, Unavailable};
+
+/// Why something with an archive failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    /// A file cannot be read or written.
+    #[error("the archive: {path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system or the server says.
+        error: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("the archive: {name}: {why}")]
+    Bad {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no archive.
+    #[error("there is no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
+    None(String),
+    /// The stream has a hole that nothing explains.
+    #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
+    Hole(#[from] Damaged),
+    /// Another process writes the archive, and has not come as far in time.
+    #[error("{0}")]
+    Late(String),
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The log does not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Another process has taken the archive over.
+    #[error("another archiver has taken the archive over")]
+    Lost,
+    /// The database does not answer.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A file that was read.
+#[derive(Debug)]
+pub(in crate::archive) struct KeptFile {
+    pub(in crate::archive) bytes: Bytes,
+    pub(in crate::archive) version: FileVersion,
+}
+
+/// The version of a file that was read or written; a folder knows none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::archive) struct FileVersion(pub(super) Option<String>);
+
+/// What a file that is written may replace. A folder does not look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::archive) enum Replaces {
+    /// Whatever is there.
+    Anything,
+    /// Nothing: the file is new.
+    Nothing,
+    /// This version and no other.
+    Version(FileVersion),
+}
