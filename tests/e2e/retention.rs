@@ -10,7 +10,7 @@ use crate::{
     erasing::{MARKER, eventually_long, files_of_database, starts_eraser, with_marker},
     exports::downloaded,
     webhooks::{adds, with_nodes},
-    world::{Conversation, Person, Program, Receiver, World, assert_linked, eventually},
+    world::{Conversation, Person, Program, Received, Receiver, World, assert_linked, eventually},
 };
 
 /// The advisory lock of the node that asks for the erasure of what is expired.
@@ -118,7 +118,7 @@ async fn what_is_older_than_the_retention_is_shown_at_no_door() {
         receiver.taken().iter().any(|request| request.event()["position"] == kept["head"])
     })
     .await;
-    let taken: Vec<Value> = receiver.taken().iter().map(|request| request.event()).collect();
+    let taken: Vec<Value> = receiver.taken().iter().map(Received::event).collect();
     assert!(!taken.iter().any(|event| event.to_string().contains("zebra")), "{taken:?}");
     assert_eq!(taken.iter().filter(|event| event["data"]["erased"] == true).count(), 3, "{taken:?}");
 
