@@ -195,7 +195,7 @@ async fn start(
 ) -> Result<Started, AppError> {
     let Process { clock, tasks, .. } = process;
     let replica = replica::replica(settings)?;
-    let connect = async || Ok(database(&addresses.database, settings.database_connections).await?);
+    let connect = async || Ok(database(&addresses.database, settings.database.database_connections).await?);
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
     let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;

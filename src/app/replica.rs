@@ -11,8 +11,8 @@ use crate::{
 
 /// The connections to the replica, if a setting names one. A replica that is away keeps no node from starting.
 pub(super) fn replica(settings: &Settings) -> Result<Option<PgPool>, AppError> {
-    let Some(url) = settings.database_replica_url()? else { return Ok(None) };
-    let replica = database::replica(&url, settings.database_connections);
+    let Some(url) = settings.database.replica_url()? else { return Ok(None) };
+    let replica = database::replica(&url, settings.database.database_connections);
     replica.map(Some).map_err(|e| AppError::ReplicaUrl(e.to_string()))
 }
 

@@ -247,7 +247,7 @@ async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
 
 /// Fails if the replica of Postgres has none of the views, or lacks more of them than it would be read with; `None` without one.
 async fn replicates(settings: &Settings, primary: &PgPool) -> Option<Result<String, String>> {
-    let url = match settings.database_replica_url() {
+    let url = match settings.database.replica_url() {
         Ok(url) => url?,
         Err(bad) => return Some(Err(bad.to_string())),
     };

@@ -3,13 +3,13 @@
 
 mod archive;
 mod consumers;
+mod database;
 mod issuers;
 mod keys;
 mod layout;
 mod limits;
 mod nats;
 mod remote;
-mod replica;
 mod retention;
 mod role;
 mod secret;

@@ -11,10 +11,10 @@ use crate::{
         BadSetting, LayoutSettings,
         archive::ArchiveSettings,
         consumers::ScopedKeySetting,
+        database::DatabaseSettings,
         issuers::IssuerSettings,
         keys::KeySettings,
         limits::LimitSettings,
-        replica::ReplicaSettings,
         retention::RetentionSettings,
         tls::TlsSettings,
         traces::{SpanDestination, TraceSettings},
@@ -132,12 +132,6 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_REGISTRATION", default_value_t = Registration::Open, value_name = "WORD")]
     pub registration: Registration,
 
-    /// Number of Postgres connections that requests share. A projector uses one more for each stream, and
-    /// each process one or two for audit events.
-    #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u32).range(2..=1_000))]
-    pub database_connections: u32,
-
     /// Shortest wait, over half a second, for a processor, a connection to Postgres or the log, from which on this node
     /// counts as overloaded and refuses work: `typing` first, and at ten times this wait everything, sends last. In
     /// milliseconds.
@@ -188,7 +182,7 @@ pub struct Settings {
     pub log: LogFormat,
 
     #[command(flatten)]
-    replica: ReplicaSettings,
+    pub(crate) database: DatabaseSettings,
 
     #[command(flatten)]
     keys: KeySettings,
@@ -223,11 +217,6 @@ enum ChatPage {
 }
 
 impl Settings {
-    /// The URL of the replica of Postgres from which requests read, if there is one.
-    pub(crate) fn database_replica_url(&self) -> Result<Option<String>, BadSetting> {
-        self.replica.url()
-    }
-
     /// How the log is laid out.
     pub fn layout(&self) -> Wanted {
         self.log_layout.wanted()

@@ -1,4 +1,4 @@
-//! The replica of Postgres from which requests read.
+//! How requests use Postgres: the number of connections, and the replica from which they read.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,15 @@ use crate::config::{BadSetting, secret::either, servers::of_postgres};
 
 const NAME: &str = "VERBATIM_DATABASE_REPLICA_URL";
 
-/// Where the replica is.
+/// The connections of requests, and the replica.
 #[derive(Debug, Clone, Args)]
-pub(super) struct ReplicaSettings {
+pub(crate) struct DatabaseSettings {
+    /// Number of Postgres connections that requests share. A projector uses one more for each stream, and
+    /// each process one or two for audit events.
+    #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub(crate) database_connections: u32,
+
     /// URL of a replica of Postgres (streaming replication). Requests read the views there while the replica answers and is
     /// at most a second behind, and from VERBATIM_DATABASE_URL otherwise. Name one server. [default: none]
     #[arg(long, env = NAME, value_name = "URL", hide_env_values = true)]
@@ -21,9 +27,9 @@ pub(super) struct ReplicaSettings {
     database_replica_url_file: Option<PathBuf>,
 }
 
-impl ReplicaSettings {
+impl DatabaseSettings {
     /// The URL of the replica, if there is one.
-    pub(super) fn url(&self) -> Result<Option<String>, BadSetting> {
+    pub(crate) fn replica_url(&self) -> Result<Option<String>, BadSetting> {
         let (url, file) = (self.database_replica_url.as_ref(), self.database_replica_url_file.as_ref());
         if url.is_none() && file.is_none() {
             return Ok(None);
