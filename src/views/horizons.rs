@@ -50,7 +50,20 @@ fn expired_after(seconds: &str, c: &str) -> String {
               order by sent_at desc limit 1)"
         )
     };
-    format!("(select max(position) from ({} union all {}) last)", last(0), last(1))
+    // Without a retention nothing is looked up.
+    format!(
+        "case when {seconds} is not null then (select max(position) from ({} union all {}) last) end",
+        last(0),
+        last(1)
+    )
+}
+
+/// Which conversations may have a retention, as SQL of the table `conversation` by the name `c`.
+fn of_those(rules: RetentionRules, c: &str) -> String {
+    match rules.of(None) {
+        Some(_) => "true".into(),
+        None => format!("{c}.retention is not null"),
+    }
 }
 
 /// The last expired position of conversations with these retentions, where there is one.
@@ -91,10 +104,7 @@ pub(crate) async fn expired_messages(
     but: &[ConversationId],
     limit: i64,
 ) -> sqlx::Result<Expired> {
-    let only = match rules.of(None) {
-        Some(_) => "",
-        None => "and retention is not null",
-    };
+    let of_those = of_those(rules, "conversation");
     let (seconds, conversation) = (seconds(rules, "c"), ConversationId::uuid);
     let due = format!(
         "from message m
@@ -105,7 +115,7 @@ pub(crate) async fn expired_messages(
     );
     let rows: Vec<(Uuid, Option<Vec<i64>>)> = sqlx::query_as(AssertSqlSafe(format!(
         "with looked as materialized (
-             select id, retention from conversation where ($1::uuid is null or id > $1) {only} order by id limit $2
+             select id, retention from conversation where ($1::uuid is null or id > $1) and {of_those} order by id limit $2
          ),
          c as materialized (select id, {seconds} as seconds from looked c)
          select c.id, case when c.id <> all($3) and oldest.sent_at < now() - make_interval(secs => c.seconds * {late})
@@ -131,7 +141,7 @@ pub(crate) async fn expired_messages(
 /// The horizons of the conversations of the user `$1`, also of those that the user has left since `$2`, as SQL.
 pub(super) fn of_user(rules: Option<RetentionRules>) -> String {
     let Some(rules) = rules else { return "'[]'::json".into() };
-    let expired = expired(rules, "c");
+    let (expired, of_those) = (expired(rules, "c"), of_those(rules, "c"));
     format!(
         "(select coalesce(json_agg(json_build_object(
                     'conversation', conversation, 'expired', expired, 'pinned', array(
@@ -139,7 +149,7 @@ pub(super) fn of_user(rules: Option<RetentionRules>) -> String {
           from (select c.id as conversation, {expired} as expired
                 from (select conversation_id from member where user_id = $1 union
                       select conversation_id from past_member where user_id = $1 and until > $2) stay
-                join conversation c on c.id = stay.conversation_id offset 0) horizon
+                join conversation c on c.id = stay.conversation_id and {of_those} offset 0) horizon
           where expired is not null)"
     )
 }
