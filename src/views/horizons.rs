@@ -142,15 +142,20 @@ pub(crate) async fn expired_messages(
 pub(super) fn of_user(rules: Option<RetentionRules>) -> String {
     let Some(rules) = rules else { return "'[]'::json".into() };
     let (expired, of_those) = (expired(rules, "c"), of_those(rules, "c"));
+    // An installation without a retention pays for one look in an index.
+    let is_any = match rules.of(None) {
+        Some(_) => "true",
+        None => "exists (select from conversation where retention is not null)",
+    };
     format!(
-        "(select coalesce(json_agg(json_build_object(
+        "(case when {is_any} then (select coalesce(json_agg(json_build_object(
                     'conversation', conversation, 'expired', expired, 'pinned', array(
                         select message from pin where conversation_id = conversation and message <= expired))), '[]')
           from (select c.id as conversation, {expired} as expired
                 from (select conversation_id from member where user_id = $1 union
                       select conversation_id from past_member where user_id = $1 and until > $2) stay
                 join conversation c on c.id = stay.conversation_id and {of_those} offset 0) horizon
-          where expired is not null)"
+          where expired is not null) else '[]'::json end)"
     )
 }
 

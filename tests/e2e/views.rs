@@ -48,6 +48,7 @@ fn talk(person: &Person, to: &Conversation) -> Talk {
                     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
                     assert!([Some("unavailable"), Some("not_yet")].contains(&answer.body["code"].as_str()));
                     assert_eq!(answer.status, 503);
+                    println!("refused: {answer:?}");
                     counted.fetch_add(1, Ordering::Relaxed);
                 }
             }
