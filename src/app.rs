@@ -194,7 +194,7 @@ async fn start(
     trouble: &same_log::Trouble,
 ) -> Result<Started, AppError> {
     let Process { clock, tasks, .. } = process;
-    let replica = replica::replica(settings)?;
+    let (replica, retention) = (replica::replica(settings)?, settings.retention()?);
     let connect = async || Ok(database(&addresses.database, settings.database.database_connections).await?);
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
@@ -234,7 +234,6 @@ async fn start(
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
-    let retention = settings.retention()?;
     let viewed = (views.clone(), retention);
     let feed = Feed::new(log.clone(), viewed, current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
