@@ -6,6 +6,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use super::erasure_request::{ErasurePart, ErasureRequest, ToldErasure};
 use crate::{
     accounts::{
         audit::{self, Stamp},
@@ -20,67 +21,6 @@ use crate::{
 
 /// The most requests that are worked on at once.
 const AT_ONCE: i64 = 100;
-
-/// A request for an erasure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErasureRequest {
-    /// The id of the request.
-    pub id: ErasureId,
-    /// What is erased.
-    pub scope: ErasureScope,
-    /// The account that is erased, if one is.
-    pub account: Option<UserId>,
-    /// Why.
-    pub reason: String,
-    /// The account that has asked.
-    pub actor: UserId,
-    /// The time of the request.
-    pub requested_at: Time,
-    /// The time at which the erasure begins.
-    pub starts_at: Time,
-    /// The number of messages: of the request, and once they are hidden, of those that were there.
-    pub messages: u32,
-    /// The number of edits of the messages.
-    pub edits: u32,
-    /// The number of rows of accounts that were emptied or removed.
-    pub rows: u32,
-    /// When the log said of everything that it is erased.
-    pub hidden_at: Option<Time>,
-    /// When the views had followed.
-    pub views_done_at: Option<Time>,
-    /// When the log had nothing at the positions any more.
-    pub log_done_at: Option<Time>,
-    /// When no archive had anything of it any more.
-    pub archive_done_at: Option<Time>,
-    /// When every position was read again.
-    pub done_at: Option<Time>,
-    /// The legal holds that keep all that is left.
-    pub held_by: Vec<HoldId>,
-    /// The messages, by conversation.
-    pub parts: Vec<ErasurePart>,
-}
-
-/// The messages of a request in one conversation: those at some positions, or all of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErasurePart {
-    /// The conversation.
-    pub conversation: ConversationId,
-    /// The positions of the messages, in order. Without any, all messages of the account that is erased are meant.
-    pub positions: Vec<Position>,
-    /// The last event that says of content of this request that it is erased.
-    pub told_at: Option<Position>,
-}
-
-/// What was found and told of a request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ToldErasure {
-    /// The last event that tells, by conversation.
-    pub told_at: Vec<(ConversationId, Position)>,
-    /// The number of erased messages.
-    pub messages: u32,
-    /// The number of their erased edits.
-    pub edits: u32,
-}
 
 #[derive(FromRow)]
 struct Row {

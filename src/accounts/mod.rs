@@ -9,6 +9,7 @@ pub(crate) mod budgets;
 pub(crate) mod consumers;
 mod erased;
 pub(crate) mod erasure_archives;
+mod erasure_request;
 mod erasure_scope;
 pub(crate) mod erasures;
 pub(crate) mod expiring;

@@ -90,31 +90,17 @@ impl Erasures {
             parts.entry(conversation).or_default().insert(position);
         }
         let now = self.clock.now();
+        let part = |(conversation, positions): (_, BTreeSet<_>)| ErasurePart {
+            conversation,
+            positions: positions.into_iter().collect(),
+            told_at: None,
+        };
+        let (id, parts) = (self.clock.id(ErasureId::known), parts.into_iter().map(part).collect());
         let erasure = ErasureRequest {
-            id: self.clock.id(ErasureId::known),
             scope,
             account,
-            rows: 0,
-            reason: wanted.reason,
-            actor: wanted.actor,
-            requested_at: now,
             starts_at: now.plus(wanted.grace),
-            messages: parts.values().map(BTreeSet::len).sum::<usize>().try_into().unwrap_or(u32::MAX),
-            edits: 0,
-            hidden_at: None,
-            views_done_at: None,
-            log_done_at: None,
-            archive_done_at: None,
-            done_at: None,
-            held_by: Vec::new(),
-            parts: parts
-                .into_iter()
-                .map(|(conversation, positions)| ErasurePart {
-                    conversation,
-                    positions: positions.into_iter().collect(),
-                    told_at: None,
-                })
-                .collect(),
+            ..ErasureRequest::of_messages(id, wanted.actor, wanted.reason, now, parts)
         };
         let id = erasures::add(&self.pool, &erasure, Stamp::now(&self.clock, by)).await?;
         self.find(id).await

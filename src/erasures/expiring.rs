@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{
-        By, ErasureScope, Stamp, erasures,
+        By, Stamp, erasures,
         erasures::{ErasurePart, ErasureRequest},
         expiring,
     },
@@ -93,26 +93,8 @@ impl Expiring {
 
     async fn ask(&self, parts: Vec<ErasurePart>) -> Result<(), ErasureError> {
         let Erasures { pool, clock, .. } = &self.erasures;
-        let now = clock.now();
-        let erasure = ErasureRequest {
-            id: clock.id(ErasureId::known),
-            scope: ErasureScope::Content,
-            account: None,
-            rows: 0,
-            reason: expiring::RETENTION.into(),
-            actor: SERVER,
-            requested_at: now,
-            starts_at: now,
-            messages: count(&parts).try_into().unwrap_or(u32::MAX),
-            edits: 0,
-            hidden_at: None,
-            views_done_at: None,
-            log_done_at: None,
-            archive_done_at: None,
-            done_at: None,
-            held_by: Vec::new(),
-            parts,
-        };
+        let (id, reason) = (clock.id(ErasureId::known), expiring::RETENTION.into());
+        let erasure = ErasureRequest::of_messages(id, SERVER, reason, clock.now(), parts);
         erasures::add(pool, &erasure, Stamp::now(clock, By::default())).await?;
         Ok(())
     }
