@@ -16,7 +16,7 @@ use stage::{
     process::{Node, cpu, forget_peak, memory, peak, run},
     rest::{Person, Rest},
     sockets::{Audience, Visit},
-    talk::{Spent, paced, spent},
+    talker::Talker,
 };
 use verbatim::{clock::Clock, domain::ConversationId};
 
@@ -29,8 +29,6 @@ const MISSED: usize = 100;
 const AT_ONCE: usize = 64;
 /// How often everybody is given a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(25);
-/// Messages a second of those who talk meanwhile.
-const RATE: u32 = 20;
 const MIB: f64 = 1024.0 * 1024.0;
 
 fn main() {
@@ -45,33 +43,25 @@ async fn benchmark(stage: &Stage) {
     let people = rest.people(count / OF_EACH_USER).await;
     let groups = stream::iter(people.chunks(TOGETHER)).then(async |group| (rest.group(group).await, group));
     let groups: Vec<(ConversationId, &[Person])> = groups.collect().await;
-    let pair = rest.people(2).await;
+    let pair: [Person; 2] = rest.people(2).await.try_into().ok().expect("two");
     let meanwhile = rest.group(&pair).await;
     // A node that has just begun holds no trace of what was set up.
     node.stop().await;
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
     let rest = Rest::to(node.address, 64);
 
-    let listener = Visit { token: pair[1].token.clone(), cursor: None };
-    let live = Audience::connect(node.address, vec![listener], 1).await;
-    live.settle().await;
+    let mut talker = Talker::start(node.address, &pair, meanwhile).await;
     let visits = people.iter().map(|user| Visit { token: user.token.clone(), cursor: None });
     let visits: Vec<Visit> = visits.flat_map(|visit| std::iter::repeat_n(visit, OF_EACH_USER)).collect();
-    let talk = async |lasting| {
-        let say = async |_| {
-            rest.say(&pair[0], meanwhile).await;
-        };
-        spent(&live, node.pid(), async || paced(RATE, lasting, say).await).await
-    };
-    let calm = talk(Duration::from_secs(5)).await;
+    let calm = talker.talk(Duration::from_secs(5)).await;
 
     let (audience, cursors) = idle(&node, &visits).await;
     drop(audience);
     miss(stage, &groups).await;
     let last = rest.say(&pair[0], meanwhile).await;
     rest.viewed(&pair[0], meanwhile, last).await;
-    storm(&node, &cursors, calm, talk).await;
-    drop(live);
+    storm(&node, &cursors, &calm, &mut talker).await;
+    drop(talker);
     node.stop().await;
 }
 
@@ -148,7 +138,7 @@ async fn miss(stage: &Stage, groups: &[(ConversationId, &[Person])]) {
 }
 
 /// All come back at once.
-async fn storm(node: &Node, visits: &[Visit], calm: Spent, talk: impl AsyncFn(Duration) -> Spent) {
+async fn storm(node: &Node, visits: &[Visit], calm: &[Duration], talker: &mut Talker) {
     let count = visits.len();
     let figure = |what: &str, unit, floor| {
         Figure::new("storm", format!("{count} sockets, each {MISSED} events behind: {what}"), unit)
@@ -169,7 +159,8 @@ async fn storm(node: &Node, visits: &[Visit], calm: Spent, talk: impl AsyncFn(Du
         (audience, begun.elapsed(), cpu(node.pid()) - before)
     };
     // Somebody talks from the first moment to the last.
-    let ((audience, took, spent), beside) = tokio::join!(storm, talk(bare_took.max(Duration::from_secs(5))));
+    let ((audience, took, spent), beside) =
+        tokio::join!(storm, talker.talk(bare_took.max(Duration::from_secs(5))));
     let owed = (count * MISSED) as u64;
     audience.until(|counts| counts.events >= owed).await;
     assert_eq!(audience.counts().events, owed, "everybody is given what they missed, once");
@@ -182,7 +173,7 @@ async fn storm(node: &Node, visits: &[Visit], calm: Spent, talk: impl AsyncFn(Du
     note(cost, each(spent), Some(each(bare_cpu)));
     for (p, name) in [(0.5, "p50"), (0.99, "p99"), (1.0, "longest")] {
         let latency = figure(&format!("{name} of who talks meanwhile"), "ms", "the same in calm");
-        note(latency, part(&beside.latencies, p), Some(part(&calm.latencies, p)));
+        note(latency, part(&beside, p), Some(part(calm, p)));
     }
     let most = figure("most memory", "MiB", "before it");
     note(most, peak(node.pid()) / MIB, Some(memory / MIB));

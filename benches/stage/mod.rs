@@ -12,6 +12,7 @@ pub mod rest;
 mod servers;
 pub mod sockets;
 pub mod talk;
+pub mod talker;
 #[path = "../../tests/unlimited/mod.rs"]
 mod unlimited;
 

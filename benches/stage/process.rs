@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Stage, floor, unlimited::UNLIMITED};
+use super::{Stage, floor, talker, unlimited::UNLIMITED};
 
 /// Where what is measured runs, and where the load comes from.
 const MEASURED: usize = 0;
@@ -18,9 +18,9 @@ const LOAD: usize = 1;
 /// How long a node may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a benchmark on a stage of its own, or this process as the floor that a benchmark has started.
+/// Runs a benchmark on a stage of its own, or this process as the floor or talker that a benchmark has started.
 pub fn run(benchmark: impl AsyncFnOnce(&Stage)) {
-    if floor::serve_if_asked() {
+    if floor::serve_if_asked() || talker::serve_if_asked() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
