@@ -3,6 +3,7 @@
 
 use std::{io::stdin, net::SocketAddr, process::Stdio, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -18,6 +19,8 @@ use super::{
 
 /// Messages a second.
 const RATE: u32 = 20;
+/// Connections that are open before the first message.
+const CONNECTIONS: usize = 64;
 
 /// A running talker. It ends when this is dropped.
 pub struct Talker {
@@ -85,12 +88,15 @@ async fn serve(args: &[String]) {
     let listener = Visit { token: other.as_str().into(), cursor: None };
     let live = Audience::connect(address, vec![listener], 1).await;
     live.settle().await;
-    let rest = Rest::to(address, 64);
+    let rest = Rest::to(address, CONNECTIONS);
     println!("ready");
     // A thread of its own waits for orders: meanwhile the listener answers pings.
     let order = || spawn_blocking(|| stdin().lines().next());
     while let Some(order) = order().await.expect("a thread") {
         let lasting = nanos(&order.expect("an order"));
+        // Whoever talks has connections: a new one would wait in line behind all who come.
+        let open = (0..CONNECTIONS).map(|_| rest.ask("GET", "/v1/me", &person.token, None));
+        join_all(open).await;
         let say = async |_| {
             rest.say(&person, conversation).await;
         };

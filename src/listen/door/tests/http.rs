@@ -126,7 +126,7 @@ async fn what_has_to_be_refused_is_refused_and_ends_the_connection() {
             if piecewise.write_all(piece).await.is_err() {
                 break;
             }
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         let said = rest(&mut piecewise).await;
         let (first, second) = said.split_once("GET /first <>").unwrap_or_else(|| panic!("{shown:?}: {said}"));
@@ -163,7 +163,7 @@ async fn requests_follow_one_another_whatever_their_bodies_are() {
         let mut client = served.connect(b"").await;
         for piece in several.chunks(size) {
             client.write_all(piece).await.unwrap();
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
         let said = rest(&mut client).await;
         for answer in ["POST /1 <GET >", "POST /2 <GET>", "GET /3 <>"] {
