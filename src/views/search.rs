@@ -87,16 +87,14 @@ pub async fn search(
     let answers = AtomicBool::new(false);
     let searching = async {
         let mut transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
-        let mine = mine(&mut transaction, rules, user, conversation).await?;
+        let limit = limit.try_into().unwrap_or_default();
+        let asked = Asked { rules, user, conversation, wanted, after, limit };
+        let is_rare = asked.is_rare(&mut transaction).await?;
         answers.store(true, Ordering::Relaxed);
-        let asked = Asked { wanted, after, limit: limit.try_into().unwrap_or_default() };
-        let hits = match asked.is_rare(&mut transaction).await? {
-            true => None,
-            false => asked.walk(&mut transaction, mine.clone()).await?,
-        };
+        let hits = if is_rare { None } else { asked.walk(&mut transaction).await? };
         let hits = match hits {
             Some(hits) => hits,
-            None => asked.index(&mut transaction, &mine).await?,
+            None => asked.index(&mut transaction).await?,
         };
         transaction.rollback().await?;
         Ok(hits)
@@ -122,27 +120,11 @@ struct Place {
     is_begun: bool,
 }
 
-/// All conversations, or one.
-async fn mine(
-    connection: &mut PgConnection,
+struct Asked<'a> {
     rules: RetentionRules,
     user: UserId,
+    /// One conversation; all conversations of the user if there is none.
     conversation: Option<ConversationId>,
-) -> sqlx::Result<Vec<Place>> {
-    let expired = horizons::expired(rules, "c");
-    sqlx::query_as(AssertSqlSafe(format!(
-        "select c.id, greatest(case c.history when 'full' then 0 else m.since end, {expired}) as visible_from,
-                c.head + 1 as before, c.active_at as newest
-         from member m join conversation c on c.id = m.conversation_id
-         where m.user_id = $1 and ($2::uuid is null or c.id = $2)"
-    )))
-    .bind(user.uuid())
-    .bind(conversation.map(ConversationId::uuid))
-    .fetch_all(connection)
-    .await
-}
-
-struct Asked<'a> {
     wanted: &'a SearchQuery,
     after: Option<Hit>,
     limit: usize,
@@ -171,12 +153,29 @@ impl Asked<'_> {
         Ok(rows.is_some_and(|rows| rows <= FEW))
     }
 
+    /// The user may see the messages of a conversation `c` from behind this position, as the member `me`, as SQL.
+    fn visible_from(&self) -> String {
+        let expired = horizons::expired(self.rules, "c");
+        format!("greatest(case c.history when 'full' then 0 else me.since end, {expired})")
+    }
+
+    /// Where a walk begins.
+    async fn places(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<Place>> {
+        let visible_from = self.visible_from();
+        sqlx::query_as(AssertSqlSafe(format!(
+            "select c.id, {visible_from} as visible_from, c.head + 1 as before, c.active_at as newest
+             from member me join conversation c on c.id = me.conversation_id
+             where me.user_id = $1 and ($2::uuid is null or c.id = $2)"
+        )))
+        .bind(self.user.uuid())
+        .bind(self.conversation.map(ConversationId::uuid))
+        .fetch_all(connection)
+        .await
+    }
+
     /// A page by the walk, if there are enough hits within reach.
-    async fn walk(
-        &self,
-        connection: &mut PgConnection,
-        mut places: Vec<Place>,
-    ) -> sqlx::Result<Option<Vec<Hit>>> {
+    async fn walk(&self, connection: &mut PgConnection) -> sqlx::Result<Option<Vec<Hit>>> {
+        let mut places = self.places(connection).await?;
         let (mut found, mut steps, mut width) = (Vec::new(), 0, WIDEST);
         loop {
             // Matches newer than all messages not searched yet are in their final order.
@@ -251,20 +250,32 @@ impl Asked<'_> {
     }
 
     /// A page by the index over all messages.
-    async fn index(&self, connection: &mut PgConnection, places: &[Place]) -> sqlx::Result<Vec<Hit>> {
+    async fn index(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<Hit>> {
         // Each message with the words is looked up among the conversations once, however many conversations there are.
+        // Only those where there is one are looked at.
         sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
-        let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(
-            "select m.sent_at, m.conversation_id, m.position
-             from message m join unnest($1::uuid[], $2::bigint[]) as mine (id, visible_from)
-                  on mine.id = m.conversation_id
-             where m.words @@ $3::text::tsquery and m.position > mine.visible_from
-                   and ($4::timestamptz is null
-                        or (m.sent_at, m.conversation_id, m.position) < ($4, $5::uuid, $6::bigint))
-             order by m.sent_at desc, m.conversation_id desc, m.position desc limit $7",
-        )
-        .bind(places.iter().map(|place| place.id).collect::<Vec<_>>())
-        .bind(places.iter().map(|place| place.visible_from).collect::<Vec<_>>())
+        let visible_from = self.visible_from();
+        let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+            "with found as materialized (
+                 select m.sent_at, m.conversation_id, m.position
+                 from message m join member me on me.conversation_id = m.conversation_id and me.user_id = $1
+                 where m.words @@ $3::text::tsquery and ($2::uuid is null or m.conversation_id = $2)
+                       and ($4::timestamptz is null
+                            or (m.sent_at, m.conversation_id, m.position) < ($4, $5::uuid, $6::bigint))
+             ),
+             place as materialized (
+                 select id, (select {visible_from} from conversation c
+                             join member me on me.conversation_id = c.id and me.user_id = $1
+                             where c.id = one.id) as visible_from
+                 from (select distinct conversation_id as id from found) one
+             )
+             select m.sent_at, m.conversation_id, m.position
+             from found m join place on place.id = m.conversation_id
+             where m.position > place.visible_from
+             order by m.sent_at desc, m.conversation_id desc, m.position desc limit $7"
+        )))
+        .bind(self.user.uuid())
+        .bind(self.conversation.map(ConversationId::uuid))
         .bind(&self.wanted.query)
         .bind(self.after.map(|hit| hit.0.datetime()))
         .bind(self.after.map(|hit| hit.1.uuid()))
