@@ -32,11 +32,15 @@ use crate::{
 
 /// The number of messages of one query to the index.
 const FEW: u64 = 5_000;
-/// How many messages are walked in one step.
+/// How many messages are walked in the first step, and at most in a later one. Each step has twice as many as the one
+/// before: mostly the hits of a page are among the newest.
+const FIRST_STEP: usize = 250;
 const STEP: usize = 2_000;
+/// The fewest messages that are walked of one conversation.
+const LITTLE: usize = 4;
 /// How many conversations are walked in one step, the latest first: a little of many, and more of fewer when always the
 /// same conversations turn up.
-const WIDEST: usize = 500;
+const WIDEST: usize = STEP / LITTLE;
 const NARROWEST: usize = 16;
 /// The number of steps after which a walk ends.
 const STEPS: usize = 10;
@@ -191,9 +195,10 @@ impl Asked<'_> {
             if steps == STEPS {
                 return Ok(None);
             }
+            let step = (FIRST_STEP << steps).min(STEP);
             steps += 1;
-            let now = places.len().min(width);
-            let each = STEP / now;
+            let now = places.len().min(width).min(step / LITTLE);
+            let each = step / now;
             let mut left = Vec::new();
             for looked in self.look(connection, &places[..now], each as i64).await? {
                 let Some(place) = places.get(looked.number as usize - 1) else { continue };
