@@ -2,6 +2,8 @@ create table conversation (
     id         uuid primary key,
     kind       text        not null,
     title      text,
+    -- The event that gave the title, also if the title was erased; none for a direct conversation.
+    titled_at  bigint,
     history    text        not null,
     -- The seconds for which it keeps messages, if it says so itself.
     retention  bigint,

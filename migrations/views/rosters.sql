@@ -7,6 +7,8 @@ create table roster (
     changes         bigint   not null,
     kind            text     not null,
     title           text,
+    -- The event that gave the title, also if the title was erased.
+    titled_at       bigint,
     history         text     not null,
     retention       bigint,
     -- The members, each in the same place of all three.

@@ -22,7 +22,8 @@ pub(crate) struct ErasureRequest {
     pub requested_at: Time,
     /// The time at which the erasure begins.
     pub starts_at: Time,
-    /// The number of messages: of the request, and once they are hidden, of those that were there.
+    /// The number of messages: of the request, and once they are hidden, of those that were there. Each other position of
+    /// the request is one of a title.
     pub messages: u32,
     /// The number of edits of the messages.
     pub edits: u32,
@@ -40,11 +41,17 @@ pub(crate) struct ErasureRequest {
     pub done_at: Option<Time>,
     /// The legal holds that keep all that is left.
     pub held_by: Vec<HoldId>,
-    /// The messages, by conversation.
+    /// The messages and titles, by conversation.
     pub parts: Vec<ErasurePart>,
 }
 
 impl ErasureRequest {
+    /// The number of titles.
+    pub(crate) fn titles(&self) -> u32 {
+        let named: usize = self.parts.iter().map(|part| part.positions.len()).sum();
+        u32::try_from(named).unwrap_or(u32::MAX).saturating_sub(self.messages)
+    }
+
     /// A request for messages, which begins now. Nothing of it is done yet.
     pub(crate) fn of_messages(
         id: ErasureId,
@@ -76,12 +83,12 @@ impl ErasureRequest {
     }
 }
 
-/// The messages of a request in one conversation: those at some positions, or all of an account.
+/// The messages and titles of a request in one conversation: those at some positions, or all messages of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErasurePart {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The positions of the messages, in order. Without any, all messages of the account that is erased are meant.
+    /// The positions of the messages and of the events that gave the titles, in order. Without any, all messages of the account that is erased are meant.
     pub positions: Vec<Position>,
     /// The last event that says of content of this request that it is erased.
     pub told_at: Option<Position>,

@@ -199,6 +199,23 @@ pub(crate) async fn fulfil(
         .map(drop)
 }
 
+/// Forgets the titles in the invitations into a conversation, but for this one.
+pub(crate) async fn keep_title(
+    pool: &PgPool,
+    conversation: ConversationId,
+    title: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "update auth.invitation set title = null
+         where conversation_id = $1 and title is not null and title is distinct from $2",
+    )
+    .bind(conversation.uuid())
+    .bind(title)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
 /// The users among `users` who consent to be brought into a conversation by the user `by`. A user consents by
 /// accepting an invitation of `by`, or by having invited `by` into the same conversation.
 pub(crate) async fn consenting(

@@ -181,7 +181,7 @@ fn shown(receipt: &ErasureReceipt) -> Value {
     json!({
         "id": erasure.id, "state": state, "scope": erasure.scope, "user_id": erasure.account,
         "reason_code": erasure.reason, "requested_at": erasure.requested_at, "starts_at": erasure.starts_at,
-        "counts": { "messages": erasure.messages, "edits": erasure.edits, "rows": erasure.rows },
+        "counts": { "messages": erasure.messages, "edits": erasure.edits, "titles": erasure.titles(), "rows": erasure.rows },
         "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
         "archive_done_at": erasure.archive_done_at, "backups_gone_by": receipt.backups_gone_by(),
         "done_at": erasure.done_at, "holds": erasure.held_by, "consumers": consumers, "webhooks": webhooks,

@@ -307,7 +307,7 @@ async fn restore_stream(
     Ok(writer.last())
 }
 
-/// The records of a segment, with a placeholder at each position that an erasure has emptied. No text that was erased is
+/// The records of a segment, with what an erasure leaves at each position that it has emptied. No text that was erased is
 /// written, not even for a moment.
 fn whole(segment: Segment, streams: usize, gone: &BTreeSet<Position>) -> Vec<Record> {
     let Segment { begin, records, footer } = segment;
@@ -316,9 +316,10 @@ fn whole(segment: Segment, streams: usize, gone: &BTreeSet<Position>) -> Vec<Rec
         return records;
     }
     let mut found = records.into_iter().peekable();
-    let at = |at: u64| {
-        let record = found.next_if(|record| record.position.0 == at);
-        record.filter(|record| !gone.contains(&record.position)).unwrap_or_else(|| placeholder(Position(at)))
+    let at = |at: u64| match found.next_if(|record| record.position.0 == at) {
+        Some(record) if gone.contains(&record.position) => record.erased(&begin.stream, streams),
+        Some(record) => record,
+        None => placeholder(Position(at)),
     };
     (begin.first.0..=footer.last.0).map(at).collect()
 }

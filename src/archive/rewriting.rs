@@ -164,8 +164,11 @@ impl Rewriting<'_> {
                 event.is_message && is_named
             };
             let messages: HashSet<_> = events.iter().filter(is_named).map(|event| event.message).collect();
-            let own =
-                events.iter().filter(|event| event.message.is_some() && messages.contains(&event.message));
+            let own = events.iter().filter(|event| match event.message {
+                Some(_) => messages.contains(&event.message),
+                // It gave a title.
+                None => part.positions.contains(&event.position),
+            });
             let of_stream = listed.entry(self.log.stream_of(part.conversation)).or_default();
             of_stream.extend(own.map(|event| (event.position, event.id)));
         }

@@ -280,8 +280,9 @@ pub(super) fn without(
     for record in &mut records {
         let is_gone = |id: &EventId| record.header("ce-id") == Some(&*id.to_string());
         if gone.get(&record.position).is_some_and(is_gone) {
-            *record = Record::placeholder(&begin.stream, streams, record.position);
-            has_changed = true;
+            let left = record.erased(&begin.stream, streams);
+            has_changed |= left != *record;
+            *record = left;
         }
     }
     if !has_changed {

@@ -9,7 +9,7 @@ mod stored;
 mod tests;
 mod words;
 
-pub(crate) use conversation::aggregate::{Conversation, Membership};
+pub(crate) use conversation::aggregate::{Conversation, Membership, Titled};
 #[cfg(test)]
 pub(crate) use conversation::command::MAX_FIRST_MEMBERS;
 pub(crate) use conversation::command::{Command, MAX_MEMBERS, Rejection};
@@ -39,6 +39,7 @@ pub use stored::event::{
 pub use stored::lane::Lane;
 pub use stored::recorded::Recorded;
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
+pub(crate) use stored::skeleton::data_without_title;
 pub use words::emoji::Emoji;
 pub use words::host::{ExternalId, HostRole};
 pub use words::ids::{

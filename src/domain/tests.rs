@@ -7,6 +7,7 @@ mod past;
 mod properties;
 mod receipts;
 mod roster;
+mod titles;
 mod versions;
 
 use uuid::Uuid;

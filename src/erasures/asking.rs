@@ -14,7 +14,10 @@ use crate::{
         erasures::{self, ErasurePart, ErasureRequest},
     },
     clock::Clock,
-    domain::{ConversationId, ErasureId, Event, ExternalId, Position, UserId},
+    domain::{
+        ConversationCreated, ConversationId, ConversationUpdated, ErasureId, Event, ExternalId, Position,
+        UserId,
+    },
     erasures::{
         error::ErasureError,
         receipt::{self, ErasureReceipt},
@@ -22,7 +25,7 @@ use crate::{
     log::Log,
 };
 
-/// The most messages of a request.
+/// The most messages and titles of a request.
 pub(crate) const MOST_MESSAGES: usize = 500;
 /// The longest time between a request and its begin.
 pub(crate) const MOST_GRACE: Duration = Duration::from_secs(30 * 86_400);
@@ -34,7 +37,7 @@ const AT_ONCE: usize = 16;
 /// The content or the account that is to be erased.
 #[derive(Debug, Clone)]
 pub(crate) enum ErasureTarget {
-    /// Messages.
+    /// Messages and titles.
     Messages(Vec<(ConversationId, Position)>),
     /// The account with our id, and whether its messages are erased too.
     Account(UserId, ErasureScope),
@@ -83,11 +86,13 @@ impl Erasures {
             return Err(ErasureError::OldReaders);
         }
         let places = messages.iter().copied().enumerate();
-        let looks = stream::iter(places).map(|(number, place)| self.is_message(number, place));
-        looks.buffered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        let looks = stream::iter(places).map(|(number, place)| self.is_title(number, place));
+        let are_titles: Vec<bool> = looks.buffered(AT_ONCE).try_collect().await?;
         let mut parts: BTreeMap<ConversationId, BTreeSet<Position>> = BTreeMap::new();
-        for (conversation, position) in messages {
+        let mut titles = BTreeSet::new();
+        for (place @ (conversation, position), is_title) in messages.into_iter().zip(are_titles) {
             parts.entry(conversation).or_default().insert(position);
+            titles.extend(is_title.then_some(place));
         }
         let now = self.clock.now();
         let part = |(conversation, positions): (_, BTreeSet<_>)| ErasurePart {
@@ -96,11 +101,13 @@ impl Erasures {
             told_at: None,
         };
         let (id, parts) = (self.clock.id(ErasureId::known), parts.into_iter().map(part).collect());
+        let named = ErasureRequest::of_messages(id, wanted.actor, wanted.reason, now, parts);
         let erasure = ErasureRequest {
             scope,
             account,
             starts_at: now.plus(wanted.grace),
-            ..ErasureRequest::of_messages(id, wanted.actor, wanted.reason, now, parts)
+            messages: named.messages - titles.len() as u32,
+            ..named
         };
         let id = erasures::add(&self.pool, &erasure, Stamp::now(&self.clock, by)).await?;
         self.find(id).await
@@ -138,18 +145,22 @@ impl Erasures {
         Ok(found.into_iter().map(|erasure| ErasureReceipt::brief(erasure, now)).collect())
     }
 
-    /// Whether a message of the conversation was sent at the position, erased or not.
-    async fn is_message(
+    /// Whether a title of the conversation was given at the position, or else a message sent, erased or not.
+    async fn is_title(
         &self,
         number: usize,
         (conversation, position): (ConversationId, Position),
-    ) -> Result<(), ErasureError> {
+    ) -> Result<bool, ErasureError> {
         let none = Err(ErasureError::NoMessage(number));
         if position == Position::START || self.log.last(self.log.stream_of(conversation)).await? < position {
             return none;
         }
         match self.log.at(conversation, position).await?.and_then(|recorded| recorded.event) {
-            Some(Event::MessageSent(_)) => Ok(()),
+            Some(Event::MessageSent(_)) => Ok(false),
+            Some(
+                Event::ConversationCreated(ConversationCreated { title: Some(_), .. })
+                | Event::ConversationUpdated(ConversationUpdated { title: Some(_), .. }),
+            ) => Ok(true),
             _ => none,
         }
     }

@@ -8,8 +8,8 @@ pub(crate) enum ErasureError {
     /// There is no such request.
     #[error("there is no such erasure")]
     NotFound,
-    /// There is no message at a place of the request: its number there.
-    #[error("there is no message at this position of the conversation")]
+    /// There is neither a message nor a title at a place of the request: its number there.
+    #[error("there is neither a message nor a title at this position of the conversation")]
     NoMessage(usize),
     /// There is no such account, or the account is erased already.
     #[error("there is no account of a user by this id, or the account is erased already")]

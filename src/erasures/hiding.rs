@@ -8,11 +8,17 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 
 use crate::{
-    accounts::erasures::{self, ErasurePart, ErasureRequest, ToldErasure},
+    accounts::{
+        erasures::{self, ErasurePart, ErasureRequest, ToldErasure},
+        invitations,
+    },
     clock::Clock,
-    domain::{ContentErased, ConversationId, ErasedEntry, Event, EventId, Fold, Position, Recorded, Time},
+    domain::{
+        ContentErased, ConversationId, ConversationUpdated, ErasedEntry, Event, EventId, Fold, Lane,
+        Position, Recorded, Time, data_without_title,
+    },
     erasures::{error::ErasureError, wanted::WantedContent},
-    log::{Draft, Log, NotAppended, PAGE, Unavailable, client_hash},
+    log::{Conflict, Draft, Log, NotAppended, PAGE, Unavailable, client_hash},
     views::Progress,
 };
 
@@ -24,6 +30,8 @@ const CLAIM: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(12);
 /// The most entries of an event, so that it stays far below the largest message.
 const ENTRIES: usize = 200;
+/// The first event of a conversation, in any version.
+const BEGINNING: &str = "conversation.created";
 
 /// What a node needs to hide.
 #[derive(Clone)]
@@ -101,6 +109,12 @@ impl Hiding {
     }
 
     /// Lists everything of a request in the log that is not listed yet.
+    ///
+    /// **The last event of a roster is never listed.** A change of a roster is appended if the last sequence of its subject is
+    /// the expected one, and JetStream forgets a sequence with its message. If the last one were deleted, a writer that knows of it
+    /// would be refused for ever, one that has missed it would be let in, and a conversation of which nothing is left would begin
+    /// a second time. So an event that changes nothing is put behind it *first*: once it is listed, the eraser may come at any
+    /// moment. That event gives no title, so it is never erased itself.
     async fn tell(
         &self,
         erasure: &ErasureRequest,
@@ -115,10 +129,19 @@ impl Hiding {
                     told.told_at.extend(found.told_at.map(|at| (part.conversation, at)));
                     told.messages += found.messages;
                     told.edits += found.edits;
+                    if found.has_titles {
+                        self.forget_titles(part.conversation).await?;
+                    }
                     break;
                 }
-                for entries in found.entries.chunks(ENTRIES) {
-                    self.append(erasure, part, entries).await?;
+                if let Some(last) = found.last_of_roster
+                    && found.entries.iter().any(|entry| entry.position == last)
+                {
+                    self.append_to_roster(erasure, part.conversation, last).await?;
+                    continue;
+                }
+                for entries in lists(&found.entries) {
+                    self.append(erasure, part.conversation, entries).await?;
                 }
             }
         }
@@ -128,7 +151,7 @@ impl Hiding {
     async fn append(
         &self,
         erasure: &ErasureRequest,
-        part: &ErasurePart,
+        conversation: ConversationId,
         entries: &[ErasedEntry],
     ) -> Result<(), ErasureError> {
         let erased = ContentErased {
@@ -136,30 +159,56 @@ impl Hiding {
             reason: erasure.reason.clone(),
             erased: entries.to_vec(),
         };
-        let draft = Draft {
-            conversation: part.conversation,
+        let draft = self.draft(erasure, conversation, Event::ContentErased(erased));
+        Ok(self.log.append(&draft).await.map(drop).map_err(outage)?)
+    }
+
+    /// Puts an event that changes nothing behind the last one of a roster, unless another one came meanwhile.
+    async fn append_to_roster(
+        &self,
+        erasure: &ErasureRequest,
+        conversation: ConversationId,
+        last: Position,
+    ) -> Result<(), ErasureError> {
+        let nothing = ConversationUpdated { title: None, history: None, retention_s: None };
+        let draft = self.draft(erasure, conversation, Event::ConversationUpdated(nothing));
+        match self.log.append_roster(&draft, last).await {
+            Ok(_) | Err(Conflict::Changed(_)) => Ok(()),
+            Err(Conflict::NotAppended(e)) => Err(outage(e).into()),
+        }
+    }
+
+    fn draft(&self, erasure: &ErasureRequest, conversation: ConversationId, event: Event) -> Draft {
+        Draft {
+            conversation,
             id: self.clock.id(EventId::known),
             actor: erasure.actor,
             via: None,
             time: self.clock.now(),
-            event: Event::ContentErased(erased),
+            event,
             key: None,
             trace: None,
-        };
-        match self.log.append(&draft).await {
-            Ok(_) => Ok(()),
-            Err(NotAppended::Unavailable(e)) => Err(e.into()),
-            Err(e @ NotAppended::TooLarge) => Err(Unavailable::because(e).into()),
         }
     }
 
-    /// What the log has of the messages of a conversation.
+    /// Takes the titles of a conversation out of invitations into it, but for the present one. A node that has not heard yet of
+    /// the erasure may still write an erased title into an invitation; by the second look it has.
+    async fn forget_titles(&self, id: ConversationId) -> Result<(), ErasureError> {
+        let present = self.log.fold(id, None).await?.conversation;
+        Ok(invitations::keep_title(&self.pool, id, present.title()).await?)
+    }
+
+    /// What the log has of the messages and titles of a conversation.
     async fn find(&self, id: ConversationId, wanted: &WantedContent) -> Result<Content, ErasureError> {
         let stream = self.log.stream_of(id);
         let mut content = Content::default();
         for one in wanted.among(self.log.erased_events(id).await?) {
             content.told_at = content.told_at.max(Some(one.told_at));
-            if one.is_message { content.messages += 1 } else { content.edits += 1 }
+            match one.message {
+                None => content.has_titles = true,
+                Some(_) if one.is_message => content.messages += 1,
+                Some(_) => content.edits += 1,
+            }
         }
         let before = wanted.before();
         let upto = self.log.last(stream).await?;
@@ -175,33 +224,59 @@ impl Hiding {
             }
             for recorded in page {
                 let counts = recorded.apply_to(&mut fold).is_some();
+                if recorded.lane == Lane::Roster {
+                    content.last_of_roster = Some(recorded.position);
+                }
                 content.entries.extend(entry(&recorded, wanted, counts));
             }
         }
     }
 }
 
-/// What the log has of messages: what is listed as erased, and what is not yet.
+fn outage(not_appended: NotAppended) -> Unavailable {
+    match not_appended {
+        NotAppended::Unavailable(e) => e,
+        e @ NotAppended::TooLarge => Unavailable::because(e),
+    }
+}
+
+/// Entries for one event each. The first event of a conversation may name a thousand members, so it is listed by itself.
+fn lists(entries: &[ErasedEntry]) -> impl Iterator<Item = &[ErasedEntry]> {
+    let begins = |entry: &ErasedEntry| entry.message_id.is_none() && entry.kind.starts_with(BEGINNING);
+    let parts = entries.chunk_by(move |one, next| !begins(one) && !begins(next));
+    parts.flat_map(|part| part.chunks(ENTRIES))
+}
+
+/// What the log has of messages and titles: what is listed as erased, and what is not yet.
 #[derive(Default)]
 struct Content {
     entries: Vec<ErasedEntry>,
     told_at: Option<Position>,
     messages: u32,
     edits: u32,
+    has_titles: bool,
+    /// The last event of the roster that was read, also one that cannot be read.
+    last_of_roster: Option<Position>,
 }
 
-/// What is to be said of an event, if it is one of the messages or an edit of one and nobody has said so before.
+/// What is to be said of an event, if it is one of the messages or an edit of one, or gave one of the titles, and nobody has
+/// said so before.
 fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<ErasedEntry> {
     if recorded.erased.is_some() {
         return None;
     }
     let event = recorded.event.as_ref()?;
-    let (message_id, message_position) = match event {
+    let (message_id, message_position, data) = match event {
         Event::MessageSent(sent) if wanted.has_message(recorded.position, recorded.actor) => {
-            (sent.message_id, None)
+            (Some(sent.message_id), None, None)
         }
         Event::MessageEdited(edited) if wanted.has_message(edited.message_position, recorded.actor) => {
-            (edited.message_id, Some(edited.message_position))
+            (Some(edited.message_id), Some(edited.message_position), None)
+        }
+        Event::ConversationCreated(_) | Event::ConversationUpdated(_)
+            if wanted.has_title(recorded.position) =>
+        {
+            (None, None, Some(data_without_title(&recorded.data)?))
         }
         _ => return None,
     };
@@ -213,10 +288,10 @@ fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<Er
         lane: recorded.lane.word().to_owned(),
         actor: recorded.actor,
         time: recorded.time,
-        message_id: Some(message_id),
+        message_id,
         message_position,
         client_hash: event.client_id().map(hash),
         counts,
-        data: None,
+        data,
     })
 }

@@ -1,4 +1,4 @@
-//! The messages that a request is about.
+//! The messages and titles that a request is about.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,11 +8,11 @@ use crate::{
     log::ErasedEvent,
 };
 
-/// The messages of a conversation that a request is about.
+/// The messages and titles of a conversation that a request is about.
 pub(super) enum WantedContent {
     /// Those at these positions.
     At(BTreeSet<Position>),
-    /// All that somebody has sent, also those that do not count.
+    /// All messages that somebody has sent, also those that do not count. Titles stay.
     Of(UserId),
 }
 
@@ -32,6 +32,11 @@ impl WantedContent {
         }
     }
 
+    /// Whether the title that was given at this position is one of them.
+    pub(super) fn has_title(&self, position: Position) -> bool {
+        matches!(self, Self::At(positions) if positions.contains(&position))
+    }
+
     /// The position behind which all of them stand.
     pub(super) fn before(&self) -> Position {
         match self {
@@ -40,12 +45,15 @@ impl WantedContent {
         }
     }
 
-    /// Those of the erased events of the conversation that are these messages or edits of them, whoever has asked for their
-    /// erasure.
+    /// Those of the erased events of the conversation that are these messages or edits of them, or gave these titles, whoever has
+    /// asked for their erasure.
     pub(super) fn among(&self, mut erased: Vec<ErasedEvent>) -> Vec<ErasedEvent> {
         let is_wanted = |one: &&ErasedEvent| one.is_message && self.has_message(one.position, one.actor);
         let messages: HashSet<_> = erased.iter().filter(is_wanted).map(|one| one.message).collect();
-        erased.retain(|one| one.message.is_some() && messages.contains(&one.message));
+        erased.retain(|one| match one.message {
+            Some(_) => messages.contains(&one.message),
+            None => self.has_title(one.position),
+        });
         erased
     }
 }

@@ -15,14 +15,14 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
-    domain::Position,
+    domain::{Lane, Position, Recorded, data_without_title},
     log::{
         Damaged, Log, OpenError,
         envelope::{GONE, type_name},
         errors::refused,
         read::follow::Messages,
         streams::layout::{self, AUDIT},
-        subject::SHARDS,
+        subject::{self, SHARDS},
     },
 };
 
@@ -89,12 +89,46 @@ impl Record {
             position,
             stored_at: 0,
             subject: format!("chat.{shard:02x}.{}.control", Uuid::nil()),
-            headers: headers
-                .iter()
-                .map(|(name, value)| format!("{name}: {value}\r\n"))
-                .collect::<String>()
-                .into(),
+            headers: text(&headers),
             payload: Bytes::new(),
+        }
+    }
+
+    /// What an erasure leaves of this record: its place, and of an event of a roster all but the title, because members stand
+    /// in it. Who restores to a point before the event that lists it as erased has nothing else to go by.
+    #[must_use]
+    pub(crate) fn erased(&self, stream: &str, streams: usize) -> Self {
+        let is_of_roster = subject::conversation(&self.subject)
+            .is_some_and(|(_, lane)| subject::lane(lane) == Some(Lane::Roster));
+        if !is_of_roster {
+            return Self::placeholder(stream, streams, self.position);
+        }
+        let left = data_without_title(&self.payload);
+        let payload = left.map_or_else(|| self.payload.clone(), |left| left.as_str().to_owned().into());
+        Self { payload, ..self.clone() }
+    }
+
+    /// The same of an event that is gone, by its skeleton.
+    pub(in crate::log) fn left(skeleton: &Recorded, stream: &str, streams: usize) -> Self {
+        let Recorded { position, conversation, lane, id, actor, time, .. } = skeleton;
+        if *lane != Lane::Roster {
+            return Self::placeholder(stream, streams, *position);
+        }
+        let headers = [
+            ("ce-actor", actor.to_string()),
+            ("ce-datacontenttype", "application/json".into()),
+            ("ce-id", id.to_string()),
+            ("ce-source", format!("/conversations/{conversation}")),
+            ("ce-specversion", "1.0".into()),
+            ("ce-time", time.to_string()),
+            ("ce-type", type_name(&skeleton.word)),
+        ];
+        Self {
+            position: *position,
+            stored_at: 0,
+            subject: subject::of(*conversation, *lane),
+            headers: text(&headers),
+            payload: skeleton.data.clone(),
         }
     }
 
@@ -123,6 +157,10 @@ impl Record {
         }
         headers
     }
+}
+
+fn text(headers: &[(&str, String)]) -> Bytes {
+    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>().into()
 }
 
 fn lines(headers: &HeaderMap) -> Bytes {
@@ -283,13 +321,13 @@ impl RecordReader {
         let info = message.info().map_err(|e| self.damaged(e))?;
         let (position, stored_at) = (info.stream_sequence, info.published);
         let erased = self.index().map(|index| self.log.erased(index));
-        let placeholder = |at| Record::placeholder(&self.stream, self.log.layout.streams, at);
+        let left = |gone: &Recorded| Record::left(gone, &self.stream, self.log.layout.streams);
         if position > self.last.0 + 1
             && let Some(gone) =
                 erased.and_then(|erased| erased.all_between(self.last, Position(position), MAX_BATCH))
         {
             self.last = gone.last().map_or(self.last, |last| last.position);
-            batch.extend(gone.iter().map(|gone| placeholder(gone.position)));
+            batch.extend(gone.iter().map(left));
             if position > self.last.0 + 1 {
                 self.messages = None;
                 return Ok(None);

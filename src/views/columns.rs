@@ -1,6 +1,6 @@
 //! Values of the domain as columns.
 
-use crate::domain::Position;
+use crate::domain::{Position, Titled};
 
 /// The column's value for a value of the domain.
 pub(in crate::views) fn word<T: serde::Serialize>(value: T) -> String {
@@ -21,4 +21,9 @@ pub(in crate::views) fn bigint(position: Position) -> i64 {
 
 pub(in crate::views) fn position(stored: i64) -> Position {
     Position(stored.try_into().unwrap_or_default())
+}
+
+/// A title, and the event that gave it, from their two columns.
+pub(in crate::views) fn titled(title: Option<String>, at: Option<i64>) -> Option<Titled> {
+    at.map(|at| Titled { at: position(at), title })
 }

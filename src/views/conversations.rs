@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        Conversation, ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Lane,
-        Position, Time,
+        ContentErased, Conversation, ConversationCreated, ConversationId, ConversationUpdated, Event, Fold,
+        History, Lane, Position, Recorded, Time,
     },
-    views::{Fact, Projection, bigint, members, position, read_word, word},
+    views::{Fact, Projection, bigint, members, position, read_word, titled, word},
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -33,6 +33,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             match fact.event() {
                 Some(Event::ConversationCreated(created)) => changes.push((fact, Change::Created(created))),
                 Some(Event::ConversationUpdated(updated)) => changes.push((fact, Change::Updated(updated))),
+                Some(Event::ContentErased(erased)) => changes.push((fact, Change::Erased(erased))),
                 _ => {}
             }
         }
@@ -40,14 +41,19 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         for run in changes.chunk_by(|(_, one), (_, next)| discriminant(one) == discriminant(next)) {
             let created = run.iter().filter_map(|(fact, change)| match change {
                 Change::Created(created) => Some((*fact, *created)),
-                Change::Updated(_) => None,
+                Change::Updated(_) | Change::Erased(_) => None,
             });
             create(connection, created.collect()).await?;
             let updated = run.iter().filter_map(|(fact, change)| match change {
-                Change::Updated(updated) => Some((fact.recorded.conversation, *updated)),
-                Change::Created(_) => None,
+                Change::Updated(updated) => Some((&fact.recorded, *updated)),
+                Change::Created(_) | Change::Erased(_) => None,
             });
             update(connection, updated.collect()).await?;
+            let erased = run.iter().filter_map(|(fact, change)| match change {
+                Change::Erased(erased) => Some((fact.recorded.conversation, *erased)),
+                Change::Created(_) | Change::Updated(_) => None,
+            });
+            blank_titles(connection, erased).await?;
         }
         heads(connection, facts).await
     })
@@ -56,6 +62,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 enum Change<'a> {
     Created(&'a ConversationCreated),
     Updated(&'a ConversationUpdated),
+    Erased(&'a ContentErased),
 }
 
 async fn create(
@@ -80,8 +87,9 @@ async fn create(
     }
     sqlx::query(
         "insert into conversation
-             (id, kind, title, history, created_by, created_at, roster, changes, head, active_at)
-         select id, kind, title, history, by, time, position, changes, position, time
+             (id, kind, title, titled_at, history, created_by, created_at, roster, changes, head, active_at)
+         select id, kind, nullif(title, ''), case when title is not null then position end, history, by, time,
+                position, changes, position, time
          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bigint[],
                      $8::bigint[])
              as new (id, kind, title, history, by, time, position, changes)
@@ -100,45 +108,71 @@ async fn create(
     Ok(())
 }
 
-/// What changes of a conversation: title, history setting and retention.
-type Update<'a> = (Option<&'a str>, Option<History>, Option<u64>);
+/// What changes of a conversation: title with the event that gives it, history setting and retention.
+type Update<'a> = (Option<(&'a str, Position)>, Option<History>, Option<u64>);
 
 /// A statement may touch a row once, so the changes of one conversation are folded first.
 async fn update(
     connection: &mut PgConnection,
-    updated: Vec<(ConversationId, &ConversationUpdated)>,
+    updated: Vec<(&Recorded, &ConversationUpdated)>,
 ) -> sqlx::Result<()> {
     if updated.is_empty() {
         return Ok(());
     }
     let mut last: BTreeMap<ConversationId, Update<'_>> = BTreeMap::new();
-    for (id, updated) in updated {
-        let (title, history, retention) = last.entry(id).or_default();
-        *title = updated.title.as_deref().or(*title);
+    for (Recorded { conversation, position, .. }, updated) in updated {
+        let (title, history, retention) = last.entry(*conversation).or_default();
+        *title = updated.title.as_deref().map(|title| (title, *position)).or(*title);
         *history = updated.history.or(*history);
         *retention = updated.retention_s.or(*retention);
     }
-    let (mut ids, mut titles) = (Vec::new(), Vec::new());
+    let (mut ids, mut titles, mut titled) = (Vec::new(), Vec::new(), Vec::new());
     let (mut histories, mut retentions) = (Vec::new(), Vec::new());
     for (id, (title, history, retention)) in last {
         ids.push(id.uuid());
-        titles.push(title);
+        titles.push(title.map(|(title, _)| title));
+        titled.push(title.map(|(_, at)| bigint(at)));
         histories.push(history.map(word));
         retentions.push(retention.map(u64::cast_signed));
     }
     sqlx::query(
-        "update conversation c set title = coalesce(new.title, c.title), history = coalesce(new.history, c.history),
+        "update conversation c set title = nullif(coalesce(new.title, c.title), ''),
+             titled_at = coalesce(new.titled_at, c.titled_at), history = coalesce(new.history, c.history),
              retention = nullif(coalesce(new.retention, c.retention), 0)
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) as new (id, title, history, retention)
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
+             as new (id, title, titled_at, history, retention)
          where c.id = new.id",
     )
     .bind(ids)
     .bind(titles)
+    .bind(titled)
     .bind(histories)
     .bind(retentions)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A title that is erased goes, unless a later event has given another one.
+async fn blank_titles<'a>(
+    connection: &mut PgConnection,
+    erased: impl Iterator<Item = (ConversationId, &'a ContentErased)>,
+) -> sqlx::Result<()> {
+    let given = |(id, erased): (ConversationId, &'a ContentErased)| erased.titles().map(move |at| (id, at));
+    let (ids, positions): (Vec<Uuid>, Vec<i64>) =
+        erased.flat_map(given).map(|(id, at)| (id.uuid(), bigint(at))).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update conversation c set title = null from unnest($1::uuid[], $2::bigint[]) as gone (id, position)
+         where c.id = gone.id and c.titled_at = gone.position",
+    )
+    .bind(ids)
+    .bind(positions)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// The last position of each conversation in the batch, and the time of its last message, in one statement. A change to
@@ -192,20 +226,22 @@ pub(crate) async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {
-    type FoldRow = (Uuid, String, Option<String>, String, Option<i64>, i64, i64, i64);
+    type FoldRow = (Uuid, String, Option<String>, Option<i64>, String, Option<i64>, i64, i64, i64);
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows: Vec<FoldRow> = sqlx::query_as(
-        "select id, kind, title, history, retention, roster, changes, head from conversation where id = any($1)",
+        "select id, kind, title, titled_at, history, retention, roster, changes, head from conversation
+         where id = any($1)",
     )
     .bind(&uuids)
     .fetch_all(&mut *connection)
     .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
-    let fold = |(id, kind, title, history, retention, roster, changes, head): FoldRow| {
+    let fold = |(id, kind, title, titled_at, history, retention, roster, changes, head): FoldRow| {
         let members = rosters.remove(&id).unwrap_or_default();
         let (kind, history, retention) =
             (read_word(kind)?, read_word(history)?, retention.map(i64::cast_unsigned));
-        let conversation = Conversation::restored(kind, title, history, retention, members);
+        let conversation =
+            Conversation::restored(kind, titled(title, titled_at), history, retention, members);
         let fold = Fold {
             conversation: conversation.into(),
             roster: position(roster),

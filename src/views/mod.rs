@@ -36,7 +36,7 @@ pub use checkpoints::Progress;
 pub(crate) use checkpoints::{
     Advanced, CheckpointState, advance, change_epoch, points_in, positions_in, resume, stands,
 };
-pub(in crate::views) use columns::{bigint, position, read_word, word};
+pub(in crate::views) use columns::{bigint, position, read_word, titled, word};
 pub(crate) use compare::Difference;
 pub use compare::compare;
 pub(crate) use conversations::folds;

@@ -5,8 +5,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, UserId},
-    views::{Fact, Projection, bigint, position, read_word, word},
+    domain::{
+        ContentErased, Conversation, ConversationId, Event, EventId, Fold, Membership, Point, Position,
+        Snapshot, UserId,
+    },
+    views::{Fact, Projection, bigint, position, read_word, titled, word},
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -35,6 +38,9 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             if let Some(snapshot) = &fact.snapshot {
                 keep(connection, fact.recorded.conversation, snapshot).await?;
             }
+            if let Some(Event::ContentErased(erased)) = fact.event() {
+                blank_titles(connection, fact.recorded.conversation, erased).await?;
+            }
         }
         Ok(())
     })
@@ -49,9 +55,9 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
         sinces.push(bigint(since));
     }
     sqlx::query(
-        "insert into roster (conversation_id, position, event, changes, kind, title, history, retention, members, roles,
-                             sinces)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing",
+        "insert into roster (conversation_id, position, event, changes, kind, title, titled_at, history, retention,
+                             members, roles, sinces)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict do nothing",
     )
     .bind(id.uuid())
     .bind(bigint(at.position))
@@ -59,6 +65,7 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
     .bind(changes.cast_signed())
     .bind(word(conversation.kind()))
     .bind(conversation.title())
+    .bind(conversation.titled().map(|titled| bigint(titled.at)))
     .bind(word(conversation.history()))
     .bind(conversation.retention().map(u64::cast_signed))
     .bind(members)
@@ -69,23 +76,53 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
     Ok(())
 }
 
+/// Forgets the erased titles of a conversation in all of its snapshots.
+async fn blank_titles(
+    connection: &mut PgConnection,
+    id: ConversationId,
+    erased: &ContentErased,
+) -> sqlx::Result<()> {
+    let given: Vec<i64> = erased.titles().map(bigint).collect();
+    if given.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("update roster set title = null where conversation_id = $1 and titled_at = any($2)")
+        .bind(id.uuid())
+        .bind(given)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
 /// The last snapshot of a conversation's roster up to and with a position.
 pub(crate) async fn snapshot(
     pool: &PgPool,
     conversation: ConversationId,
     up_to: Position,
 ) -> sqlx::Result<Option<Snapshot>> {
-    type RosterRow =
-        (i64, Uuid, i64, String, Option<String>, String, Option<i64>, Vec<Uuid>, Vec<String>, Vec<i64>);
+    type RosterRow = (
+        i64,
+        Uuid,
+        i64,
+        String,
+        Option<String>,
+        Option<i64>,
+        String,
+        Option<i64>,
+        Vec<Uuid>,
+        Vec<String>,
+        Vec<i64>,
+    );
     let row: Option<RosterRow> = sqlx::query_as(
-        "select position, event, changes, kind, title, history, retention, members, roles, sinces from roster
+        "select position, event, changes, kind, title, titled_at, history, retention, members, roles, sinces from roster
          where conversation_id = $1 and position <= $2 order by position desc limit 1",
     )
     .bind(conversation.uuid())
     .bind(bigint(up_to))
     .fetch_optional(pool)
     .await?;
-    let Some((at, event, changes, kind, title, history, retention, members, roles, sinces)) = row else {
+    let Some((at, event, changes, kind, title, titled_at, history, retention, members, roles, sinces)) = row
+    else {
         return Ok(None);
     };
     let member = |((user, role), since)| {
@@ -97,6 +134,7 @@ pub(crate) async fn snapshot(
     Ok(Some(Snapshot {
         at: Point { position: position(at), event: EventId::known(event) },
         changes: changes.cast_unsigned(),
-        conversation: Conversation::restored(kind, title, history, retention, members).into(),
+        conversation: Conversation::restored(kind, titled(title, titled_at), history, retention, members)
+            .into(),
     }))
 }

@@ -35,7 +35,7 @@ fn content(path: &Path) -> String {
 }
 
 /// The files below a folder of an archive that have a text.
-fn with(text: &str, folder: &Path) -> Vec<PathBuf> {
+pub fn with(text: &str, folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let mut found = Vec::new();
     for path in entries {

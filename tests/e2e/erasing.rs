@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use tokio::{process::Child, time::sleep};
 use verbatim::dev::NatsUser;
 
-use crate::world::{Conversation, Person, Program, World, assert_linked};
+use crate::{
+    erased_titles::renames,
+    world::{Conversation, Person, Program, World, assert_linked},
+};
 
 pub const MARKER: &str = "zebra-4711-crossing";
 
@@ -87,7 +90,8 @@ pub async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
     let messages: Vec<Value> = of.iter().map(place).collect();
     let body = json!({ "messages": messages, "reason_code": "request" });
     let asked = program.person.post("/v1/admin/erasures", body).await.expect(202);
-    assert_eq!(asked["counts"]["messages"], of.len());
+    let named = |what: &str| asked["counts"][what].as_u64().unwrap_or_default();
+    assert_eq!(named("messages") + named("titles"), of.len() as u64, "{asked}");
     asked["id"].as_str().expect("id").to_owned()
 }
 
@@ -115,6 +119,9 @@ async fn an_erased_text_is_in_no_store_any_more() {
         erased.push((to, says_the_marker(&ana, to, n).await));
         ben.says(to, "and so on").await;
     }
+    let dessert = ana.starts_group(&format!("{MARKER} dessert"), &[&ben]).await;
+    let renamed = [renames(&ana, &dessert, MARKER).await, renames(&ana, &lunch, MARKER).await];
+    erased.extend([(&dessert, dessert.position), (&dessert, renamed[0]), (&lunch, renamed[1])]);
     assert!(
         !with_marker(world.nats.folder()).is_empty()
             && !with_marker(&files_of_database(&world).await).is_empty()
@@ -123,7 +130,8 @@ async fn an_erased_text_is_in_no_store_any_more() {
     let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
     let receipt = is_done(&program, &id).await;
-    assert_eq!(receipt["counts"], json!({ "messages": 24, "edits": 8, "attachments": 0, "rows": 0 }));
+    let counts = json!({ "messages": 24, "edits": 8, "titles": 3, "attachments": 0, "rows": 0 });
+    assert_eq!(receipt["counts"], counts);
     for time in ["hidden_at", "views_done_at", "log_done_at", "wal_compacted_at", "done_at"] {
         assert!(receipt[time].is_string(), "{time}: {receipt}");
     }
@@ -250,6 +258,10 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
+    // An event of the roster without a title.
+    let untitled =
+        ana.patch(&format!("/v1/conversations/{}", lunch.id), json!({ "history": "since_join" })).await;
+    let untitled = untitled.expect(200)["position"].as_u64().expect("a position");
     let position = says_the_marker(&ana, &lunch, 1).await;
     let person = &program.person;
     let ask = async |body: Value| person.post("/v1/admin/erasures", body).await;
@@ -258,7 +270,7 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
         (json!({ "messages": [], "reason_code": "request" }), "/messages"),
         (json!({ "messages": place(position), "reason_code": "dislike" }), "/reason_code"),
         (json!({ "messages": place(position), "reason_code": "request", "grace_s": 2_592_001 }), "/grace_s"),
-        (json!({ "messages": place(position - 1), "reason_code": "request" }), "/messages/0/position"),
+        (json!({ "messages": place(untitled), "reason_code": "request" }), "/messages/0/position"),
         (json!({ "messages": place(position + 100), "reason_code": "request" }), "/messages/0/position"),
         // Messages or an account, and a scope that fits.
         (json!({ "user_id": ana.id, "messages": place(position), "reason_code": "request" }), "/messages"),

@@ -92,6 +92,8 @@ def _conversation(state: Folded, event: Event, me: str) -> set[str]:
     if "erased" in data:
         if last is not None:
             last["text"] = ""
+        if event["type"] == "content.erased" and any(entry["lane"] == "roster" for entry in data["erased"]):
+            now.pop("title", None)
         return {"conversation"}
     is_last = last is not None and last["id"] == data.get("message_id")
     stale = False

@@ -150,7 +150,11 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
   let stale = false;
   const last = now.last_message;
   // What an erasure leaves is asked for, and no text of before is shown meanwhile.
-  if ("erased" in data) return [last ? { ...now, last_message: { ...last, text: "" } } : now, true];
+  if ("erased" in data) {
+    if (last) now.last_message = { ...last, text: "" };
+    if (type === "content.erased" && data.erased.some(({ lane }) => lane === "roster")) delete now.title;
+    return [now, true];
+  }
   switch (type) {
     case "message.sent": {
       const { message_id: id, text } = data;

@@ -1,4 +1,4 @@
-//! Erasures of messages and accounts, for programs with the scope `admin:erasure`.
+//! Erasures of messages, titles and accounts, for programs with the scope `admin:erasure`.
 
 use std::time::Duration;
 
@@ -53,14 +53,14 @@ words! {
     ErasureScope as "ErasureScope": "content" "account" "account_and_content";
 }
 
-/// A message, by its place
+/// A message or a title, by its place
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct MessagePlace {
     /// The conversation
     conversation_id: ConversationId,
-    /// The position of the message
+    /// The position of the message, or of the event `conversation.created` or `conversation.updated` that gave the title
     position: Position,
 }
 
@@ -70,12 +70,12 @@ impl Example for MessagePlace {
     }
 }
 
-/// A request for an erasure of messages or of one account
+/// A request for an erasure of messages and titles, or of one account
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewErasure {
-    /// The messages. Their edits are erased with them
+    /// The messages, whose edits are erased with them, and titles
     #[serde(default, deserialize_with = "given")]
     messages: Option<Few<MessagePlace, MOST_MESSAGES>>,
     /// The account, instead of messages
@@ -114,6 +114,9 @@ struct ErasureCounts {
     messages: u32,
     /// The number of edits of these messages, known once they are hidden
     edits: u32,
+    /// The number of titles, if the request names some
+    #[serde(skip_serializing_if = "Option::is_none")]
+    titles: Option<u32>,
     /// The number of attachments. There are none yet
     attachments: u32,
     /// The number of rows that were emptied or removed with an account
@@ -191,6 +194,7 @@ struct Erasure {
 impl From<ErasureReceipt> for Erasure {
     fn from(receipt: ErasureReceipt) -> Self {
         let backups_gone_by = receipt.backups_gone_by();
+        let titles = Some(receipt.erasure.titles()).filter(|titles| *titles > 0);
         let ErasureReceipt { erasure, state, is_single, consumers, webhooks } = receipt;
         let consumer = |(name, ack_floor_past)| ErasureConsumer { name, ack_floor_past };
         let webhook = |(id, delivered)| ErasureWebhook { id, delivered };
@@ -203,6 +207,7 @@ impl From<ErasureReceipt> for Erasure {
             counts: ErasureCounts {
                 messages: erasure.messages,
                 edits: erasure.edits,
+                titles,
                 attachments: 0,
                 rows: erasure.rows,
             },
@@ -231,7 +236,7 @@ impl Example for Erasure {
             scope: ErasureScope::Content,
             user_id: None,
             reason_code: "request".into(),
-            counts: ErasureCounts { messages: 1, edits: 2, attachments: 0, rows: 0 },
+            counts: ErasureCounts { messages: 1, edits: 2, titles: None, attachments: 0, rows: 0 },
             requested_at: at,
             starts_at: at,
             hidden_at: Some(at),
@@ -309,10 +314,12 @@ pub(in crate::api) struct ErasureOperations {
 
 #[OpenApi(tag = "Tag::Erasures")]
 impl ErasureOperations {
-    /// Erase messages or an account
+    /// Erase messages, titles or an account
     ///
     /// Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-    /// overwritten in the log. What stays is a skeleton: ids, times and types. An erased account is suspended, its logins end,
+    /// overwritten in the log. What stays is a skeleton: ids, times and types. The title that an event gave to a conversation is
+    /// erased by the position of that event, of which all else stays: the conversation has no title until somebody gives it
+    /// another. The erasure of an account takes no titles. An erased account is suspended, its logins end,
     /// its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
     /// erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
     /// another one may bring it forward. Needs the scope `admin:erasure`.

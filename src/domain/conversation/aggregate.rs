@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    Event, History, Kind, Lane, Position, Role, Title, UserId,
+    ContentErased, Event, History, Kind, Lane, Position, Role, Title, UserId,
     conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection},
     stored::event::{
         ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, NewMember,
@@ -22,12 +22,28 @@ pub struct Membership {
     pub since: Position,
 }
 
+/// The title of a conversation, as an event of its roster gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Titled {
+    /// The position of the event.
+    pub at: Position,
+    /// The title; `None` if it was erased. No earlier title comes back: there is none until somebody gives another.
+    pub title: Option<String>,
+}
+
+impl Titled {
+    /// A title as an event has it. An empty one is what is left of an erased one.
+    fn given(at: Position, title: &str) -> Self {
+        Self { at, title: Some(title.to_owned()).filter(|title| !title.is_empty()) }
+    }
+}
+
 /// The roster of a conversation, folded from its `roster` lane. The default is a conversation that
 /// does not exist yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conversation {
     kind: Option<Kind>,
-    title: Option<String>,
+    titled: Option<Titled>,
     history: History,
     retention: Option<u64>,
     members: BTreeMap<UserId, Membership>,
@@ -44,9 +60,27 @@ impl Conversation {
         self.kind.unwrap_or(Kind::Direct)
     }
 
-    /// The title of a group; `None` for a direct conversation.
+    /// The title of a group; `None` for a direct conversation, and for a group whose title was erased.
     pub fn title(&self) -> Option<&str> {
-        self.title.as_deref()
+        self.titled.as_ref()?.title.as_deref()
+    }
+
+    /// The title with the event that gave it, also if it was erased.
+    pub fn titled(&self) -> Option<&Titled> {
+        self.titled.as_ref()
+    }
+
+    /// Whether an event erases the present title.
+    pub(in crate::domain) fn loses_title_by(&self, erased: &ContentErased) -> bool {
+        let is_gone = |titled: &Titled| titled.title.is_some() && erased.titles().any(|at| at == titled.at);
+        self.titled.as_ref().is_some_and(is_gone)
+    }
+
+    /// Forgets the present title.
+    pub fn forget_title(&mut self) {
+        if let Some(titled) = &mut self.titled {
+            titled.title = None;
+        }
     }
 
     /// How much of the history later members may read.
@@ -125,7 +159,7 @@ impl Conversation {
         match event {
             Event::ConversationCreated(created) => {
                 self.kind = Some(created.kind);
-                self.title.clone_from(&created.title);
+                self.titled = created.title.as_ref().map(|title| Titled::given(at, title));
                 self.history = created.history;
                 self.members = created
                     .members
@@ -135,7 +169,7 @@ impl Conversation {
             }
             Event::ConversationUpdated(updated) => {
                 if let Some(title) = &updated.title {
-                    self.title = Some(title.clone());
+                    self.titled = Some(Titled::given(at, title));
                 }
                 self.history = updated.history.unwrap_or(self.history);
                 if let Some(seconds) = updated.retention_s {
@@ -153,14 +187,15 @@ impl Conversation {
                     membership.role = *role;
                 }
             }
-            Event::MessageSent(_)
+            Event::ContentErased(erased) if self.loses_title_by(erased) => self.forget_title(),
+            Event::ContentErased(_)
+            | Event::MessageSent(_)
             | Event::MessageEdited(_)
             | Event::MessageDeleted(_)
             | Event::ReactionAdded(_)
             | Event::ReactionRemoved(_)
             | Event::MessagePinned(_)
             | Event::MessageUnpinned(_)
-            | Event::ContentErased(_)
             | Event::ReceiptAdvanced(_)
             | Event::PresenceChanged(_) => {}
         }
@@ -169,12 +204,12 @@ impl Conversation {
     /// A conversation from the rows of a view.
     pub fn restored(
         kind: Kind,
-        title: Option<String>,
+        titled: Option<Titled>,
         history: History,
         retention: Option<u64>,
         members: BTreeMap<UserId, Membership>,
     ) -> Self {
-        Self { kind: Some(kind), title, history, retention, members }
+        Self { kind: Some(kind), titled, history, retention, members }
     }
 
     pub(in crate::domain) fn role(&self, user: UserId) -> Result<Role, Rejection> {
@@ -241,7 +276,7 @@ impl Conversation {
     ) -> Result<Option<Event>, Rejection> {
         // What is older is taken from all members for good, so admins alone may not say so.
         self.group_role(by, if retention.is_some() { Role::Owner } else { Role::Admin })?;
-        let title = title.map(String::from).filter(|new| self.title.as_ref() != Some(new));
+        let title = title.map(String::from).filter(|new| self.title() != Some(new.as_str()));
         let history = history.filter(|new| self.history != *new);
         let retention_s = retention.filter(|new| self.retention != *new).map(Option::unwrap_or_default);
         let changes = title.is_some() || history.is_some() || retention_s.is_some();

@@ -53,9 +53,13 @@ impl Fold {
         if lane == Lane::Roster {
             self.roster = at;
             self.changes += 1;
-            if let Some(event) = event {
-                Arc::make_mut(&mut self.conversation).evolve(at, event);
-            }
+        }
+        let changes = match event {
+            Some(Event::ContentErased(erased)) => self.conversation.loses_title_by(erased),
+            _ => lane == Lane::Roster,
+        };
+        if let Some(event) = event.filter(|_| changes) {
+            Arc::make_mut(&mut self.conversation).evolve(at, event);
         }
         Some(std::mem::replace(&mut self.head, at))
     }

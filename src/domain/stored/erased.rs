@@ -21,6 +21,13 @@ pub struct ContentErased {
     pub erased: Vec<ErasedEntry>,
 }
 
+impl ContentErased {
+    /// The positions of the events whose titles are erased.
+    pub fn titles(&self) -> impl Iterator<Item = Position> + '_ {
+        self.erased.iter().filter(|entry| entry.data.is_some()).map(|entry| entry.position)
+    }
+}
+
 /// What stays of an erased event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "ErasedEntry")]
@@ -53,9 +60,10 @@ pub struct ErasedEntry {
     /// Whether the event counted: an event of a user who was no member is void.
     #[schemars(example = true)]
     pub counts: bool,
-    /// The data of the event without its title, for an event of the roster.
+    /// The data of the event without the title, for an event of the lane `roster`. Such an event is listed for its title only: a
+    /// conversation has no title from there on until a later event gives it another.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Value>", skip)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: Option<Json>,
 }
 

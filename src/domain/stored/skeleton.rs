@@ -1,14 +1,18 @@
 //! What is left of an erased event, as readers are given it.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{json, value::RawValue};
 
 use crate::domain::{
-    ConversationId, ErasedEntry, Erasure, Event, Lane, MessageSent, Position, Recorded, Time,
+    ConversationCreated, ConversationId, ConversationUpdated, ErasedEntry, Erasure, Event, Json, Lane,
+    MessageSent, Position, Recorded, Time,
 };
 
 impl ErasedEntry {
     /// What readers are given in place of the erased event. A message has no text any more, and the views show it as
-    /// deleted; an edit says nothing any more, and keeps its place in the chain.
+    /// deleted; an edit says nothing any more, and keeps its place in the chain. An event of the roster is what it was, but for
+    /// its title.
     pub fn skeleton(&self, conversation: ConversationId, told_at: Position, at: Time) -> Recorded {
         let said = self.data.as_ref().map_or_else(
             || json!({ "message_id": self.message_id, "erased": true }).to_string(),
@@ -24,9 +28,9 @@ impl ErasedEntry {
                 metadata: None,
                 mentions: Vec::new(),
             })),
-            (word, _) if self.data.is_some() => {
-                Event::read(word, said.as_bytes()).and_then(serde_json::Result::ok)
-            }
+            (word, _) if self.data.is_some() => Event::read(word, said.as_bytes())
+                .and_then(serde_json::Result::ok)
+                .map(Event::with_erased_title),
             _ => None,
         };
         Recorded {
@@ -42,6 +46,30 @@ impl ErasedEntry {
             data: said.into(),
             poison: None,
             erased: Some(Erasure { told_at, at, client_hash: self.client_hash.clone() }.into()),
+        }
+    }
+}
+
+/// The data of an event of the roster without its title: what stays of them when the title is erased. `None` for data that give
+/// no title. What a newer version has added stays.
+pub(crate) fn data_without_title(data: &[u8]) -> Option<Json> {
+    let mut data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
+    data.remove("title")?;
+    serde_json::to_string(&data).ok()?.parse().ok()
+}
+
+impl Event {
+    /// An erased title is an empty one, which nobody can give: so a fold tells it from an event that leaves the title as it is.
+    pub(crate) fn with_erased_title(self) -> Self {
+        let title = Some(String::new());
+        match self {
+            Self::ConversationCreated(created) => {
+                Self::ConversationCreated(ConversationCreated { title, ..created })
+            }
+            Self::ConversationUpdated(updated) => {
+                Self::ConversationUpdated(ConversationUpdated { title, ..updated })
+            }
+            other => other,
         }
     }
 }

@@ -166,7 +166,7 @@ fn a_full_group_takes_nobody_else_in() {
     let mut members: std::collections::BTreeMap<_, _> =
         (10..).map(person).take(MAX_MEMBERS - 1).map(|user| (user, member(Role::Member))).collect();
     members.insert(ANA, member(Role::Owner));
-    let conversation = Conversation::restored(Kind::Group, Some("All".into()), History::Full, None, members);
+    let conversation = Conversation::restored(Kind::Group, None, History::Full, None, members);
     let full = Given { conversation, at: Position(1) };
     full.clone().when(ANA, add(BEN)).then_rejected(Rejection::TooManyMembers);
     full.clone().when(ANA, add(person(10))).then_nothing();

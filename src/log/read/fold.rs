@@ -1,6 +1,6 @@
 //! A conversation folded from its events.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -149,7 +149,14 @@ impl Log {
         {
             let events = self.roster_page(id, snapshot.at.position, last).await?;
             if events.first().is_some_and(|event| event.point() == snapshot.at) {
-                (roster.start, roster.events) = (snapshot.into(), events);
+                roster.start = snapshot.into();
+                // The view may not have heard yet that the title of its snapshot is erased.
+                let conversation = &mut roster.start.conversation;
+                let erased = self.erased(self.stream_of(id));
+                if conversation.titled().is_some_and(|titled| erased.at(titled.at).is_some()) {
+                    Arc::make_mut(conversation).forget_title();
+                }
+                roster.events = events;
             } else {
                 tracing::warn!(conversation = %id, "could not use a snapshot of a roster, which is of another log; reading the whole roster");
             }

@@ -153,23 +153,29 @@ impl Log {
         let roster = subject::of(conversation, Lane::Roster);
         let request = json!({ "seq": after.0 + 1, "next_by_subj": roster, "batch": 1 });
         let deadline = Instant::now() + ANSWER_WITHIN;
-        let next = loop {
-            let next = self.direct(stream, &request).await.map(|found| found.into_iter().next());
-            match next {
-                Ok(None) | Err(_) if Instant::now() < deadline => sleep(PAUSE).await,
-                settled => break settled?,
+        loop {
+            let explained = self.erased(stream).count();
+            let next = loop {
+                let next = self.direct(stream, &request).await.map(|found| found.into_iter().next());
+                match next {
+                    Ok(None) | Err(_) if Instant::now() < deadline => sleep(PAUSE).await,
+                    settled => break settled?,
+                }
+            };
+            let erased = self.erased(stream).of([conversation].into_iter(), after, Position::MAX);
+            let erased = erased.into_iter().filter(|event| event.lane == Lane::Roster).collect();
+            let next = spliced(next.into_iter().collect(), erased).into_iter().next();
+            // Nothing of a conversation stands before its beginning.
+            if let Some(next) = next.as_ref().filter(|next| !next.begins())
+                && let Some(damaged) = self.damage(stream, after, next.position).await?
+            {
+                return Err(Unavailable::because(damaged));
             }
-        };
-        let erased = self.erased(stream).of([conversation].into_iter(), after, Position::MAX);
-        let erased = erased.into_iter().filter(|event| event.lane == Lane::Roster).collect();
-        let next = spliced(next.into_iter().collect(), erased).into_iter().next();
-        // Nothing of a conversation stands before its beginning.
-        if let Some(next) = next.as_ref().filter(|next| !next.begins())
-            && let Some(damaged) = self.damage(stream, after, next.position).await?
-        {
-            return Err(Unavailable::because(damaged));
+            // If a hole was explained meanwhile, what is left of its event may come before.
+            if self.erased(stream).count() == explained {
+                return Ok(next);
+            }
         }
-        Ok(next)
     }
 
     /// Notes a position that is known to be stored, with the conversation of its event.
