@@ -46,10 +46,11 @@ pub(crate) struct ErasureRequest {
 }
 
 impl ErasureRequest {
-    /// The number of titles.
-    pub(crate) fn titles(&self) -> u32 {
+    /// The number of titles, if the request names some.
+    pub(crate) fn titles(&self) -> Option<u32> {
         let named: usize = self.parts.iter().map(|part| part.positions.len()).sum();
-        u32::try_from(named).unwrap_or(u32::MAX).saturating_sub(self.messages)
+        let titles = u32::try_from(named).unwrap_or(u32::MAX).saturating_sub(self.messages);
+        Some(titles).filter(|titles| *titles > 0)
     }
 
     /// A request for messages, which begins now. Nothing of it is done yet.

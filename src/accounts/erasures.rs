@@ -81,6 +81,7 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     let asked = ErasureAsked {
         reason: erasure.reason.clone(),
         messages: erasure.messages,
+        titles: erasure.titles(),
         scope: erasure.scope.word().into(),
         account_id: erasure.account,
         starts_at: erasure.starts_at,
@@ -268,7 +269,11 @@ pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stam
     .execute(&mut *transaction)
     .await?;
     if changed.rows_affected() > 0 {
-        let done = ErasureDone { messages: erasure.messages, edits: erasure.edits };
+        let done = ErasureDone {
+            messages: erasure.messages,
+            edits: erasure.edits,
+            titles: erasure.titles(),
+        };
         audit::note(&mut transaction, stamp, Audited::ErasureDone(erasure.id.uuid().into(), done)).await?;
         sqlx::query("delete from auth.held_account where account_id = $1")
             .bind(erasure.account.map(UserId::uuid))

@@ -129,6 +129,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
     }
     ana.patch(&format!("{}/members/{}", path(&lunch), ben.id), json!({ "role": "admin" })).await.expect(200);
     let joined = accepts(&cem, &lunch).await;
+    assert_eq!(titles(&ana, &lunch, joined).await, empty);
     let before = members(&ana, &lunch, None).await;
 
     // Gone.

@@ -79,6 +79,7 @@ const CASES = {
   },
   "the own role": ({ ana, ben }) => ana.role(ben.id, "admin"),
   "the title": ({ ana }) => ana.title("Another"),
+  "an erased title is gone, and no earlier one comes back": async ({ ana, forget }) => forget((await ana.title("Another")).position),
 };
 
 export async function record() {
@@ -90,7 +91,7 @@ export async function record() {
       const { id, token } = await server.user(name);
       people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
     }
-    // Erases a message, and ends when the log tells that it is erased.
+    // Erases a message or a title, and ends when the log tells that it is erased.
     const erases = async (conversation_id, position) => {
       const body = { messages: [{ conversation_id, position }], reason_code: "request" };
       const { id } = await server.post("/admin/erasures", body, key);
@@ -148,7 +149,8 @@ async function recorded(name, act, people, erases) {
     const { items } = await ana.rest.list_messages({ id, min_position: head });
     await erases(id, items.find((message) => message.id === message_id).position);
   };
-  await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two, erase });
+  const forget = (position) => erases(id, position);
+  await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two, erase, forget });
   const { items } = await ben.rest.follow_events({ after, limit: 200 });
   const events = items.filter((event) => event.conversation_id === id);
   head = events.at(-1).position;

@@ -194,7 +194,7 @@ struct Erasure {
 impl From<ErasureReceipt> for Erasure {
     fn from(receipt: ErasureReceipt) -> Self {
         let backups_gone_by = receipt.backups_gone_by();
-        let titles = Some(receipt.erasure.titles()).filter(|titles| *titles > 0);
+        let titles = receipt.erasure.titles();
         let ErasureReceipt { erasure, state, is_single, consumers, webhooks } = receipt;
         let consumer = |(name, ack_floor_past)| ErasureConsumer { name, ack_floor_past };
         let webhook = |(id, delivered)| ErasureWebhook { id, delivered };

@@ -15,7 +15,11 @@ pub struct ErasureAsked {
     /// The number of messages that were named.
     #[schemars(example = 3)]
     pub messages: u32,
-    /// What is erased: `content` of the messages, `account`, or `account_and_content`.
+    /// The number of titles that were named, if there were some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", example = 1)]
+    pub titles: Option<u32>,
+    /// What is erased: `content` of the messages and titles, `account`, or `account_and_content`.
     #[schemars(example = &"content")]
     pub scope: String,
     /// The account that is erased, if one is.
@@ -50,7 +54,7 @@ impl ErasurePositions {
     pub const MOST: usize = 5_000;
 }
 
-/// An erasure is done: the log has nothing any more at the positions of the messages and of their edits.
+/// An erasure is done: the log has nothing any more at the positions of the messages, of their edits, and of the titles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureDone {
     /// The number of messages.
@@ -59,6 +63,10 @@ pub struct ErasureDone {
     /// The number of edits of these messages.
     #[schemars(example = 1)]
     pub edits: u32,
+    /// The number of titles, if there were some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32", example = 1)]
+    pub titles: Option<u32>,
 }
 
 /// A legal hold was placed: what it names is hidden when it is erased, and not deleted.

@@ -165,7 +165,7 @@ class Rest:
         )
 
     async def request_erasure(self, *, body: t.NewErasure) -> t.Erasure:
-        """Erase messages or an account."""
+        """Erase messages, titles or an account."""
         return await self._send(
             "POST",
             "/v1/admin/erasures",

@@ -377,6 +377,7 @@ class ErasedEntry(TypedDict):
     actor: str
     client_hash: NotRequired[str]
     counts: bool
+    data: NotRequired[dict[str, Any]]
     id: str
     lane: str
     message_id: NotRequired[str]
@@ -423,6 +424,7 @@ class ErasureCounts(TypedDict):
     edits: int
     messages: int
     rows: int
+    titles: NotRequired[int]
 
 
 ErasureReason = Literal["request", "retention", "expiry", "moderation"]
@@ -1012,7 +1014,7 @@ class MessagePinnedEvent(TypedDict):
 
 
 class MessagePlace(TypedDict):
-    """A message, by its place."""
+    """A message or a title, by its place."""
 
     conversation_id: str
     position: int
@@ -1130,7 +1132,7 @@ NewConsumer = TypedDict(
 
 
 class NewErasure(TypedDict):
-    """A request for an erasure of messages or of one account."""
+    """A request for an erasure of messages and titles, or of one account."""
 
     external_id: NotRequired[str]
     grace_s: NotRequired[int]

@@ -234,9 +234,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Erase messages or an account
+         * Erase messages, titles or an account
          * @description Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-         *     overwritten in the log. What stays is a skeleton: ids, times and types. An erased account is suspended, its logins end,
+         *     overwritten in the log. What stays is a skeleton: ids, times and types. The title that an event gave to a conversation is
+         *     erased by the position of that event, of which all else stays: the conversation has no title until somebody gives it
+         *     another. The erasure of an account takes no titles. An erased account is suspended, its logins end,
          *     its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
          *     erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
          *     another one may bring it forward. Needs the scope `admin:erasure`.
@@ -2521,6 +2523,13 @@ export interface components {
             /** @description Whether the event counted: an event of a user who was no member is void. */
             counts: boolean;
             /**
+             * @description The data of the event without the title, for an event of the lane `roster`. Such an event is listed for its title only: a
+             *     conversation has no title from there on until a later event gives it another.
+             */
+            data?: {
+                [key: string]: unknown;
+            };
+            /**
              * Format: uuid
              * @description The id of the event.
              */
@@ -2651,6 +2660,11 @@ export interface components {
              * @description The number of rows that were emptied or removed with an account
              */
             rows: number;
+            /**
+             * Format: uint32
+             * @description The number of titles, if the request names some
+             */
+            titles?: number;
         };
         /**
          * @description Why something is erased. The members of the conversation can read it in `content.erased`
@@ -3915,7 +3929,7 @@ export interface components {
              */
             type: "message.pinned";
         };
-        /** @description A message, by its place */
+        /** @description A message or a title, by its place */
         MessagePlace: {
             /**
              * Format: uuid
@@ -3924,7 +3938,7 @@ export interface components {
             conversation_id: string;
             /**
              * Format: int64
-             * @description The position of the message
+             * @description The position of the message, or of the event `conversation.created` or `conversation.updated` that gave the title
              */
             position: number;
         };
@@ -4188,7 +4202,7 @@ export interface components {
              */
             types?: string[];
         };
-        /** @description A request for an erasure of messages or of one account */
+        /** @description A request for an erasure of messages and titles, or of one account */
         NewErasure: {
             /** @description The account by the id of the host application, instead of messages */
             external_id?: string;
@@ -4197,7 +4211,7 @@ export interface components {
              * @description The seconds until the erasure begins: 0 if absent, and at most 30 days
              */
             grace_s?: number;
-            /** @description The messages. Their edits are erased with them */
+            /** @description The messages, whose edits are erased with them, and titles */
             messages?: components["schemas"]["MessagePlace"][];
             /** @description Why */
             reason_code: components["schemas"]["ErasureReason"];
