@@ -153,7 +153,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
         assert_eq!((&left["type"], &left["data"]), (&changed, &json!({})));
         // The key of the group is known for ever, and starts nothing again.
         let again = ana.with_header("idempotency-key", "the-key-of-lunch");
-        assert_eq!(again.post("/v1/conversations", body.clone()).await.expect(200)["id"], lunch.id);
+        assert_eq!(again.post("/v1/conversations", body.clone()).await.expect(201)["id"], lunch.id);
         let others = json!({ "kind": "group", "title": first, "members": [ben.id] });
         again.post("/v1/conversations", others).await.refuses(409, "idempotency_mismatch");
     }
