@@ -89,7 +89,8 @@ impl ErasureRequest {
 pub(crate) struct ErasurePart {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The positions of the messages and of the events that gave the titles, in order. Without any, all messages of the account that is erased are meant.
+    /// The positions of the messages and of the events that gave the titles, in order. Without any, all messages of the account
+    /// that is erased are meant.
     pub positions: Vec<Position>,
     /// The last event that says of content of this request that it is erased.
     pub told_at: Option<Position>,

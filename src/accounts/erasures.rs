@@ -269,11 +269,7 @@ pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stam
     .execute(&mut *transaction)
     .await?;
     if changed.rows_affected() > 0 {
-        let done = ErasureDone {
-            messages: erasure.messages,
-            edits: erasure.edits,
-            titles: erasure.titles(),
-        };
+        let done = ErasureDone { messages: erasure.messages, edits: erasure.edits, titles: erasure.titles() };
         audit::note(&mut transaction, stamp, Audited::ErasureDone(erasure.id.uuid().into(), done)).await?;
         sqlx::query("delete from auth.held_account where account_id = $1")
             .bind(erasure.account.map(UserId::uuid))

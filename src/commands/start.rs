@@ -85,14 +85,12 @@ impl Commands {
         let started = self.begin_with_all(id, by, event.clone()).await?;
         if started.existed {
             let first = self.beginning(id).await?;
-            let is_erased = first.as_ref().is_some_and(|first| first.erased.is_some());
-            let begun = first.and_then(|first| first.event);
             // Nobody knows an erased title any more, so it is not compared.
-            let same = match is_erased {
-                true => begun.map(Event::with_erased_title) == Some(event.with_erased_title()),
-                false => begun == Some(event),
+            let asked = match first.as_ref().and_then(|first| first.erased.as_ref()) {
+                Some(_) => event.with_erased_title(),
+                None => event,
             };
-            if !same {
+            if first.and_then(|first| first.event) != Some(asked) {
                 return Err(Refused::Mismatch);
             }
         }

@@ -21,7 +21,7 @@ pub(in crate::api) struct Conversation {
     pub(in crate::api) id: ConversationId,
     /// Direct or group
     kind: Kind,
-    /// The title of a group
+    /// The title of a group, unless it was erased
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     /// How much of the history new members may read

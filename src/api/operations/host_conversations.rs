@@ -100,7 +100,7 @@ struct HostConversation {
     external_id: ExternalId,
     /// Whether it is a direct conversation or a group
     kind: Kind,
-    /// The title of a group; null for a direct conversation
+    /// The title of a group; null for a direct conversation, and for a title that was erased
     title: OrNull<String>,
     /// The members, with the service account
     members: Vec<HostMember>,

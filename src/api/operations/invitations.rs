@@ -28,7 +28,7 @@ struct Invitation {
     conversation_id: ConversationId,
     /// The kind of the conversation
     kind: Kind,
-    /// The title of a group at the time of the invitation
+    /// The title of a group at the time of the invitation, unless it was erased
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     /// The user who has invited

@@ -2124,7 +2124,7 @@ export interface components {
             retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
-            /** @description The title of a group */
+            /** @description The title of a group, unless it was erased */
             title?: string;
             /**
              * Format: int64
@@ -2379,7 +2379,7 @@ export interface components {
             retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
-            /** @description The title of a group */
+            /** @description The title of a group, unless it was erased */
             title?: string;
             /**
              * Format: int64
@@ -2892,7 +2892,7 @@ export interface components {
             position: number;
             /** @description What the request has done; absent in the answer to a read */
             result?: components["schemas"]["ProvisionResult"];
-            /** @description The title of a group; null for a direct conversation */
+            /** @description The title of a group; null for a direct conversation, and for a title that was erased */
             title: string | null;
         };
         /** @description A conversation of the host application */
@@ -3118,7 +3118,7 @@ export interface components {
             invited_by: string;
             /** @description The kind of the conversation */
             kind: components["schemas"]["ConversationKind"];
-            /** @description The title of a group at the time of the invitation */
+            /** @description The title of a group at the time of the invitation, unless it was erased */
             title?: string;
         };
         /** @description A page of a list */
