@@ -36,6 +36,8 @@ class Fold(unittest.TestCase):
             asks |= fold(state, event, vector["me"])
         # This fold needs no more than the vector says, and where it needs less, the state below is right without asking.
         self.assertLessEqual(asks, set(vector["asks"]))
+        # What is gone is not shown until an answer comes.
+        self.assertIn(state.conversation.get("title"), (None, then["conversation"].get("title")))
         if "conversation" in asks:
             state.conversation = then["conversation"]
         if "receipts" in asks:

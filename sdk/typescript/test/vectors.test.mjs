@@ -59,6 +59,8 @@ async function folded({ me, before, events, after }) {
     view.take(event);
     view.take(event);
   }
+  // What is gone is not shown until an answer comes.
+  assert.ok([undefined, after.conversation.title].includes(view.conversation.title));
   await sleep(5);
   assert.deepEqual(view.messages, after.messages);
   assert.deepEqual(view.members, after.members);
