@@ -97,12 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_keeps_what_its_users_said_or_what_was_said_in_its_conversations() {
+    fn a_hold_keeps_what_its_users_said_or_what_was_said_in_its_conversations_and_titles_too() {
         let events = [event(10, 7, 70, true), event(20, 8, 80, true)];
         assert_eq!(kept(hold(of_user(7), None, None), &events), [10]);
         assert_eq!(kept(hold(of_conversation(1), None, None), &events), [10, 20]);
         assert!(kept(hold(of_conversation(2), None, None), &events).is_empty());
         assert_eq!(held(&[], &events), [BTreeSet::new(), BTreeSet::new()]);
+        let title = ErasedEvent { message: None, ..event(30, 7, 0, false) };
+        assert_eq!(kept(hold(of_user(7), None, None), std::slice::from_ref(&title)), [30]);
+        assert!(kept(hold(of_user(8), None, None), &[title]).is_empty());
     }
 
     #[test]
