@@ -110,6 +110,26 @@ test("what is erased goes at once, and whoever reads far up stays there", async 
   await ends(ana, ben);
 });
 
+test("an erased title goes at once, from the list and from the conversation", async () => {
+  const [ana, ben] = await Promise.all(["namelessana", "namelessben"].map((name) => browser.person(server.url, name)));
+  await talkWith(ana, "namelessben", "A secret");
+  await ben.getByRole("navigation").getByRole("link", { name: /A secret/ }).waitFor();
+  const [id] = /[\w-]{36}$/.exec(ana.url());
+  const { access_token } = await server.post("/logins", { username: "namelessana", password: PASSWORD });
+  const answer = await fetch(`${server.url}/v1/conversations/${id}`, {
+    method: "PATCH",
+    headers: { Authorization: `Bearer ${access_token}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ title: "Another secret" }),
+  });
+  const { position } = await answer.json();
+  await ben.getByRole("navigation").getByRole("link", { name: /Another secret/ }).waitFor();
+  await server.post("/admin/erasures", { messages: [{ conversation_id: id, position }], reason_code: "request" }, await server.key());
+  await ben.getByRole("navigation").getByRole("link", { name: /Group/ }).waitFor();
+  await ana.getByRole("heading", { name: "Group", exact: true }).waitFor();
+  for (const page of [ana, ben]) assert.doesNotMatch(await page.content(), /secret/, "no earlier title comes back");
+  await ends(ana, ben);
+});
+
 test("a refused message says why and blocks nothing; it can be sent again, or discarded", async () => {
   const { ana, ben } = await pair("fail");
   const { access_token, user_id } = await server.post("/logins", { username: "failben", password: PASSWORD });
