@@ -14,7 +14,8 @@ use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
     stored::{
         audited_erasures::{
-            ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, HoldLifted, HoldPlaced,
+            ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, ExportRequested, HoldLifted,
+            HoldPlaced,
         },
         audited_readers::{
             ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
@@ -378,6 +379,8 @@ audited! {
     HoldPlaced "hold.placed";
     /// About the hold.
     HoldLifted "hold.lifted";
+    /// About the export.
+    ExportRequested "export.requested";
     /// About the new epoch.
     LogRestored "log.restored";
 }
