@@ -266,7 +266,7 @@ pub struct LogRestored {
     /// Where each stream ends.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub positions: BTreeMap<String, Position>,
-    /// Where each stream of the conversations ends: events that were behind it are lost.
+    /// The last position that each stream of the conversations has from the archive: events that were behind it are lost.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub lost_after: BTreeMap<String, Position>,
 }
