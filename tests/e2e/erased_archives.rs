@@ -318,8 +318,8 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
         page["items"].as_array().expect("items").iter().map(|item| item["erased"] == true).collect();
     assert!(shown == [false, false, true, true] && !page.to_string().contains(MARKER), "{page}");
     let trail = world.runs(&["audit", "tail", "--from", "1"]).await.stdout;
-    let told = trail.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let told = told.filter(|event| event["type"] == "log.restored").last().expect("it is told");
+    let mut told = trail.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let told = told.rfind(|event| event["type"] == "log.restored").expect("it is told");
     assert_eq!(
         (&told["data"]["lost_after"]["CHAT_0"], &told["data"]["positions"]["CHAT_0"]),
         (&point.into(), &(point + 2).into()),
