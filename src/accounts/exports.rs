@@ -1,4 +1,5 @@
-//! The exports that an account has asked for. A row has no content: it says what an export reads.
+//! The exports that an account has asked for: of its own data, or of what a legal hold keeps. A row has no content: it says
+//! what an export reads.
 
 use std::time::Duration;
 
@@ -6,11 +7,15 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{Epoch, ExportId, LoginId, Position, Time, UserId};
+use crate::{
+    accounts::audit::{self, Stamp},
+    credentials::Scope,
+    domain::{Audited, Epoch, ExportId, ExportRequested, HoldId, LoginId, Position, Time, UserId},
+};
 
-/// The most exports of an account within [`WINDOW`].
+/// The most exports within [`WINDOW`] for which an account may ask: of its own data, and of each hold.
 pub(crate) const MOST: i64 = 2;
-/// The time in which an account may ask for [`MOST`] exports.
+/// The time in which an account may ask for [`MOST`] exports of the same.
 const WINDOW: Duration = Duration::from_secs(86_400);
 /// How long an export that has expired is still listed.
 const LISTED: &str = "30 days";
@@ -22,8 +27,8 @@ pub(crate) struct Export {
     pub id: ExportId,
     /// The account.
     pub user: UserId,
-    /// The time from which on events belong to the export; `None` for all.
-    pub since: Option<Time>,
+    /// What is exported.
+    pub of: ExportOf,
     /// The log that the export reads.
     pub epoch: Epoch,
     /// The position up to which the export reads each stream.
@@ -34,12 +39,39 @@ pub(crate) struct Export {
     pub expires_at: Time,
 }
 
+/// What an account exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExportOf {
+    /// Its own data, with the events since a time, or all of them.
+    Own(Option<Time>),
+    /// What a legal hold keeps.
+    Hold(HoldId),
+}
+
+impl ExportOf {
+    /// The time from which on events belong to the export.
+    pub(crate) fn since(self) -> Option<Time> {
+        match self {
+            Self::Own(since) => since,
+            Self::Hold(_) => None,
+        }
+    }
+
+    /// The hold, if it is an export of one.
+    pub(crate) fn hold(self) -> Option<HoldId> {
+        match self {
+            Self::Own(_) => None,
+            Self::Hold(hold) => Some(hold),
+        }
+    }
+}
+
 /// Whether a link that a login was given still counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// The login is alive, and the account is active.
+    /// The login or the key is alive, and the account is active.
     Good,
-    /// The login has ended.
+    /// The login or the key has ended, or the key has not got the scope any more.
     Ended,
     /// The account is deactivated.
     Suspended,
@@ -50,6 +82,7 @@ struct Row {
     id: Uuid,
     account_id: Uuid,
     since: Option<OffsetDateTime>,
+    hold_id: Option<Uuid>,
     epoch: String,
     positions: Vec<i64>,
     created_at: OffsetDateTime,
@@ -61,7 +94,10 @@ impl From<Row> for Export {
         Self {
             id: ExportId::known(row.id),
             user: UserId::known(row.account_id),
-            since: row.since.map(Time::of),
+            of: match row.hold_id {
+                Some(hold) => ExportOf::Hold(HoldId::known(hold)),
+                None => ExportOf::Own(row.since.map(Time::of)),
+            },
             epoch: Epoch(row.epoch),
             upto: row.positions.into_iter().map(|position| Position(position.cast_unsigned())).collect(),
             created_at: Time::of(row.created_at),
@@ -70,10 +106,10 @@ impl From<Row> for Export {
     }
 }
 
-/// Stores an export. If the account has asked for [`MOST`] exports lately, nothing is stored, and the time from which on it may
-/// ask again is returned.
-pub(crate) async fn add(pool: &PgPool, export: &Export) -> sqlx::Result<Result<(), Time>> {
-    let now = export.created_at;
+/// Stores an export. If the account has asked for [`MOST`] exports of the same lately, nothing is stored, and the time from which
+/// on it may ask again is returned. The trail is told of an export of a hold: it gives to somebody what others have said.
+pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::Result<Result<(), Time>> {
+    let (now, hold) = (export.created_at, export.of.hold());
     let mut transaction = pool.begin().await?;
     // The lock on the account lets its requests happen one after the other. Without the lock, two transactions could each
     // count the rows without the row of the other.
@@ -88,30 +124,38 @@ pub(crate) async fn add(pool: &PgPool, export: &Export) -> sqlx::Result<Result<(
         .execute(&mut *transaction)
         .await?;
     let full: Option<OffsetDateTime> = sqlx::query_scalar(
-        "select created_at from auth.export where account_id = $1 and created_at > $2
+        "select created_at from auth.export
+         where account_id = $1 and created_at > $2 and hold_id is not distinct from $4
          order by created_at desc offset $3 limit 1",
     )
     .bind(export.user.uuid())
     .bind(now.datetime() - WINDOW)
     .bind(MOST - 1)
+    .bind(hold.map(HoldId::uuid))
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(earlier) = full {
         return Ok(Err(Time::of(earlier).plus(WINDOW)));
     }
     sqlx::query(
-        "insert into auth.export (id, account_id, since, epoch, positions, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into auth.export (id, account_id, since, epoch, positions, created_at, expires_at, hold_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(export.id.uuid())
     .bind(export.user.uuid())
-    .bind(export.since.map(Time::datetime))
+    .bind(export.of.since().map(Time::datetime))
     .bind(&export.epoch.0)
     .bind(export.upto.iter().map(|position| position.0.cast_signed()).collect::<Vec<_>>())
     .bind(now.datetime())
     .bind(export.expires_at.datetime())
+    .bind(hold.map(HoldId::uuid))
     .execute(&mut *transaction)
     .await?;
+    if let Some(hold) = hold {
+        let requested = ExportRequested { hold_id: hold.uuid() };
+        audit::note(&mut transaction, stamp, Audited::ExportRequested(export.id.uuid().into(), requested))
+            .await?;
+    }
     transaction.commit().await?;
     Ok(Ok(()))
 }
@@ -125,7 +169,7 @@ pub(crate) async fn find(pool: &PgPool, id: ExportId) -> sqlx::Result<Option<Exp
     Ok(row.map(Export::from))
 }
 
-/// The exports of an account, the latest first, from behind the export `after`.
+/// The exports that an account has asked for of its own data, the latest first, from behind the export `after`.
 pub(crate) async fn list(
     pool: &PgPool,
     user: UserId,
@@ -135,7 +179,7 @@ pub(crate) async fn list(
     let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
     let rows: Vec<Row> = sqlx::query_as(
         "select * from auth.export
-         where account_id = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3))
+         where account_id = $1 and hold_id is null and ($2::timestamptz is null or (created_at, id) < ($2, $3))
          order by created_at desc, id desc limit $4",
     )
     .bind(user.uuid())
@@ -155,7 +199,7 @@ pub(crate) async fn link_state(
     login: LoginId,
     now: Time,
 ) -> sqlx::Result<LinkState> {
-    let (is_active, is_alive): (bool, bool) = sqlx::query_as(
+    let found: (bool, bool) = sqlx::query_as(
         "select exists (select from auth.account where id = $1 and deactivated_at is null),
                 exists (select from auth.login
                         where id = $2 and account_id = $1 and revoked_at is null and expires_at > $3)
@@ -167,9 +211,40 @@ pub(crate) async fn link_state(
     .bind(now.datetime())
     .fetch_one(pool)
     .await?;
-    Ok(match (is_active, is_alive) {
-        (false, _) => LinkState::Suspended,
-        (true, false) => LinkState::Ended,
-        (true, true) => LinkState::Good,
-    })
+    Ok(found.into())
+}
+
+/// Whether a link that a key of a service account was given still counts: the key needs the scope as it did for the request.
+pub(crate) async fn link_state_of_key(
+    pool: &PgPool,
+    service: UserId,
+    key: LoginId,
+    scope: Scope,
+    now: Time,
+) -> sqlx::Result<LinkState> {
+    let found: (bool, bool) = sqlx::query_as(
+        "select exists (select from auth.account where id = $1 and deactivated_at is null),
+                exists (select from auth.api_key key join auth.service_account service on service.id = key.account_id
+                        where key.id = $2 and service.id = $1 and key.revoked_at is null
+                              and (key.expires_at is null or key.expires_at > $3)
+                              and $4 = any(key.scopes) and $4 = any(service.scopes))",
+    )
+    .bind(service.uuid())
+    .bind(key.uuid())
+    .bind(now.datetime())
+    .bind(scope.word())
+    .fetch_one(pool)
+    .await?;
+    Ok(found.into())
+}
+
+/// Whether the account is active, and whether its login or key is alive.
+impl From<(bool, bool)> for LinkState {
+    fn from(found: (bool, bool)) -> Self {
+        match found {
+            (false, _) => Self::Suspended,
+            (true, false) => Self::Ended,
+            (true, true) => Self::Good,
+        }
+    }
 }

@@ -37,6 +37,17 @@ pub(crate) struct LegalHold {
     pub lifted_by: Option<UserId>,
 }
 
+impl LegalHold {
+    /// Whether the hold keeps an event of this actor in this conversation, of this time.
+    pub(crate) fn names(&self, actor: UserId, conversation: ConversationId, time: Time) -> bool {
+        let is_named = match &self.of {
+            HoldSubjects::Users(users) => users.contains(&actor),
+            HoldSubjects::Conversations(conversations) => conversations.contains(&conversation),
+        };
+        is_named && self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
+    }
+}
+
 /// What a hold keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HoldSubjects {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use crate::domain::{ErasureId, HoldId, Position, UserId};
 
@@ -56,6 +57,23 @@ pub(super) async fn keep_account(
     .execute(&mut **transaction)
     .await
     .map(drop)
+}
+
+/// Who users are, or were before they were erased, as far as a hold has kept it: their ids, user names and display names.
+pub(crate) async fn known_names(
+    pool: &PgPool,
+    users: &[UserId],
+) -> sqlx::Result<Vec<(UserId, String, String)>> {
+    let found: Vec<(Uuid, String, String)> = sqlx::query_as(
+        "select account.id, coalesce(kept #>> '{account,username}', username),
+                coalesce(kept #>> '{account,display_name}', display_name)
+         from auth.account account left join auth.held_account on account_id = account.id
+         where account.id = any($1) order by account.id",
+    )
+    .bind(users.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(|(id, name, display_name)| (UserId::known(id), name, display_name)).collect())
 }
 
 /// Notes that a deletion is about to be asked. `false` if there is a hold that is not among the `known` ones: it may forbid the

@@ -26,6 +26,7 @@ use crate::{
             erasures::ErasureOperations,
             events::Following,
             exports::ExportOperations,
+            held_exports::HeldExportOperations,
             holds::HoldOperations,
             host_conversations::HostConversations,
             host_tokens::HostTokenOperations,
@@ -81,7 +82,7 @@ pub struct Parts {
     pub events: Events,
     /// The erasures.
     pub erasures: Erasures,
-    /// The exports of the users' own data.
+    /// The exports of the users' own data, and of what legal holds keep.
     pub exports: Exports,
     /// The check of the callers' proofs.
     pub bearers: Bearers,
@@ -119,7 +120,7 @@ type Operations = (
     (Following, WebhookOperations, WebhookActs, WebhookDeliveries),
     (
         (About, AuditTrail, Programs, ProgramKeys, Rosters),
-        (ConsumerOperations, ConsumerActs, ErasureOperations, HoldOperations),
+        (ConsumerOperations, ConsumerActs, ErasureOperations, HoldOperations, HeldExportOperations),
     ),
 );
 
@@ -163,7 +164,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Logins { access: access.clone() },
         (
             Me { access: access.clone() },
-            ExportOperations { exports },
+            ExportOperations { exports: exports.clone() },
             OwnErasures { access: access.clone(), erasures: erasures.clone() },
         ),
         (
@@ -204,6 +205,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
                 ConsumerActs { office },
                 ErasureOperations { erasures: erasures.clone() },
                 HoldOperations { erasures },
+                HeldExportOperations { exports },
             ),
         ),
     );

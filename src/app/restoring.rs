@@ -9,7 +9,7 @@ use crate::{
         Addresses, AppError, database,
         installation::{migrate, migrate_to},
     },
-    archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, TablesError},
+    archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, RestoredEnd, TablesError},
     clock::Clock,
     domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
     log::{Log, NotAudited, Remade, Restoring, Wanted},
@@ -124,7 +124,7 @@ pub(crate) async fn restore(
     tell(&log, &plan.log, &ends).await?;
     restoring.finish(&plan.log.remake).await?;
     pool.close().await;
-    Ok(ends)
+    Ok(ends.into_iter().map(|(stream, end)| (stream, end.last)).collect())
 }
 
 async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backup>) -> Result<(), AppError> {
@@ -155,14 +155,14 @@ async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {
 }
 
 /// Tells in AUDIT that the log was restored, once.
-async fn tell(log: &Log, plan: &Plan, ends: &BTreeMap<String, Position>) -> Result<(), AppError> {
-    let mut lost_after = ends.clone();
-    lost_after.remove("AUDIT");
+async fn tell(log: &Log, plan: &Plan, ends: &BTreeMap<String, RestoredEnd>) -> Result<(), AppError> {
+    let positions =
+        |of: fn(&RestoredEnd) -> Position| ends.iter().map(move |(stream, end)| (stream.clone(), of(end)));
     let what = LogRestored {
         old_epoch: plan.remake.from.to_string(),
         new_epoch: plan.remake.epoch.to_string(),
-        positions: ends.clone(),
-        lost_after,
+        positions: positions(|end| end.last).collect(),
+        lost_after: positions(|end| end.kept).filter(|(stream, _)| stream != "AUDIT").collect(),
     };
     let refused = |error: &dyn std::fmt::Display| AppError::Refused(error.to_string());
     let epoch = u128::from_str_radix(&plan.remake.epoch.0, 16).map_err(|e| refused(&e))?;

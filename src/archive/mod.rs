@@ -16,13 +16,14 @@ mod segment;
 mod stream;
 mod tables;
 mod target;
+mod told_again;
 mod verify;
 
 pub(crate) use archiver::archive;
 pub(crate) use backups::{Backup, create, list, prune};
 use head::ArchiveHead;
 pub(crate) use head::describe;
-pub(crate) use restore::{Aim, Plan, RestoreError, plan, restore};
+pub(crate) use restore::{Aim, Plan, RestoreError, RestoredEnd, plan, restore};
 pub(crate) use tables::{TablesError, has_accounts, load};
 pub(crate) use target::{ArchiveError, ArchivePlace, ArchiveTarget, BucketAccess, BucketKeys};
 pub(crate) use verify::{VerifiedArchive, verify};

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    archive::{ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, head::StreamEnd, segment::Segment},
+    archive::{
+        ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, head::StreamEnd, segment::Segment,
+        told_again::told_again,
+    },
     domain::{Epoch, Position, Time},
     log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
 };
@@ -52,6 +55,15 @@ pub(crate) struct StreamPlan {
     pub upto: Position,
     /// What is there already.
     pub found: Option<Remade>,
+}
+
+/// Where a restored stream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RestoredEnd {
+    /// Its last record.
+    pub last: Position,
+    /// Its last record from the archive: behind it stands what was told again of erasures.
+    pub kept: Position,
 }
 
 /// Why nothing was restored, or not all.
@@ -208,7 +220,7 @@ pub(crate) async fn restore(
     restoring: &Restoring,
     plan: &Plan,
     written: impl Fn(u64),
-) -> Result<BTreeMap<String, Position>, RestoreError> {
+) -> Result<BTreeMap<String, RestoredEnd>, RestoreError> {
     for stream in &plan.superfluous {
         restoring.remove_empty(stream).await?;
     }
@@ -229,7 +241,7 @@ pub(crate) async fn restore(
         ends.insert(planned.stream.clone(), end);
     }
     let none = BTreeSet::new();
-    let restored: Vec<(String, Position)> = stream::iter(chat.into_iter().map(|planned| {
+    let restored: Vec<(String, RestoredEnd)> = stream::iter(chat.into_iter().map(|planned| {
         let gone = erased.get(&planned.stream).unwrap_or(&none);
         let written = &written;
         async move {
@@ -242,7 +254,7 @@ pub(crate) async fn restore(
     .await?;
     ends.extend(restored);
     for durable in &plan.durables {
-        let end = ends.get(&durable.stream).copied().unwrap_or_default();
+        let end = ends.get(&durable.stream).map(|end| end.kept).unwrap_or_default();
         restoring.make_durable(durable, end).await?;
     }
     Ok(ends)
@@ -270,7 +282,7 @@ async fn restore_stream(
     gone: &BTreeSet<Position>,
     written: impl Fn(u64),
     mut see: impl FnMut(&Record),
-) -> Result<Position, RestoreError> {
+) -> Result<RestoredEnd, RestoreError> {
     let StreamPlan { stream, end, upto, .. } = planned;
     let (mut chain, missing) = Chain::find(target, &plan.remake.from, stream, end).await?;
     refuse_missing(missing)?;
@@ -281,8 +293,20 @@ async fn restore_stream(
         chain.skip_to(compared.max(end.first));
     }
     let mut writer = restoring.writer(stream, stored);
-    while let Some(segment) = next(&mut chain, target).await? {
+    let mut again: Vec<Record> = Vec::new();
+    loop {
+        let segment = match next(&mut chain, target).await {
+            Ok(Some(segment)) => segment,
+            Ok(None) => break,
+            // What is to be restored stands before it.
+            Err(RestoreError::Damaged(why)) if stream != AUDIT && writer.last() >= *upto => {
+                tracing::warn!(stream, why, "it is not known which erasures the archive lists here");
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         segment.records.iter().for_each(&mut see);
+        again.extend(segment.records.iter().filter_map(|record| told_again(record, *upto)));
         let records = whole(segment, plan.remake.layout.streams, gone);
         for record in records.iter().filter(|record| record.position == compared && compared >= end.first) {
             if !record.is_like(&restoring.record(stream, compared).await?) {
@@ -295,16 +319,25 @@ async fn restore_stream(
             writer.write(&records[begin..until]).await?;
             written((until - begin) as u64);
         }
-        if writer.last() >= *upto && stream != AUDIT {
-            break;
+    }
+    for (record, position) in again.iter_mut().zip(upto.0 + 1..) {
+        record.position = Position(position);
+    }
+    let (there, missing) = again.split_at(again.partition_point(|record| record.position <= stored));
+    for record in there {
+        if !record.is_like(&restoring.record(stream, record.position).await?) {
+            return Err(NotRestored::Another { stream: stream.clone(), at: record.position }.into());
         }
     }
-    if stored > *upto && stored > end.last && plan.streams.iter().any(|one| one.upto < one.end.last) {
+    let last = Position(upto.0 + again.len() as u64);
+    if stored > last && plan.streams.iter().any(|one| one.upto < one.end.last) {
         return Err(RestoreError::InTheWay(format!(
-            "{stream} has events behind {upto}: an earlier point needs empty servers"
+            "{stream} has events behind {last}: an earlier point needs empty servers"
         )));
     }
-    Ok(writer.last())
+    writer.write(missing).await?;
+    written(missing.len() as u64);
+    Ok(RestoredEnd { last: writer.last(), kept: Position(writer.last().0 - again.len() as u64) })
 }
 
 /// The records of a segment, with what an erasure leaves at each position that it has emptied. No text that was erased is

@@ -24,7 +24,7 @@ pub use stored::audited::{
     KeyRevoked, KeyRotated, LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
 pub use stored::audited_erasures::{
-    ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, HoldLifted, HoldPlaced,
+    ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, ExportRequested, HoldLifted, HoldPlaced,
 };
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,

@@ -12,7 +12,8 @@ use crate::{
 /// one of them: an edit says little without the text before it.
 pub(super) fn held(holds: &[LegalHold], events: &[ErasedEvent]) -> Vec<BTreeSet<HoldId>> {
     let keep = |event: &ErasedEvent| -> BTreeSet<HoldId> {
-        holds.iter().filter(|hold| keeps(hold, event)).map(|hold| hold.id).collect()
+        let names = |hold: &&LegalHold| hold.names(event.actor, event.conversation, event.time);
+        holds.iter().filter(names).map(|hold| hold.id).collect()
     };
     let mut of_messages: HashMap<MessageId, BTreeSet<HoldId>> = HashMap::new();
     for event in events {
@@ -32,14 +33,6 @@ pub(super) fn holds_of_account(holds: &[LegalHold], account: UserId) -> impl Ite
     let names =
         move |hold: &&LegalHold| matches!(&hold.of, HoldSubjects::Users(users) if users.contains(&account));
     holds.iter().filter(names).map(|hold| hold.id)
-}
-
-fn keeps(hold: &LegalHold, event: &ErasedEvent) -> bool {
-    let is_named = match &hold.of {
-        HoldSubjects::Users(users) => users.contains(&event.actor),
-        HoldSubjects::Conversations(conversations) => conversations.contains(&event.conversation),
-    };
-    is_named && hold.from.is_none_or(|from| from <= event.time) && hold.to.is_none_or(|to| event.time < to)
 }
 
 #[cfg(test)]

@@ -6,20 +6,12 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::{
-    error::ExportError,
-    own::{Own, pretty, readme},
-    sending::Sending,
-    visible::VisibleEvents,
-    withheld::withheld,
-    zipped::ZippedFile,
-};
+use super::{error::ExportError, material::Material, own::pretty, sending::Sending, zipped::ZippedFile};
 use crate::{
     accounts::exports::Export,
-    domain::{ConversationId, Position, RetentionRules, Time, UserId},
-    live::{Conversations, Shown},
-    log::{EventData, Log, PublicUrl, structured},
-    views::{Memberships, Stay},
+    domain::{ConversationId, HoldId, Position, Time, UserId},
+    live::Conversations,
+    log::{Log, PublicUrl},
 };
 
 /// How long this process may take to follow the log as far as the export reads it.
@@ -32,11 +24,9 @@ pub(super) struct Content {
     pub(super) log: Log,
     pub(super) conversations: Conversations,
     pub(super) pool: PgPool,
-    pub(super) retention: RetentionRules,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) export: Export,
-    pub(super) own: Own,
-    pub(super) memberships: Memberships,
+    pub(super) material: Material,
 }
 
 #[derive(Serialize)]
@@ -44,6 +34,8 @@ struct Manifest<'a> {
     layout: u32,
     export_id: String,
     user_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<HoldId>,
     created_at: Time,
     since: Option<Time>,
     log: LogEnd<'a>,
@@ -61,72 +53,52 @@ struct LogEnd<'a> {
 impl Content {
     /// Writes all files.
     pub(super) async fn write(&self, to: &mut Sending) -> Result<(), ExportError> {
-        let mut files = vec![file(to, "README.txt", readme(&self.export).as_bytes()).await?];
-        for (name, content) in self.own.files() {
+        let mut files = Vec::new();
+        for (name, content) in self.material.files(&self.export) {
             files.push(file(to, name, &content).await?);
         }
-        for (id, stays) in self.stays() {
-            files.extend(self.conversation(to, id, &stays).await?);
+        for id in self.material.conversations() {
+            files.extend(self.conversation(to, id).await?);
         }
         file(to, "manifest.json", &pretty(&self.manifest(&files))).await?;
         Ok(())
     }
 
-    /// The stays in each conversation, the oldest conversation first.
-    fn stays(&self) -> BTreeMap<ConversationId, Vec<Stay>> {
-        let mut stays: BTreeMap<ConversationId, Vec<Stay>> = BTreeMap::new();
-        for stay in self.memberships.present.iter().chain(&self.memberships.past) {
-            stays.entry(stay.conversation).or_default().push(*stay);
-        }
-        stays
-    }
-
-    /// Writes the file of a conversation, unless the user may see no event of it.
+    /// Writes the file of a conversation, unless no event of it belongs to the export.
     async fn conversation(
         &self,
         to: &mut Sending,
         id: ConversationId,
-        stays: &[Stay],
     ) -> Result<Option<ZippedFile>, ExportError> {
         let upto = self.export.upto.get(self.log.stream_of(id)).copied().unwrap_or_default();
         if !self.conversations.reached(id, upto, NODE_WITHIN).await {
             return Err(ExportError::Lagging);
         }
-        let Some(mut visible) = VisibleEvents::open(&self.log, self.export.user, stays, upto).await? else {
+        let Some(mut events) = self.material.open(&self.log, &self.export, id, upto).await? else {
             return Ok(None);
         };
         let mut has_begun = false;
-        while let Some(mut events) = visible.page().await? {
+        while let Some(lines) = events.page(&self.pool).await? {
             to.may_go_on().await?;
-            events.retain(|shown| self.export.since.is_none_or(|since| shown.recorded.time >= since));
-            let withheld = withheld(&self.pool, self.retention, &events).await?;
-            for (shown, instead) in events.iter().zip(&withheld) {
+            for line in lines {
                 if !std::mem::replace(&mut has_begun, true) {
                     to.begin(&format!("conversations/{id}.ndjson"), true)?;
                 }
-                let data = instead.as_deref().map_or(EventData::Stored, EventData::Instead);
-                to.write(&self.line(shown, data)).await?;
+                to.write(&line.bytes(self.public_url.as_ref())).await?;
             }
         }
         Ok(if has_begun { to.end() } else { None })
     }
 
-    fn line(&self, shown: &Shown, data: EventData<'_>) -> Vec<u8> {
-        let mut line = structured(&shown.recorded, shown.previous, self.public_url.as_ref(), data);
-        // A line break in JSON stands between its parts, and would end the line here.
-        line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-        line.push(b'\n');
-        line
-    }
-
     fn manifest<'a>(&'a self, files: &'a [ZippedFile]) -> Manifest<'a> {
-        let Export { id, user, since, epoch, upto, created_at, .. } = &self.export;
+        let Export { id, user, of, epoch, upto, created_at, .. } = &self.export;
         Manifest {
             layout: LAYOUT,
             export_id: id.to_string(),
             user_id: *user,
+            hold_id: of.hold(),
             created_at: *created_at,
-            since: *since,
+            since: of.since(),
             log: LogEnd { epoch: &epoch.0, positions: upto.iter().copied().enumerate().collect() },
             files,
         }

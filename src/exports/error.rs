@@ -1,7 +1,7 @@
 //! Why an export is refused.
 
 use crate::{
-    domain::Time,
+    domain::{HoldId, Time},
     feed::Behind,
     log::{NotRead, Unavailable},
     shares::NoPlace,
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The account has asked for as many exports as a day allows.
-    #[error("there are two exports within a day already: ask again later")]
+    #[error("there are two such exports within a day already: ask again later")]
     TooMany {
         /// The time from which on the account may ask again.
         again: Time,
@@ -19,10 +19,16 @@ pub enum ExportError {
     /// `since` is ahead of our clock.
     #[error("that time has not come yet")]
     InTheFuture,
+    /// There is no such hold.
+    #[error("there is no hold {0}")]
+    NoHold(HoldId),
+    /// The hold was lifted: it keeps nothing any more.
+    #[error("this legal hold was lifted, and keeps nothing any more: place another one")]
+    HoldLifted,
     /// There is no such export, or the link is not one of its links.
     #[error("there is no such export")]
     NotFound,
-    /// The export has expired, the login that was given the link has ended, or the log is another one by now.
+    /// The export has expired, the login or the key that was given the link has ended, or the log is another one by now.
     #[error("this link is no longer valid: ask for the export again")]
     Over,
     /// The account is deactivated.

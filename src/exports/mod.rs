@@ -1,5 +1,6 @@
 //! **Exports**: what a user takes along, as one zip: the profile, the logins, the settings, and of each conversation the
-//! events that the user may see.
+//! events that the user may see. And what a legal hold keeps, for an operator: the same zip with the events as they lie in the
+//! log, also those that nobody is shown.
 //!
 //! Nothing of an export is stored. A request stores the position of every stream at that moment, and the zip is written from
 //! the log and the views up to these positions while somebody downloads it, as fast as the client reads. So an erasure has
@@ -10,14 +11,17 @@
 //! look    -> the row, and a link         (Exports::one, Exports::list, link.rs)
 //! link    -> checks, a place             (Exports::download)
 //!            a task with a deadline      (download.rs)
-//!            files, in order             (content.rs: own.rs, visible.rs, withheld.rs)
+//!            files, in order             (content.rs, material.rs: own.rs, visible.rs, withheld.rs, or held.rs)
 //!            the bytes of the zip        (zipped.rs, sending.rs) -> a queue of two pieces -> the client
 //! ```
 
 mod content;
 mod download;
 mod error;
+mod held;
+mod line;
 mod link;
+mod material;
 mod own;
 mod requests;
 mod sending;

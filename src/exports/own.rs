@@ -111,8 +111,8 @@ pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
 
 /// The text that explains the files.
 pub(super) fn readme(export: &Export) -> String {
-    let Export { id, user, since, created_at, .. } = export;
-    let since = match since {
+    let Export { id, user, of, created_at, .. } = export;
+    let since = match of.since() {
         Some(since) => format!("It has the events since {since}."),
         None => "It begins with your first event.".to_owned(),
     };

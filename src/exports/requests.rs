@@ -7,13 +7,18 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::{
-    content::Content, download::Download, error::ExportError, link::LinkKey, own::Own, sending::Bounds,
+    content::Content, download::Download, error::ExportError, held::Held, link::LinkKey, material::Material,
+    own::Own, sending::Bounds,
 };
 use crate::{
-    accounts::exports::{self, Export, LinkState},
+    accounts::{
+        By, Stamp,
+        exports::{self, Export, ExportOf, LinkState},
+        holds::{self, LegalHold},
+    },
     clock::Clock,
-    credentials::Identity,
-    domain::{ExportId, Position, Time, UserId},
+    credentials::{Identity, Scope},
+    domain::{ExportId, HoldId, Position, Time, UserId},
     feed::Feed,
     live::{Conversations, Revoked},
     log::{Log, PublicUrl, Unavailable},
@@ -76,7 +81,7 @@ pub struct SeenExport {
     pub created_at: Time,
     /// The time from which on the export cannot be downloaded.
     pub expires_at: Time,
-    /// The secret of the link for this login; `None` if the export cannot be downloaded any more.
+    /// The secret of the link for this login or key; `None` if the export cannot be downloaded any more.
     pub secret: Option<String>,
 }
 
@@ -88,20 +93,34 @@ impl Exports {
 
     /// Asks for an export of everything up to now, or since a time.
     pub async fn request(&self, caller: &Identity, since: Option<Time>) -> Result<SeenExport, ExportError> {
-        let now = self.parts.clock.now();
-        if since.is_some_and(|since| since > now) {
+        if since.is_some_and(|since| since > self.parts.clock.now()) {
             return Err(ExportError::InTheFuture);
         }
+        self.add(caller, ExportOf::Own(since)).await
+    }
+
+    /// Asks for an export of all that a legal hold keeps at this moment.
+    pub(crate) async fn request_held(
+        &self,
+        caller: &Identity,
+        hold: HoldId,
+    ) -> Result<SeenExport, ExportError> {
+        self.active(hold).await?;
+        self.add(caller, ExportOf::Hold(hold)).await
+    }
+
+    async fn add(&self, caller: &Identity, of: ExportOf) -> Result<SeenExport, ExportError> {
+        let stamp = Stamp::now(&self.parts.clock, By { actor: Some(caller.user), via: caller.via });
         let export = Export {
             id: self.parts.clock.id(ExportId::known),
             user: caller.user,
-            since,
+            of,
             epoch: self.parts.log.epoch().clone(),
             upto: self.ends().await?,
-            created_at: now,
-            expires_at: now.plus(LIFE),
+            created_at: stamp.at,
+            expires_at: stamp.at.plus(LIFE),
         };
-        match exports::add(&self.parts.pool, &export).await? {
+        match exports::add(&self.parts.pool, &export, stamp).await? {
             Ok(()) => Ok(self.seen(export, caller)),
             Err(again) => Err(ExportError::TooMany { again }),
         }
@@ -112,10 +131,43 @@ impl Exports {
         until.since(self.parts.clock.now())
     }
 
-    /// An export of the caller.
+    /// An export of the caller's own data.
     pub async fn one(&self, caller: &Identity, id: ExportId) -> Result<SeenExport, ExportError> {
-        let export = exports::find(&self.parts.pool, id).await?.filter(|export| export.user == caller.user);
-        Ok(self.seen(export.ok_or(ExportError::NotFound)?, caller))
+        let export = self.find(caller, id).await?;
+        match export.of {
+            ExportOf::Own(_) => Ok(self.seen(export, caller)),
+            ExportOf::Hold(_) => Err(ExportError::NotFound),
+        }
+    }
+
+    /// An export of a hold, for which the caller has asked. It ends with the hold.
+    pub(crate) async fn one_held(
+        &self,
+        caller: &Identity,
+        id: ExportId,
+    ) -> Result<(HoldId, SeenExport), ExportError> {
+        let export = self.find(caller, id).await?;
+        let hold = export.of.hold().ok_or(ExportError::NotFound)?;
+        let seen = self.seen(export, caller);
+        match self.active(hold).await {
+            Ok(_) => Ok((hold, seen)),
+            Err(ExportError::HoldLifted) => Ok((hold, SeenExport { secret: None, ..seen })),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn find(&self, caller: &Identity, id: ExportId) -> Result<Export, ExportError> {
+        let found = exports::find(&self.parts.pool, id).await?.filter(|export| export.user == caller.user);
+        found.ok_or(ExportError::NotFound)
+    }
+
+    /// A hold that is not lifted.
+    async fn active(&self, id: HoldId) -> Result<LegalHold, ExportError> {
+        let hold = holds::find(&self.parts.pool, id).await?.ok_or(ExportError::NoHold(id))?;
+        match hold.lifted_at {
+            None => Ok(hold),
+            Some(_) => Err(ExportError::HoldLifted),
+        }
     }
 
     /// The exports of the caller, the latest first, from behind the export `after`.
@@ -133,24 +185,27 @@ impl Exports {
     pub async fn download(&self, id: ExportId, secret: &str) -> Result<Download, ExportError> {
         let login = self.links.login(id, secret).ok_or(ExportError::NotFound)?;
         let export = exports::find(&self.parts.pool, id).await?.ok_or(ExportError::NotFound)?;
-        let (user, now) = (export.user, self.parts.clock.now());
-        match exports::link_state(&self.parts.pool, user, login, now).await? {
+        let (pool, user, now) = (&self.parts.pool, export.user, self.parts.clock.now());
+        let state = match export.of {
+            ExportOf::Own(_) => exports::link_state(pool, user, login, now).await?,
+            ExportOf::Hold(_) => {
+                exports::link_state_of_key(pool, user, login, Scope::AdminExport, now).await?
+            }
+        };
+        match state {
             LinkState::Suspended => return Err(ExportError::Suspended),
             LinkState::Good if self.can_be_read(&export, now) => {}
             LinkState::Good | LinkState::Ended => return Err(ExportError::Over),
         }
         let place = self.downloads.take(user).await?;
-        let since = vec![Position::START; export.upto.len()];
-        let memberships = self.parts.feed.memberships(user, &since, &export.upto).await?;
+        let material = self.material(&export, now).await?;
         let content = Content {
             log: self.parts.log.clone(),
             conversations: self.parts.conversations.clone(),
-            pool: self.parts.pool.clone(),
-            retention: self.parts.feed.retention(),
+            pool: pool.clone(),
             public_url: self.parts.public_url.clone(),
-            own: Own::of(&self.parts.pool, user, now).await?,
             export,
-            memberships,
+            material,
         };
         let bounds = Bounds {
             user,
@@ -163,6 +218,23 @@ impl Exports {
         Ok(Download::begin(content, bounds, place))
     }
 
+    /// What an export is made of, as far as it lies beside the log.
+    async fn material(&self, export: &Export, now: Time) -> Result<Material, ExportError> {
+        let ExportParts { feed, pool, .. } = &*self.parts;
+        match export.of {
+            ExportOf::Own(_) => {
+                let since = vec![Position::START; export.upto.len()];
+                let memberships = feed.memberships(export.user, &since, &export.upto).await?;
+                let own = Own::of(pool, export.user, now).await?;
+                Ok(Material::own(own, &memberships, feed.retention()))
+            }
+            ExportOf::Hold(hold) => {
+                let hold = self.active(hold).await?;
+                Ok(Material::Held(Held::find(hold, feed, pool, &export.upto).await?))
+            }
+        }
+    }
+
     /// Whether an export has not expired, and its positions are positions of this log.
     fn can_be_read(&self, export: &Export, now: Time) -> bool {
         let streams = self.parts.log.layout().streams;
@@ -171,9 +243,9 @@ impl Exports {
 
     fn seen(&self, export: Export, caller: &Identity) -> SeenExport {
         let can_be_read = self.can_be_read(&export, self.parts.clock.now());
-        let Export { id, since, created_at, expires_at, .. } = export;
+        let Export { id, of, created_at, expires_at, .. } = export;
         let secret = can_be_read.then(|| self.links.secret(id, caller.login));
-        SeenExport { id, since, created_at, expires_at, secret }
+        SeenExport { id, since: of.since(), created_at, expires_at, secret }
     }
 
     /// The end of each stream, as its leader says: whatever was acknowledged to the caller stands before it.

@@ -4,9 +4,9 @@
 //! user in and send a user away belong to that user too. Beyond that, a member at the end of the export may see what REST
 //! shows a member of the past: everything, or with `since_join` what came behind the last join.
 
+use super::line::Line;
 use crate::{
     domain::{Fold, Position, Recorded, UserId},
-    live::Shown,
     log::{Log, NotRead, PAGE, Replay},
     views::Stay,
 };
@@ -54,24 +54,24 @@ impl VisibleEvents {
     }
 
     /// The next visible events, which may be none; `None` when all have been given.
-    pub(super) async fn page(&mut self) -> Result<Option<Vec<Shown>>, NotRead> {
+    pub(super) async fn page(&mut self) -> Result<Option<Vec<Line>>, NotRead> {
         let read = self.replay.page(PAGE).await?;
         if read.is_empty() {
             return Ok(None);
         }
-        let shown = read.into_iter().filter_map(|recorded| self.sight.show(&mut self.fold, recorded));
-        Ok(Some(shown.collect()))
+        let seen = read.into_iter().filter_map(|recorded| self.sight.show(&mut self.fold, recorded));
+        Ok(Some(seen.collect()))
     }
 }
 
 impl Sight {
     /// Takes in the next event. Returns it if it counts and the user may see it.
-    fn show(&self, fold: &mut Fold, recorded: Recorded) -> Option<Shown> {
+    fn show(&self, fold: &mut Fold, recorded: Recorded) -> Option<Line> {
         let was_in = fold.conversation.membership(self.user).is_some();
         let previous = recorded.apply_to(fold)?;
         let is_in = fold.conversation.membership(self.user).is_some();
         let is_seen = was_in || is_in || self.behind.is_some_and(|behind| recorded.position > behind);
-        is_seen.then(|| Shown::new(recorded, previous))
+        is_seen.then(|| Line::new(recorded, Some(previous)))
     }
 }
 
@@ -125,8 +125,8 @@ mod tests {
         let sight = Sight { user: ben, behind: behind.map(Position) };
         let (mut fold, id) = (Fold::default(), ConversationId::known(Uuid::from_u128(9)));
         let recorded = events.map(|(at, actor, event)| Recorded::happened(at, id, actor, Some(event)));
-        let shown = recorded.into_iter().filter_map(|recorded| sight.show(&mut fold, recorded));
-        shown.map(|shown| shown.recorded.position.0).collect()
+        let seen = recorded.into_iter().filter_map(|recorded| sight.show(&mut fold, recorded));
+        seen.map(|line| line.recorded.position.0).collect()
     }
 
     #[test]

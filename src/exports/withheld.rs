@@ -7,10 +7,9 @@ use serde_json::{
 };
 use sqlx::PgPool;
 
-use super::error::ExportError;
+use super::{error::ExportError, line::Line};
 use crate::{
     domain::{Event, MessageId, Position, Recorded, RetentionRules},
-    live::Shown,
     views::{self, Sight},
 };
 
@@ -21,39 +20,35 @@ struct Content {
     at: Position,
 }
 
-/// For each of these events of one conversation the data that take the place of its own, where the message is deleted or
-/// expired.
-pub(super) async fn withheld(
+/// Gives the events of one conversation other data than their own, where their message is deleted or expired.
+pub(super) async fn withhold(
     pool: &PgPool,
     rules: RetentionRules,
-    events: &[Shown],
-) -> Result<Vec<Option<Box<RawValue>>>, ExportError> {
-    let contents: Vec<Option<Content>> = events.iter().map(|shown| content(&shown.recorded)).collect();
+    lines: &mut [Line],
+) -> Result<(), ExportError> {
+    let contents: Vec<Option<Content>> = lines.iter().map(|line| content(&line.recorded)).collect();
     let mut positions: Vec<Position> = contents.iter().flatten().map(|content| content.at).collect();
     positions.sort_unstable();
     positions.dedup();
-    let Some(conversation) = events.first().map(|shown| shown.recorded.conversation) else {
-        return Ok(Vec::new());
+    let Some(conversation) = lines.first().map(|line| line.recorded.conversation) else {
+        return Ok(());
     };
     let sights = match positions.is_empty() {
         true => Default::default(),
         false => views::sights(pool, rules, conversation, &positions).await?,
     };
-    let mut all = Vec::with_capacity(events.len());
-    for (content, shown) in contents.into_iter().zip(events) {
-        all.push(match content {
-            None => None,
-            // The view that grows anew may lack a message that is deleted, so a message that it lacks is not shown.
-            Some(content) => match sights.get(&content.at).ok_or(ExportError::Lagging)? {
-                Sight::Deleted if !says_erased(&shown.recorded) => {
-                    Some(instead(&shown.recorded, content, "deleted"))
-                }
-                Sight::Expired => Some(instead(&shown.recorded, content, "erased")),
-                _ => None,
-            },
-        });
+    for (content, line) in contents.into_iter().zip(lines) {
+        let Some(content) = content else { continue };
+        // The view that grows anew may lack a message that is deleted, so a message that it lacks is not shown.
+        line.instead = match sights.get(&content.at).ok_or(ExportError::Lagging)? {
+            Sight::Deleted if !says_erased(&line.recorded) => {
+                Some(instead(&line.recorded, content, "deleted"))
+            }
+            Sight::Expired => Some(instead(&line.recorded, content, "erased")),
+            _ => None,
+        };
     }
-    Ok(all)
+    Ok(())
 }
 
 fn content(recorded: &Recorded) -> Option<Content> {

@@ -34,15 +34,17 @@ struct Structured<'a> {
     via: Option<String>,
     conversationid: String,
     position: Position,
-    previous: Position,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
 }
 
-/// The JSON of an event that counts; `previous` is the position before it in the chain of its conversation.
+/// The JSON of an event; `previous` is the position before it in the chain of its conversation, and nothing for an event that
+/// counts for nobody.
 pub(crate) fn structured(
     recorded: &Recorded,
-    previous: Position,
+    previous: Option<Position>,
     public_url: Option<&PublicUrl>,
     data: EventData<'_>,
 ) -> Vec<u8> {

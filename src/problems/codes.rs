@@ -43,10 +43,11 @@ codes! {
     cursor_gone 410: "The server cannot continue from the cursor: `errors` says why." => "Load what you need by REST, and begin without a cursor.";
     direct_conversation 409: "A direct conversation has two members, no title and no roles." => "Start a group instead.";
     erased 410: "What was sent with this idempotency key was erased." => "Choose a new key for something new: what was erased cannot be sent again by a retry.";
-    export_over 410: "The export has expired, the login that was given the link has ended, or the server has another log by now." => "Ask for the export again, or request another one.";
+    export_over 410: "The export has expired, the login or the key that was given the link has ended, or the server has another log by now." => "Ask for the export again, or request another one.";
     external_id_taken 409: "The external id belongs to a conversation of another kind, of other users, or of another service account." => "Choose another external id, or ask that service account to make you an owner.";
     forbidden 403: "The role of the caller, the kind of its credential or its address does not allow this; see `detail`." => "Ask an owner or an admin of the conversation, or use the credential that `detail` names.";
     headers_too_large 431: "The headers of the request are too large or too many." => "Send fewer or shorter headers.";
+    hold_lifted 410: "The legal hold was lifted, so it keeps nothing any more." => "Place another hold, then ask for its export.";
     http_version_not_supported 505: "The request has another version than HTTP/1.1." => "Send the request in HTTP/1.1.";
     idempotency_key_required 400: "The message has no idempotency key, so a retry could become a second message." => "Send `client_id` in the body or the header `Idempotency-Key`.";
     idempotency_mismatch 409: "The key was used for another body before." => "Choose a new key for a new request.";
@@ -86,7 +87,7 @@ codes! {
     too_many_at_once 429: "This user has too many requests of this kind under way on this node." => "Wait for their answers, then ask again.";
     too_many_blocks 409: "The caller has blocked too many users." => "Unblock a user first.";
     too_many_conversations 409: "A new member is in too many conversations." => "This user has to leave a conversation first.";
-    too_many_exports 429: "The account has asked for two exports within 24 hours." => "Download one of these, or ask again after the time in `Retry-After`.";
+    too_many_exports 429: "The account has asked for two exports of its data, or of the legal hold, within 24 hours." => "Download one of these, or ask again after the time in `Retry-After`.";
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
     too_many_holds 409: "There are 100 active holds." => "Lift one first.";
     too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";

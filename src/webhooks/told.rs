@@ -20,7 +20,7 @@ impl Told {
     /// The body of its request; thin: without the data.
     pub(super) fn body(&self, public_url: Option<&PublicUrl>, is_thin: bool) -> Bytes {
         let data = if is_thin { EventData::None } else { EventData::Stored };
-        structured(&self.recorded, self.previous, public_url, data).into()
+        structured(&self.recorded, Some(self.previous), public_url, data).into()
     }
 }
 

@@ -263,7 +263,74 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
     world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
     let ana = ana.at(world.nodes[0].address);
-    assert_eq!(ana.history(&lunch, later).await, [LATER]);
+    let path = format!("/v1/conversations/{}/messages?min_position={later}", lunch.id);
+    let items = ana.get(&path).await.expect(200)["items"].clone();
+    assert_eq!(
+        (&items[1]["erased"], &items[0]["text"], &items[2]),
+        (&true.into(), &LATER.into(), &Value::Null)
+    );
     is_clean(&world).await;
+    world.finish().await;
+}
+
+/// The archive knows erasures that the restored log does not: they stand behind the point.
+#[tokio::test]
+async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key() {
+    let mut world = World::start().await;
+    let operator = Program::bootstraps(&world).await;
+    let program = operator.makes("forgets", &["admin:erasure"]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let gone = says_the_marker(&ana, &lunch, 3).await;
+    let hidden = says_the_marker(&ana, &lunch, 1).await;
+    let point = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    let lost = says_the_marker(&ana, &lunch, 2).await;
+    let mut eraser = starts_eraser(&world);
+    is_done(&program, &asks(&program, &[(&lunch, gone), (&lunch, lost)]).await).await;
+    eraser.kill().await.expect("it runs");
+    let second = asks(&program, &[(&lunch, hidden)]).await;
+    eventually_long("it is hidden", async || receipt(&program, &second).await["views_done_at"].is_string())
+        .await;
+    eventually("the audit trail lists what is gone", async || {
+        world.runs(&["audit", "tail"]).await.stdout.contains("erasure.positions")
+    })
+    .await;
+    creates(&world).await;
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &["--to-position", &format!("CHAT_0={point}")]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
+    let address = world.nodes[0].address;
+    let (ana, ben) = (ana.at(address), ben.at(address));
+    let program = Program { person: program.person.at(address), ..program };
+    for (key, text) in [("the-key-of-3", format!("{MARKER} 3")), ("the-key-of-1", format!("{MARKER} 1"))] {
+        ana.sends(&lunch, key, &text).await.refuses(410, "erased");
+    }
+    // What stood behind the point is lost, erased or not, and its key is free.
+    let again = ana.sends(&lunch, "the-key-of-2", "once more").await.expect(201);
+    let again = again["position"].as_u64().expect("position");
+    // Two events tell again of one erased position each, and of no other.
+    assert_eq!(again, point + 3);
+    let path = format!("/v1/conversations/{}/messages?min_position={again}", lunch.id);
+    let page = ben.get(&path).await.expect(200);
+    let shown: Vec<_> =
+        page["items"].as_array().expect("items").iter().map(|item| item["erased"] == true).collect();
+    assert!(shown == [false, false, true, true] && !page.to_string().contains(MARKER), "{page}");
+    let trail = world.runs(&["audit", "tail", "--from", "1"]).await.stdout;
+    let mut told = trail.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let told = told.rfind(|event| event["type"] == "log.restored").expect("it is told");
+    assert_eq!(
+        (&told["data"]["lost_after"]["CHAT_0"], &told["data"]["positions"]["CHAT_0"]),
+        (&point.into(), &(point + 2).into()),
+        "{told}"
+    );
+    is_clean(&world).await;
+
+    // The eraser works from what the log lists.
+    let mut eraser = starts_eraser(&world);
+    is_done(&program, &second).await;
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    eraser.kill().await.expect("it runs");
     world.finish().await;
 }

@@ -17,13 +17,13 @@ use crate::world::{
 };
 
 /// The files of a zip, with their content.
-type Files = BTreeMap<String, String>;
+pub type Files = BTreeMap<String, String>;
 
 async fn requests(person: &Person, body: Value) -> Value {
     person.post("/v1/me/exports", body).await.expect(202)
 }
 
-fn url(export: &Value) -> &str {
+pub fn url(export: &Value) -> &str {
     export["url"].as_str().expect("a link")
 }
 
@@ -31,7 +31,7 @@ async fn fetches(address: SocketAddr, url: &str) -> reqwest::Response {
     reqwest::get(format!("http://{address}{url}")).await.expect("an answer")
 }
 
-async fn downloads(address: SocketAddr, url: &str) -> Vec<u8> {
+pub async fn downloads(address: SocketAddr, url: &str) -> Vec<u8> {
     let answer = fetches(address, url).await;
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
@@ -41,7 +41,7 @@ async fn downloads(address: SocketAddr, url: &str) -> Vec<u8> {
 }
 
 /// Opens a zip with a reader that is not ours.
-async fn opened(world: &World, zip: &[u8]) -> Files {
+pub async fn opened(world: &World, zip: &[u8]) -> Files {
     let file = world.dir().join(key());
     std::fs::write(&file, zip).expect("written");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/unzipped.py");
@@ -60,17 +60,17 @@ pub async fn downloaded(world: &World, person: &Person) -> String {
     export(world, person, json!({})).await.into_values().collect()
 }
 
-fn file_of(conversation: &Conversation) -> String {
+pub fn file_of(conversation: &Conversation) -> String {
     format!("conversations/{}.ndjson", conversation.id)
 }
 
-fn lines(files: &Files, of: &Conversation) -> Vec<Value> {
+pub fn lines(files: &Files, of: &Conversation) -> Vec<Value> {
     let text = files.get(&file_of(of)).map(String::as_str).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
 /// The texts that the lines of a conversation say.
-fn texts(files: &Files, of: &Conversation) -> Vec<String> {
+pub fn texts(files: &Files, of: &Conversation) -> Vec<String> {
     let lines = lines(files, of);
     lines.iter().filter_map(|line| line["data"]["text"].as_str().map(str::to_owned)).collect()
 }

@@ -13,7 +13,7 @@ use crate::{
     world::{Conversation, PASSWORD, Person, Program, World, assert_linked, eventually},
 };
 
-const HOLDS: &str = "/v1/admin/holds";
+pub const HOLDS: &str = "/v1/admin/holds";
 
 /// A program that erases, and another one that holds.
 async fn opponents(world: &World) -> (Program, Program) {
@@ -21,13 +21,13 @@ async fn opponents(world: &World) -> (Program, Program) {
     (operator.makes("forgets", &["admin:erasure"]).await, operator.makes("counsel", &["admin:holds"]).await)
 }
 
-async fn places(counsel: &Program, hold: Value) -> String {
+pub async fn places(counsel: &Program, hold: Value) -> String {
     let placed = counsel.person.post(HOLDS, hold).await.expect(201);
     assert_eq!(placed["placed_by"], json!(counsel.person.id), "{placed}");
     placed["id"].as_str().expect("an id").to_owned()
 }
 
-async fn lifts(counsel: &Program, id: &str) {
+pub async fn lifts(counsel: &Program, id: &str) {
     counsel.person.delete(&format!("{HOLDS}/{id}")).await.expect(204);
 }
 
@@ -43,7 +43,7 @@ async fn texts(world: &World, positions: &[u64]) -> Vec<Option<String>> {
     texts
 }
 
-async fn is_held_by(program: &Program, id: &str, holds: &[&str]) -> Value {
+pub async fn is_held_by(program: &Program, id: &str, holds: &[&str]) -> Value {
     eventually_long("the erasure is held", async || receipt(program, id).await["state"] == "held").await;
     let receipt = receipt(program, id).await;
     assert_eq!(receipt["holds"], json!(holds), "{receipt}");

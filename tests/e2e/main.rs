@@ -47,6 +47,7 @@ mod exports;
 mod filter;
 mod floods;
 mod handshakes;
+mod held_exports;
 mod holds;
 mod holes;
 mod hostile;

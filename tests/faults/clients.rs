@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use verbatim::domain::ConversationId;
+use verbatim::domain::{ConversationId, UserId};
 
 use crate::{
     chance::Chance,
@@ -108,6 +108,16 @@ impl Crowd {
         };
         timeout(Duration::from_secs(60), connected).await.expect("all sockets open while nothing is wrong");
         crowd
+    }
+
+    pub fn person(&self, id: UserId) -> Option<&Person> {
+        self.clients.iter().map(|client| &client.person).find(|person| person.id == id)
+    }
+
+    /// Who has started a group, and never leaves it.
+    pub fn owner_of(&self, conversation: ConversationId) -> &Person {
+        let group = self.groups.iter().find(|group| group.id == conversation).expect("a group");
+        &self.clients[group.owner].person
     }
 
     /// How many sockets are open.

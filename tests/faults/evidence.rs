@@ -7,7 +7,11 @@ use async_nats::jetstream::{self, consumer::push};
 use futures_util::StreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
-use verbatim::{app, domain::Recorded, views};
+use verbatim::{
+    app,
+    domain::{ErasedEntry, Event, Position, Recorded},
+    views,
+};
 
 use crate::{
     checker::Views,
@@ -17,7 +21,8 @@ use crate::{
 /// How long one read may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The whole log, stream by stream, read past all that Verbatim does.
+/// The whole log, stream by stream, read past all that Verbatim does. Where nothing is and an erasure says why, its skeleton stands;
+/// where something is, it stands there, whatever an erasure says.
 pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
     stored(&world.backbone.lock().await.connect().await.expect("NATS")).await
 }
@@ -45,9 +50,22 @@ pub async fn stored(client: &async_nats::Client) -> Vec<Vec<Recorded>> {
                 read.push(recorded.expect("an event"));
             }
         }
-        streams.push(read);
+        streams.push(explained(read));
     }
     streams
+}
+
+fn explained(read: Vec<Recorded>) -> Vec<Recorded> {
+    let mut skeletons = Vec::new();
+    for told in &read {
+        let Some(Event::ContentErased(erased)) = &told.event else { continue };
+        let skeleton = |entry: &ErasedEntry| entry.skeleton(told.conversation, told.position, told.time);
+        skeletons.extend(erased.erased.iter().map(skeleton));
+    }
+    let mut all: BTreeMap<Position, Recorded> =
+        skeletons.into_iter().map(|skeleton| (skeleton.position, skeleton)).collect();
+    all.extend(read.into_iter().map(|recorded| (recorded.position, recorded)));
+    all.into_values().collect()
 }
 
 /// The views, live and rebuilt. If they do not catch up with the log they differ.
@@ -59,6 +77,7 @@ pub async fn views(world: &World) -> Views {
     let plan = Plan {
         roles: "projector",
         nats: world.nats_urls.clone(),
+        eraser: None,
         database: database.clone(),
         replicas: world.replicas,
     };

@@ -45,6 +45,10 @@ pub enum What {
     Refused { key: Key, status: u16, code: String },
     /// One attempt had no answer, or the answer that nobody knows.
     Unknown { key: Key, why: String },
+    /// Somebody asks for the erasure of a message that was acknowledged.
+    Forget { key: Key, position: u64 },
+    /// What the receipt of an erasure says when no fault is left, and what REST shows of the message then.
+    Forgotten { key: Key, position: u64, state: String, left: String },
     /// Somebody asks for a change of membership.
     Asked { by: UserId, conversation: ConversationId, user: UserId, change: Change },
     /// A change of membership was answered with success.
@@ -131,6 +135,15 @@ impl History {
             later = entry.at;
         }
         longest.max(later.saturating_sub(at))
+    }
+
+    /// The messages that were acknowledged, with their positions.
+    pub fn acknowledged(&self) -> Vec<(Key, u64)> {
+        let stored = |entry: &Entry| match &entry.what {
+            What::Acknowledged { key, position, .. } => Some((key.clone(), *position)),
+            _ => None,
+        };
+        self.entries().iter().filter_map(stored).collect()
     }
 
     pub fn take(&self) -> Vec<Entry> {

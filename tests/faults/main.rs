@@ -29,6 +29,7 @@ mod device;
 mod evidence;
 #[path = "../flood/mod.rs"]
 mod flood;
+mod forgetting;
 mod history;
 mod hostile;
 mod nemesis;
@@ -110,6 +111,7 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let chance = Chance::of(settings.seed);
     let world = Arc::new(World::start(settings.servers).await);
     let crowd = Arc::new(Crowd::gathers(&world, settings.sockets, &chance).await);
+    let operator = forgetting::operator(&world).await;
 
     let hostile = Person::registers(&world, crowd.clients.len()).await;
     let flooding = tokio::spawn(hostile::floods(hostile, chance.apart("hostile", 0)));
@@ -119,7 +121,10 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let lane =
         |kinds, name| nemesis::rages(world.clone(), crowd.clone(), kinds, chance.apart(name, 0), until);
     let (of_servers, of_clients) = (Kind::wanted(&Kind::OF_SERVERS), Kind::wanted(&Kind::OF_CLIENTS));
-    tokio::join!(lane(&of_servers, "servers"), lane(&of_clients, "clients"));
+    // What is asked for last has a third of the run to be hidden.
+    let last = until - Duration::from_secs(settings.seconds / 3);
+    let forgets = forgetting::forgets(&operator, chance.apart("forgets", 0), last);
+    let (requests, ..) = tokio::join!(forgets, lane(&of_servers, "servers"), lane(&of_clients, "clients"));
     stop.cancel();
     // What was begun is finished: nobody tries longer than a minute, and now all answer.
     let finished = async { while talking.join_next().await.is_some() {} };
@@ -130,6 +135,8 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     assert!(flooded.is_err_and(|e| e.is_cancelled()), "somebody floods for as long as the run lasts");
     // Receipts are told up to a second late.
     sleep(Duration::from_secs(2)).await;
+    forgetting::is_forgotten(&operator, requests, &crowd).await;
+    drop(operator);
 
     let truth = Truth::of(&evidence::log(&world).await.concat());
     crowd

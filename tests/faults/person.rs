@@ -59,6 +59,13 @@ impl Person {
         person
     }
 
+    /// An account of a program, which has a key and no password.
+    pub fn program(world: &Arc<World>, id: UserId, key: String) -> Self {
+        let http = reqwest::Client::builder().timeout(REQUEST).build().expect("a client");
+        let token = Arc::new(RwLock::new(key));
+        Self { id, name: "operator".to_owned(), token, http, world: world.clone() }
+    }
+
     pub async fn logs_in(&self, node: usize) -> bool {
         let login = json!({ "username": self.name, "password": PASSWORD });
         match self.ask(node, Method::POST, "/v1/logins", Some(login)).await {

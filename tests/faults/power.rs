@@ -218,7 +218,8 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     let database = postgres.url().to_owned();
     app::migrate(&database).await.expect("migrations");
     make_log(nats.url_of(NatsUser::Operator), &database, 1).await;
-    let plan = Plan { roles: "api,projector", nats: nats.url().to_owned(), database, replicas: 1 };
+    let nats_url = nats.url().to_owned();
+    let plan = Plan { roles: "api,projector", nats: nats_url, eraser: None, database, replicas: 1 };
     let mut node = Node::start(plan).await;
     let sending = Sending::begins(&node).await;
     disk.settle();

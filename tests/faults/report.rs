@@ -15,6 +15,8 @@ pub struct Report {
     pub unknown: usize,
     pub refused: usize,
     pub frames: usize,
+    /// Messages whose erasure was asked for, and those of them whose receipt says that all is done.
+    pub erasures: (usize, usize),
     pub membership_changes: usize,
     /// Kind: how many, and how many of them were felt.
     pub faults: BTreeMap<String, (usize, usize)>,
@@ -49,6 +51,8 @@ impl Report {
                 What::Unknown { .. } => report.unknown += 1,
                 What::Refused { .. } => report.refused += 1,
                 What::Frame { .. } => report.frames += 1,
+                What::Forget { .. } => report.erasures.0 += 1,
+                What::Forgotten { state, .. } => report.erasures.1 += usize::from(state == "done"),
                 What::Flooded { code, .. } => {
                     report.floods += 1;
                     report.thrown_out += usize::from(*code == Some(4408));
@@ -90,6 +94,7 @@ impl fmt::Display for Report {
         writeln!(f, "  without answer, refused {}, {}", self.unknown, self.refused)?;
         writeln!(f, "  events in the log       {}", self.stored_events)?;
         writeln!(f, "  frames given            {}", self.frames)?;
+        writeln!(f, "  erasures asked, done    {}, {}", self.erasures.0, self.erasures.1)?;
         writeln!(f, "  membership changes      {}", self.membership_changes)?;
         writeln!(
             f,

@@ -16,6 +16,8 @@ pub struct Counted {
     pub previous: u64,
     /// Of all that it says besides its position.
     pub digest: u64,
+    /// Whether it was erased: who was given it before was given another one.
+    pub is_erased: bool,
 }
 
 /// One conversation.
@@ -48,8 +50,9 @@ impl Truth {
             let (id, actor, time) =
                 (recorded.id.to_string(), recorded.actor.to_string(), recorded.time.to_string());
             let said = [recorded.word.as_str(), &id, &actor, &time];
-            told.chain.push(Counted { position: position.0, previous, digest: digest(said, &data) });
-            told.stay(position.0, event.as_ref());
+            let (position, digest) = (position.0, digest(said, &data));
+            told.chain.push(Counted { position, previous, digest, is_erased: recorded.erased.is_some() });
+            told.stay(position, event.as_ref());
         }
         truth
     }

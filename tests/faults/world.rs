@@ -65,11 +65,11 @@ impl Backbone {
         }
     }
 
-    /// The same with the user that may make streams.
-    fn operators_url(&self) -> String {
+    /// The same with another user.
+    fn url_of(&self, user: NatsUser) -> String {
         match self {
-            Self::One(nats) => nats.url_of(NatsUser::Operator),
-            Self::Many(cluster) => cluster.url_of(NatsUser::Operator),
+            Self::One(nats) => nats.url_of(user),
+            Self::Many(cluster) => cluster.url_of(user),
         }
     }
 
@@ -132,6 +132,8 @@ pub async fn make_log(nats: String, database: &str, replicas: usize) {
 pub struct Plan {
     pub roles: &'static str,
     pub nats: String,
+    /// The same with the user of the eraser, for a node with that role.
+    pub eraser: Option<String>,
     pub database: String,
     pub replicas: usize,
 }
@@ -179,17 +181,22 @@ impl Node {
     }
 }
 
-async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Child, SocketAddr) {
+/// The program, without the settings of this process.
+pub fn program() -> Command {
     let built = || env!("CARGO_BIN_EXE_verbatim").into();
     let mut command = Command::new(std::env::var_os("VERBATIM_FAULTS_PROGRAM").unwrap_or_else(built));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
         command.env_remove(name);
     }
-    let mut child = command
-        .kill_on_drop(true)
-        .stdin(Stdio::null())
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Child, SocketAddr) {
+    let mut child = program()
         .args(["serve", "--roles", plan.roles])
         .env("VERBATIM_NATS_URL", &plan.nats)
+        .envs(plan.eraser.iter().map(|url| ("VERBATIM_NATS_ERASER_URL", url)))
         .env("VERBATIM_DATABASE_URL", &plan.database)
         .env("VERBATIM_STREAMS", STREAMS.to_string())
         .env("VERBATIM_REPLICAS", plan.replicas.to_string())
@@ -266,12 +273,14 @@ impl World {
         let database = postgres.url().to_owned();
         app::migrate(&database).await.expect("migrations");
         let (nats_urls, replicas) = (backbone.url().to_owned(), backbone.size());
-        make_log(backbone.operators_url(), &database, replicas).await;
+        make_log(backbone.url_of(NatsUser::Operator), &database, replicas).await;
+        let eraser = backbone.url_of(NatsUser::Eraser);
         let (mut ways, mut plans) = (Vec::new(), Vec::new());
-        for roles in ["api,gateway", "api,gateway", "projector"] {
+        for roles in ["api,gateway", "api,gateway", "projector,eraser"] {
             let (way, nats, database) = Way::laid(&nats_urls, &database).await;
+            let eraser = roles.contains("eraser").then(|| as_user_of(&eraser, &nats));
             ways.push(way);
-            plans.push(Plan { roles, nats, database, replicas });
+            plans.push(Plan { roles, nats, eraser, database, replicas });
         }
         // The first one makes the signing key.
         let projector = Node::start(plans.pop().expect("three plans")).await;
@@ -373,6 +382,13 @@ impl Way {
         let proxies = self.to_nats.iter().chain([&self.to_postgres]);
         proxies.map(|proxy| proxy.done(|done| &done.left_alone)).sum()
     }
+}
+
+/// The same addresses with the user of other ones.
+fn as_user_of(others: &str, urls: &str) -> String {
+    let (user, _) = others.split_once('@').expect("user and password");
+    let host = |url: &str| url.split_once('@').expect("user and password").1.to_owned();
+    urls.split(',').map(|url| format!("{user}@{}", host(url))).collect::<Vec<_>>().join(",")
 }
 
 /// A proxy to the host in a URL, and the same URL through it.

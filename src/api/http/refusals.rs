@@ -30,7 +30,7 @@ fn response(status: u16) -> MetaResponse {
         403 => ("The caller may not do this", None),
         404 => ("The resource does not exist, or the caller may not know of it", None),
         409 => ("The request conflicts with the present state", None),
-        410 => ("The cursor or the link is no longer valid, or what the request names was erased", None),
+        410 => ("The cursor, the link or the legal hold is over, or what the request names was erased", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => (
@@ -111,7 +111,7 @@ refusals! {
     Proven: 401 403;
     /// An operation that makes a resource once for each key, unless one user blocks the other.
     Keyed: 401 403 409;
-    /// An operation that continues from a cursor.
+    /// An operation that goes on from something that may be over: a cursor, a legal hold.
     Followed: 401 403 410;
     /// An operation that gives a file to everybody who has its link.
     Downloaded: 403 404 410;

@@ -41,6 +41,8 @@ const NEEDS: &[(&str, Need)] = {
         ("list_holds", Need::Scope(AdminHolds)),
         ("get_hold", Need::Scope(AdminHolds)),
         ("lift_hold", Need::Scope(AdminHolds)),
+        ("request_held_export", Need::Scope(AdminExport)),
+        ("get_held_export", Need::Scope(AdminExport)),
         ("deactivate_account", Need::Scope(UsersWrite)),
         ("reactivate_account", Need::Scope(UsersWrite)),
         ("issue_recovery", Need::Scope(UsersWrite)),

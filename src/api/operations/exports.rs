@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use poem::{Body as Bytes, IntoResponse, Response, http::header};
+use poem::{
+    Body as Bytes, IntoResponse, Response,
+    http::{StatusCode, header},
+};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Path, Query},
@@ -44,7 +47,7 @@ impl Example for NewExport {
 /// Whether an export can be downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum ExportState {
+pub(super) enum ExportState {
     Ready,
     Expired,
 }
@@ -76,24 +79,29 @@ struct Export {
 }
 
 impl From<SeenExport> for Export {
-    fn from(SeenExport { id, since, created_at, expires_at, secret }: SeenExport) -> Self {
-        let state = if secret.is_some() { ExportState::Ready } else { ExportState::Expired };
-        let url = secret.map(|secret| format!("/v1/exports/{id}?token={secret}"));
+    fn from(seen: SeenExport) -> Self {
+        let (state, url) = link(&seen);
+        let SeenExport { id, since, created_at, expires_at, .. } = seen;
         Self { id, state, url, since, created_at, expires_at }
     }
 }
 
+/// Whether an export can be downloaded, and where.
+pub(super) fn link(SeenExport { id, secret, .. }: &SeenExport) -> (ExportState, Option<String>) {
+    let url = secret.as_ref().map(|secret| format!("/v1/exports/{id}?token={secret}"));
+    (if url.is_some() { ExportState::Ready } else { ExportState::Expired }, url)
+}
+
 impl Example for Export {
     fn example() -> Self {
-        let at = examples::time();
-        Self::from(SeenExport {
-            id: examples::export(),
-            since: None,
-            created_at: at,
-            expires_at: at.plus(LIFE),
-            secret: Some(SECRET.into()),
-        })
+        example().into()
     }
+}
+
+pub(super) fn example() -> SeenExport {
+    let at = examples::time();
+    let secret = Some(SECRET.into());
+    SeenExport { id: examples::export(), since: None, created_at: at, expires_at: at.plus(LIFE), secret }
 }
 
 const SECRET: &str = "AZMPPG5CfYGMa3CBkqOztMLTgqGr4pE3m0bVbX2FZ9rj1sX8Qe6Hn5LwUuY3oT0a";
@@ -146,7 +154,7 @@ impl ExportOperations {
     #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
     async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
         let requested = self.exports.request(&caller, body.0.since).await;
-        let export: Export = requested.map_err(|error| self.refused(error))?.into();
+        let export: Export = requested.map_err(|error| refused(&self.exports, error))?.into();
         Ok(Requested { location: format!("/v1/me/exports/{}", export.id), body: export })
     }
 
@@ -162,7 +170,7 @@ impl ExportOperations {
     ) -> Result<Reply<Page<Export>>, SignedIn> {
         let part = limit.0.part(cursor.0);
         let found = self.exports.list(&caller, part.after, part.limit).await;
-        let page = Page::cut(found.map_err(|error| self.refused(error))?, limit.0, |last| {
+        let page = Page::cut(found.map_err(|error| refused(&self.exports, error))?, limit.0, |last| {
             (last.created_at, last.id)
         });
         Ok(Reply(page.map(Export::from)))
@@ -174,15 +182,16 @@ impl ExportOperations {
     #[oai(path = "/me/exports/:id", method = "get", operation_id = "get_export")]
     async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<Export>, Found> {
         let found = self.exports.one(&caller, id.0).await;
-        Ok(Reply(found.map_err(|error| self.refused(error))?.into()))
+        Ok(Reply(found.map_err(|error| refused(&self.exports, error))?.into()))
     }
 
     /// Download an export
     ///
-    /// Sends the zip, which is written during the download: the events up to the time of the request, and the account, the
-    /// logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
+    /// Sends the zip, which is written during the download: the events up to the time of the request, and for the own data the
+    /// account, the logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
     /// token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
-    /// or 403 `suspended`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+    /// or 403 `suspended`. The link to an export of a legal hold ends with its key, and when the hold is lifted: 410
+    /// `hold_lifted`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
     #[oai(path = "/exports/:id", method = "get", operation_id = "download_export")]
     async fn download(
         &self,
@@ -191,32 +200,32 @@ impl ExportOperations {
         token: Query<String>,
     ) -> Result<Zip, Downloaded> {
         let download = self.exports.download(id.0, &token.0).await;
-        Ok(Zip(download.map_err(|error| self.refused(error))?))
+        Ok(Zip(download.map_err(|error| refused(&self.exports, error))?))
     }
 }
 
-impl ExportOperations {
-    fn refused(&self, error: ExportError) -> Problem {
-        use ExportError::*;
-        match error {
-            TooMany { again } => {
-                // A second more: the header has whole seconds.
-                let wait = self.exports.wait(again) + Duration::from_secs(1);
-                let detail = "This account has asked for two exports within 24 hours: download one of these, or ask later.";
-                Problem::too_many("too_many_exports", detail, wait)
-            }
-            InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
-            NotFound => Problem::not_found(),
-            Over => Problem::new(poem::http::StatusCode::GONE, "export_over", sentence(error)),
-            Suspended => Problem::forbidden("suspended", sentence(error)),
-            Crowded(no_place) => no_place.into(),
-            Lagging => {
-                let detail = "The views have not reached this export yet: send the same request again.";
-                Problem::unavailable("not_yet", detail, AGAIN)
-            }
-            Unavailable(outage) => outage.into(),
-            Database(outage) => outage.into(),
-            Zip(_) | Abandoned => Problem::internal(),
+pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
+    use ExportError::*;
+    match error {
+        TooMany { again } => {
+            // A second more: the header has whole seconds.
+            let wait = exports.wait(again) + Duration::from_secs(1);
+            let detail = "This account has asked for two such exports within 24 hours: download one of these, or ask later.";
+            Problem::too_many("too_many_exports", detail, wait)
         }
+        InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
+        NoHold(_) => Problem::invalid("/hold", "no_hold", error.to_string()),
+        HoldLifted => Problem::new(StatusCode::GONE, "hold_lifted", sentence(error)),
+        NotFound => Problem::not_found(),
+        Over => Problem::new(StatusCode::GONE, "export_over", sentence(error)),
+        Suspended => Problem::forbidden("suspended", sentence(error)),
+        Crowded(no_place) => no_place.into(),
+        Lagging => {
+            let detail = "The views have not reached this export yet: send the same request again.";
+            Problem::unavailable("not_yet", detail, AGAIN)
+        }
+        Unavailable(outage) => outage.into(),
+        Database(outage) => outage.into(),
+        Zip(_) | Abandoned => Problem::internal(),
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 33] = [
+const FEATURES: [&str; 34] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -58,6 +58,7 @@ const FEATURES: [&str; 33] = [
     "export",
     "erasure",
     "holds",
+    "held_export",
     "retention",
 ];
 

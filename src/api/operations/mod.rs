@@ -13,6 +13,7 @@ pub mod conversations;
 pub mod erasures;
 pub mod events;
 pub mod exports;
+pub mod held_exports;
 pub mod holds;
 pub mod host_conversations;
 pub mod host_tokens;

@@ -39,6 +39,8 @@ const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("get /v1/admin/holds", None),
     ("get /v1/admin/holds/{id}", None),
     ("delete /v1/admin/holds/{id}", None),
+    ("post /v1/admin/exports", None),
+    ("get /v1/admin/exports/{id}", None),
     ("post /v1/admin/webhooks", None),
     ("get /v1/admin/webhooks", None),
     ("get /v1/admin/webhooks/{id}", None),

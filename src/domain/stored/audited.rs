@@ -14,7 +14,8 @@ use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
     stored::{
         audited_erasures::{
-            ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, HoldLifted, HoldPlaced,
+            ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, ExportRequested, HoldLifted,
+            HoldPlaced,
         },
         audited_readers::{
             ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
@@ -265,7 +266,7 @@ pub struct LogRestored {
     /// Where each stream ends.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub positions: BTreeMap<String, Position>,
-    /// Where each stream of the conversations ends: events that were behind it are lost.
+    /// The last position that each stream of the conversations has from the archive: events that were behind it are lost.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub lost_after: BTreeMap<String, Position>,
 }
@@ -378,6 +379,8 @@ audited! {
     HoldPlaced "hold.placed";
     /// About the hold.
     HoldLifted "hold.lifted";
+    /// About the export.
+    ExportRequested "export.requested";
     /// About the new epoch.
     LogRestored "log.restored";
 }

@@ -1,4 +1,4 @@
-//! The audit events of erasures, and of the legal holds that keep what was erased.
+//! The audit events of erasures, of the legal holds that keep what was erased, and of the exports of what they keep.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -89,3 +89,11 @@ pub struct HoldPlaced {
 /// A legal hold was lifted: what was erased and kept by this hold alone is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HoldLifted {}
+
+/// Somebody has asked for an export of what a legal hold keeps, also of what is hidden from everybody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExportRequested {
+    /// The hold.
+    #[schemars(with = "LoginId")]
+    pub hold_id: Uuid,
+}

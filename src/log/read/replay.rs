@@ -73,6 +73,8 @@ pub struct Replay {
     rest: VecDeque<Recorded>,
     /// Up to this position what is left of erased events was handed over or stands in `rest`.
     spliced: Position,
+    /// Whether an erased event that the log still has is given as it lies there.
+    has_kept: bool,
 }
 
 impl Log {
@@ -109,11 +111,20 @@ impl Log {
             is_over: false,
             rest: VecDeque::new(),
             spliced: after,
+            has_kept: false,
         })
     }
 }
 
 impl Replay {
+    /// The same replay with the erased events that the log still has, as they lie there: what a legal hold keeps. Nobody may be
+    /// shown them but those who may see what the hold keeps.
+    #[must_use]
+    pub(crate) fn with_kept(mut self) -> Self {
+        self.has_kept = true;
+        self
+    }
+
     /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. The events before a hole are good,
     /// and are handed over first.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
@@ -122,7 +133,11 @@ impl Replay {
             // The leader was asked for holes, so by now each of them is explained up to here.
             let upto = self.damaged.as_ref().map_or(self.whole, |damaged| damaged.last);
             let conversations = self.conversations.iter().copied();
-            let erased = self.log.erased(self.reading.stream).of(conversations, self.spliced, upto);
+            let mut erased = self.log.erased(self.reading.stream).of(conversations, self.spliced, upto);
+            if self.has_kept {
+                let is_there = |at| page.binary_search_by_key(&at, |event| event.position).is_ok();
+                erased.retain(|skeleton| !is_there(skeleton.position));
+            }
             self.spliced = self.spliced.max(upto);
             self.rest = spliced(page, erased).into();
             if self.is_over {

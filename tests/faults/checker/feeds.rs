@@ -10,6 +10,9 @@ use crate::{
     truth::{Told, Truth},
 };
 
+/// Of what erased events said before.
+type Erased = HashMap<(ConversationId, u64), u64>;
+
 /// One device, as far as its history has been read.
 struct Feed {
     user: UserId,
@@ -35,6 +38,7 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
         found.violation(Rule::NoReset, || format!("socket {socket}: {reason}"));
     }
     let mut feeds: HashMap<Device, Feed> = HashMap::new();
+    let mut erased: Erased = HashMap::new();
     let mut device_of: HashMap<Socket, Device> = HashMap::new();
     for entry in history {
         match &entry.what {
@@ -47,7 +51,8 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
             What::Frame { socket, conversation, position, previous, digest } => {
                 let feed = device_of.get(socket).and_then(|device| feeds.get_mut(device));
                 if let Some(feed) = feed.filter(|feed| feed.socket == *socket) {
-                    feed.frame((*conversation, *position, *previous, *digest), truth, found);
+                    let frame = (*conversation, *position, *previous, *digest);
+                    feed.frame(frame, &mut erased, truth, found);
                 } else {
                     found.violation(Rule::OneOrder, || format!("{:?} before ready", entry.what));
                 }
@@ -116,6 +121,7 @@ impl Feed {
     fn frame(
         &mut self,
         (id, position, previous, digest): (ConversationId, u64, u64, u64),
+        erased: &mut Erased,
         truth: &Truth,
         found: &mut Found,
     ) {
@@ -126,7 +132,12 @@ impl Feed {
         else {
             return found.violation(Rule::NoPhantom, || format!("{}: not in the log, or void", what()));
         };
-        found.unless(counted.digest == digest, Rule::OneOrder, || format!("{}: the log has another", what()));
+        // Whoever was given it before it was erased, was given the same as all others.
+        let mut is_as_before =
+            || counted.is_erased && *erased.entry((id, position)).or_insert(digest) == digest;
+        found.unless(counted.digest == digest || is_as_before(), Rule::OneOrder, || {
+            format!("{}: the log has another", what())
+        });
         found.unless(counted.previous == previous, Rule::NoHole, || {
             format!("{}: the log says after {}", what(), counted.previous)
         });

@@ -1,6 +1,7 @@
 //! Whether what was observed can be what happened: a pure function of the history, the log and the
 //! views. What it finds is a violation with its evidence; it knows no excuse.
 
+mod erasures;
 mod feeds;
 mod sends;
 #[cfg(test)]
@@ -55,6 +56,8 @@ pub enum Rule {
     ReceiptsRise,
     /// The stream has no holes.
     LogWhole,
+    /// What is erased is what somebody wanted, and is gone everywhere and for good.
+    Forgotten,
     /// The views are what the log says.
     ViewsTrue,
     /// Every fault was felt: without this the rest proves nothing.
@@ -88,6 +91,7 @@ pub fn check(history: &[Entry], streams: &[Vec<Recorded>], views: &Views) -> Vec
     let truth = Truth::of(log);
     sends::check(history, log, &truth, &mut found);
     feeds::check(history, &truth, &mut found);
+    erasures::check(history, log, &mut found);
     receipts(history, log, &mut found);
     membership(history, log, &mut found);
     compare(log, &truth, views, &mut found);

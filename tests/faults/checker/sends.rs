@@ -1,6 +1,6 @@
 //! What was sent against what the log has.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use verbatim::domain::{Event, MessageId, Recorded};
 
@@ -21,9 +21,20 @@ struct Sending<'a> {
 
 pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &mut Found) {
     let sendings = gather(history);
+    // An erased message does not say its key any more. Only such as were acknowledged are erased.
+    let mut keys: HashMap<_, &Key> = HashMap::new();
+    for (key, sending) in &sendings {
+        keys.extend(sending.acknowledged.iter().map(|(position, ..)| ((key.conversation, *position), key)));
+    }
     let mut stored: HashMap<Key, Vec<(u64, MessageId)>> = HashMap::new();
     for recorded in log {
         let Some(Event::MessageSent(message)) = &recorded.event else { continue };
+        if recorded.erased.is_some() {
+            if let Some(key) = keys.get(&(recorded.conversation, recorded.position.0)) {
+                stored.entry((*key).clone()).or_default().push((recorded.position.0, message.message_id));
+            }
+            continue;
+        }
         let client_id = message.client_id.as_str().to_owned();
         let key = Key { user: recorded.actor, conversation: recorded.conversation, client_id };
         let wanted = sendings.get(&key).and_then(|sending| sending.text);
@@ -32,12 +43,20 @@ pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &
         });
         stored.entry(key).or_default().push((recorded.position.0, message.message_id));
     }
+    let forgotten: HashSet<&Key> = history.iter().filter_map(|entry| forgotten(&entry.what)).collect();
     for (key, sending) in &sendings {
         let stored = stored.get(key).map_or(&[][..], Vec::as_slice);
         found.unless(stored.len() <= 1, Rule::AcknowledgedOnce, || {
             format!("{key:?} is in the log {} times: {stored:?}", stored.len())
         });
-        check_answers(key, sending, stored, truth, found);
+        check_answers(key, sending, stored, forgotten.contains(key), truth, found);
+    }
+}
+
+fn forgotten(what: &What) -> Option<&Key> {
+    match what {
+        What::Forget { key, .. } => Some(key),
+        _ => None,
     }
 }
 
@@ -64,6 +83,7 @@ fn check_answers(
     key: &Key,
     sending: &Sending<'_>,
     stored: &[(u64, MessageId)],
+    is_to_forget: bool,
     truth: &Truth,
     found: &mut Found,
 ) {
@@ -87,7 +107,8 @@ fn check_answers(
     let was_always_in = matches!(stays, [(_, u64::MAX)]);
     for (status, code) in &sending.refused {
         let may_be_out = *code == "not_found" && !was_always_in;
-        found.unless(may_be_out, Rule::RefusedRightly, || {
+        let may_be_erased = *code == "erased" && is_to_forget;
+        found.unless(may_be_out || may_be_erased, Rule::RefusedRightly, || {
             format!("{key:?}: {status} {code}, stays {stays:?}")
         });
     }

@@ -1,5 +1,7 @@
 //! The checker is put to the test: an honest history passes, and each way of spoiling it is found.
 
+mod erasures;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

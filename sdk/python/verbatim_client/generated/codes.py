@@ -27,6 +27,7 @@ ServerCode = Literal[
     "external_id_taken",
     "forbidden",
     "headers_too_large",
+    "hold_lifted",
     "http_version_not_supported",
     "idempotency_key_required",
     "idempotency_mismatch",

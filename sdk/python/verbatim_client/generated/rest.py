@@ -186,6 +186,28 @@ class Rest:
             None,
         )
 
+    async def request_held_export(self, *, body: t.NewHeldExport) -> t.HeldExport:
+        """Export what a legal hold keeps."""
+        return await self._send(
+            "POST",
+            "/v1/admin/exports",
+            {},
+            body,
+            True,
+            None,
+        )
+
+    async def get_held_export(self, id: str) -> t.HeldExport:
+        """Get an export of a legal hold."""
+        return await self._send(
+            "GET",
+            f"/v1/admin/exports/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
     async def list_holds(self, *, limit: int | None = None, cursor: str | None = None) -> t.HoldPage:
         """List legal holds."""
         return await self._send(

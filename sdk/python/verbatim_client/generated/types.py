@@ -520,6 +520,17 @@ class GivenAgain(TypedDict):
 GrantType = Literal["urn:ietf:params:oauth:grant-type:token-exchange"]
 
 
+class HeldExport(TypedDict):
+    """An export of what a legal hold keeps."""
+
+    created_at: str
+    expires_at: str
+    hold: str
+    id: str
+    state: ExportState
+    url: NotRequired[str]
+
+
 class HighlightPart(TypedDict):
     """A part of a text."""
 
@@ -1146,6 +1157,12 @@ class NewExport(TypedDict):
     """What is wanted of an export."""
 
     since: NotRequired[str]
+
+
+class NewHeldExport(TypedDict):
+    """What is to be exported."""
+
+    hold: str
 
 
 NewHold = TypedDict(

@@ -14,6 +14,8 @@ export const ADMIN = {
   get_roster: "/admin/conversations/{id}/roster GET",
   request_erasure: "/admin/erasures POST",
   get_erasure: "/admin/erasures/{id} GET",
+  request_held_export: "/admin/exports POST",
+  get_held_export: "/admin/exports/{id} GET",
   list_holds: "/admin/holds GET",
   place_hold: "/admin/holds POST",
   lift_hold: "/admin/holds/{id} DELETE",

@@ -271,6 +271,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Export what a legal hold keeps
+         * @description Requests an export of all that an active hold names at this moment: the events of its users, or of its conversations, as
+         *     they lie in the log, also texts that were deleted, that are older than their retention, or whose erasure is held. The
+         *     export is ready at once, for seven days or until the hold is lifted; 410 `hold_lifted` if it was. A service account may
+         *     ask twice within 24 hours for each hold; one more request gets 429 `too_many_exports`. Nobody but the audit trail is told.
+         *     Needs the scope `admin:export`.
+         */
+        post: operations["request_held_export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an export of a legal hold
+         * @description Returns an export for which the caller has asked, with the link to its zip. Needs the scope `admin:export`.
+         */
+        get: operations["get_held_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/holds": {
         parameters: {
             query?: never;
@@ -1136,10 +1180,11 @@ export interface paths {
         };
         /**
          * Download an export
-         * @description Sends the zip, which is written during the download: the events up to the time of the request, and the account, the
-         *     logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
+         * @description Sends the zip, which is written during the download: the events up to the time of the request, and for the own data the
+         *     account, the logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
          *     token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
-         *     or 403 `suspended`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+         *     or 403 `suspended`. The link to an export of a legal hold ends with its key, and when the hold is lifted: 410
+         *     `hold_lifted`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
          */
         get: operations["download_export"];
         put?: never;
@@ -2809,6 +2854,36 @@ export interface components {
          * @enum {string}
          */
         GrantType: "urn:ietf:params:oauth:grant-type:token-exchange";
+        /** @description An export of what a legal hold keeps */
+        HeldExport: {
+            /**
+             * Format: date-time
+             * @description The time of the request. The export has no later event
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The time at which the export expires
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @description The legal hold
+             */
+            hold: string;
+            /**
+             * Format: uuid
+             * @description The id of the export
+             */
+            id: string;
+            /** @description Whether the export can be downloaded */
+            state: components["schemas"]["ExportState"];
+            /**
+             * @description The path of the zip on this server, with a secret in it. The link belongs to the key of this request and ends with it.
+             *     Absent if the export has expired, or the hold was lifted
+             */
+            url?: string;
+        };
         /** @description A part of a text */
         HighlightPart: {
             /** @description Whether this part matches the search */
@@ -4230,6 +4305,14 @@ export interface components {
              * @description Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
              */
             since?: string;
+        };
+        /** @description What is to be exported */
+        NewHeldExport: {
+            /**
+             * Format: uuid
+             * @description The legal hold
+             */
+            hold: string;
         };
         /** @description A new legal hold, on users or on conversations */
         NewHold: {
@@ -5665,6 +5748,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Erasure"];
+                };
+            };
+        };
+    };
+    request_held_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewHeldExport"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeldExport"];
+                };
+            };
+        };
+    };
+    get_held_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HeldExport"];
                 };
             };
         };

@@ -36,7 +36,7 @@ export type ServerCode =
   | "direct_conversation"
   /** What was sent with this idempotency key was erased. */
   | "erased"
-  /** The export has expired, the login that was given the link has ended, or the server has another log by now. */
+  /** The export has expired, the login or the key that was given the link has ended, or the server has another log by now. */
   | "export_over"
   /** The external id belongs to a conversation of another kind, of other users, or of another service account. */
   | "external_id_taken"
@@ -44,6 +44,8 @@ export type ServerCode =
   | "forbidden"
   /** The headers of the request are too large or too many. */
   | "headers_too_large"
+  /** The legal hold was lifted, so it keeps nothing any more. */
+  | "hold_lifted"
   /** The request has another version than HTTP/1.1. */
   | "http_version_not_supported"
   /** The message has no idempotency key, so a retry could become a second message. */
@@ -122,7 +124,7 @@ export type ServerCode =
   | "too_many_blocks"
   /** A new member is in too many conversations. */
   | "too_many_conversations"
-  /** The account has asked for two exports within 24 hours. */
+  /** The account has asked for two exports of its data, or of the legal hold, within 24 hours. */
   | "too_many_exports"
   /** This user has too many requests that follow events on this node. */
   | "too_many_followers"

@@ -1,0 +1,102 @@
+//! Exports of what a legal hold keeps, for programs with the scope `admin:export`.
+
+use poem_openapi::{Object, OpenApi, param::Path, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{
+        Body, Caller, Followed, Found, Reply, Requested,
+        http::examples,
+        operations::{
+            exports::{ExportState, example, link, refused},
+            tag::Tag,
+        },
+    },
+    domain::{ExportId, HoldId, Time},
+    exports::{Exports, SeenExport},
+};
+
+/// What is to be exported
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewHeldExport {
+    /// The legal hold
+    hold: HoldId,
+}
+
+impl Example for NewHeldExport {
+    fn example() -> Self {
+        Self { hold: examples::hold() }
+    }
+}
+
+/// An export of what a legal hold keeps
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct HeldExport {
+    /// The id of the export
+    id: ExportId,
+    /// The legal hold
+    hold: HoldId,
+    /// Whether the export can be downloaded
+    state: ExportState,
+    /// The path of the zip on this server, with a secret in it. The link belongs to the key of this request and ends with it.
+    /// Absent if the export has expired, or the hold was lifted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The time of the request. The export has no later event
+    created_at: Time,
+    /// The time at which the export expires
+    expires_at: Time,
+}
+
+impl HeldExport {
+    fn of(hold: HoldId, seen: &SeenExport) -> Self {
+        let (state, url) = link(seen);
+        let SeenExport { id, created_at, expires_at, .. } = *seen;
+        Self { id, hold, state, url, created_at, expires_at }
+    }
+}
+
+impl Example for HeldExport {
+    fn example() -> Self {
+        Self::of(examples::hold(), &example())
+    }
+}
+
+pub(in crate::api) struct HeldExportOperations {
+    pub(in crate::api) exports: Exports,
+}
+
+#[OpenApi(tag = "Tag::Holds")]
+impl HeldExportOperations {
+    /// Export what a legal hold keeps
+    ///
+    /// Requests an export of all that an active hold names at this moment: the events of its users, or of its conversations, as
+    /// they lie in the log, also texts that were deleted, that are older than their retention, or whose erasure is held. The
+    /// export is ready at once, for seven days or until the hold is lifted; 410 `hold_lifted` if it was. A service account may
+    /// ask twice within 24 hours for each hold; one more request gets 429 `too_many_exports`. Nobody but the audit trail is told.
+    /// Needs the scope `admin:export`.
+    #[oai(path = "/admin/exports", method = "post", operation_id = "request_held_export")]
+    async fn request(
+        &self,
+        caller: Caller,
+        body: Body<NewHeldExport>,
+    ) -> Result<Requested<HeldExport>, Followed> {
+        let hold = body.0.hold;
+        let requested = self.exports.request_held(&caller, hold).await;
+        let export = HeldExport::of(hold, &requested.map_err(|error| refused(&self.exports, error))?);
+        Ok(Requested { location: format!("/v1/admin/exports/{}", export.id), body: export })
+    }
+
+    /// Get an export of a legal hold
+    ///
+    /// Returns an export for which the caller has asked, with the link to its zip. Needs the scope `admin:export`.
+    #[oai(path = "/admin/exports/:id", method = "get", operation_id = "get_held_export")]
+    async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<HeldExport>, Found> {
+        let found = self.exports.one_held(&caller, id.0).await;
+        let (hold, seen) = found.map_err(|error| refused(&self.exports, error))?;
+        Ok(Reply(HeldExport::of(hold, &seen)))
+    }
+}

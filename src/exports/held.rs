@@ -1,0 +1,180 @@
+//! What a legal hold keeps, from the log: also what is hidden from everybody, because its erasure is held, because its message was
+//! deleted, or because its time is over. What the log has lost is there as what is left of it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::{error::ExportError, line::Line, own::pretty};
+use crate::{
+    accounts::{
+        exports::Export,
+        holds::{HoldSubjects, LegalHold},
+        kept,
+    },
+    domain::{ConversationId, Event, Fold, HoldId, Position, Recorded, Time, UserId},
+    feed::Feed,
+    log::{Log, NotRead, PAGE, Replay},
+};
+
+/// A hold, with where what it keeps may stand.
+pub(super) struct Held {
+    hold: LegalHold,
+    users: Vec<HeldUser>,
+    pub(super) conversations: BTreeSet<ConversationId>,
+}
+
+#[derive(Serialize)]
+struct HeldUser {
+    id: UserId,
+    username: String,
+    display_name: String,
+}
+
+#[derive(Serialize)]
+struct HoldFile<'a> {
+    id: HoldId,
+    name: &'a str,
+    users: &'a [HeldUser],
+    conversations: Vec<ConversationId>,
+    from: Option<Time>,
+    to: Option<Time>,
+    placed_at: Time,
+    placed_by: Option<UserId>,
+}
+
+/// The events of one conversation that a hold keeps, page by page.
+pub(super) struct HeldEvents<'a> {
+    hold: &'a LegalHold,
+    replay: Replay,
+    fold: Fold,
+    /// The messages of which the hold names the message itself or an edit: both are kept together.
+    messages: BTreeSet<Position>,
+}
+
+impl Held {
+    /// Looks for the conversations of a hold. A user says something only as a member, so the views know where.
+    pub(super) async fn find(
+        hold: LegalHold,
+        feed: &Feed,
+        pool: &PgPool,
+        upto: &[Position],
+    ) -> Result<Self, ExportError> {
+        let (users, conversations) = hold.of.parts();
+        let mut conversations: BTreeSet<ConversationId> = conversations.into_iter().collect();
+        let since = vec![Position::START; upto.len()];
+        for user in &users {
+            let found = feed.memberships(*user, &since, upto).await?;
+            conversations.extend(found.present.iter().chain(&found.past).map(|stay| stay.conversation));
+        }
+        let users = kept::known_names(pool, &users).await?.into_iter();
+        let users = users.map(|(id, username, display_name)| HeldUser { id, username, display_name });
+        Ok(Self { hold, users: users.collect(), conversations })
+    }
+
+    /// The file that says what the hold names.
+    pub(super) fn file(&self) -> Vec<u8> {
+        let LegalHold { id, name, from, to, placed_at, placed_by, .. } = &self.hold;
+        pretty(&HoldFile {
+            id: *id,
+            name,
+            users: &self.users,
+            conversations: self.hold.of.parts().1,
+            from: *from,
+            to: *to,
+            placed_at: *placed_at,
+            placed_by: *placed_by,
+        })
+    }
+
+    /// The events of a conversation up to and with a position.
+    pub(super) async fn open(
+        &self,
+        log: &Log,
+        id: ConversationId,
+        upto: Position,
+    ) -> Result<HeldEvents<'_>, NotRead> {
+        let (hold, stream) = (&self.hold, log.stream_of(id));
+        let replay = async || log.replay(stream, Position::START, upto, &[id]).await.map(Replay::with_kept);
+        let mut messages = BTreeSet::new();
+        // Without bounds the hold names a message together with its edits: both are of one user.
+        if hold.from.is_some() || hold.to.is_some() {
+            let mut all = replay().await?;
+            loop {
+                let page = all.page(PAGE).await?;
+                if page.is_empty() {
+                    break;
+                }
+                messages.extend(page.iter().filter(|recorded| names(hold, recorded)).filter_map(message));
+            }
+        }
+        let replay = replay().await?;
+        Ok(HeldEvents { hold, replay, fold: Fold::default(), messages })
+    }
+
+    /// The text that explains the files.
+    pub(super) fn readme(&self, export: &Export) -> String {
+        let (id, of) = (export.id, self.hold.id);
+        let (user, created_at) = (export.user, export.created_at);
+        let subjects = match &self.hold.of {
+            HoldSubjects::Users(_) => "users: all that they have done in all conversations",
+            HoldSubjects::Conversations(_) => "conversations: all that has happened there",
+        };
+        format!(
+            "What a legal hold keeps
+=======================
+
+This is the export {id} of the legal hold {of}.
+The service account {user} asked for it at {created_at}, and it has nothing that happened later. The hold names {subjects}.
+
+hold.json       the hold: its users with their names, or its conversations, and the bounds of its times
+conversations/  one file for each conversation with something that the hold names, named by its id. Each line is one event, the
+                oldest first, as JSON: a CloudEvent (https://cloudevents.io) in structured mode. `type` says what happened,
+                `actor` is the user who did it, `data` has the content, `position` is the place of the event and `previous` that
+                of the event before it in the conversation. An event without `previous` counted for nobody: its actor was no
+                member at that moment
+manifest.json   each file with its length and its SHA-256, and the positions up to which the log was read
+
+The events are as they lie in the log, whatever its users may see: messages that were edited, deleted or hidden have their texts.
+`data` with `\"erased\": true` belongs to an event that is gone from the log. The log is read from the beginning of each
+conversation to the positions in the manifest, and an export that finds an event missing without an erasure that explains it
+breaks off.
+
+A message and all of its edits are here if one of them is within the bounds of the hold.
+"
+        )
+    }
+}
+
+impl HeldEvents<'_> {
+    /// The next events that the hold keeps, which may be none; `None` when all have been given.
+    pub(super) async fn page(&mut self) -> Result<Option<Vec<Line>>, NotRead> {
+        let read = self.replay.page(PAGE).await?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        let mut lines = Vec::new();
+        for recorded in read {
+            let previous = recorded.apply_to(&mut self.fold);
+            let is_of_message = || message(&recorded).is_some_and(|at| self.messages.contains(&at));
+            if names(self.hold, &recorded) || is_of_message() {
+                lines.push(Line::new(recorded, previous));
+            }
+        }
+        Ok(Some(lines))
+    }
+}
+
+fn names(hold: &LegalHold, recorded: &Recorded) -> bool {
+    hold.names(recorded.actor, recorded.conversation, recorded.time)
+}
+
+/// The position of the message that an event is, or edits.
+fn message(recorded: &Recorded) -> Option<Position> {
+    match recorded.event.as_ref()? {
+        Event::MessageSent(_) => Some(recorded.position),
+        Event::MessageEdited(edited) => Some(edited.message_position),
+        _ => None,
+    }
+}
