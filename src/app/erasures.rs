@@ -102,7 +102,7 @@ pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) 
     }
 }
 
-/// The latest erasures, or one of them.
+/// The latest erasures, or one of them, in the shape of the admin API's.
 pub(crate) async fn show_erasures(
     settings: &Settings,
     addresses: &Addresses,
@@ -169,21 +169,39 @@ pub(crate) async fn ask_holds(
 
 fn shown_hold(hold: &LegalHold) -> Value {
     let (users, conversations) = hold.of.parts();
-    json!({
+    present(json!({
         "id": hold.id, "name": hold.name, "users": users, "conversations": conversations, "from": hold.from,
         "to": hold.to, "placed_at": hold.placed_at, "placed_by": hold.placed_by, "lifted_at": hold.lifted_at,
         "lifted_by": hold.lifted_by,
-    })
+    }))
 }
 
 fn shown(receipt: &ErasureReceipt) -> Value {
     let ErasureReceipt { erasure, state, consumers, webhooks, .. } = receipt;
-    json!({
+    let consumers = consumers.iter().map(|(name, past)| json!({ "name": name, "ack_floor_past": past }));
+    let webhooks = webhooks.iter().map(|(id, delivered)| json!({ "id": id, "delivered": delivered }));
+    present(json!({
         "id": erasure.id, "state": state, "scope": erasure.scope, "user_id": erasure.account,
         "reason_code": erasure.reason, "requested_at": erasure.requested_at, "starts_at": erasure.starts_at,
-        "counts": { "messages": erasure.messages, "edits": erasure.edits, "titles": erasure.titles(), "rows": erasure.rows },
+        "counts": {
+            "messages": erasure.messages, "edits": erasure.edits, "titles": erasure.titles(), "attachments": 0,
+            "rows": erasure.rows,
+        },
         "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
-        "archive_done_at": erasure.archive_done_at, "backups_gone_by": receipt.backups_gone_by(),
-        "done_at": erasure.done_at, "holds": erasure.held_by, "consumers": consumers, "webhooks": webhooks,
-    })
+        "wal_compacted_at": receipt.wal_compacted_at(), "archive_done_at": erasure.archive_done_at,
+        "backups_gone_by": receipt.backups_gone_by(), "done_at": erasure.done_at, "holds": erasure.held_by,
+        "consumers": consumers.collect::<Vec<_>>(), "webhooks": webhooks.collect::<Vec<_>>(),
+    }))
+}
+
+/// The fields that have a value: the admin API leaves the others out, too.
+fn present(shown: Value) -> Value {
+    match shown {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, present(value)))
+            .collect(),
+        other => other,
+    }
 }

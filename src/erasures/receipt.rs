@@ -65,6 +65,11 @@ impl ErasureReceipt {
         Self { erasure, state, is_single: false, consumers: BTreeMap::new(), webhooks: BTreeMap::new() }
     }
 
+    /// When no Raft log has the content any more; nothing where there is one, for a cluster does not tell.
+    pub(crate) fn wal_compacted_at(&self) -> Option<Time> {
+        self.erasure.log_done_at.filter(|_| self.is_single)
+    }
+
     /// When every backup is pruned that was made before the content was gone.
     pub(crate) fn backups_gone_by(&self) -> Option<Time> {
         self.erasure.log_done_at.map(|at| at.plus(BACKUPS_KEPT))

@@ -157,6 +157,9 @@ async fn an_erased_text_is_in_no_store_any_more() {
         let ran = world.runs(command).await;
         assert_eq!(ran.code, Some(0), "{command:?}: {ran:?}");
     }
+    let said = world.runs(&["erasures", "show", &id]).await;
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(said, self::receipt(&program, &id).await, "the servers say the same as a node");
     let trail = world.runs(&["audit", "tail"]).await.stdout;
     for word in ["erasure.asked", "erasure.positions", "erasure.done"] {
         assert!(trail.contains(word), "{word}: {trail}");

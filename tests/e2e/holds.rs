@@ -253,6 +253,9 @@ async fn a_hold_that_would_keep_nothing_is_refused_and_an_operator_places_one_on
     let listed = counsel.person.get(HOLDS).await.expect(200);
     assert_eq!(listed["items"][0]["name"], "Case 17");
     assert!(listed["items"][0].get("lifted_by").is_none(), "{listed}");
+    let said = world.runs(&["holds", "list"]).await;
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(said["items"], listed["items"], "the servers say the same as a node");
 
     // An eraser was killed when it had asked, or was about to ask: nobody knows what will become of the message.
     let asked =

@@ -193,9 +193,9 @@ struct Erasure {
 
 impl From<ErasureReceipt> for Erasure {
     fn from(receipt: ErasureReceipt) -> Self {
-        let backups_gone_by = receipt.backups_gone_by();
+        let (wal_compacted_at, backups_gone_by) = (receipt.wal_compacted_at(), receipt.backups_gone_by());
         let titles = receipt.erasure.titles();
-        let ErasureReceipt { erasure, state, is_single, consumers, webhooks } = receipt;
+        let ErasureReceipt { erasure, state, consumers, webhooks, .. } = receipt;
         let consumer = |(name, ack_floor_past)| ErasureConsumer { name, ack_floor_past };
         let webhook = |(id, delivered)| ErasureWebhook { id, delivered };
         Self {
@@ -216,7 +216,7 @@ impl From<ErasureReceipt> for Erasure {
             hidden_at: erasure.hidden_at,
             views_done_at: erasure.views_done_at,
             log_done_at: erasure.log_done_at,
-            wal_compacted_at: erasure.log_done_at.filter(|_| is_single),
+            wal_compacted_at,
             archive_done_at: erasure.archive_done_at,
             backups_gone_by,
             done_at: erasure.done_at,
