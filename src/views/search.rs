@@ -32,8 +32,8 @@ use crate::{
 
 /// The number of messages of one query to the index.
 const FEW: u64 = 5_000;
-/// How many messages are walked in the first step, and at most in a later one. Each step has twice as many as the one
-/// before: mostly the hits of a page are among the newest.
+/// How many messages are walked in the first step for a first page, and at most in any step. Each step has twice as many as
+/// the one before: mostly the hits of a first page are among the newest.
 const FIRST_STEP: usize = 250;
 const STEP: usize = 2_000;
 /// The fewest messages that are walked of one conversation.
@@ -195,7 +195,8 @@ impl Asked<'_> {
             if steps == STEPS {
                 return Ok(None);
             }
-            let step = (FIRST_STEP << steps).min(STEP);
+            let first = if self.after.is_none() { FIRST_STEP } else { STEP };
+            let step = (first << steps).min(STEP);
             steps += 1;
             let now = places.len().min(width).min(step / LITTLE);
             let each = step / now;
