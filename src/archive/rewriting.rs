@@ -10,7 +10,7 @@
 //! new one, both fit, and what is left to do is what the database does not have as done.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -156,21 +156,12 @@ impl Rewriting<'_> {
         let mut listed = Listed::new();
         for part in &request.parts {
             let events = self.log.erased_events(part.conversation).await?;
-            let is_named = |event: &&ErasedEvent| {
-                let is_named = match request.account {
-                    Some(account) => event.actor == account,
-                    None => part.positions.contains(&event.position),
-                };
-                event.is_message && is_named
-            };
-            let messages: HashSet<_> = events.iter().filter(is_named).map(|event| event.message).collect();
-            let own = events.iter().filter(|event| match event.message {
-                Some(_) => messages.contains(&event.message),
-                // It gave a title.
+            let own = ErasedEvent::named(events, |event| match request.account {
+                Some(account) => event.is_message && event.actor == account,
                 None => part.positions.contains(&event.position),
             });
             let of_stream = listed.entry(self.log.stream_of(part.conversation)).or_default();
-            of_stream.extend(own.map(|event| (event.position, event.id)));
+            of_stream.extend(own.into_iter().map(|event| (event.position, event.id)));
         }
         Ok(listed)
     }

@@ -1,6 +1,6 @@
 //! The messages and titles that a request is about.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use crate::{
     accounts::erasures::{ErasurePart, ErasureRequest},
@@ -47,13 +47,10 @@ impl WantedContent {
 
     /// Those of the erased events of the conversation that are these messages or edits of them, or gave these titles, whoever has
     /// asked for their erasure.
-    pub(super) fn among(&self, mut erased: Vec<ErasedEvent>) -> Vec<ErasedEvent> {
-        let is_wanted = |one: &&ErasedEvent| one.is_message && self.has_message(one.position, one.actor);
-        let messages: HashSet<_> = erased.iter().filter(is_wanted).map(|one| one.message).collect();
-        erased.retain(|one| match one.message {
-            Some(_) => messages.contains(&one.message),
-            None => self.has_title(one.position),
-        });
-        erased
+    pub(super) fn among(&self, erased: Vec<ErasedEvent>) -> Vec<ErasedEvent> {
+        ErasedEvent::named(erased, |one| match one.is_message {
+            true => self.has_message(one.position, one.actor),
+            false => self.has_title(one.position),
+        })
     }
 }

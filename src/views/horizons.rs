@@ -41,6 +41,12 @@ pub(super) fn expired(rules: RetentionRules, c: &str) -> String {
     expired_after(&seconds(rules, c), c)
 }
 
+/// The member `me` may see the messages of the conversation `c` from behind this position, as SQL.
+pub(super) fn visible_from(rules: RetentionRules) -> String {
+    let expired = expired(rules, "c");
+    format!("greatest(case c.history when 'full' then 0 else me.since end, {expired})")
+}
+
 fn expired_after(seconds: &str, c: &str) -> String {
     let last = |erased: u8| {
         format!(

@@ -95,12 +95,12 @@ const MOVED: &str = "greatest(c.active_at, me.joined_at)";
 /// Conversations as their member `$1` sees them, the latest first. `which` gives the ids of the wanted conversations,
 /// which are few: only the messages of these are read.
 fn select(which: &str, rules: RetentionRules) -> String {
-    let expired = horizons::expired(rules, "c");
+    let visible_from = horizons::visible_from(rules);
     format!(
         "with wanted as materialized ({which}),
          mine as materialized (
              select c.*, me.user_id, me.role, {MOVED} as moved_at,
-                    greatest(case c.history when 'full' then 0 else me.since end, {expired}) as visible_from,
+                    {visible_from} as visible_from,
                     coalesce((select read from receipt
                               where conversation_id = wanted.id and user_id = $1), 0) as read
              from wanted join member me on me.conversation_id = wanted.id and me.user_id = $1

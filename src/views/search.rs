@@ -157,15 +157,9 @@ impl Asked<'_> {
         Ok(rows.is_some_and(|rows| rows <= FEW))
     }
 
-    /// The user may see the messages of a conversation `c` from behind this position, as the member `me`, as SQL.
-    fn visible_from(&self) -> String {
-        let expired = horizons::expired(self.rules, "c");
-        format!("greatest(case c.history when 'full' then 0 else me.since end, {expired})")
-    }
-
     /// Where a walk begins.
     async fn places(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<Place>> {
-        let visible_from = self.visible_from();
+        let visible_from = horizons::visible_from(self.rules);
         sqlx::query_as(AssertSqlSafe(format!(
             "select c.id, {visible_from} as visible_from, c.head + 1 as before, c.active_at as newest
              from member me join conversation c on c.id = me.conversation_id
@@ -260,7 +254,7 @@ impl Asked<'_> {
         // Each message with the words is looked up among the conversations once, however many conversations there are.
         // Only those where there is one are looked at.
         sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
-        let visible_from = self.visible_from();
+        let visible_from = horizons::visible_from(self.rules);
         let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(AssertSqlSafe(format!(
             "with found as materialized (
                  select m.sent_at, m.conversation_id, m.position

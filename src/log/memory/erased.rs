@@ -2,7 +2,7 @@
 //! about 400 bytes in memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::{Bound::Excluded, Bound::Included, RangeInclusive},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -60,6 +60,20 @@ pub(crate) struct ErasedEvent {
     pub is_message: bool,
     /// The event that lists it.
     pub told_at: Position,
+}
+
+impl ErasedEvent {
+    /// Those of the erased events of a conversation that are named, the messages together with their edits, whoever has asked for
+    /// their erasure.
+    pub(crate) fn named(mut all: Vec<Self>, is_named: impl Fn(&Self) -> bool) -> Vec<Self> {
+        let messages: HashSet<_> =
+            all.iter().filter(|one| one.is_message && is_named(one)).map(|one| one.message).collect();
+        all.retain(|one| match one.message {
+            Some(_) => messages.contains(&one.message),
+            None => is_named(one),
+        });
+        all
+    }
 }
 
 impl Skeleton {
