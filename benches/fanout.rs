@@ -109,7 +109,7 @@ async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &imp
     };
     let name = format!("{conversations} x {each} sockets, {how}{beside}");
     let figure = |what: &str, unit| Figure::new("fan-out", format!("{name}: {what}"), unit).beside(floor_is);
-    let mut cost = figure("processor per delivery", "µs").goal(goal).drawn("fan-out");
+    let mut cost = figure("CPU time per delivery", "µs").goal(goal).drawn("fan-out");
     let mut rate = figure("deliveries", "1/s");
     let mut latencies = [(0.5, "p50"), (0.99, "p99")].map(|(p, name)| (p, figure(name, "ms")));
     let mut frame = 400;

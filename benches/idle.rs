@@ -87,13 +87,13 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     let waiting = (cpu(node.pid()) - before).as_secs_f64() / lasting.as_secs_f64();
     assert_eq!(ours.audience.counts().returned, 0, "nobody who waits is cut off");
 
-    let bytes = figure("memory of each, waiting", "bytes", "accept(2) and no more")
-        .goal("at most 3 KB")
+    let bytes = figure("memory of each idle socket", "bytes", "accept(2) and no more")
+        .goal("at most 3,000 bytes")
         .drawn("idle");
     note(bytes, ours.bytes(node.pid(), count), Some(bare_bytes));
     let handshakes = figure("all handshakes, 64 at once", "s", "accept, read, write").goal("at most 2.5 s");
     note(handshakes, ours.took.as_secs_f64(), Some(bare.took.as_secs_f64()));
-    let beats = figure("a processor's share, with heartbeats", "%", "write(2) to each").goal("at most 0.5 %");
+    let beats = figure("share of one CPU, with heartbeats", "%", "write(2) to each").goal("at most 0.5 %");
     note(beats, waiting * 100.0, Some(beat * 100.0));
 
     let cursors = ours.audience.counts().cursors.clone();
@@ -166,16 +166,17 @@ async fn storm(node: &Node, visits: &[Visit], calm: &[Duration], talker: &mut Ta
     assert_eq!(audience.counts().events, owed, "everybody is given what they missed, once");
 
     let floor_is = "accept, and all of it in one write(2)";
-    let until = figure("until all have caught up", "s", floor_is).drawn("storm");
+    let until = figure("time until all have caught up", "s", floor_is).goal("at most 8 s").drawn("storm");
     note(until, took.as_secs_f64(), Some(bare_took.as_secs_f64()));
-    let cost = figure("processor per event", "µs", floor_is);
+    let cost = figure("CPU time per event", "µs", floor_is).goal("at most 3 µs");
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / owed as f64;
     note(cost, each(spent), Some(each(bare_cpu)));
-    for (p, name) in [(0.5, "p50"), (0.99, "p99"), (1.0, "longest")] {
-        let latency = figure(&format!("{name} of who talks meanwhile"), "ms", "the same in calm");
+    for (p, name, goal) in [(0.5, "p50", ""), (0.99, "p99", "at most 5 x"), (1.0, "maximum", "")] {
+        let latency =
+            figure(&format!("{name} of other sends meanwhile"), "ms", "the same in calm").goal(goal);
         note(latency, part(&beside, p), Some(part(calm, p)));
     }
-    let most = figure("most memory", "MiB", "before it");
+    let most = figure("peak memory", "MiB", "before it");
     note(most, peak(node.pid()) / MIB, Some(memory / MIB));
     let returned = audience.counts().returned;
     note(figure("sockets told to come back later", "", ""), returned as f64, None);

@@ -49,8 +49,8 @@ async fn benchmark(stage: &Stage) {
 
     let figure = |what: &str, unit| Figure::new("tls", what, unit).beside(FLOOR);
     let mut bytes =
-        figure(&format!("{count} sockets: memory of each, waiting"), "bytes").goal("at most 9 KB");
-    let mut handshake = figure(&format!("{count} sockets: processor per handshake and session"), "µs");
+        figure(&format!("{count} sockets: memory of each idle socket"), "bytes").goal("at most 9 KB");
+    let mut handshake = figure(&format!("{count} sockets: CPU time per handshake and session"), "µs");
     for _ in 0..rounds() {
         let plain = Node::start(stage, "gateway", &[grace]).await;
         let bare = come(&plain, plain.address.into(), &people).await;
@@ -71,7 +71,7 @@ async fn benchmark(stage: &Stage) {
         rest.say(&people[0], group).await;
     };
     let (each, lasting) = (SPOKEN_TO as u64, Duration::from_secs(if full() { 8 } else { 3 }));
-    let name = |how: &str| format!("1 x {SPOKEN_TO} sockets, {how}: processor per delivery");
+    let name = |how: &str| format!("1 x {SPOKEN_TO} sockets, {how}: CPU time per delivery");
     let mut slow = figure(&name("20 messages/s"), "µs");
     let mut fast = figure(&name("saturated"), "µs");
     for _ in 0..rounds() {

@@ -82,7 +82,7 @@ async fn benchmark(stage: &Stage) {
         (figure("p50 of a send to the one that is well", "ms"), 0.5),
         (figure("p99 of a send to the one that is well", "ms"), 0.99),
     ];
-    let mut spent = figure("processor of the node, each second", "ms");
+    let mut spent = figure("CPU time of the node, each second", "ms");
     for _ in 0..if full() { 3 } else { 2 } {
         let switch = async |act: &str| {
             for webhook in &dead {
