@@ -257,7 +257,7 @@ async fn commands_work_over_the_network_by_a_key() {
     let list = ["services", "keys", "list", &shop];
     assert_eq!(over(&list).await, here(&list).await);
     let revoked = over(&["services", "keys", "revoke", &shop, &first]).await;
-    assert!(revoked.contains("revoked on all nodes"), "{revoked}");
+    assert!(revoked.contains("revoked the key on all nodes"), "{revoked}");
     bot.get("/v1/me").await.refuses(401, "invalid_key");
 
     let code = over(&["invites", "add", "--uses", "3"]).await;
@@ -265,9 +265,7 @@ async fn commands_work_over_the_network_by_a_key() {
     let listed = over(&["invites", "list"]).await;
     assert_eq!(listed, here(&["invites", "list"]).await);
     let invite = listed.split_whitespace().next().expect("an id");
-    assert!(
-        listed.contains("used 0 of 3") && over(&["invites", "revoke", invite]).await.contains("has ended")
-    );
+    assert!(listed.contains("used 0 of 3") && over(&["invites", "revoke", invite]).await.contains("revoked"));
     let shown = over(&["users", "show", &ana.name]).await;
     assert!(shown.contains(&ana.id) && shown.contains(&ana.name), "{shown}");
     assert!(over(&["users", "recover", &ana.name]).await.starts_with("vbr_"));

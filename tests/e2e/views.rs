@@ -230,7 +230,7 @@ async fn damage_is_named_and_a_rebuild_heals_it() {
     }
     let fine = world.runs(&["verify"]).await;
     assert_eq!(fine.code, Some(0), "{fine:?}");
-    assert!(fine.stdout.contains("rows are what the log says"), "{fine:?}");
+    assert!(fine.stdout.contains("rows match the log"), "{fine:?}");
 
     world
         .database
