@@ -142,7 +142,7 @@ async fn files_that_are_no_pair_are_refused_at_the_start() {
     );
     for (settings, why) in [
         (&both[..], "is not the key of the first certificate"),
-        (&half[..], "VERBATIM_TLS_CERT_FILE is set, and VERBATIM_TLS_KEY_FILE is not"),
+        (&half[..], "VERBATIM_TLS_CERT_FILE is set, but VERBATIM_TLS_KEY_FILE is not"),
     ] {
         let served = world.runs_with(&["serve"], settings).await;
         assert_eq!(served.code, Some(1), "{served:?}");
