@@ -15,7 +15,7 @@ pub(super) struct SigningKeyCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Publishes a new key, which starts to sign after 16 minutes. Tokens signed by the current key stay valid, and
+    /// Publishes a new key, which starts signing after 16 minutes. Tokens signed by the current key stay valid, and
     /// nobody has to log in again.
     Rotate {
         /// Signs with the new key immediately, for use after a key has leaked. All access tokens and logins end.

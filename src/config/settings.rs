@@ -133,9 +133,9 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_REGISTRATION", default_value_t = Registration::Open, value_name = "WORD")]
     pub registration: Registration,
 
-    /// Wait for CPU time, a Postgres connection or the log from which this node counts as overloaded and refuses work, in
-    /// milliseconds; the shortest wait in half a second counts. The node refuses `typing` first, and at ten times this
-    /// wait everything, with sends last.
+    /// Wait for CPU time, a Postgres connection or the log from which this node counts as overloaded and refuses work,
+    /// in milliseconds; the shortest wait in half a second counts. The node refuses `typing` first, and at ten times
+    /// this wait everything, with sends last.
     #[arg(long, env = "VERBATIM_OVERLOAD_WAIT", default_value_t = 200, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(5..=60_000))]
     overload_wait: u64,

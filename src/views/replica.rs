@@ -220,7 +220,7 @@ impl<'a> Server<'a> {
                 Ok(reached)
             }
             Ok(Err(e)) => Err(e.to_string()),
-            Err(_) => Err(format!("there is no answer within {} ms", ANSWER.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", ANSWER.as_millis())),
         }
     }
 }

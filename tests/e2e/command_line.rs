@@ -140,7 +140,7 @@ async fn credentials_that_are_refused_end_a_process_which_says_what_to_do() {
         let (code, said) = told(&[command], &nats, &as_stranger(&database)).await;
         assert_eq!(code, Some(1), "{command}: {said}");
         assert!(
-            said.contains("Postgres refuses the login") && said.contains("VERBATIM_DATABASE_URL"),
+            said.contains("Postgres refused the login") && said.contains("VERBATIM_DATABASE_URL"),
             "{said}"
         );
         assert!(!said.contains("not migrated"), "{command}: {said}");

@@ -92,7 +92,7 @@ async fn a_stream_that_is_lost_is_named_and_comes_back_only_when_an_operator_say
         assert_eq!(answer.status, if shard(&group.id) == lost { 404 } else { 200 }, "{group:?}");
     }
     world.views_equal_a_rebuild().await;
-    let meant = ["the views are of another log"];
+    let meant = ["the views belong to another log"];
     world.finish_with_errors(&meant).await;
 }
 

@@ -266,7 +266,7 @@ impl Log {
         let subject = format!("$JS.API.STREAM.INFO.{}", layout::name(stream));
         let asked = (clock.now(), Instant::now());
         let answer = match timeout(ANSWER, self.client.request(subject, "".into())).await {
-            Err(_) => return (Err(format!("there is no answer within {} ms", ANSWER.as_millis())), None),
+            Err(_) => return (Err(format!("no answer within {} ms", ANSWER.as_millis())), None),
             Ok(Err(e)) => return (Err(e.to_string()), None),
             Ok(Ok(answer)) => answer,
         };
