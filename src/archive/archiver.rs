@@ -40,7 +40,7 @@ pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock
         let flush = watch::Sender::new(0);
         let ended = async {
             let Some(mut held) = Held::take(&log, &target).await? else { return Ok(()) };
-            tracing::info!(archive = %target, "this process archives the log");
+            tracing::info!(archive = %target, "archiving the log");
             let ended = run(&log, &pool, &target, &clock, &mut held, &flush, None).await;
             held.give_back().await;
             ended

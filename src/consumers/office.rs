@@ -32,7 +32,7 @@ impl ScopedKey {
         match lines.next() {
             // The key of the account itself signs users with any rights, and is nothing for a node.
             Some(account) if account == key.public() => {
-                Err("it is the key of an account itself: use the file consumers.key, whose key signs consumers only".into())
+                Err("it is an account key: use the file consumers.key, which can sign only consumers".into())
             }
             Some(account) if account.len() == 56 && account.starts_with('A') => {
                 Ok(Self { key, account: account.to_owned() })
@@ -69,16 +69,16 @@ pub(crate) struct Office {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsumerError {
     /// A file is not set, without which it cannot be done.
-    #[error("{0} is not set, and this needs it: `verbatim nats init` makes the file")]
+    #[error("{0} is not set: set it to the file that `verbatim nats init` creates")]
     NotConfigured(&'static str),
     /// Credentials are to be revoked, which needs a key that no node holds.
     #[error(
-        "{0} credentials are to be revoked, which needs the operator's signing key, and no node holds it: run `verbatim \
-         consumers sweep` with VERBATIM_NATS_OPERATOR_KEY_FILE and VERBATIM_NATS_SYS_CREDENTIALS_FILE"
+        "{0} credentials wait to be revoked, which needs the operator's signing key, and no node holds it: run \
+         `verbatim consumers sweep` with VERBATIM_NATS_OPERATOR_KEY_FILE and VERBATIM_NATS_SYS_CREDENTIALS_FILE"
     )]
     NeedsOperator(usize),
     /// There is no consumer of this name.
-    #[error("there is no consumer `{0}`: `verbatim consumers list` shows them")]
+    #[error("there is no consumer `{0}`: list the consumers with `verbatim consumers list`")]
     NotFound(String),
     /// There is no such filter.
     #[error(transparent)]
@@ -87,7 +87,7 @@ pub(crate) enum ConsumerError {
     #[error("{0}")]
     Refused(String),
     /// Postgres did not answer.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     /// NATS did not answer, or refused.
     #[error(transparent)]

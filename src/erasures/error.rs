@@ -16,7 +16,7 @@ pub(crate) enum ErasureError {
     NoAccount,
     /// The log still admits readers that would take an erasure for damage.
     #[error(
-        "the log still admits readers that do not know erasures: run `verbatim migrate` with an operator's NATS user"
+        "the log still admits readers that do not understand erasures: run `verbatim migrate` with an operator's NATS user"
     )]
     OldReaders,
     /// The log does not answer, or cannot be read.

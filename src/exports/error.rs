@@ -23,7 +23,7 @@ pub enum ExportError {
     #[error("there is no hold {0}")]
     NoHold(HoldId),
     /// The hold was lifted: it keeps nothing any more.
-    #[error("this legal hold was lifted, and keeps nothing any more: place another one")]
+    #[error("this legal hold was lifted and no longer keeps anything: place another one")]
     HoldLifted,
     /// There is no such export, or the link is not one of its links.
     #[error("there is no such export")]
@@ -50,7 +50,7 @@ pub enum ExportError {
     #[error("the zip cannot be written: {0}")]
     Zip(#[from] std::io::Error),
     /// The client takes no more bytes.
-    #[error("the client has gone away")]
+    #[error("the client has disconnected")]
     Abandoned,
 }
 
