@@ -135,7 +135,7 @@ async fn credentials_that_are_refused_end_a_process_which_says_what_to_do() {
     for command in ["serve", "check", "status"] {
         let (code, said) = told(&[command], &as_stranger(&nats), &database).await;
         assert_eq!(code, Some(1), "{command}: {said}");
-        assert!(said.contains("nats-server refuses user and password"), "{command}: {said}");
+        assert!(said.contains("nats-server refused the login"), "{command}: {said}");
         assert!(said.contains("VERBATIM_NATS_URL"), "{command}: {said}");
         let (code, said) = told(&[command], &nats, &as_stranger(&database)).await;
         assert_eq!(code, Some(1), "{command}: {said}");

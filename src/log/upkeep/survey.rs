@@ -295,7 +295,7 @@ impl Log {
         }
         tracing::warn!(
             server = left.server_name,
-            "the streams did not answer through this nats-server; connecting to another server"
+            "no stream answered through this nats-server; connecting to another one"
         );
         for _ in 0..TRIES {
             let mut connections = self.connections();
