@@ -94,7 +94,7 @@ impl fmt::Display for PolicyLimit {
 pub enum BadLimit {
     /// The text has another form.
     #[error(
-        "this is no rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
+        "this is not a rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
     )]
     Form,
     /// The text is `off` for a limit that must not be off.

@@ -21,7 +21,7 @@ pub(crate) enum BadTarget {
     #[error("a URL has at most {MOST_BYTES} bytes: shorten it")]
     TooLong,
     /// The text is no URL with a host.
-    #[error("this is no URL: write it like https://id.example.com/keys")]
+    #[error("this is not a URL: write it like https://id.example.com/keys")]
     NotAUrl,
     /// The scheme is another one than https.
     #[error("the scheme of a URL is https: change it")]

@@ -191,7 +191,7 @@ impl Keeping {
         let all = match timeout(ANSWER, endpoints::overview(&self.shared.pool)).await {
             Ok(Ok(all)) => all,
             failed => {
-                tracing::debug!(?failed, "the webhooks cannot be read yet");
+                tracing::debug!(?failed, "cannot read the webhooks yet");
                 return;
             }
         };
@@ -244,7 +244,7 @@ impl Keeping {
                 // The bucket is in the memory of the servers, so it may have to be made anew.
                 self.claims = None;
                 let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
-                tracing::debug!(error, "webhooks cannot be claimed yet");
+                tracing::debug!(error, "cannot claim webhooks yet");
                 return;
             }
         };
@@ -296,7 +296,7 @@ impl Keeping {
         let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });
         let owner = Owner::new(self.shared.clone(), &stored, endpoint, progress);
         let task = self.owners.spawn(async move { (id, owner.run(heard).await) }).id();
-        tracing::debug!(webhook = %id, fence = stored.fence, "this node sends the events of a webhook");
+        tracing::debug!(webhook = %id, fence = stored.fence, "sending the events of a webhook");
         self.owned.insert(id, Owned { claim, renewed, word, task });
     }
 
@@ -327,7 +327,7 @@ impl Keeping {
             }
         }
         for id in lost {
-            tracing::warn!(webhook = %id, "lost the claim on a webhook; another node, or this one, takes it over");
+            tracing::warn!(webhook = %id, "lost the claim on a webhook; a node will claim it again");
             if let Some(owned) = self.owned.remove(&id) {
                 owned.word.send_modify(|word| word.is_over = true);
             }

@@ -150,7 +150,7 @@ impl From<Shut> for Problem {
                 exceeded.into()
             }
             Shut::Proof(unjudged) if unjudged.is_unjudged() => {
-                tracing::warn!(error = %unjudged, "could not check the proof of a handshake");
+                tracing::warn!(error = %unjudged, "could not check the token of a handshake");
                 let detail = "the proof cannot be checked at the moment: try again";
                 Self::unavailable("unavailable", detail, RETRY)
             }
