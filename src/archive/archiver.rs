@@ -163,7 +163,7 @@ async fn begin(
     clock: &Clock,
 ) -> Result<(ArchiveHead, Replaces), ArchiveError> {
     if target.keeps_versions().await {
-        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, also with what is erased later; \
+        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, so erased content remains in them; \
             see \"Backups in a bucket\" in deploy/README.md");
     }
     let (mut head, replaces) = ArchiveHead::of_log(target, log, clock.now()).await?;

@@ -103,12 +103,12 @@ pub enum BadLimit {
     )]
     Off,
     /// A number is 0.
-    #[error("a rate limit has no 0: write `off` for no limit")]
+    #[error("a rate limit cannot contain 0: write `off` for no limit")]
     Zero,
     /// A number is too large.
     #[error(
         "the rate limit is too large: quota and burst are at most 1000000, and neither the window nor the time in \
-         which the burst fills again is longer than 31 days (2678400 s)"
+         which the burst refills is longer than 31 days (2678400 s)"
     )]
     Large,
 }

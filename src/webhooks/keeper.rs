@@ -148,7 +148,7 @@ async fn put_back(log: &Log, id: WebhookId, progress: &mut EndpointProgress) -> 
         if cursor.position > end {
             tracing::warn!(
                 webhook = %id, stream = cursor.stream, cursor = %cursor.position, %end,
-                "the cursor of a webhook was behind the end of the log, which has lost events; put it back to the end"
+                "the cursor of a webhook was beyond the end of the log, which has lost events; reset it to the end"
             );
             cursor.position = end;
         }
@@ -224,8 +224,8 @@ impl Keeping {
             if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
                     webhooks = free.len(),
-                    "could not send events to webhooks: VERBATIM_MASTER_KEY_FILE is not set, and their secrets are \
-                     sealed by that key"
+                    "could not send events to webhooks: their secrets are encrypted, and VERBATIM_MASTER_KEY_FILE is \
+                     not set"
                 );
             }
             return;
@@ -285,8 +285,8 @@ impl Keeping {
             if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
                     webhook = %id,
-                    "could not read the secret of a webhook: it was sealed by another key than the one in \
-                     VERBATIM_MASTER_KEY_FILE, or its URL is not allowed any more"
+                    "could not use a webhook: its secret was encrypted with another key than that in \
+                     VERBATIM_MASTER_KEY_FILE, or its URL is no longer allowed"
                 );
             }
             // The claim stays with this node until it is over, so that the nodes do not try all the time.

@@ -14,11 +14,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebhookError {
     /// There is no master key.
-    #[error("webhooks need a key that seals their secrets: set VERBATIM_MASTER_KEY_FILE")]
+    #[error("webhooks need a key that encrypts their secrets: set VERBATIM_MASTER_KEY_FILE")]
     NotConfigured,
     /// The stored secret was sealed by another key.
     #[error(
-        "the secret of this webhook was sealed by another key than the one in VERBATIM_MASTER_KEY_FILE: rotate it"
+        "the secret of this webhook was encrypted with another key than that in VERBATIM_MASTER_KEY_FILE: rotate it"
     )]
     Sealed,
     /// A setting cannot be used.
@@ -39,13 +39,13 @@ pub(crate) enum WebhookError {
     #[error("too many webhooks are being tested: try again")]
     Busy,
     /// There is no such endpoint, or it has no such delivery.
-    #[error("there is no webhook, or no delivery, by this id")]
+    #[error("there is no webhook or delivery with this id")]
     NotFound,
     /// There are as many endpoints as there may be.
     #[error("there are {} webhooks: remove one first", MAX_ENDPOINTS)]
     TooMany,
     /// The endpoint has as many replays under way as there may be.
-    #[error("the webhook has {} replays under way: wait for the end of one", MAX_REPLAYS)]
+    #[error("the webhook has {} replays in progress: wait until one has finished", MAX_REPLAYS)]
     TooManyReplays,
     /// The database did not answer.
     #[error(transparent)]
