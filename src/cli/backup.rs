@@ -25,7 +25,7 @@ pub(super) struct BackupCommand {
 enum What {
     /// Archives the log up to its current end, and copies the accounts and webhooks.
     Create {
-        /// Asks a running archiver to write its next segment now, instead of waiting for it up to 10 s.
+        /// Asks a running archiver to write its next segment now, instead of waiting up to 10 s for it.
         #[arg(long)]
         now: bool,
 

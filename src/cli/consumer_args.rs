@@ -85,7 +85,7 @@ pub(super) enum What {
         #[arg(value_parser = name)]
         name: String,
 
-        /// Confirms the removal.
+        /// Confirms the removal, which is refused otherwise.
         #[arg(long)]
         yes: bool,
     },

@@ -189,7 +189,7 @@ pub(super) fn insists(name: &str, yes: bool) -> Result<(), AppError> {
     match yes {
         true => Ok(()),
         false => Err(AppError::Refused(format!(
-            "this deletes the position of `{name}` in the log for good and closes its connections: confirm with --yes"
+            "`{name}` would lose its position in the log for good, and its connections: confirm with --yes"
         ))),
     }
 }

@@ -113,7 +113,7 @@ pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn readme(export: &Export) -> String {
     let Export { id, user, of, created_at, .. } = export;
     let since = match of.since() {
-        Some(since) => format!("It has your events since {since}."),
+        Some(since) => format!("It has the events since {since}."),
         None => "It starts with your first event.".to_owned(),
     };
     format!(

@@ -157,7 +157,7 @@ impl HeardSignals {
                 continue;
             }
             if looks == 2 {
-                tracing::warn!("lost touch with the log for several seconds; closing all sockets");
+                tracing::warn!("no contact with the log for several seconds; closing all sockets");
             }
             tell(Told::CutOff);
             self.followers.cut(|_| true);
