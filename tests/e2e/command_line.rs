@@ -293,7 +293,7 @@ async fn commands_work_over_the_network_by_a_key() {
     let reader = operator.makes("till", &["users:read"]).await.person.token;
     refused(&list, &url, &reader, "`admin:services`").await;
     refused(&["services", "add", "other", "--scopes", "all"], &url, key, "400 unknown_scope").await;
-    refused(&["services", "bootstrap"], &url, key, "on the machine").await;
+    refused(&["services", "bootstrap"], &url, key, "over the network").await;
     refused(&["users", "show", "nobody"], &url, key, "no account").await;
     refused(&list, "http://10.1.2.3:8080", key, "in the clear").await;
     refused(&list, "http://127.0.0.1:1", key, "VERBATIM_URL").await;
