@@ -43,11 +43,11 @@ pub(crate) struct Problem {
 /// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 pub(crate) struct FieldError {
-    /// The place of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
+    /// The location of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
     pub(crate) pointer: String,
-    /// The error as a word, for programs
+    /// The code of the error, for programs
     pub(crate) code: String,
-    /// The error and the expected value as a sentence, for people
+    /// What is wrong and what is expected, for people
     pub(crate) detail: String,
 }
 
@@ -247,7 +247,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The reason for a refused request (RFC 9457)
+/// Why a request was refused (RFC 9457)
 #[derive(Serialize, Object)]
 #[oai(rename = "Problem", example)]
 pub(crate) struct Document {
@@ -255,13 +255,13 @@ pub(crate) struct Document {
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The kind of problem in words, for people
+    /// The kind of problem, for people
     title: String,
     /// The HTTP status
     status: u16,
-    /// The kind of problem as a word, for programs
+    /// The code of the problem, for programs
     code: String,
-    /// The problem and the next step, for the developer of the client
+    /// What is wrong and what to do next, for the developer of the client
     detail: String,
     /// The id of the request, as in the header `x-request-id`
     request_id: String,
@@ -269,7 +269,7 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[oai(default, skip_serializing_if_is_empty)]
     errors: Vec<FieldError>,
-    /// The rate limits that are reached, by the names that they have in the header `RateLimit-Policy`
+    /// The rate limits that were exceeded, by their names in the header `RateLimit-Policy`
     #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
     #[oai(rename = "violated-policies", default, skip_serializing_if_is_empty)]
     violated: Vec<String>,

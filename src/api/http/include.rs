@@ -66,7 +66,7 @@ pub struct Named<T> {
 /// Users by their ids.
 type Users = BTreeMap<UserId, UserSummary>;
 
-/// What clients show of a user
+/// The profile of a user that clients display
 #[derive(Serialize, Object)]
 struct UserSummary {
     /// The name that other users see

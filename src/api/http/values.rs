@@ -151,9 +151,9 @@ documented! {
 }
 
 words! {
-    /// Two people, or a group with a title and roles
+    /// A direct conversation between two people, or a group with a title and roles
     Kind as "ConversationKind": "direct" "group";
-    /// What a member may do: an admin also adds and removes members, an owner also changes roles
+    /// What a member may do: an admin can also add and remove members, and an owner can also change roles
     Role as "Role": "owner" "admin" "member";
     /// How much of the history a new member may read: all of it, or the messages since joining
     History as "HistorySetting": "full" "since_join";

@@ -109,15 +109,15 @@ impl Users {
     /// Find users
     ///
     /// Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
-    /// of the ids. Ids without a user are left out. Upper and lower case are the same in names.
+    /// of the ids. Ids without a user are left out. User names are case-insensitive.
     #[oai(path = "/users", method = "get", operation_id = "find_users")]
     async fn find(
         &self,
         _caller: Caller,
-        /// The whole user name
+        /// The complete user name
         #[oai(validator(min_length = 1, max_length = 64))]
         username: Query<Option<String>>,
-        /// The ids of up to 100 users, with a comma between them. All of them come in one page
+        /// The ids of up to 100 users, separated by commas. All of them come in one page
         ids: Query<Option<UserIds>>,
         #[oai(name = "limit")] _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
