@@ -117,7 +117,7 @@ impl AuditTrail {
 fn token(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
         Some(value) if !audit::is_token(&value) => {
-            let detail = "1 to 64 letters, digits, `_` and `-` are expected";
+            let detail = "must be 1 to 64 letters, digits, `_` and `-`";
             Err(Problem::parameter(name, "forbidden_character", detail))
         }
         value => Ok(value),

@@ -112,7 +112,7 @@ pub(in crate::api) fn start_at(from: SinceValue) -> Result<StartAt, Problem> {
         Since::Position(position) => Ok(StartAt::Position(position.0)),
         Since::Time(time) => Ok(StartAt::Time(time)),
         Since::Streams(_) => {
-            let detail = "one point for all streams is expected: `now`, `start`, a time or a position";
+            let detail = "must be one point for all streams: `now`, `start`, a time or a position";
             Err(Problem::invalid("/from", "invalid", detail))
         }
     }
@@ -129,8 +129,7 @@ impl NewConsumer {
             return match (bot, reads) {
                 (Some(_), false) => Ok(ConsumerFilter::nothing()),
                 _ => {
-                    let detail =
-                        "a consumer that reads nothing needs `bot`, and no field that says what it reads";
+                    let detail = "requires `bot`, and excludes the fields that choose what a consumer reads";
                     Err(Problem::invalid("/commands_only", "ambiguous", detail))
                 }
             };
@@ -150,7 +149,7 @@ impl NewConsumer {
         let from = self.from.clone().map(start_at).transpose()?.unwrap_or(StartAt::Now);
         let life = match self.expires_in {
             Some(seconds) if !(1..=315_360_000).contains(&seconds) => {
-                let detail = "credentials live for 1 to 315360000 seconds";
+                let detail = "must be 1 to 315360000 seconds";
                 return Err(Problem::invalid("/expires_in", "out_of_range", detail));
             }
             life => life.map(Duration::from_secs),

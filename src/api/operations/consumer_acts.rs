@@ -177,7 +177,7 @@ impl ConsumerActs {
         self.office.scoped()?;
         let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
-            let detail = format!("both credentials work for 0 to {} seconds", MAX_OVERLAP.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = consumers::rotate(&self.office, &name.0, overlap, caller.by()).await?;
@@ -212,7 +212,7 @@ impl ConsumerActs {
                 Ok(Reply(GivenAgain { given: OrNull(Some(given)) }))
             }
             _ => {
-                let detail = "name either `from`, or `parked`; `ids` go with `parked`";
+                let detail = "send either `from` or `parked`; `ids` requires `parked`";
                 Err(Problem::invalid("", "ambiguous", detail).into())
             }
         }

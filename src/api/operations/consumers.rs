@@ -53,7 +53,7 @@ impl ConsumerOperations {
             consumers::is_the_same(&self.office, &new.name, &filter).await?;
             self.access.bind_name(service, &name, caller.by()).await.map_err(|refused| match refused {
                 ServiceError::Access(AccessError::NotFound) => {
-                    Problem::invalid("/bot", "unknown_service", "there is no service account of this id")
+                    Problem::invalid("/bot", "unknown_service", "there is no service account with this id")
                 }
                 other => other.into(),
             })?;

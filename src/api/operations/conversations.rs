@@ -163,7 +163,7 @@ impl Conversations {
         let retention = retention_s.map(|OrNull(seconds)| seconds);
         let rules = self.commands.retention;
         if retention.flatten().is_some_and(|seconds| !rules.admit(seconds)) {
-            let detail = format!("{} to {} seconds are accepted", rules.least, rules.longest());
+            let detail = format!("must be {} to {} seconds", rules.least, rules.longest());
             return Err(Problem::invalid("/retention_s", "out_of_range", detail).into());
         }
         let changed = self.commands.update(me, id, title, history, retention).await?;

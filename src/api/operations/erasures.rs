@@ -266,7 +266,8 @@ impl From<ErasureError> for Problem {
             ErasureError::Database(outage) => outage.into(),
             ErasureError::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot do this at the moment: send the same request again.";
+                let again =
+                    "The server cannot process the request at the moment: send the same request again.";
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }
@@ -282,20 +283,22 @@ fn target(
 ) -> Result<ErasureTarget, Problem> {
     let of_account = match scope {
         None => Ok(ErasureScope::AccountAndContent),
-        Some(ErasureScope::Content) => {
-            Err(Problem::invalid("/scope", "unfit", "this is no scope of an account"))
-        }
+        Some(ErasureScope::Content) => Err(Problem::invalid(
+            "/scope",
+            "unfit",
+            "must be `account` or `account_and_content` for an account",
+        )),
         Some(scope) => Ok(scope),
     };
     match (messages, user_id, external_id) {
         (Some(messages), None, None) => {
             if scope.is_some_and(|scope| scope != ErasureScope::Content) {
-                return Err(Problem::invalid("/scope", "unfit", "messages have the scope `content` only"));
+                return Err(Problem::invalid("/scope", "unfit", "must be `content` for messages"));
             }
             let places = messages.into_vec().into_iter().map(|place| (place.conversation_id, place.position));
             match places.collect::<Vec<_>>() {
                 places if places.is_empty() => {
-                    Err(Problem::invalid("/messages", "too_few", "name at least one message"))
+                    Err(Problem::invalid("/messages", "too_few", "must name at least one message"))
                 }
                 places => Ok(ErasureTarget::Messages(places)),
             }
@@ -303,7 +306,7 @@ fn target(
         (None, Some(id), None) => Ok(ErasureTarget::Account(id, of_account?)),
         (None, None, Some(id)) => Ok(ErasureTarget::External(id, of_account?)),
         _ => {
-            let detail = "name either `messages`, or `user_id`, or `external_id`";
+            let detail = "send exactly one of `messages`, `user_id` and `external_id`";
             Err(Problem::invalid("/messages", "ambiguous", detail))
         }
     }
@@ -331,7 +334,7 @@ impl ErasureOperations {
         let target = target(messages, user_id, external_id, scope)?;
         let grace = Duration::from_secs(grace_s.unwrap_or(0).into());
         if grace > MOST_GRACE {
-            let detail = format!("at most {} seconds are accepted", MOST_GRACE.as_secs());
+            let detail = format!("must be at most {} seconds", MOST_GRACE.as_secs());
             return Err(Problem::invalid("/grace_s", "out_of_range", detail).into());
         }
         let reason = match reason_code {

@@ -134,10 +134,10 @@ impl ApiResponse for Told {
     fn meta() -> MetaResponses {
         let media = |content_type, schema| MetaMediaType { content_type, schema };
         let told = MetaResponse {
-            description: "A page, or with `Accept: text/event-stream` server-sent events, each with an event as \
-                          `data` and the cursor after that event as `id`. At the beginning and then as a sign of \
-                          life the stream has `event: cursor` without data, whose `id` is the present cursor. The \
-                          last one is `event: end`, whose `data` are the `code` and `detail` of a problem",
+            description: "A page; or, with `Accept: text/event-stream`, a stream of server-sent events. Each has an \
+                          event as `data` and the cursor after that event as `id`. At the beginning, and then as a \
+                          heartbeat, the stream has `event: cursor` without data, whose `id` is the current \
+                          cursor. It ends with `event: end`, whose `data` has the `code` and `detail` of a problem",
             status: Some(200),
             status_range: None,
             content: vec![
@@ -228,7 +228,7 @@ fn told(reader: EventReader) -> Response {
 async fn part(reader: &mut EventReader) -> Result<String, Problem> {
     let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
     if events.is_empty() && reader.is_stopping() {
-        let detail = "This node stops: reconnect with the last id.";
+        let detail = "This node is shutting down: reconnect with the last id.";
         return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
     }
     if events.is_empty() {

@@ -212,7 +212,7 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
         TooMany { again } => {
             // A second more: the header has whole seconds.
             let wait = exports.wait(again) + Duration::from_secs(1);
-            let detail = "This account has asked for two such exports within 24 hours: download one of these, or ask later.";
+            let detail = "The account has requested two such exports within 24 hours: download one of them, or try again later.";
             Problem::too_many("too_many_exports", detail, wait)
         }
         InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
@@ -223,7 +223,7 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
         Suspended => Problem::forbidden("suspended", sentence(error)),
         Crowded(no_place) => no_place.into(),
         Lagging => {
-            let detail = "The views have not reached this export yet: send the same request again.";
+            let detail = "The views have not caught up with this export yet: send the same request again.";
             Problem::unavailable("not_yet", detail, AGAIN)
         }
         Unavailable(outage) => outage.into(),

@@ -127,7 +127,8 @@ impl From<HoldError> for Problem {
             HoldError::Database(outage) => outage.into(),
             HoldError::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot do this at the moment: send the same request again.";
+                let again =
+                    "The server cannot process the request at the moment: send the same request again.";
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }
@@ -145,15 +146,15 @@ fn subjects(
             HoldSubjects::Conversations(conversations.into_vec().into_iter().collect())
         }
         _ => {
-            return Err(Problem::invalid("/users", "ambiguous", "name either `users` or `conversations`"));
+            return Err(Problem::invalid("/users", "ambiguous", "send either `users` or `conversations`"));
         }
     };
     match &subjects {
         HoldSubjects::Users(users) if users.is_empty() => {
-            Err(Problem::invalid("/users", "too_few", "name at least one user"))
+            Err(Problem::invalid("/users", "too_few", "must name at least one user"))
         }
         HoldSubjects::Conversations(conversations) if conversations.is_empty() => {
-            Err(Problem::invalid("/conversations", "too_few", "name at least one conversation"))
+            Err(Problem::invalid("/conversations", "too_few", "must name at least one conversation"))
         }
         _ => Ok(subjects),
     }

@@ -204,7 +204,7 @@ fn wanted(id: ExternalId, request: HostConversationRequest) -> Result<HostConver
     let title = match (kind, title.and_then(|OrNull(title)| title)) {
         (Kind::Group, None) => return Err(missing("/title")),
         (Kind::Direct, Some(_)) => {
-            let detail = "a direct conversation has no title: leave the title out";
+            let detail = "a direct conversation cannot have a title: remove this field";
             return Err(Problem::invalid("/title", "unknown_field", detail));
         }
         (_, title) => title,

@@ -123,6 +123,6 @@ fn life(seconds: Option<u64>) -> Result<Duration, Problem> {
         return Ok(life);
     }
     let (least, most) = (SHORTEST_HOST_LIFE.as_secs(), HOST_LIFE.as_secs());
-    let detail = format!("a token is valid for {least} to {most} seconds: choose a number between these");
+    let detail = format!("must be {least} to {most} seconds");
     Err(Problem::invalid("/expires_in", "out_of_range", detail))
 }

@@ -68,7 +68,7 @@ impl Example for HostUserError {
     fn example() -> Self {
         Self {
             code: "username_taken".into(),
-            detail: "This user name is taken: choose another name.".into(),
+            detail: "The user name is taken: choose another one.".into(),
             pointer: None,
         }
     }
@@ -235,7 +235,7 @@ pub(in crate::api) fn each_once(ids: &[ExternalId], list: &str) -> Result<(), Pr
         Some(at) => Err(Problem::invalid(
             format!("/{list}/{at}/external_id"),
             "duplicate",
-            "this external id stands twice: give each id once",
+            "this external id is repeated: send each id once",
         )),
         None => Ok(()),
     }

@@ -114,12 +114,12 @@ impl Invites {
         let InviteRequest { uses, expires_in } = body.0;
         let uses = uses.unwrap_or(1);
         if !(1..=MAX_INVITE_USES).contains(&uses) {
-            let detail = format!("1 to {MAX_INVITE_USES} uses are expected");
+            let detail = format!("must be 1 to {MAX_INVITE_USES}");
             return Err(Problem::invalid("/uses", "out_of_range", detail).into());
         }
         let life = expires_in.map_or(INVITE_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
         if life < Duration::from_secs(60) || life > INVITE_LONGEST {
-            let detail = format!("60 to {} seconds are expected", INVITE_LONGEST.as_secs());
+            let detail = format!("must be 60 to {} seconds", INVITE_LONGEST.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let Access { pool, clock, .. } = &*self.access;

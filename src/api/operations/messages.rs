@@ -273,14 +273,15 @@ impl Messages {
 fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
     match (header, body) {
         (Some(header), Some(body)) if header != body => {
-            let detail = "`client_id` and the header Idempotency-Key differ: send one of them";
+            let detail = "`client_id` and the header `Idempotency-Key` differ: send only one of them";
             Err(Problem::invalid("/client_id", "differs_from_header", detail))
         }
         (Some(key), _) | (None, Some(key)) => Ok(key),
         (None, None) => {
-            let detail = "The idempotency key is missing: send 8 to 64 characters of A-Z, a-z, 0-9, _ and -, the same for every retry.";
+            let detail = "The idempotency key is missing: send 8 to 64 characters of A-Z, a-z, 0-9, _ and -, and the same key for every retry.";
             let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_required", detail);
-            let missing = FieldError::new("/client_id", "missing", "give this or the header Idempotency-Key");
+            let missing =
+                FieldError::new("/client_id", "missing", "send this field or the header `Idempotency-Key`");
             Err(Problem { errors: vec![missing], ..problem })
         }
     }

@@ -101,12 +101,13 @@ impl OwnErasures {
     ) -> Result<Requested<OwnErasure>, Proven> {
         let NewOwnErasure { scope, confirm } = body.0;
         if scope == ErasureScope::Content {
-            let detail = "choose `account` or `account_and_content`";
+            let detail = "must be `account` or `account_and_content`";
             return Err(Problem::invalid("/scope", "unfit", detail).into());
         }
         let password = confirm.map(|typed| at("/confirm", Password::present(typed))).transpose()?;
         if !self.access.confirm(caller.user, caller.login, password.as_ref(), from.0).await? {
-            let detail = "this login is older than 5 minutes: send the password, or log in again";
+            let detail =
+                "required because the login is older than 5 minutes: send the password, or log in again";
             return Err(Problem::invalid("/confirm", "required", detail).into());
         }
         let target = ErasureTarget::Account(caller.user, scope);

@@ -207,7 +207,7 @@ impl ProgramKeys {
         let name = at("/name", DeviceName::parse(&name))?;
         let scopes = scopes.map(|words| of_words("/scopes", words.into_vec())).transpose()?;
         if expires_in.is_some_and(|life| !(1..=LIFE).contains(&life)) {
-            let detail = format!("a key lives for 1 to {LIFE} seconds");
+            let detail = format!("must be 1 to {LIFE} seconds");
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let networks = networks(addresses.map(Few::into_vec).unwrap_or_default())?;
@@ -240,7 +240,7 @@ impl ProgramKeys {
     ) -> Result<Created<RotatedApiKey>, Ruled> {
         let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
-            let detail = format!("both keys work for 0 to {} seconds", MAX_OVERLAP.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = self.access.replace_key(id.0, key_id.0, overlap, caller.by()).await?;
@@ -262,7 +262,7 @@ impl ProgramKeys {
 fn networks(texts: Vec<String>) -> Result<Vec<Network>, Problem> {
     let parse = |(at, text): (usize, &String)| {
         Network::parse(text).ok_or_else(|| {
-            let expected = "expected an address, or a network like 10.0.0.0/8 without bits behind its prefix";
+            let expected = "must be an address, or a network like 10.0.0.0/8 without bits after its prefix";
             Problem::unusable("bad_address", format!("/addresses/{at}"), expected)
         })
     };

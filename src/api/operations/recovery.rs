@@ -107,7 +107,7 @@ impl Recoveries {
         let life = body.0.expires_in.map_or(RECOVERY_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
         let (shortest, longest) = RECOVERY_LIFE;
         if life < shortest || life > longest {
-            let detail = format!("{} to {} seconds are expected", shortest.as_secs(), longest.as_secs());
+            let detail = format!("must be {} to {} seconds", shortest.as_secs(), longest.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let made = self.access.issue_recovery(caller.by(), id.0, life).await?;

@@ -99,7 +99,7 @@ impl Search {
 }
 
 fn read(query: &str) -> Result<SearchQuery, Problem> {
-    let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
+    let none = || Problem::parameter("query", "no_words", "must have at least one word that is not excluded");
     SearchQuery::parse(query).ok_or_else(none)
 }
 
@@ -108,7 +108,7 @@ fn scope(id: Option<ConversationId>, min_position: Option<Position>) -> Result<S
         (Some(id), min_position) => Ok(SearchScope::One(id, min_position)),
         (None, None) => Ok(SearchScope::All),
         (None, Some(_)) => {
-            let detail = "a position belongs to one conversation: send its conversation_id too";
+            let detail = "a position belongs to one conversation: send conversation_id, too";
             Err(Problem::parameter("min_position", "contradictory", detail))
         }
     }

@@ -64,7 +64,7 @@ impl TryFrom<ConversationSettingsUpdate> for SettingChanges {
     fn try_from(update: ConversationSettingsUpdate) -> Result<Self, Problem> {
         let muted = match (update.muted, update.muted_until) {
             (Some(false), Some(_)) => {
-                let detail = "leave it out, or mute the conversation";
+                let detail = "applies only to a muted conversation: remove it, or set `muted`";
                 return Err(Problem::invalid("/muted_until", "contradictory", detail));
             }
             (_, Some(end)) => Some(Muted::Until(end)),

@@ -86,7 +86,7 @@ impl ParseFromParameter for UserIds {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         // The length is checked first, so that a long list costs nothing.
         if value.len() > Self::MAX * 37 - 1 {
-            return Err(ParseError::custom(format!("at most {} ids are accepted", Self::MAX)));
+            return Err(ParseError::custom(format!("must be at most {} ids", Self::MAX)));
         }
         let ids: Result<Vec<UserId>, _> = value.split(',').map(str::parse).collect();
         ids.map(Self).map_err(ParseError::custom)
@@ -128,7 +128,7 @@ impl Users {
                 return Err(Problem::parameter("username", "missing", "give username, or ids").into());
             }
             (Some(_), Some(_)) => {
-                let detail = "username and ids exclude one another: send one of them";
+                let detail = "username and ids cannot be combined: send one of them";
                 return Err(Problem::parameter("ids", "contradictory", detail).into());
             }
         };

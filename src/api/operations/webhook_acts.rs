@@ -131,7 +131,7 @@ impl WebhookActs {
     ) -> Result<Reply<RotatedSecret>, Ruled> {
         let overlap = body.0.overlap_s.map_or(ROTATION, Duration::from_secs);
         if overlap > MAX_ROTATION {
-            let detail = format!("both secrets sign for 0 to {} seconds", MAX_ROTATION.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_ROTATION.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = self.webhooks.rotate(id.0, overlap, caller.by()).await?;

@@ -164,7 +164,7 @@ impl Replay {
             }
             (None, None, true) if rest => Ok(Range::Parked),
             _ => {
-                let detail = "name either `from`, or `deliveries`, or `parked`";
+                let detail = "send exactly one of `from`, `deliveries` and `parked`";
                 Err(Problem::invalid("", "ambiguous", detail))
             }
         }

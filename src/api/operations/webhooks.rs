@@ -49,7 +49,7 @@ fn few_headers(shape: Shape) -> Result<Shape, Problem> {
     match shape.headers.as_ref().map_or(0, Vec::len) {
         0..=MAX_HEADERS => Ok(shape),
         _ => {
-            let detail = format!("too many: at most {MAX_HEADERS} are accepted");
+            let detail = format!("must be at most {MAX_HEADERS} headers");
             Err(Problem::invalid("/headers", "too_many", detail))
         }
     }
