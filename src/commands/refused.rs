@@ -85,7 +85,9 @@ impl Refused {
             Self::Rejected(DirectIsFixed) => {
                 ("direct_conversation", "A direct conversation cannot be changed: start a group instead.")
             }
-            Self::Rejected(WithOneself) => ("with_oneself", "You named yourself: name another user."),
+            Self::Rejected(WithOneself) => {
+                ("with_oneself", "You cannot start a direct conversation with yourself: name another user.")
+            }
             Self::Rejected(TooManyMembers) => {
                 ("too_many_members", "The conversation is full: remove a member first.")
             }

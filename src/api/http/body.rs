@@ -167,9 +167,9 @@ fn text_code(text: &str) -> &'static str {
         "too_deep"
     } else if text.starts_with("expected ") {
         "wrong_type"
-    } else if text.starts_with("too great") {
+    } else if text.starts_with("too large") {
         "out_of_range"
-    } else if text.contains("stands twice") {
+    } else if text.contains("is repeated") {
         "duplicate_field"
     } else if text.starts_with("too many") {
         "too_many"

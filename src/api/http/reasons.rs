@@ -273,7 +273,7 @@ impl From<PastError> for Problem {
     fn from(error: PastError) -> Self {
         match error {
             PastError::TooFar => {
-                Self::parameter("as_of", "too_far", format!("{error}: name an earlier position"))
+                Self::parameter("as_of", "too_far", format!("{error}: send an earlier position"))
             }
             PastError::Behind(behind) => behind.into(),
         }
@@ -390,7 +390,7 @@ mod tests {
     fn who_cannot_log_in_is_told_what_to_do() {
         let problem = Problem::from(AccessError::BadCredentials);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "bad_credentials"));
-        assert_eq!(problem.detail, "User name or password is wrong: check both.");
+        assert_eq!(problem.detail, "The user name or the password is wrong: check both.");
         let problem = Problem::from(AccessError::InvalidGrant);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "invalid_grant"));
         let problem = Problem::from(AccessError::WrongPassword);

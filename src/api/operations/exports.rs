@@ -215,7 +215,7 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
             let detail = "The account has requested two such exports within 24 hours: download one of them, or try again later.";
             Problem::too_many("too_many_exports", detail, wait)
         }
-        InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
+        InTheFuture => Problem::invalid("/since", "in_the_future", "must be in the past"),
         NoHold(_) => Problem::invalid("/hold", "no_hold", error.to_string()),
         HoldLifted => Problem::new(StatusCode::GONE, "hold_lifted", sentence(error)),
         NotFound => Problem::not_found(),
