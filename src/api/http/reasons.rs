@@ -69,8 +69,7 @@ pub(in crate::api) fn not_brought_in(
 ) -> impl FnOnce(NotBroughtIn) -> Problem {
     move |error| match error {
         NotBroughtIn::NoSuchUsers(places) => {
-            let unknown =
-                |at| FieldError::new(pointer(at), "unknown_user", "there is no such user: check the id");
+            let unknown = |at| FieldError::new(pointer(at), "unknown_user", "there is no such user");
             Problem::invalid_fields(places.into_iter().map(unknown).collect())
         }
         NotBroughtIn::Refused(refused) => refused.into(),
@@ -285,15 +284,13 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::NotFound => Self::not_found(),
             ReadError::NotYet => {
-                let detail =
-                    "The views have not caught up with this position yet: send the same request again.";
+                let detail = "The views have not reached this position yet: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)
             }
             ReadError::NoSuchPoint(point) => Self::parameter("as_of", point.code(), point.to_string()),
             ReadError::Past(error) => error.into(),
             ReadError::TooBroad => {
-                let detail =
-                    "the search takes too long: add words, use rarer words, or send a conversation_id";
+                let detail = "the search takes too long: use more or rarer words, or a conversation_id";
                 Self::parameter("query", "too_broad", detail)
             }
             ReadError::Crowded(no_place) => no_place.into(),

@@ -320,11 +320,11 @@ pub(in crate::api) struct ErasureOperations {
 impl ErasureOperations {
     /// Erase messages, titles or an account
     ///
-    /// Requests the erasure of messages and their edits: they are hidden from every reader within seconds of their
-    /// time, then overwritten in the log. Only ids, times and types remain. The title that an event gave to a
+    /// Requests the erasure of messages and their edits: they are hidden from every reader within seconds of
+    /// `starts_at`, then overwritten in the log. Only ids, times and types remain. The title that an event gave to a
     /// conversation is erased by the position of that event; everything else about the event remains, and the
     /// conversation has no title until a member sets another. The erasure of an account erases no titles. An erased
-    /// account is suspended and its logins end. Its row keeps only the id and a meaningless name, and it cannot be
+    /// account is suspended and its logins end. Its row keeps the id and a meaningless name, and it cannot be
     /// reactivated. The response comes before anything is erased: read the receipt to follow the erasure. A message
     /// that is erased already may be named again. An account has one request at a time: another request may bring it
     /// forward. Needs the scope `admin:erasure`.

@@ -40,9 +40,9 @@ struct Event {
     conversation_id: ConversationId,
     /// The position of the event
     position: Position,
-    /// The position of the event before it in the same conversation; 0 for the first event
+    /// The position of the previous event in the same conversation; 0 for the first event
     previous: Position,
-    /// The type of the event, like `message.sent`, or like `message.sent.v2` for a later version of the type
+    /// The type of the event, such as `message.sent`, or `message.sent.v2` for a later version of the type
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
@@ -50,10 +50,10 @@ struct Event {
     id: EventId,
     /// The user who caused the event
     actor: UserId,
-    /// The time of the event, for people to read; the position gives the order
+    /// When the event happened, for display only; the position gives the order
     time: Time,
-    /// The data of the event, as stored. Their schema is at `/schemas/verbatim.<type>.v1.json`. Of an erased event
-    /// only `{"message_id": …, "erased": true}` is left
+    /// The data of the event, as stored. The schema is at `/schemas/verbatim.<type>.v1.json`. An erased event has
+    /// only `{"message_id": …, "erased": true}`
     data: Json,
 }
 
