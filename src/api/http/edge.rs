@@ -138,8 +138,7 @@ impl<E: Endpoint> Edge<E> {
             Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
             Err(_) => {
                 tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
-                let detail =
-                    "The server did not answer in time: send the same request again, with the same key.";
+                let detail = "The server did not respond in time: send the same request again, with the same idempotency key.";
                 Problem::unavailable("unavailable", detail, AGAIN).into_response()
             }
             Ok(Err(panic)) => {

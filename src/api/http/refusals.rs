@@ -39,7 +39,7 @@ fn response(status: u16) -> MetaResponse {
             Some(("Retry-After", "The number of seconds to wait before a retry", u32::schema_ref())),
         ),
         503 => (
-            "The server cannot answer at the moment",
+            "The server cannot process the request at the moment",
             Some(("Retry-After", "The number of seconds to wait before a retry", u32::schema_ref())),
         ),
         _ => ("The request was refused", None),

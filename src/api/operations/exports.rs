@@ -129,7 +129,7 @@ impl ApiResponse for Zip {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")));
         let zip = MetaResponse {
-            description: "A zip. An answer that breaks off is not whole: download it again",
+            description: "A zip. If the download is interrupted, the file is incomplete: download it again",
             status: Some(200),
             status_range: None,
             content: vec![MetaMediaType { content_type: ZIP, schema }],

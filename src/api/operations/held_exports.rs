@@ -71,7 +71,7 @@ pub(in crate::api) struct HeldExportOperations {
 
 #[OpenApi(tag = "Tag::Holds")]
 impl HeldExportOperations {
-    /// Export what a legal hold keeps
+    /// Export the content under a legal hold
     ///
     /// Requests an export of everything that an active hold covers at this moment: the events of its users or of its
     /// conversations as they are stored in the log, including texts that were deleted, that are older than their

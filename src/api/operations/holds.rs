@@ -205,8 +205,8 @@ impl HoldOperations {
 
     /// Lift a legal hold
     ///
-    /// Lifts a hold. Erasures that no other hold blocks continue. The hold stays in the list, with the time at which
-    /// it was lifted and the account that lifted it. Lifting a hold again changes nothing. Needs the scope
+    /// Lifts a hold. Erasures continue unless another hold blocks them. The hold stays in the list, with the time at
+    /// which it was lifted and the account that lifted it. Lifting a hold again changes nothing. Needs the scope
     /// `admin:holds`.
     #[oai(path = "/admin/holds/:id", method = "delete", operation_id = "lift_hold")]
     async fn lift(&self, caller: Caller, id: Path<HoldId>) -> Result<Done, Found> {

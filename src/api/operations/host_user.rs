@@ -62,7 +62,7 @@ pub(in crate::api) struct HostUserRequest {
     /// JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees
     #[serde(default, deserialize_with = "given")]
     metadata: Option<OrNull<Metadata>>,
-    /// The roles of the user in the host application. They give no role in conversations
+    /// The roles of the user in the host application. They do not affect roles in conversations
     #[serde(default, deserialize_with = "given")]
     roles: Option<Few<HostRole, MOST_ROLES>>,
 }
@@ -119,7 +119,7 @@ pub(in crate::api) struct HostUserItem {
     /// JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees
     #[serde(default, deserialize_with = "given")]
     metadata: Option<OrNull<Metadata>>,
-    /// The roles of the user in the host application. They give no role in conversations
+    /// The roles of the user in the host application. They do not affect roles in conversations
     #[serde(default, deserialize_with = "given")]
     roles: Option<Few<HostRole, MOST_ROLES>>,
 }

@@ -168,7 +168,7 @@ impl Members {
 
     /// Change a role
     ///
-    /// Gives a member of a group another role. The caller must be an owner.
+    /// Changes the role of a member of a group. The caller must be an owner.
     #[oai(path = "/conversations/:id/members/:user_id", method = "patch", operation_id = "change_role")]
     async fn change_role(
         &self,
