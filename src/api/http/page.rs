@@ -229,7 +229,7 @@ macro_rules! parameter {
 pub(in crate::api) use parameter;
 
 parameter!(() Limit, "Limit", false, MetaSchema {
-    description: Some("The greatest number of items"),
+    description: Some("The maximum number of items"),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
     default: Some(Limit::DEFAULT.into()),
@@ -245,7 +245,7 @@ parameter!(() Wait, "Wait", false, MetaSchema {
 });
 
 parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
-    description: Some("The `next_cursor` of the page before"),
+    description: Some("The `next_cursor` of the previous page"),
     min_length: Some(1),
     max_length: Some(Self::MAX),
     ..MetaSchema::new("string")

@@ -72,8 +72,7 @@ impl Pins {
 
     /// Unpin a message
     ///
-    /// Removes a pin. The same callers can unpin who can pin. If the message is not pinned, the request changes
-    /// nothing.
+    /// Removes a pin. Requires the same role as pinning. If the message is not pinned, the request changes nothing.
     #[oai(
         path = "/conversations/:id/messages/:message_id/pin",
         method = "delete",

@@ -94,7 +94,7 @@ impl Presences {
         Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 
-    /// Signal typing
+    /// Send a typing signal
     ///
     /// Tells the sockets of the other members that the caller is typing, like the frame `typing`. Nothing is stored.
     /// The server passes on one signal per 3 s in each conversation, and drops the others silently.

@@ -75,7 +75,7 @@ impl UserIds {
 }
 
 parameter!(() UserIds, "UserIds", true, MetaSchema {
-    description: Some("Ids of users with a comma between them, at most 100"),
+    description: Some("Ids of users, separated by commas, at most 100"),
     min_length: Some(36),
     max_length: Some(UserIds::MAX * 37 - 1),
     example: Some(examples::ben().to_string().into()),

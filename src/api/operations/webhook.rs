@@ -268,7 +268,7 @@ pub(in crate::api) struct Webhook {
     disabled_at: OrNull<Time>,
     /// When attempts began to fail; null if the last one succeeded
     failing_since: OrNull<Time>,
-    /// The number of attempts that have failed since then
+    /// The number of failed attempts since `failing_since`
     failures: u32,
     /// The number of parked events
     parked: u64,

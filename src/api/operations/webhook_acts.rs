@@ -108,7 +108,7 @@ enum EnableFrom {
 }
 
 words! {
-    /// `cursor`: with the first event that the webhook has not received; `now`: with the next event
+    /// `cursor`: from the first event that the webhook has not received; `now`: from the next event
     EnableFrom as "EnableFrom": "cursor" "now";
 }
 
