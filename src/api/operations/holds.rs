@@ -29,7 +29,7 @@ const NAME: &str = "Case 2026-17";
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewHold {
-    /// The name of the hold, for operators. Other users never see it
+    /// The name of the hold, for operators. Users never see it
     name: Title,
     /// The users to hold: the hold keeps what they said, and their accounts
     #[serde(default, deserialize_with = "given")]
