@@ -31,8 +31,8 @@ pub(crate) async fn rotate(
     let old = office.named(name).await?;
     if old.user_key.is_none() {
         return Err(ConsumerError::Refused(format!(
-            "the consumer `{name}` has no credentials of Verbatim: change its password in the configuration of \
-             nats-server, and reload that"
+            "the consumer `{name}` has no credentials from Verbatim: change its password in the configuration of \
+             nats-server, and reload the configuration"
         )));
     }
     let now = office.clock.now();
@@ -51,7 +51,7 @@ pub(crate) async fn rotate(
     let stamp = Stamp::now(&office.clock, by);
     if !consumers::rotate(&office.pool, &old, (&key, expires_at), due, stamp).await? {
         return Err(ConsumerError::Refused(format!(
-            "another command has changed the consumer `{name}` just now"
+            "another command has just changed the consumer `{name}`: try again"
         )));
     }
     Ok(NewCredentials { creds, old_expires_at: due })

@@ -26,7 +26,7 @@ pub struct OwnLimits(Vec<(Policy, PolicyLimit)>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadOwnLimit {
     /// No policy has the name, or none that counts for a service account.
-    #[error("a service account has no limit of this name: use {}", words())]
+    #[error("a service account has no rate limit of this name: use {}", words())]
     Unknown(String),
     /// The rate is none.
     #[error("{1}")]
