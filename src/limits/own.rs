@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(again, Ok(limits));
         let refused = |name, text| OwnLimits::parse([(name, text)]).expect_err("refused").to_string();
         assert!(refused("login", "1/60").contains("service, send, start"), "{}", refused("login", "1/60"));
-        assert!(refused("send", "0/60").contains("no 0"), "{}", refused("send", "0/60"));
+        assert!(refused("send", "0/60").contains("cannot have a 0"), "{}", refused("send", "0/60"));
     }
 
     #[test]
