@@ -158,13 +158,13 @@ pub async fn serve(
         connections.wait().await;
     };
     if timeout(FINISH, finished).await.is_err() {
-        tracing::warn!("some connections did not end in time");
+        tracing::warn!("some connections did not close in time");
     }
     if let Some(keeper) = &mut started.keeper {
         let _ = timeout(END, keeper.ended()).await;
     }
     if !tasks.stop(END).await {
-        tracing::warn!("some background tasks did not end in time");
+        tracing::warn!("some background tasks did not stop in time");
     }
     spans.flush().await;
     let _ = timeout(FINISH, started.pool.close()).await;

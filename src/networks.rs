@@ -83,7 +83,7 @@ fn bits(address: IpAddr) -> u128 {
 
 /// A text that is no network, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{network}` is no network: {instead}")]
+#[error("`{network}` is not a network: {instead}")]
 pub struct BadNetwork {
     network: String,
     instead: String,

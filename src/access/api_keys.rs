@@ -152,8 +152,8 @@ impl Bearers {
         let note = key_use::note(&self.pool, key.id, from, self.clock.now(), NOTE);
         match timeout(NOTED, note).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, key = %id, "could not note the use of a key"),
-            Err(_) => tracing::debug!(key = %id, "could not note the use of a key in time"),
+            Ok(Err(error)) => tracing::debug!(%error, key = %id, "could not record the use of a key"),
+            Err(_) => tracing::debug!(key = %id, "could not record the use of a key in time"),
         }
     }
 }

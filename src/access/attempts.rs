@@ -71,7 +71,7 @@ impl Access {
             && let Err(error) = budgets::give_back(&self.pool, &budget).await
         {
             // The budget fills by itself, so this costs the clients of the group a moment.
-            tracing::debug!(%error, "could not give back the budget of an attempt");
+            tracing::debug!(%error, "could not refund the budget of an attempt");
         }
         outcome
     }

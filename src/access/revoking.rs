@@ -63,7 +63,7 @@ impl Revoking {
 pub(super) async fn tell(change: &'static str, telling: impl Future<Output = Result<(), Unavailable>>) {
     match timeout(NODES_WITHIN, telling).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, change, "could not tell other nodes of a change"),
-        Err(_) => tracing::warn!(change, "could not tell other nodes of a change in time"),
+        Ok(Err(error)) => tracing::warn!(%error, change, "could not notify other nodes of a change"),
+        Err(_) => tracing::warn!(change, "could not notify other nodes of a change in time"),
     }
 }

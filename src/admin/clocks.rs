@@ -64,11 +64,12 @@ impl Agreement {
         match self {
             Self::Close(_) => None,
             Self::Apart(by) => Some(format!(
-                "the clocks of this node, of Postgres and of nats-server differ by {by:.0} s: let all of them follow a time \
+                "the clocks of this node, Postgres and nats-server differ by {by:.0} s: synchronize them with a time \
                  server"
             )),
             Self::Wrong(by) => Some(format!(
-                "the clock of this node is wrong by {by:.0} s, so access tokens fail at random: let it follow a time server"
+                "the clock of this node is off by {by:.0} s, so access tokens fail at random: synchronize it with a \
+                 time server"
             )),
         }
     }

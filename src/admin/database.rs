@@ -80,7 +80,7 @@ impl Database {
                 Ok(seen)
             }
             Ok(Err(e)) => Err(e.to_string()),
-            Err(_) => Err(format!("there is no answer within {} ms", ANSWER.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", ANSWER.as_millis())),
         }
     }
 }

@@ -92,14 +92,14 @@ impl Health {
     /// The reason why the whole process is not ready, whatever its parts report.
     fn out(&self) -> Option<String> {
         if let Some(task) = *self.failed.borrow() {
-            return Some(format!("the background task `{task}` has failed: this process stops"));
+            return Some(format!("the background task `{task}` failed: this process is stopping"));
         }
         if let Some(why) = &*self.foreign_views.borrow() {
             return Some(format!("views_of_another_log: {why}"));
         }
         match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Stage::Starting(what) => Some(format!("starting: {what}")),
-            Stage::Stopping => Some("stopping: this process takes nothing new".into()),
+            Stage::Stopping => Some("stopping: this process accepts no new work".into()),
             Stage::Serving => None,
         }
     }
@@ -119,9 +119,9 @@ impl Health {
         let out = self.out().or_else(|| match &*reported {
             Some((at, _)) if at.elapsed() < STALE => None,
             Some(_) => {
-                Some("its parts have not been looked at for too long: start this process again".into())
+                Some("the parts of this process have not been checked for too long: restart it".into())
             }
-            None => Some("starting: its parts have not been looked at yet".into()),
+            None => Some("starting: the parts of this process have not been checked yet".into()),
         });
         let mut body = report.map_or_else(|| json!({ "parts": {} }), Report::body);
         let is_out = out.is_some() || report.is_none_or(Report::takes_out);

@@ -60,7 +60,7 @@ pub(super) fn report(facts: &Facts) -> Report {
     let seen = facts.database.as_ref().ok();
     let warning = seen.filter(|seen| seen.parked > 0).map(|seen| {
         let schema = crate::views::schema();
-        format!("{} events are parked: table {schema}.parked tells which and why", seen.parked)
+        format!("{} events are parked: see table {schema}.parked for the reasons", seen.parked)
     });
     Report { parts: parts(facts), warning }
 }
@@ -86,7 +86,7 @@ fn parts(facts: &Facts) -> Vec<Part> {
 /// The code and the detail of the reason why this node does not reach the log; `None` if it does.
 pub(super) fn log_is_lost(survey: Option<&Survey>, now: Instant) -> Option<(&'static str, String)> {
     let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else {
-        return Some(("silent", "the log has not answered for some seconds".into()));
+        return Some(("silent", "the log has not answered for several seconds".into()));
     };
     if !survey.is_connected {
         return Some(("not_connected", "no nats-server can be reached".into()));
@@ -108,15 +108,15 @@ fn log(facts: &Facts) -> Part {
     let part = if let Some((code, why)) = log_is_lost(facts.survey.as_ref(), facts.now) {
         let own = facts.others_have_log || facts.database.is_err();
         let whose = if facts.others_have_log { "; other nodes reach it" } else { "" };
-        let todo = "look at nats-server, and at the network between nats-server and this node";
+        let todo = "check nats-server, and the network between nats-server and this node";
         Part::failed("log", code, format!("{why}{whose}: {todo}")).takes_out(own)
     } else if let Some(hole) = hole(facts) {
-        let todo = "if another copy has the event, make that copy the leader of the stream; otherwise see \"Disasters\" in deploy/README.md";
+        let todo = "if another copy has the event, make that copy the leader of the stream; otherwise see deploy/DISASTERS.md";
         Part::failed("log", "log_damaged", format!("log_damaged: {hole}: {todo}")).takes_out(true)
     } else if let Some((why, since)) = facts.survey.as_ref().and_then(|survey| survey.refusing.clone()) {
         let seconds = since.as_secs();
         let detail = format!(
-            "appends have been refused for {seconds} s ({why}): look at the disks of nats-server and at the limits of its streams"
+            "appends have been refused for {seconds} s ({why}): check the disks of nats-server and the limits of its streams"
         );
         Part::failed("log", "refuses_appends", detail)
     } else if let Some((stream, full)) = fullest(facts).filter(|(_, full)| *full >= NEARLY_FULL) {
@@ -174,8 +174,8 @@ fn worst(lags: &[Lag]) -> (u64, Duration) {
 
 fn projection(facts: &Facts) -> Part {
     if facts.stopped > 0 {
-        let detail = "a projection or the hub has stopped, because the log is damaged or not the log of the views: \
-                      read the error in this node's log lines";
+        let detail = "a projection or the hub has stopped because the log is damaged or does not belong to the views: \
+                      see the error in the log lines of this node";
         return Part::failed("projection", "stopped", detail).takes_out(true);
     }
     if facts.views_lag.is_empty() {
@@ -183,7 +183,7 @@ fn projection(facts: &Facts) -> Part {
     }
     let (events, since) = worst(&facts.views_lag);
     let seconds = since.as_secs();
-    let late = |todo: &str| format!("the views lack {events} events, for {seconds} s: {todo}");
+    let late = |todo: &str| format!("the views have been behind for {seconds} s, by {events} events: {todo}");
     let part = if facts.is_building {
         let todo = "the views are being built; send no traffic to this node yet";
         Part::failed("projection", "building", late(todo)).takes_out(true)
@@ -205,7 +205,7 @@ fn hub(facts: &Facts) -> Part {
     let (events, since) = worst(&facts.hub_lag);
     let seconds = since.as_secs();
     let detail = || {
-        format!("this node has not followed {events} events, for {seconds} s: it reads the log too slowly")
+        format!("this node has been behind for {seconds} s, by {events} events: it reads the log too slowly")
     };
     let part = if since >= LATE[1] {
         Part::failed("hub", "stuck", detail())
@@ -224,7 +224,7 @@ fn database(facts: &Facts) -> Part {
             let own = facts.others_have_database || log_is_lost(facts.survey.as_ref(), facts.now).is_some();
             let whose = if facts.others_have_database { "; it answers other nodes" } else { "" };
             let detail = format!(
-                "Postgres does not answer ({why}){whose}: look at Postgres, and at the network between Postgres and this node"
+                "Postgres does not answer ({why}){whose}: check Postgres, and the network between Postgres and this node"
             );
             Part::failed("database", "no_answer", detail).takes_out(own)
         }
@@ -246,8 +246,8 @@ fn replica(standing: &ReplicaStanding) -> Part {
         ReplicaStanding::Back(_) => Part::ok("replica").with("read", false),
         ReplicaStanding::Away(why) => {
             let detail = format!(
-                "requests read from the primary, because the replica of Postgres cannot be used: {why}: look at the \
-                 replica, at its replication, and at VERBATIM_DATABASE_REPLICA_URL"
+                "requests read from the primary because the Postgres replica cannot be used: {why}: check the replica, \
+                 its replication, and VERBATIM_DATABASE_REPLICA_URL"
             );
             Part::degraded("replica", "away", detail).with("read", false)
         }
@@ -258,7 +258,7 @@ fn accounts(facts: &Facts) -> Part {
     match &facts.database {
         Err(_) => Part::unknown("accounts", "Postgres does not answer"),
         Ok(seen) if !seen.has_accounts => {
-            let detail = "tables of the schema auth are missing, so nobody can log in: restore it from a backup, or run `verbatim migrate`";
+            let detail = "tables of schema auth are missing, so nobody can log in: restore it from a backup, or run `verbatim migrate`";
             Part::failed("accounts", "missing", detail)
         }
         Ok(_) => Part::ok("accounts"),
@@ -269,8 +269,7 @@ fn views(facts: &Facts) -> Part {
     match &facts.database {
         Err(_) => Part::unknown("views", "Postgres does not answer"),
         Ok(seen) if !seen.has_views => {
-            let detail =
-                "the views are missing or incomplete: a node with the role projector makes them again";
+            let detail = "the views are missing or incomplete: start a node with the role projector, which rebuilds them";
             Part::failed("views", "missing", detail)
         }
         Ok(seen) => Part::ok("views").with("parked", seen.parked),
@@ -301,8 +300,8 @@ fn load(facts: &Facts) -> Part {
         None => Part::ok("load"),
         Some(up_to) => {
             let detail = format!(
-                "this node has too much to do and refuses work up to `{up_to}`: its log lines say what had to wait; \
-                 start more nodes, or give Postgres or nats-server more"
+                "this node is overloaded and refuses work up to `{up_to}`: its log lines name the bottleneck; start \
+                 more nodes, or give Postgres or nats-server more resources"
             );
             Part::degraded("load", "overloaded", detail)
         }
@@ -313,13 +312,13 @@ fn load(facts: &Facts) -> Part {
 fn webhooks(facts: &Facts) -> Part {
     let Ok(seen) = &facts.database else { return Part::unknown("webhooks", "Postgres does not answer") };
     let Some(hooks::Summary { webhooks, failed, parked }) = seen.webhooks else {
-        let detail = "tables of the schema hooks are missing, so webhooks get no events: restore it from a backup, or run `verbatim migrate`";
+        let detail = "tables of schema hooks are missing, so webhooks get no events: restore it from a backup, or run `verbatim migrate`";
         return Part::failed("webhooks", "missing", detail);
     };
     let part = if failed > 0 {
         let detail = format!(
-            "{failed} webhooks are disabled because their receivers have failed: see `verbatim webhooks list`, and enable \
-             them when the receivers work"
+            "{failed} webhooks are disabled because their receivers failed: see `verbatim webhooks list`, and enable them \
+             once the receivers work"
         );
         Part::degraded("webhooks", "disabled", detail)
     } else {

@@ -61,7 +61,7 @@ async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Cloc
             Ok::<_, ArchiveError>(())
         };
         if let Err(error) = made.await {
-            tracing::warn!(%error, "could not make a backup of the accounts; retrying");
+            tracing::warn!(%error, "could not back up the accounts; retrying");
         }
         sleep(LOOK).await;
     }

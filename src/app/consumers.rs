@@ -124,7 +124,7 @@ pub(crate) async fn sweep_always(database_url: &str, keys: ConsumerKeys) -> Resu
     loop {
         sleep(SWEEP).await;
         if let Err(error) = revoke_overdue(&pool, clock.now(), &scoped, &revoker).await {
-            tracing::warn!(%error, "could not revoke credentials of consumers; retrying");
+            tracing::warn!(%error, "could not revoke consumer credentials; retrying");
         }
     }
 }

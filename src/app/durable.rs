@@ -17,11 +17,11 @@ pub(super) async fn durable(log: &Log, weakness: Weakness) -> Result<Durability,
         Durability::Interval { seconds } => {
             tracing::warn!(
                 seconds,
-                "nats-server syncs at an interval; a power failure loses messages that were acknowledged since the last sync"
+                "nats-server syncs at an interval; a power failure loses messages acknowledged since the last sync"
             );
         }
         Durability::Unknown => tracing::warn!(
-            "nats-server did not report when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
+            "nats-server did not report when it syncs: allow the account $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
         ),
     }
     Ok(durability)

@@ -84,12 +84,12 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
     let (pool, log) = loop {
         match open_installation(addresses, settings.layout(), 2).await {
             Ok(opened) => break opened,
-            Err(error) if error.passes() => tracing::warn!(%error, "the eraser could not start; retrying"),
+            Err(error) if error.passes() => tracing::warn!(%error, "could not start the eraser; retrying"),
             Err(error) => return Err(error),
         }
         sleep(PAUSE).await;
     };
-    tracing::info!("erasing what the log lists as erased");
+    tracing::info!("erasing from the log");
     Ok(Eraser { log, pool, clock: Clock::system(), rate: settings.erase_rate }.run().await)
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
 pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) -> Infallible {
     loop {
         let Err(error) = erase(settings, addresses).await;
-        tracing::warn!(%error, "the eraser could not start; retrying");
+        tracing::warn!(%error, "could not start the eraser; retrying");
         sleep(PAUSE).await;
     }
 }

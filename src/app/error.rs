@@ -19,7 +19,7 @@ pub enum AppError {
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     /// Postgres does not answer, or answers with an error.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(sqlx::Error),
     /// The address of the database is no URL of Postgres.
     #[error(
@@ -28,27 +28,27 @@ pub enum AppError {
     )]
     DatabaseUrl(String),
     /// The address of the replica is no URL of Postgres.
-    #[error("VERBATIM_DATABASE_REPLICA_URL cannot be used: {0}. Write it like VERBATIM_DATABASE_URL")]
+    #[error("VERBATIM_DATABASE_REPLICA_URL cannot be used: {0}. It has the form of VERBATIM_DATABASE_URL")]
     ReplicaUrl(String),
     /// Postgres refuses the login of this process, or does not have the database.
     #[error(
-        "Postgres refuses the login ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \
-         letters and digits is percent-encoded, with the server's"
+        "Postgres refused the login ({0}): check user, password and database in VERBATIM_DATABASE_URL, and percent-encode \
+         all but letters and digits there"
     )]
     DatabaseRefused(#[source] sqlx::Error),
     /// The database lacks a migration of this version.
     #[error("the database is not migrated ({0}): run `verbatim migrate`")]
     Migrate(String),
     /// A migration failed.
-    #[error("the database could not be migrated: {0}")]
+    #[error("cannot migrate the database: {0}")]
     NotMigrated(String),
     /// The log could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The epoch of the log differs from the epoch that the database knows.
     #[error(
-        "the log is of epoch {found}, and the database belongs to the log of epoch {its}: look at VERBATIM_NATS_URL and \
-         VERBATIM_DATABASE_URL. If one of the two was restored from a backup, see \"Disasters\" in deploy/README.md; \
+        "the log has epoch {found}, but the database belongs to the log of epoch {its}: check VERBATIM_NATS_URL and \
+         VERBATIM_DATABASE_URL. If one of the two was restored from a backup, see deploy/DISASTERS.md; \
          `verbatim log begin-epoch` joins them"
     )]
     AnotherLog {
@@ -64,11 +64,12 @@ pub enum AppError {
     #[error(transparent)]
     NotCompared(#[from] projector::NotCompared),
     /// The signing key cannot be used.
-    #[error("the signing key: {0}")]
+    #[error("the signing key cannot be used: {0}")]
     Key(String),
     /// A power failure would lose acknowledged events: nats-server syncs at an interval of so many seconds.
     #[error(
-        "nats-server syncs every {0} s, so a power failure loses what was acknowledged since: set `sync_interval: always` in its `jetstream` block"
+        "nats-server syncs every {0} s, so a power failure loses messages acknowledged since the last sync: set \
+         `sync_interval: always` in its `jetstream` block"
     )]
     Weak(u64),
     /// An operator asked for something that cannot be.
@@ -77,7 +78,7 @@ pub enum AppError {
     /// A background task failed. The process stops, because a process without one of its tasks does more harm
     /// than a stopped one.
     #[error(
-        "the background task `{0}` has failed, so this process has stopped: start it again, and report the log line that says why"
+        "the background task `{0}` failed, so this process has stopped: restart it, and report the log line with the cause"
     )]
     Task(&'static str),
 }

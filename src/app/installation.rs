@@ -44,7 +44,7 @@ pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
         {
             Ok(applied) => applied,
             Err(e) if is_undefined(&e) => {
-                return Err(AppError::Migrate("it has no tables of Verbatim".into()));
+                return Err(AppError::Migrate("it has no Verbatim tables".into()));
             }
             Err(e) => return Err(e.into()),
         };
@@ -274,8 +274,8 @@ pub(super) async fn await_log(
     patiently(health, "the stream AUDIT", async || match make_audit(pool, &log).await {
         Err(AppError::Open(OpenError::Forbidden(_))) => {
             tracing::warn!(
-                "could not make the stream AUDIT with this NATS user, and audit events wait in Postgres: run `verbatim \
-                 migrate` with an operator's user in VERBATIM_NATS_OPERATOR_URL"
+                "could not create the stream AUDIT with this NATS user, so audit events wait in Postgres: run \
+                 `verbatim migrate` with an operator's user in VERBATIM_NATS_OPERATOR_URL"
             );
             Ok(())
         }
@@ -303,12 +303,12 @@ async fn mend(log: &Log) -> Result<(), OpenError> {
         Ok(mended) if mended.is_empty() => {}
         Ok(mended) => tracing::warn!(
             settings = mended.iter().map(Mended::to_string).collect::<Vec<_>>().join("; "),
-            "settings of streams were wrong and were put right"
+            "corrected wrong settings of streams"
         ),
         Err(OpenError::Forbidden(_)) => {
             let wrong = log.to_be_mended().await?;
             let should_be = |Mended { stream, setting, was, is }: &Mended| {
-                format!("{stream}: {setting} is {was} and has to be {is}")
+                format!("{stream}: {setting} is {was} and must be {is}")
             };
             if !wrong.is_empty() {
                 tracing::warn!(

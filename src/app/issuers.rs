@@ -25,7 +25,7 @@ pub(super) fn follow(issuers: &Arc<Issuers>, pool: &PgPool, clock: &Clock, tasks
         loop {
             // The set that is noted is the present one, so of two readings in a row the second one is enough.
             while let Err(error) = accounts::note_issuers(&pool, &issuers.hashes(), &clock).await {
-                tracing::warn!(%error, "could not note the issuers of the file; retrying");
+                tracing::warn!(%error, "could not record the issuers of the file; retrying");
                 sleep(RETRY).await;
             }
             read.notified().await;

@@ -19,15 +19,15 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
     what: &str,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T, AppError> {
-    health.is_waiting_for(format!("{what} is waited for"));
+    health.is_waiting_for(format!("waiting for {what}"));
     loop {
         let why = match timeout(ATTEMPT, attempt()).await {
             Ok(Err(e)) if e.passes() => e.to_string(),
             Ok(done) => return done,
-            Err(_) => format!("there is no answer within {} s", ATTEMPT.as_secs()),
+            Err(_) => format!("no answer within {} s", ATTEMPT.as_secs()),
         };
         tracing::warn!(error = why, "could not reach {what}; retrying");
-        health.is_waiting_for(format!("{what} is waited for: {why}"));
+        health.is_waiting_for(format!("waiting for {what}: {why}"));
         sleep(RETRY).await;
     }
 }

@@ -79,7 +79,9 @@ pub(crate) async fn recover_user(
     let user = find(&pool, named).await?.id;
     let made = access::issue_recovery(&pool, &Clock::system(), By::default(), user, life).await?;
     made.ok_or_else(|| {
-        AppError::Refused("this account cannot be recovered: it is of a program, or deactivated".into())
+        AppError::Refused(
+            "this account cannot be recovered: it belongs to a program, or is deactivated".into(),
+        )
     })
 }
 
@@ -115,7 +117,7 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
 
 fn of_program() -> AppError {
     AppError::Refused(
-        "this account is of a program: revoke its keys with `verbatim services keys revoke`".into(),
+        "this account belongs to a program: revoke its keys with `verbatim services keys revoke`".into(),
     )
 }
 
@@ -132,7 +134,7 @@ async fn find(pool: &PgPool, named: &WhichUser) -> Result<Account, AppError> {
             Err(_) => None,
         },
     };
-    found.ok_or_else(|| AppError::Refused("there is no account of this name or id: check it".into()))
+    found.ok_or_else(|| AppError::Refused("there is no account with this name or id: check it".into()))
 }
 
 async fn open(addresses: &Addresses) -> Result<PgPool, AppError> {
@@ -145,7 +147,7 @@ fn told(error: AccessError) -> AppError {
     match error {
         AccessError::Database(outage) => outage.into(),
         AccessError::NotFound => {
-            AppError::Refused("there is no such code: `verbatim invites list` shows the ids".into())
+            AppError::Refused("there is no such code: see the ids with `verbatim invites list`".into())
         }
         other => AppError::Refused(other.to_string()),
     }

@@ -76,7 +76,8 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
         }
         Ask::AddKey { service, name, scopes, expires_in, addresses } => {
             let networks = addresses.iter().map(|text| {
-                let bad = || AppError::Refused(format!("`{text}` is no network: write one like 10.0.0.0/8"));
+                let bad =
+                    || AppError::Refused(format!("`{text}` is not a network: write one like 10.0.0.0/8"));
                 Network::parse(text).ok_or_else(bad)
             });
             let wanted = WantedKey {
@@ -89,7 +90,7 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
             Ok(with_key(json!({}), &key))
         }
         Ask::Bind { service, name, scopes } => {
-            let bad = || AppError::Refused(format!("`{name}` is no NATS name: {}", NatsName::FORM));
+            let bad = || AppError::Refused(format!("`{name}` is not a NATS name: {}", NatsName::FORM));
             let parsed = NatsName::parse(&name).ok_or_else(bad)?;
             let scopes = scopes.map(|words| self::scopes(&words)).transpose()?;
             let id = access::bind_name(pool, clock, service, &parsed, scopes, by).await.map_err(refused)?;
@@ -170,7 +171,7 @@ fn service(username: &str, display_name: Option<&str>, scopes: Scopes) -> Result
 fn scopes(words: &[String]) -> Result<Scopes, AppError> {
     let scope = |word: &String| {
         let known = || Scopes::all().words().join(", ");
-        let bad = || AppError::Refused(format!("`{word}` is no scope: the scopes are {}", known()));
+        let bad = || AppError::Refused(format!("`{word}` is not a scope: the scopes are {}", known()));
         Scope::named(word).ok_or_else(bad)
     };
     words.iter().map(scope).collect()

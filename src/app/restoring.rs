@@ -77,7 +77,7 @@ pub(crate) async fn plan_restore(
         && !has_accounts;
     if order.into_empty && !is_empty && !is_begun {
         return Err(AppError::Refused(
-            "the servers are not empty, and --into-empty was asked for: name empty ones in VERBATIM_NATS_URL and \
+            "the servers are not empty, but --into-empty is set: name empty ones in VERBATIM_NATS_URL and \
              VERBATIM_DATABASE_URL"
                 .into(),
         ));
@@ -88,7 +88,7 @@ pub(crate) async fn plan_restore(
         && its != log.remake.epoch
     {
         return Err(AppError::Refused(format!(
-            "the database belongs to the log of epoch {its}, and the archive is of epoch {}: look at \
+            "the database belongs to the log of epoch {its}, but the archive has epoch {}: check \
              VERBATIM_DATABASE_URL and --from",
             log.remake.from
         )));

@@ -34,7 +34,7 @@ pub(super) async fn until_views_follow(log: &Log, pool: &PgPool, consent: Consen
             let rebuilt =
                 projector::rebuild(log, pool, &views::schema(), None, consent, &Work::default()).await;
             match rebuilt {
-                Ok(()) => tracing::warn!("the views were of another log and have been rebuilt"),
+                Ok(()) => tracing::warn!("rebuilt the views, which belonged to another log"),
                 Err(e) => tracing::error!(error = %e, "could not rebuild the views; retrying"),
             }
         }
@@ -80,8 +80,8 @@ async fn follow(log: &Log, pool: &PgPool, trouble: &Trouble) -> bool {
         let is_news = *told != wrong;
         if is_news {
             match &wrong {
-                Some(why) => tracing::error!(why, "the views are of another log"),
-                None => tracing::info!("the views follow from the log again"),
+                Some(why) => tracing::error!(why, "the views belong to another log"),
+                None => tracing::info!("the views belong to the log again"),
             }
             *told = wrong;
         }

@@ -30,7 +30,7 @@ impl SigningKeys {
     pub(super) async fn read(settings: &Settings, pool: &PgPool, now: Time) -> Result<Self, AppError> {
         let Some(given) = settings.signing_keys()? else {
             tracing::info!(
-                "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"
+                "the signing key is in the database; set VERBATIM_SIGNING_KEY_FILE to keep it elsewhere"
             );
             let ring = accounts::shared_keys(pool, now).await.map_err(unusable)?;
             return Ok(Self { ring, is_given: false });
@@ -85,7 +85,7 @@ pub(crate) async fn rotate_signing_key(
     if at_once {
         accounts::replace_keys(&pool, &made).await?;
     } else if !accounts::publish_key(&pool, &made, now).await.map_err(unusable)? {
-        return Err(AppError::Refused("a new key is published already: wait until it signs".into()));
+        return Err(AppError::Refused("a new key is already published: wait until it signs".into()));
     }
     described(&pool, now).await
 }

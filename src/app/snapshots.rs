@@ -21,7 +21,7 @@ pub fn snapshots(pool: &PgPool) -> Snapshots {
             match timeout(ANSWER, views::snapshot(&pool, conversation, up_to)).await {
                 Ok(Ok(snapshot)) => snapshot,
                 Ok(Err(error)) => {
-                    tracing::debug!(%error, %conversation, "could not find a snapshot of a roster");
+                    tracing::debug!(%error, %conversation, "could not look up a snapshot of a roster");
                     None
                 }
                 Err(_) => None,

@@ -40,7 +40,7 @@ pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock
         let flush = watch::Sender::new(0);
         let ended = async {
             let Some(mut held) = Held::take(&log, &target).await? else { return Ok(()) };
-            tracing::info!(archive = %target, "this process archives the log");
+            tracing::info!(archive = %target, "archiving the log");
             let ended = run(&log, &pool, &target, &clock, &mut held, &flush, None).await;
             held.give_back().await;
             ended
@@ -163,7 +163,7 @@ async fn begin(
     clock: &Clock,
 ) -> Result<(ArchiveHead, Replaces), ArchiveError> {
     if target.keeps_versions().await {
-        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, also with what is erased later; \
+        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, so erased content remains in them; \
             see \"Backups in a bucket\" in deploy/README.md");
     }
     let (mut head, replaces) = ArchiveHead::of_log(target, log, clock.now()).await?;

@@ -99,7 +99,8 @@ async fn bring_up(
         }
     }
     Err(ArchiveError::Late(format!(
-        "another process archives the log to {target}, and has not come as far as the log was {} s ago: look at its log lines",
+        "another process archives the log to {target}, but has not reached the end that the log had {} s ago: see \
+         its log lines",
         ARCHIVER_WITHIN.as_secs()
     )))
 }

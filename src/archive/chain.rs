@@ -100,22 +100,22 @@ impl Chain {
         if (&begin.epoch, &begin.stream, begin.first, footer.last) != (&self.epoch, &self.stream, first, last)
         {
             return bad(&format!(
-                "it is another segment by its content, that of {} with {} to {}",
+                "its content is another segment, of {} with {} to {}",
                 begin.stream, begin.first, footer.last
             ));
         }
         let follows = (first.0..=last.0).eq(records.iter().map(|record| record.position.0));
         if !follows && footer.holes.is_empty() {
-            return bad("its records do not follow one another");
+            return bad("its records are not contiguous");
         }
         // An erasure gives a segment another checksum, and its successor stays as it is.
         if let Some(before) = &before
             && !footer.predecessor.as_ref().is_some_and(|named| before.has_been(named))
         {
-            return bad("it does not follow the segment before it, one of the two is of another archive");
+            return bad("it does not follow the previous segment: one of the two belongs to another archive");
         }
         if !is_begun && footer.predecessor.is_some() {
-            return bad("it is the first segment, and says that another one is before it");
+            return bad("it is the first segment, but names a previous one");
         }
         if last == self.end.last && !self.end.sha256.as_ref().is_some_and(|named| footer.has_been(named)) {
             return bad("it is not the last segment that HEAD.json names");

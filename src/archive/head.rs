@@ -129,7 +129,7 @@ impl ArchiveHead {
             serde_json::from_slice(&bytes).map_err(|e| bad(format!("it cannot be read: {e}")))?;
         if head.format != 1 {
             return Err(bad(format!(
-                "its format is {}, and this version reads 1: use a newer version",
+                "its format is {}, but this version reads only 1: use a newer version",
                 head.format
             )));
         }

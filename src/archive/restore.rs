@@ -79,7 +79,7 @@ pub(crate) enum RestoreError {
     #[error("{0}")]
     InTheWay(String),
     /// A file of the archive is bad.
-    #[error("{0}. Nothing behind it can be restored: `verbatim backup verify` reads the whole archive")]
+    #[error("{0}. Nothing after it can be restored: check the whole archive with `verbatim backup verify`")]
     Damaged(String),
     /// There is no such position or stream in the archive.
     #[error("{0}")]
@@ -107,7 +107,7 @@ pub(crate) async fn plan(
             positions.keys().find(|stream| *stream == AUDIT || !head.ends.contains_key(*stream))
     {
         return Err(RestoreError::NoSuchAim(format!(
-            "--to-position {unknown}=…: the archive has no such stream of the log; AUDIT is always restored to its end"
+            "--to-position {unknown}=…: the archive has no such log stream; AUDIT is always restored to its end"
         )));
     }
     let mut streams = Vec::new();
@@ -143,20 +143,20 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
         match state {
             Remade::Begun { from, .. } if *from != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} was begun by a restore of epoch {from}, and this archive is of epoch {}: go on with the \
-                     other archive, or delete the streams of that restore",
+                    "{stream} was created by a restore of epoch {from}, but this archive has epoch {}: continue with \
+                     the other archive, or delete the streams of that restore",
                     head.epoch
                 ));
             }
             Remade::Begun { epoch, .. } => begun = Some(epoch.clone()),
             Remade::Whole(_) if !head.ends.contains_key(stream) => {
                 return in_the_way(format!(
-                    "{stream} is not empty, and the archive has no such stream: restore into other servers"
+                    "{stream} is not empty, but the archive has no such stream: restore into other servers"
                 ));
             }
             Remade::Whole(Some(epoch)) if *epoch != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} is not empty, and is of epoch {epoch}, while the archive is of epoch {}: restore into other \
+                    "{stream} is not empty and has epoch {epoch}, but the archive has epoch {}: restore into other \
                      servers, or delete its streams if you are sure that nobody needs them",
                     head.epoch
                 ));
@@ -167,7 +167,7 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
     let kept = found.iter().any(|(stream, state)| stream != AUDIT && matches!(state, Remade::Whole(_)));
     if kept && begun.is_none() && chat.iter().all(|stream| is_whole(stream)) {
         return in_the_way(
-            "all streams of the log are there and have events: a restore needs empty servers, or a log that has lost a \
+            "all streams of the log exist and have events: a restore needs empty servers, or a log that has lost a \
              stream. Restore into other servers (VERBATIM_NATS_URL, VERBATIM_DATABASE_URL), or delete the streams if you \
              are sure that nobody needs them"
                 .into(),
@@ -175,7 +175,7 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
     }
     if kept && *aim != Aim::End {
         return in_the_way(
-            "some streams of the log are there and have events, which stay: an earlier point needs empty servers".into(),
+            "some streams of the log exist and have events, which are kept: an earlier point needs empty servers".into(),
         );
     }
     Ok(begun.unwrap_or_else(Restoring::new_epoch))
@@ -332,7 +332,7 @@ async fn restore_stream(
     let last = Position(upto.0 + again.len() as u64);
     if stored > last && plan.streams.iter().any(|one| one.upto < one.end.last) {
         return Err(RestoreError::InTheWay(format!(
-            "{stream} has events behind {last}: an earlier point needs empty servers"
+            "{stream} has events after {last}: an earlier point needs empty servers"
         )));
     }
     writer.write(missing).await?;

@@ -84,7 +84,7 @@ impl Rewriting<'_> {
                 Ok(false) => PAUSE,
                 Err(lost @ ArchiveError::Lost) => return Err(lost),
                 Err(error) => {
-                    tracing::warn!(%error, "could not take out of the archive what is erased; retrying");
+                    tracing::warn!(%error, "could not remove erased content from the archive; retrying");
                     PAUSE
                 }
             };
@@ -210,7 +210,7 @@ impl Rewriting<'_> {
                 }
                 match self.rewrite(format!("{folder}/{file}"), within.clone()).await {
                     Err(error @ ArchiveError::Bad { .. }) => {
-                        tracing::error!(%error, "could not take out of a damaged segment what is erased; \
+                        tracing::error!(%error, "could not remove erased content from a damaged segment; \
                             see \"The archive is damaged\" in deploy/DISASTERS.md");
                         left.extend(within.into_keys());
                     }
@@ -231,13 +231,13 @@ impl Rewriting<'_> {
         let bad = |why: String| ArchiveError::Bad { name: name.clone(), why };
         let Some(written) = written.map_err(|e| bad(e.to_string()))? else { return Ok(()) };
         if written.name != name {
-            return Err(bad(format!("it is another segment by its content, {}", written.name)));
+            return Err(bad(format!("its content is another segment, {}", written.name)));
         }
         // An archiver that was frozen must not write over what its successor has rewritten.
         self.term.is_valid()?;
         self.target.put(&name, written.file, Replaces::Version(version)).await?;
         METRICS.rewritten.inc();
-        tracing::info!(segment = name, "took out of the archive what is erased");
+        tracing::info!(segment = name, "removed erased content from the archive");
         Ok(())
     }
 }

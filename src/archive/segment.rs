@@ -98,9 +98,9 @@ pub(super) struct Written {
 /// Why a file is no segment.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadSegment {
-    #[error("its bytes are not those that were written")]
+    #[error("its content has changed since it was written")]
     Changed,
-    #[error("it is no segment: {0}")]
+    #[error("it is not a segment: {0}")]
     Malformed(String),
 }
 
@@ -228,7 +228,7 @@ pub(super) fn read(file: &[u8]) -> Result<Segment, BadSegment> {
     let begin: Begin = serde_json::from_slice(&content[..line]).map_err(|_| malformed("its first line"))?;
     if begin.format != 1 {
         return Err(BadSegment::Malformed(format!(
-            "its format is {}, and this version reads 1: use a newer version",
+            "its format is {}, but this version reads only 1: use a newer version",
             begin.format
         )));
     }

@@ -57,7 +57,7 @@ pub(crate) enum TablesError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     /// The database refuses.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
 }
 
@@ -205,7 +205,7 @@ pub(crate) async fn load(
     for part in &dump.parts {
         let file = target.get(&part.name).await?.ok_or_else(|| bad(&part.name, "it is missing"))?;
         if segment::sha256(&file.bytes) != part.sha256 {
-            return Err(bad(&part.name, "its bytes are not those that were written").into());
+            return Err(bad(&part.name, "its content has changed since it was written").into());
         }
         let text = zstd::bulk::decompress(&file.bytes, MOST_READ).map_err(|e| bad(&part.name, e))?;
         let mut text = Bytes::from(text);

@@ -68,7 +68,7 @@ async fn verify_backup(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<St
         match target.get(&part.name).await? {
             None => problems.push(format!("{}: it is missing", part.name)),
             Some(file) if segment::sha256(&file.bytes) != part.sha256 => {
-                problems.push(format!("{}: its bytes are not those that were written", part.name));
+                problems.push(format!("{}: its content has changed since it was written", part.name));
             }
             Some(_) => {}
         }

@@ -52,7 +52,7 @@ pub(crate) async fn relay(log: Log, pool: PgPool) {
     loop {
         let turn = async { empty(&log, RelayTurn::take(&pool).await?).await };
         let Err(error) = turn.await;
-        tracing::warn!(%error, "could not bring audit events to the stream AUDIT; retrying");
+        tracing::warn!(%error, "could not append audit events to the stream AUDIT; retrying");
         sleep(PAUSE).await;
     }
 }

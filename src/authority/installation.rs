@@ -73,8 +73,8 @@ pub(crate) fn installation(at: i64) -> Vec<NewFile> {
         },
     );
     let conf = format!(
-        "# The accounts of NATS, made by `verbatim nats init`. It has no private key: servers and people may read it.\n\
-         # nats-server keeps the accounts, with the users that were revoked since, in the folder VERBATIM_NATS_JWT_DIR.\n\n\
+        "# The accounts of NATS, made by `verbatim nats init`. This file has no private key and is not secret.\n\
+         # nats-server keeps the accounts, and the users revoked since, in the folder VERBATIM_NATS_JWT_DIR.\n\n\
          operator: \"{operator_token}\"\n\
          system_account: \"{system_name}\"\n\
          resolver {{\n  type: full\n  dir: $VERBATIM_NATS_JWT_DIR\n  allow_delete: false\n  interval: \"2s\"\n}}\n\

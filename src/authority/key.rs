@@ -9,7 +9,7 @@ pub(crate) struct NKey(KeyPair);
 
 /// The text is no private key of the wanted kind. The message never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no private key of {0}: its text begins with {1}")]
+#[error("it is not the private key of {0}, which begins with {1}")]
 pub(crate) struct BadNKey(&'static str, &'static str);
 
 impl fmt::Debug for NKey {

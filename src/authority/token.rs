@@ -47,7 +47,7 @@ pub(crate) struct Claims(Value);
 
 /// The text is no JWT of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no JWT of an account")]
+#[error("it is not an account JWT")]
 pub(crate) struct BadClaims;
 
 impl Claims {

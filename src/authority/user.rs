@@ -12,7 +12,7 @@ use crate::authority::{
 fn creds(token: &str, user: &NKey) -> String {
     format!(
         "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
-         The key below proves who you are: keep this file secret.\n\n\
+         The key below is a credential: keep this file secret.\n\n\
          -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
         user.seed()
     )

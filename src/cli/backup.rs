@@ -1,4 +1,4 @@
-//! `backup`: makes, lists, checks and removes backups.
+//! `backup`: creates, lists, verifies and prunes backups.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -23,32 +23,32 @@ pub(super) struct BackupCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Brings the archive as far as the log is now, and copies the accounts and webhooks beside it.
+    /// Archives the log up to its current end, and copies the accounts and webhooks.
     Create {
-        /// Asks a running archiver to write at once, instead of waiting up to 10 s for its next segment.
+        /// Asks a running archiver to write its next segment now, instead of waiting up to 10 s for it.
         #[arg(long)]
         now: bool,
 
         #[command(flatten)]
         place: Place,
     },
-    /// Lists the backups, the oldest first.
+    /// Lists the backups, oldest first.
     List {
         #[command(flatten)]
         place: Place,
     },
-    /// Reads the whole archive and names each file that is changed, missing or swapped; exit status 1 if there is one.
+    /// Reads the whole archive and names every file that is changed, missing or swapped; exit status 1 if there is one.
     Verify {
-        /// Restores the archive into servers of its own, too, and compares the views with the log there.
+        /// Also restores the archive into temporary servers, and compares the views with the log there.
         #[arg(long)]
         deep: bool,
 
         #[command(flatten)]
         place: Place,
     },
-    /// Removes old backups, and what the archive has of epochs that ended before. The latest backup and the log stay.
+    /// Removes old backups, and archived epochs that ended before them. The latest backup and the log stay.
     Prune {
-        /// How old a backup may be: a number with d, as in 35d.
+        /// Maximum age of a backup: a number of days with d, as in 35d.
         #[arg(long, value_name = "DAYS", value_parser = days)]
         keep: Duration,
 
@@ -57,10 +57,11 @@ enum What {
     },
 }
 
-/// The archive, and the servers that it is of.
+/// The archive, and the servers that it belongs to.
 #[derive(Debug, Args)]
 struct Place {
-    /// The archive, if it is not that of VERBATIM_ARCHIVE: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
+    /// Place of the archive: `dir:` and the absolute path of a folder, or `s3://bucket/folder`. [default:
+    /// VERBATIM_ARCHIVE]
     #[arg(long, value_name = "PLACE")]
     to: Option<ArchivePlace>,
 
@@ -71,7 +72,7 @@ struct Place {
 fn days(text: &str) -> Result<Duration, &'static str> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
     days.map(|days| Duration::from_secs(u64::from(days) * 86_400))
-        .ok_or("expected a number with d, as in 35d")
+        .ok_or("expected a number of days with d, as in 35d")
 }
 
 impl Place {
@@ -104,7 +105,7 @@ pub(super) async fn backup(BackupCommand { what }: BackupCommand) -> Result<Exit
             let backups = archive::list(&place.target()?).await.map_err(AppError::from)?;
             backups.iter().for_each(|backup| println!("{}", line(backup)));
             if backups.is_empty() {
-                println!("there is no backup: `verbatim backup create` makes one");
+                println!("no backups: create one with `verbatim backup create`");
             }
         }
         What::Verify { deep, place } => return verify(&place.target()?, deep).await,
@@ -134,14 +135,17 @@ async fn verify(target: &ArchiveTarget, is_deep: bool) -> Result<ExitCode, Faile
     let VerifiedArchive { segments, records, backups, problems } =
         archive::verify(target).await.map_err(AppError::from)?;
     problems.iter().for_each(|problem| println!("BAD      {problem}"));
-    println!("{segments} segments with {records} records and {backups} backups are as they were written");
+    println!("{segments} segments with {records} records and {backups} backups are intact");
     if !problems.is_empty() {
-        println!("{} files are bad: see \"The archive is damaged\" in deploy/DISASTERS.md", problems.len());
+        println!(
+            "{} files are damaged: see \"The archive is damaged\" in deploy/DISASTERS.md",
+            problems.len()
+        );
         return Ok(ExitCode::FAILURE);
     }
     if is_deep {
         let Verified { rows, differences, .. } = verify_deeply(target).await?;
-        println!("restored: {rows} rows of the views were compared with the log, and {differences} differ");
+        println!("restored the archive: {differences} of {rows} rows of the views differ from the log");
         if differences > 0 {
             return Ok(ExitCode::FAILURE);
         }
@@ -159,7 +163,7 @@ async fn verify_deeply(target: &ArchiveTarget) -> Result<Verified, Failed> {
     let verified = restored(target, &servers).await;
     servers.stop().await;
     if let Err(error) = std::fs::remove_dir_all(&folder) {
-        tracing::warn!(%error, folder = %folder.display(), "could not remove the folder of the servers");
+        tracing::warn!(%error, folder = %folder.display(), "could not remove the folder of the temporary servers");
     }
     verified
 }

@@ -59,7 +59,7 @@ pub(super) struct Check {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The file of external issuers, and whether each issuer tells its keys.
+    /// The file of external issuers, and whether the keys of each issuer can be fetched.
     Issuers,
     /// Whether every member of a conversation has an account, in the database.
     Accounts,
@@ -83,13 +83,14 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     let sender = settings.webhook_sender(&Clock::system());
     report.say(
         "master key",
-        sender
-            .map(|s| if s.master.is_some() { "from a file" } else { "none: webhooks cannot be used" }.into()),
+        sender.map(|s| {
+            if s.master.is_some() { "from a file" } else { "none: webhooks are not available" }.into()
+        }),
     );
     let consumers = app::can_sign_consumers(&settings);
     report.say(
         "consumers",
-        consumers.map(|can| if can { "their key is from a file" } else { "none: not over REST" }.into()),
+        consumers.map(|can| if can { "key from a file" } else { "no key: not available over REST" }.into()),
     );
     report.say("listener", listens(&settings));
     let spans = settings.span_destination();
@@ -148,7 +149,7 @@ async fn look_at_archive(settings: &Settings, report: &mut Report) {
     report.say("archive", archive::describe(&target).await);
     if target.keeps_versions().await {
         let why = format!(
-            "{target} keeps older versions of its objects, also with what is erased later: see \"Backups in a \
+            "{target} keeps older versions of its objects, so erased content remains in them: see \"Backups in a \
             bucket\" in deploy/README.md"
         );
         warn("archive", Err(why));
@@ -162,7 +163,7 @@ fn listens(settings: &Settings) -> Result<String, String> {
     match tls.certificate.expired(Clock::system().now().datetime()) {
         None => Ok("TLS".into()),
         Some(until) => Err(format!(
-            "the certificate in VERBATIM_TLS_CERT_FILE expired at {until}, and clients refuse it: replace it"
+            "the certificate in VERBATIM_TLS_CERT_FILE expired at {until}, so clients reject it: replace it"
         )),
     }
 }
@@ -188,7 +189,7 @@ async fn migrated(url: &str) -> Result<PgPool, AppError> {
 }
 
 fn described(log: &Option<Log>) -> String {
-    let Some(log) = log else { return "none yet: `verbatim migrate` makes it".into() };
+    let Some(log) = log else { return "none yet: create it with `verbatim migrate`".into() };
     let layout = log.layout();
     format!("{} streams, {} replicas, epoch {}", layout.streams, layout.replicas, log.epoch())
 }
@@ -197,7 +198,7 @@ async fn durable(log: &Log) -> Result<String, AppError> {
     match log.durability().await {
         Durability::Always => Ok("every acknowledgement is on disk".into()),
         Durability::Interval { seconds } => Err(AppError::Weak(seconds)),
-        Durability::Unknown => Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into()),
+        Durability::Unknown => Ok("unknown: the account may not request $SYS.REQ.SERVER.PING.VARZ".into()),
     }
 }
 
@@ -212,7 +213,7 @@ async fn in_time(log: &Log, pool: &PgPool) -> Result<String, String> {
 async fn whole(log: &Log) -> Result<String, String> {
     match log.first_hole().await.map_err(|e| e.to_string())? {
         None => Ok("every position has an event".into()),
-        Some(hole) => Err(format!("{hole}: see \"Disasters\" in deploy/README.md")),
+        Some(hole) => Err(format!("{hole}: see deploy/DISASTERS.md")),
     }
 }
 
@@ -220,12 +221,12 @@ async fn erasable(log: &Log) -> Result<String, String> {
     let never = log.never_erased().await.map_err(|e| e.to_string())?;
     if never.is_empty() {
         let admits_old = !log.is_for_readers_of_erasures().await.map_err(|e| e.to_string())?;
-        let before = if admits_old { "; run `migrate` before the first erasure" } else { "" };
-        return Ok(format!("no stream forbids that an authorized user deletes a message{before}"));
+        let before = if admits_old { "; run `verbatim migrate` before the first erasure" } else { "" };
+        return Ok(format!("all streams allow an authorized user to delete messages{before}"));
     }
     Err(format!(
-        "deny_delete is set on {} and cannot be unset: nothing could ever be erased there. Restore into streams \
-         without it",
+        "deny_delete is set on {} and cannot be unset, so nothing can be erased there: restore into streams without \
+         it",
         never.join(", ")
     ))
 }
@@ -242,7 +243,7 @@ async fn has_audit(log: &Log) -> Result<String, String> {
 async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
     let mut connection = pool.acquire().await.map_err(|e| e.to_string())?;
     let kinship = kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())?;
-    kinship.trouble().map_or_else(|| Ok("they follow from this log".into()), Err)
+    kinship.trouble().map_or_else(|| Ok("built from this log".into()), Err)
 }
 
 /// Fails if the replica of Postgres has none of the views, or lacks more of them than it would be read with; `None` without one.
@@ -255,10 +256,9 @@ async fn replicates(settings: &Settings, primary: &PgPool) -> Option<Result<Stri
         let replica = app::database(&url, 1).await.map_err(|e| e.to_string())?;
         views::follows(primary, &replica).await
     };
-    let advice =
-        "requests would read from the primary. Look at the replica, and at VERBATIM_DATABASE_REPLICA_URL";
+    let advice = "requests would read from the primary. Check the replica and VERBATIM_DATABASE_REPLICA_URL";
     Some(match compared.await {
-        Ok(()) => Ok("it follows the primary".into()),
+        Ok(()) => Ok("follows the primary".into()),
         Err(why) => Err(format!("{why}: {advice}")),
     })
 }

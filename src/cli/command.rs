@@ -34,53 +34,53 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Starts private servers and serves everything (the default).
+    /// Starts its own nats-server and Postgres, and serves everything (the default).
     Dev(Dev),
-    /// Serves with real servers.
+    /// Serves with the nats-server and Postgres in the settings.
     Serve(Serve),
-    /// Makes the tables and the log of a new installation, and upgrades them to this version.
+    /// Creates the tables and the log of a new installation, or upgrades them to this version.
     Migrate(Migrate),
-    /// Checks the settings and the servers, and changes nothing; exit status 1 on a refusal.
+    /// Checks the settings and the servers without changing anything; exit status 1 if a check fails.
     Check(Check),
     /// Shows the streams of the log, the lag of the views, parked conversations, and the nodes; exit status 1 if
-    /// the log has a hole or the views do not follow from the log.
+    /// the log has a hole or the views were not built from this log.
     Status(Serve),
-    /// Builds views anew from the log beside the live views, and then replaces the live views.
+    /// Rebuilds views from the log next to the live views, and then replaces the live views.
     Rebuild(Rebuild),
     /// Compares the views with the log, row by row; exit status 1 on a difference.
     Verify(Servers),
-    /// Archives the log and the accounts for as long as it runs, as the role `archiver` of `serve` does.
+    /// Archives the log and the accounts until it is stopped, like the role `archiver` of `serve`.
     Archive(Servers),
-    /// Deletes from the log what it lists as erased for as long as it runs, as the role `eraser` of `serve` does.
+    /// Deletes erased events from the log until it is stopped, like the role `eraser` of `serve`.
     Eraser(Servers),
-    /// Lists and shows erasures, and reads on the servers whether anything is left.
+    /// Lists and shows erasures, and verifies on the servers that nothing is left.
     Erasures(ErasureCommand),
-    /// Places, lists and lifts legal holds, which keep what is erased.
+    /// Places, lists and lifts legal holds, which protect data from deletion.
     Holds(HoldCommand),
-    /// Makes, lists, checks and removes backups.
+    /// Creates, lists, verifies and prunes backups.
     Backup(BackupCommand),
-    /// Makes lost streams, accounts and views again from an archive, at the same positions and in a new epoch.
+    /// Restores lost streams, accounts and views from an archive, at the same positions and in a new epoch.
     Restore(Restore),
-    /// Begins a new epoch of the log, or makes lost streams anew, after a disaster.
+    /// Begins a new epoch of the log, or recreates lost streams, after a disaster.
     Log(LogCommand),
-    /// Ends logins of all users, after a restore of the accounts.
+    /// Revokes logins of all users after the accounts were restored.
     Logins(Logins),
-    /// Makes, lists and ends invitation codes, for people who register.
+    /// Creates, lists and revokes invitation codes for registration.
     Invites(InviteCommand),
-    /// Shows, deactivates and reactivates accounts of people, and recovers one whose password is forgotten.
+    /// Shows, deactivates and reactivates user accounts, and makes recovery tokens for forgotten passwords.
     Users(UserCommand),
-    /// Shows the audit trail: what has happened to accounts, keys and issuers.
+    /// Shows the audit trail of accounts, keys and issuers.
     Audit(AuditCommand),
-    /// Makes service accounts, which are the accounts of programs, and their API keys.
+    /// Creates service accounts (the accounts of programs) and their API keys.
     Services(Programs),
-    /// Adds, shows and removes consumers of the log, which are the programs of others. Without settings it finds a
-    /// running `verbatim dev`.
+    /// Adds, shows and removes consumers of the log, which are external programs. Without settings, it uses a running
+    /// `verbatim dev`.
     Consumers(Consumers),
-    /// Makes the keys, accounts and users of NATS for a new installation.
+    /// Creates the NATS keys, accounts and users of a new installation.
     Nats(NatsCommand),
-    /// Replaces and lists the keys in the database that sign access tokens.
+    /// Rotates and lists the keys in the database that sign access tokens.
     SigningKey(SigningKeyCommand),
-    /// Sends events to other servers: adds, shows, tests and replays webhooks.
+    /// Adds, shows, tests and replays webhooks, which send events to other servers.
     Webhooks(WebhookCommand),
     /// Prints the OpenAPI document.
     Openapi,

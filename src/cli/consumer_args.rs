@@ -13,9 +13,9 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum What {
-    /// Adds a consumer: durables, a `.creds` file, and a program to begin with.
+    /// Adds a consumer: durables, a `.creds` file, and a starter program.
     Add(Add),
-    /// Lists the consumers and how far they have come.
+    /// Lists the consumers and their progress.
     List {
         /// Prints JSON.
         #[arg(long)]
@@ -33,11 +33,11 @@ pub(super) enum What {
         #[arg(value_parser = name)]
         name: String,
 
-        /// How long the old credentials still work: 30s, 15m, 24h or 7d.
+        /// Time for which the old credentials still work: 30s, 15m, 24h or 7d.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = duration)]
         overlap: Duration,
 
-        /// The old credentials end now.
+        /// Revokes the old credentials now.
         #[arg(long)]
         now: bool,
 
@@ -45,19 +45,19 @@ pub(super) enum What {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Revokes the credentials whose time has come. Run it every few minutes.
+    /// Revokes credentials that are due. Run it every few minutes.
     Sweep,
-    /// Gives a consumer events again.
+    /// Delivers events to a consumer again.
     Replay {
         /// Name of the consumer.
         #[arg(value_parser = name)]
         name: String,
 
-        /// Reads everything anew: from `start`, a position or a time (RFC 3339).
+        /// Resets the position of the consumer: to `start`, a position or a time (RFC 3339).
         #[arg(long, value_name = "WHERE", value_parser = start, required_unless_present = "parked")]
         from: Option<StartAt>,
 
-        /// Gives copies of parked events.
+        /// Delivers copies of parked events.
         #[arg(long, conflicts_with = "from")]
         parked: bool,
 
@@ -65,11 +65,11 @@ pub(super) enum What {
         #[arg(long, value_name = "POSITION", value_delimiter = ',', requires = "parked")]
         id: Vec<u64>,
 
-        /// Reads anew also while the consumer runs.
+        /// Resets the position even if the consumer is running.
         #[arg(long)]
         yes: bool,
     },
-    /// Lists the events that a consumer was given in vain.
+    /// Lists the events that could not be delivered to a consumer.
     Parked {
         /// Name of the consumer.
         #[arg(value_parser = name)]
@@ -79,13 +79,13 @@ pub(super) enum What {
         #[arg(long)]
         json: bool,
     },
-    /// Removes a consumer: its connections are cut, and its durables go.
+    /// Removes a consumer: closes its connections and deletes its durables.
     Remove {
         /// Name of the consumer.
         #[arg(value_parser = name)]
         name: String,
 
-        /// Does not ask.
+        /// Confirms the removal, which is refused otherwise.
         #[arg(long)]
         yes: bool,
     },
@@ -93,7 +93,7 @@ pub(super) enum What {
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
-    /// Name of the consumer, for ever: a letter a-z and then 1 to 31 of a-z, 0-9 and -.
+    /// Name of the consumer, which cannot be changed: a letter a-z and then 1 to 31 of a-z, 0-9 and -.
     #[arg(value_parser = name)]
     pub(super) name: String,
 
@@ -105,7 +105,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     pub(super) conversations: Vec<String>,
 
-    /// Types of events that the program passes on, separated by commas. The server gives all types of a lane.
+    /// Types of events that the program handles, separated by commas. The server delivers all types of a lane.
     /// [default: all]
     #[arg(long, value_name = "TYPES", value_delimiter = ',')]
     pub(super) types: Vec<String>,
@@ -114,27 +114,27 @@ pub(super) struct Add {
     #[arg(long, value_name = "WHERE", default_value = "now", value_parser = start)]
     pub(super) from: StartAt,
 
-    /// Reads audit events, too.
+    /// Also reads audit events.
     #[arg(long)]
     pub(super) audit: bool,
 
-    /// Id of the service account that gives commands under this name.
+    /// Id of the service account that sends commands under this name.
     #[arg(long, value_name = "SERVICE")]
     pub(super) bot: Option<UserId>,
 
-    /// Gives commands and reads nothing.
+    /// Sends commands and reads nothing.
     #[arg(long, requires = "bot", conflicts_with_all = ["lanes", "conversations", "types", "from", "audit", "exclusive"])]
     pub(super) commands_only: bool,
 
-    /// One process reads at a time, and the others stand by.
+    /// Lets one process read at a time, with the others on standby.
     #[arg(long)]
     pub(super) exclusive: bool,
 
-    /// Prints the user for a nats-server with passwords (`accounts {}`), and writes no credentials.
+    /// Prints a user for a nats-server with passwords (`accounts {}`), and writes no credentials.
     #[arg(long = "static", conflicts_with_all = ["expires", "out", "lang"])]
     pub(super) has_password: bool,
 
-    /// Life of the credentials: 24h or 90d. [default: until they are revoked]
+    /// Lifetime of the credentials: 24h or 90d. [default: until they are revoked]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) expires: Option<Duration>,
 

@@ -23,8 +23,8 @@ pub(super) fn added(add: &Add, answer: &Value) -> Result<(), AppError> {
         match add.json {
             true => println!("{}", json!({ "name": name, "added": false, "streams": streams })),
             false => eprintln!(
-                "The consumer `{name}` is there already, with its credentials: `verbatim consumers rotate {name}` writes \
-                 new ones."
+                "The consumer `{name}` already exists and has credentials. To write new ones, run \
+                 `verbatim consumers rotate {name}`."
             ),
         }
         return Ok(());
@@ -43,8 +43,8 @@ pub(super) fn added(add: &Add, answer: &Value) -> Result<(), AppError> {
                 })
             ),
             false => eprintln!(
-                "The consumer `{name}` is added. Its credentials are in {}: keep that file secret. It gives commands under \
-                 verbatim.commands.{name}, with the inbox prefix _INBOX_{name}.",
+                "Added the consumer `{name}`. Its credentials are in {}: keep that file secret. It sends commands \
+                 under verbatim.commands.{name}, with the inbox prefix _INBOX_{name}.",
                 absolute.display()
             ),
         }
@@ -71,12 +71,13 @@ pub(super) fn added(add: &Add, answer: &Value) -> Result<(), AppError> {
         return Ok(());
     }
     eprintln!(
-        "The consumer `{name}` is added. Its credentials are in {}: keep that file secret.\nTo run the program below: {hint}\n",
+        "Added the consumer `{name}`. Its credentials are in {}: keep that file secret.\n\
+         To run the program below: {hint}\n",
         absolute.display()
     );
     if !add.types.is_empty() {
         eprintln!(
-            "The program passes over other types than {}: the server gives all.\n",
+            "The server delivers events of all types. The program skips all types but {}.\n",
             add.types.join(", ")
         );
     }
@@ -94,8 +95,8 @@ pub(super) fn listed(answer: &Value, gone: &[String], json: bool) {
     }
     for name in gone {
         eprintln!(
-            "OVERDUE: the consumer `{name}` is removed, and its credentials were not revoked: `verbatim consumers sweep` \
-             revokes them."
+            "OVERDUE: the consumer `{name}` is removed, but its credentials were not revoked: run \
+             `verbatim consumers sweep`."
         );
     }
 }
@@ -104,8 +105,8 @@ pub(super) fn listed(answer: &Value, gone: &[String], json: bool) {
 pub(super) fn rotated(file: &Path, answer: &Value) -> Result<(), AppError> {
     write_creds(file, answer["credentials"].as_str().unwrap_or_default())?;
     println!(
-        "The new credentials are in {}. The old ones end at {}, by `verbatim consumers sweep` or any other `consumers` \
-         command with the operator's key.",
+        "The new credentials are in {}. The old ones are due at {}: the next `verbatim consumers sweep`, or any other \
+         `consumers` command with the operator's key, then revokes them.",
         file.display(),
         answer["old_expires_at"].as_str().unwrap_or("-"),
     );
@@ -146,7 +147,7 @@ pub(super) fn is_free(file: &Path) -> Result<(), AppError> {
     match file.exists() {
         false => Ok(()),
         true => Err(AppError::Refused(format!(
-            "{} exists, and credentials replace no file: name another one with --out",
+            "{} already exists and is not overwritten: name another file with --out",
             file.display()
         ))),
     }
@@ -158,7 +159,7 @@ fn write_creds(file: &Path, creds: &str) -> Result<(), AppError> {
     let written: io::Result<()> = opened.and_then(|mut opened| opened.write_all(creds.as_bytes()));
     written.map_err(|e| {
         AppError::Refused(format!(
-            "the credentials cannot be written to {}: {e}. `verbatim consumers rotate` writes new ones to another file",
+            "cannot write the credentials to {}: {e}. Write new ones to another file with `verbatim consumers rotate`",
             file.display()
         ))
     })
@@ -188,7 +189,7 @@ pub(super) fn insists(name: &str, yes: bool) -> Result<(), AppError> {
     match yes {
         true => Ok(()),
         false => Err(AppError::Refused(format!(
-            "`{name}` loses its place in the log for good, and its connections are cut: say --yes"
+            "`{name}` would lose its position in the log for good, and its connections: confirm with --yes"
         ))),
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
     let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
     match begins && (2..=32).contains(&text.len()) && text.bytes().all(is_of) {
         true => Ok(text.to_owned()),
-        false => Err("write a letter a-z and then 1 to 31 of a-z, 0-9 and -"),
+        false => Err("expected a letter a-z and then 1 to 31 of a-z, 0-9 and -"),
     }
 }
 
@@ -22,14 +22,14 @@ pub(super) fn start(text: &str) -> Result<StartAt, &'static str> {
         _ => {
             let time = || text.parse::<Time>().ok().map(StartAt::Time);
             let found = text.parse().ok().map(StartAt::Position).or_else(time);
-            found.ok_or("write `start`, `now`, a position, or a time like 2026-11-28T12:00:00Z")
+            found.ok_or("expected `start`, `now`, a position, or a time like 2026-11-28T12:00:00Z")
         }
     }
 }
 
 /// Reads a duration of at most ten years.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    const BAD: &str = "write a number and a unit: 30s, 15m, 24h or 90d";
+    const BAD: &str = "expected a number and a unit: 30s, 15m, 24h or 90d";
     let unit = text.chars().last().ok_or(BAD)?;
     let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| BAD)?;
     let seconds = match unit {
@@ -40,7 +40,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
         _ => return Err(BAD),
     };
     let whole = number.checked_mul(seconds).filter(|whole| (1..=315_360_000).contains(whole));
-    whole.map(Duration::from_secs).ok_or("at least a second and at most ten years are possible")
+    whole.map(Duration::from_secs).ok_or("expected at least one second and at most ten years")
 }
 
 #[cfg(test)]

@@ -88,8 +88,8 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
             let swept = with_office(&addresses, keys, async |office| consumers::sweep(office).await).await?;
             swept.ok_or_else(|| {
                 AppError::Refused(
-                    "set VERBATIM_CONSUMERS_KEY_FILE, VERBATIM_NATS_OPERATOR_KEY_FILE and \
-                     VERBATIM_NATS_SYS_CREDENTIALS_FILE: revoking needs all three"
+                    "cannot revoke credentials: set VERBATIM_CONSUMERS_KEY_FILE, VERBATIM_NATS_OPERATOR_KEY_FILE and \
+                     VERBATIM_NATS_SYS_CREDENTIALS_FILE"
                         .into(),
                 )
             })?;
@@ -100,14 +100,14 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
                 consumers::read_anew(office, &name, from, yes, consumers::By::default()).await
             })
             .await?;
-            println!("The consumer `{name}` reads anew.");
+            println!("Reset the position of the consumer `{name}`.");
         }
         What::Replay { name, id, .. } => {
             let given = with_office(&addresses, keys, async |office| {
                 consumers::replay_parked(office, &name, &id, consumers::By::default()).await
             })
             .await?;
-            println!("{given} events are given to `{name}` again, as copies of the stream REPLAY.");
+            println!("{given} events will be delivered to `{name}` again, as copies in the stream REPLAY.");
         }
         What::Parked { name, json } => {
             let letters =
@@ -117,7 +117,7 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
         What::Remove { name, yes } => {
             insists(&name, yes)?;
             app::remove_consumer(&addresses, keys, &name).await?;
-            println!("The consumer `{name}` is removed.");
+            println!("Removed the consumer `{name}`.");
         }
     }
     Ok(())
@@ -158,8 +158,8 @@ async fn add_here(add: &Add, keys: ConsumerKeys, servers: &Servers) -> Result<()
             ),
             false => {
                 eprintln!(
-                    "Paste the user below into the users of the account READERS on every server, set its password in the \
-                     environment, and reload the servers."
+                    "Paste the user below into the users of the account READERS on every server, set its password in \
+                     the environment, and reload the servers."
                 );
                 print!("{block}");
             }

@@ -19,8 +19,7 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
     match what {
         What::Add(add) => {
             if add.has_password {
-                let why =
-                    "a user with a password is made on the machine of the servers: unset VERBATIM_URL there";
+                let why = "--static does not work over the network: unset VERBATIM_URL and run it beside the servers";
                 return Err(AppError::Refused(why.into()));
             }
             add.filter()?;
@@ -46,7 +45,7 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
         What::Replay { name, from: Some(from), yes, .. } => {
             let body = json!({ "from": place(from), "yes": yes });
             node.post(&format!("{CONSUMERS}/{name}/replay"), &body).await?;
-            println!("The consumer `{name}` reads anew.");
+            println!("Reset the position of the consumer `{name}`.");
         }
         What::Replay { name, id, .. } => {
             let mut body = json!({ "parked": true });
@@ -55,7 +54,7 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
             }
             let given = node.post(&format!("{CONSUMERS}/{name}/replay"), &body).await?;
             println!(
-                "{} events are given to `{name}` again, as copies of the stream REPLAY.",
+                "{} events will be delivered to `{name}` again, as copies in the stream REPLAY.",
                 given["given"]
             );
         }
@@ -66,7 +65,7 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
             insists(&name, yes)?;
             node.delete(&format!("{CONSUMERS}/{name}")).await?;
             println!(
-                "The consumer `{name}` is removed. Its connections are cut by the next `verbatim consumers sweep`."
+                "Removed the consumer `{name}`. The next `verbatim consumers sweep` closes its connections."
             );
         }
     }

@@ -88,21 +88,23 @@ fn welcome(listening: Listening, has_chat_page: bool, data_dir: &Path) -> String
     let s = if is_secured { "s" } else { "" };
     let data = data_dir.display();
     let chat = match has_chat_page {
-        true => format!("  Chat, in a browser http{s}://{listen}/chat/   (two windows are two people)\n"),
+        true => {
+            format!("  Chat, in a browser http{s}://{listen}/chat/   (open two windows to be two users)\n")
+        }
         false => String::new(),
     };
     format!(
         r#"
-Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
+Verbatim is ready. Press Ctrl-C to stop it. The data stays in {data}.
 
-{chat}  REST, try it out   http{s}://{listen}/docs/
+{chat}  REST, interactive  http{s}://{listen}/docs/
   OpenAPI            http{s}://{listen}/openapi.json
   WebSocket          ws{s}://{listen}/v1/ws          (subprotocol verbatim.v1)
   Health, metrics    http://{admin}/ops/  http://{admin}/readyz  http://{admin}/metrics
-  NATS, Postgres     their addresses and credentials are in {data}/dev.env
+  NATS, Postgres     addresses and credentials are in {data}/dev.env
   Admin API          the key of a service account with all scopes is there too (VERBATIM_KEY)
 
-A first conversation, to paste into another terminal:
+For a first conversation, paste this into another terminal:
 
   api=http{s}://{listen}/v1
   say() {{ curl -sS -H 'Content-Type: application/json' "$@"; echo; }}

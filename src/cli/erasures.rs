@@ -20,16 +20,16 @@ pub(super) struct ErasureCommand {
 enum What {
     /// Lists the latest erasures.
     List(Servers),
-    /// Shows how far an erasure has come.
+    /// Shows the progress of an erasure.
     Show {
-        /// The id of the erasure.
+        /// Id of the erasure.
         id: ErasureId,
         #[command(flatten)]
         servers: Servers,
     },
     /// Reads every position of an erasure on the servers; exit status 1 if something is left.
     Verify {
-        /// The id of the erasure.
+        /// Id of the erasure.
         id: ErasureId,
         #[command(flatten)]
         servers: Servers,
@@ -63,17 +63,17 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
 fn told(left: Option<(Vec<u64>, usize)>) -> ExitCode {
     match left {
         Some((left, 0)) if left.is_empty() => {
-            println!("nothing is left: every position was read, and each is empty");
+            println!("nothing is left: all positions were read and are empty");
             return ExitCode::SUCCESS;
         }
         Some((left, held)) if left.is_empty() => {
-            println!("nothing is left but what legal holds keep, at {held} positions");
+            println!("nothing is left except at {held} positions, which legal holds keep");
             return ExitCode::SUCCESS;
         }
         Some((left, _)) => {
             println!("REFUSED  the log still has messages at {left:?}: is the eraser running?");
         }
-        None => println!("REFUSED  a replica is away or behind, so nobody can tell what it has: wait for it"),
+        None => println!("REFUSED  a replica is offline or behind, so its content is unknown: wait for it"),
     }
     ExitCode::FAILURE
 }

@@ -21,9 +21,9 @@ pub(super) struct HoldCommand {
 enum What {
     /// Lists the latest holds, active and lifted.
     List(Reach),
-    /// Places a hold on users or on conversations. From then on nothing that the hold names is deleted.
+    /// Places a hold on users or on conversations. From then on, their data is not deleted.
     Place(NewHold),
-    /// Lifts a hold. Erasures that no other hold keeps go on.
+    /// Lifts a hold. Erasures continue unless another hold blocks them.
     Lift {
         /// Id of the hold.
         id: HoldId,
@@ -39,19 +39,19 @@ struct NewHold {
     #[arg(value_parser = |name: &str| Title::try_from(name.to_owned()))]
     name: Title,
 
-    /// Id of a user; up to 200, with commas between them.
+    /// Ids of up to 200 users, separated by commas.
     #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "conversation")]
     user: Vec<UserId>,
 
-    /// Id of a conversation; up to 200, with commas between them, instead of users.
+    /// Ids of up to 200 conversations, separated by commas, instead of users.
     #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "user")]
     conversation: Vec<ConversationId>,
 
-    /// First time of the messages that the hold keeps, in RFC 3339: 2026-11-24T13:10:00Z.
+    /// Start of the messages that the hold keeps, in RFC 3339: 2026-11-24T13:10:00Z.
     #[arg(long, value_name = "TIME")]
     from: Option<Time>,
 
-    /// Time from which on the hold keeps no messages.
+    /// End of the messages that the hold keeps; messages at or after this time are not kept.
     #[arg(long, value_name = "TIME")]
     to: Option<Time>,
 

@@ -16,8 +16,8 @@ pub(super) struct Logins {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Ends every login that began before a time. A restored copy of schema `auth` holds logins that were revoked
-    /// after the time of the copy; this command ends them.
+    /// Revokes every login that began before a time. A restored copy of schema `auth` holds logins that were revoked
+    /// after the time of the copy; this command revokes them again.
     Revoke {
         /// Time of the copy in RFC 3339: 2026-11-24T13:10:00Z.
         #[arg(long, value_name = "TIME")]
@@ -37,6 +37,6 @@ impl Logins {
 
 pub(super) async fn logins(Logins { what: What::Revoke { since, servers } }: Logins) -> Result<(), AppError> {
     let revoked = app::revoke_logins(&servers.addresses()?, since).await?;
-    println!("{revoked} logins that began before {since} have ended");
+    println!("revoked {revoked} logins that began before {since}");
     Ok(())
 }

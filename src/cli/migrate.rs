@@ -21,16 +21,16 @@ pub(super) struct Migrate {
 pub(super) async fn migrate(Migrate { servers, layout }: Migrate) -> Result<(), AppError> {
     let database = servers.database_url()?;
     app::migrate(&database).await?;
-    println!("the database is migrated");
+    println!("migrated the database");
     if !servers.has_nats() {
-        println!("the log was not touched: set VERBATIM_NATS_URL to make the log or to correct its settings");
+        println!("left the log alone: set VERBATIM_NATS_URL to create the log or to correct its settings");
         return Ok(());
     }
     let made = app::make_log(&operators_addresses(&servers)?, layout.wanted(), app::STREAMS).await?;
     let MadeLog { epoch, layout, mended } = made;
     for mended in mended {
-        println!("put right: {mended}");
+        println!("corrected: {mended}");
     }
-    println!("the log is there: {} streams, {} replicas, epoch {epoch}", layout.streams, layout.replicas);
+    println!("the log is ready: {} streams, {} replicas, epoch {epoch}", layout.streams, layout.replicas);
     Ok(())
 }

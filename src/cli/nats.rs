@@ -23,18 +23,18 @@ pub(super) struct NatsCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Makes the keys, accounts and users of a new installation of NATS.
+    /// Creates the keys, accounts and users of a new NATS installation.
     Init {
-        /// Folder for the files. It is made if it is missing, and no file in it is replaced.
+        /// Folder for the files. It is created if it is missing, and no file in it is overwritten.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
-    /// Makes the NATS user of the eraser for an installation that was made without one.
+    /// Creates the NATS user of the eraser for an installation that was created without one.
     Eraser {
         /// The file `chat.nk` of the installation.
         #[arg(long, value_name = "FILE")]
         account_key: PathBuf,
-        /// The `.creds` file to make. No file is replaced.
+        /// The `.creds` file to write. An existing file is not overwritten.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -50,7 +50,9 @@ pub(super) fn nats(NatsCommand { what }: NatsCommand) -> Result<(), AppError> {
 
 fn failed(path: &Path, e: &io::Error) -> AppError {
     let why = match e.kind() {
-        io::ErrorKind::AlreadyExists => "it exists, and no key is ever replaced: name another place".into(),
+        io::ErrorKind::AlreadyExists => {
+            "it already exists, and no key is ever replaced: name another place".into()
+        }
         _ => e.to_string(),
     };
     AppError::Refused(format!("cannot write {}: {why}", path.display()))
@@ -66,7 +68,7 @@ fn make_eraser(account_key: &Path, out: &Path, now: i64) -> Result<(), AppError>
     let refused = |why: &str| AppError::Refused(format!("cannot use {}: {why}", account_key.display()));
     let seed = fs::read_to_string(account_key).map_err(|e| refused(&e.to_string()))?;
     let account = NKey::account(seed.trim())
-        .map_err(|_| refused("it is no key of an account: name the file chat.nk of the installation"))?;
+        .map_err(|_| refused("it is not an account key: name the file chat.nk of the installation"))?;
     write(out, &eraser(&account, now), 0o600)?;
     println!("The eraser          VERBATIM_NATS_ERASER_CREDENTIALS_FILE={}", out.display());
     Ok(())
@@ -79,7 +81,7 @@ fn init(out: &Path, now: i64) -> Result<(), AppError> {
     }
     let file = |name: &str| out.join(name).display().to_string();
     println!(
-        "The keys, accounts and users are made.\n\n\
+        "Created the keys, accounts and users.\n\n\
          Each nats-server    copy {} beside log.conf (deploy/README.md)\n\
          The nodes           VERBATIM_NATS_CREDENTIALS_FILE={}\n\
          The eraser          VERBATIM_NATS_ERASER_CREDENTIALS_FILE={}\n\
@@ -87,8 +89,8 @@ fn init(out: &Path, now: i64) -> Result<(), AppError> {
          `consumers`         VERBATIM_CONSUMERS_KEY_FILE={}\n\
          \x20                   VERBATIM_NATS_OPERATOR_KEY_FILE={}\n\
          \x20                   VERBATIM_NATS_SYS_CREDENTIALS_FILE={}\n\n\
-         Move operator.nk, sys.nk, chat.nk and readers.nk to a safe place that is not on the network. No node needs a \
-         file ending in .nk.",
+         Move operator.nk, sys.nk, chat.nk and readers.nk to a safe place that is offline. No node needs a file ending \
+         in .nk.",
         file(ACCOUNTS),
         file("verbatim.creds"),
         file("eraser.creds"),

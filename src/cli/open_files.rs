@@ -13,11 +13,11 @@ pub(super) fn enough_files(connections: usize) -> Result<String, String> {
 
 fn judged(limit: Option<u64>, connections: u64) -> Result<String, String> {
     match limit {
-        None => Ok("not known: this system does not tell its limit".into()),
-        Some(limit) if limit >= connections + OTHERS => Ok(format!("a process may have {limit}")),
+        None => Ok("unknown: this system does not report its limit".into()),
+        Some(limit) if limit >= connections + OTHERS => Ok(format!("the limit is {limit}")),
         Some(limit) => Err(format!(
-            "a process that is started from here may have {limit}, and VERBATIM_CONNECTIONS lets clients open \
-             {connections} connections: raise the limit to {} (`ulimit -n`, `LimitNOFILE` of a unit), or lower the setting",
+            "the limit of a process started here is {limit}, but VERBATIM_CONNECTIONS allows {connections} \
+             connections: raise the limit to {} (`ulimit -n`, or `LimitNOFILE` of a unit), or lower the setting",
             connections + OTHERS
         )),
     }
@@ -45,10 +45,7 @@ mod tests {
         assert_eq!(limit(&text.replace("1024", "unlimited")), Some(u64::MAX));
         assert_eq!(limit("what another system says"), None);
         let refusal = judged(limit(text), 16_384).expect_err("too few");
-        assert!(
-            refusal.contains("may have 1024") && refusal.contains("raise the limit to 16640"),
-            "{refusal}"
-        );
+        assert!(refusal.contains("is 1024") && refusal.contains("raise the limit to 16640"), "{refusal}");
         assert!(judged(Some(16_640), 16_384).is_ok() && judged(Some(16_639), 16_384).is_err());
         assert!(judged(None, 16_384).is_ok());
     }

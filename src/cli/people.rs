@@ -23,7 +23,7 @@ pub(super) struct InviteCommand {
 
 #[derive(Debug, Subcommand)]
 enum Invite {
-    /// Makes an invitation code and prints it. The code is not shown again.
+    /// Creates an invitation code and prints it. The code is not shown again.
     Add {
         /// Number of accounts that can be registered with the code.
         #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -39,7 +39,7 @@ enum Invite {
     },
     /// Lists the latest 200 codes, without their texts.
     List(Reach),
-    /// Ends a code. Accounts that were registered with it stay.
+    /// Revokes a code. Accounts that were registered with it stay.
     Revoke {
         /// Id of the code.
         id: LoginId,
@@ -73,7 +73,7 @@ pub(super) async fn invites(InviteCommand { what }: InviteCommand) -> Result<(),
                 }
             };
             println!("{code}");
-            eprintln!("id {id}, {uses} uses, until {until}");
+            eprintln!("id {id}, {uses} uses, valid until {until}");
         }
         Invite::List(reach) => {
             let codes = match reach.remote()? {
@@ -92,7 +92,7 @@ pub(super) async fn invites(InviteCommand { what }: InviteCommand) -> Result<(),
                 Some(node) => drop(node.delete(&format!("{INVITES}/{id}")).await?),
                 None => app::revoke_invite(&reach.servers.addresses()?, id).await?,
             }
-            println!("{id} has ended");
+            println!("revoked {id}");
         }
     }
     Ok(())
@@ -112,8 +112,8 @@ pub(super) struct UserCommand {
 
 #[derive(Debug, Subcommand)]
 enum User {
-    /// Makes a recovery token and prints it: its owner sets a new password with it by `POST /v1/accounts/recovery`. An older
-    /// token of the account ends.
+    /// Creates a recovery token and prints it. The user sets a new password with it by `POST /v1/accounts/recovery`.
+    /// An older token of the account is revoked.
     Recover {
         /// User name or id of the account.
         user: String,
@@ -126,7 +126,7 @@ enum User {
         #[command(flatten)]
         reach: Reach,
     },
-    /// Deactivates an account: ends all its logins within a second, and lets it begin none. It keeps its place in
+    /// Deactivates an account: revokes all its logins within a second and refuses new ones. It stays a member of its
     /// conversations.
     Deactivate {
         /// User name or id of the account.
@@ -135,7 +135,7 @@ enum User {
         #[command(flatten)]
         reach: Reach,
     },
-    /// Reactivates a deactivated account. Its owner logs in again.
+    /// Reactivates a deactivated account. Its user has to log in again.
     Reactivate {
         /// User name or id of the account.
         user: String,
@@ -181,7 +181,7 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
                 }
             };
             println!("{token}");
-            eprintln!("until {until}; it sets the password once, by POST /v1/accounts/recovery");
+            eprintln!("valid until {until} for one POST /v1/accounts/recovery");
         }
         User::Deactivate { user, reach } => {
             match reach.remote()? {
@@ -234,7 +234,7 @@ async fn found(node: &Remote, user: &app::WhichUser) -> Result<Value, AppError> 
             let mut page = node.get(&format!("/v1/users?username={}", encoded(name))).await?;
             match page["items"].as_array_mut().and_then(Vec::pop) {
                 Some(account) => Ok(account),
-                None => Err(AppError::Refused("there is no account of this name or id: check it".into())),
+                None => Err(AppError::Refused("there is no account with this name or id: check it".into())),
             }
         }
     }

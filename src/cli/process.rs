@@ -20,7 +20,7 @@ pub(super) fn until_told() -> CancellationToken {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            tracing::error!("could not listen for signals: only SIGKILL ends this process");
+            tracing::error!("could not listen for signals; only SIGKILL stops this process");
             return;
         };
         tokio::select! {

@@ -22,13 +22,13 @@ pub(super) struct Programs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Makes the first service account of this installation, with all scopes, and prints its key once.
+    /// Creates the first service account of this installation, with all scopes, and prints its key once.
     Bootstrap {
         /// User name of the service account.
         #[arg(long, value_name = "NAME", default_value = "backend")]
         username: String,
     },
-    /// Makes a service account.
+    /// Creates a service account.
     Add {
         /// User name of the service account.
         #[arg(value_name = "NAME")]
@@ -38,24 +38,24 @@ enum What {
         #[arg(long, value_name = "NAME")]
         display_name: Option<String>,
 
-        /// What its keys may do at most, separated by commas: conversations:read,messages:write.
+        /// Scopes that its keys may have, separated by commas: conversations:read,messages:write.
         #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
         scopes: Vec<String>,
 
-        /// A limit of the account that differs from everybody's, like send=300/60:30 or service=off. May be repeated.
+        /// Rate limit of this account instead of the default, like send=300/60:30 or service=off. May be repeated.
         #[arg(long = "limit", value_name = "POLICY=RATE", value_parser = limit)]
         limits: Vec<(String, String)>,
     },
     /// Lists the service accounts.
     List,
-    /// Makes, lists, replaces and revokes API keys.
+    /// Creates, lists, rotates and revokes API keys.
     #[command(subcommand)]
     Keys(Keys),
 }
 
 #[derive(Debug, Subcommand)]
 enum Keys {
-    /// Makes a key and prints it once.
+    /// Creates a key and prints it once.
     Add {
         /// Id of the service account.
         service: UserId,
@@ -64,15 +64,15 @@ enum Keys {
         #[arg(long, value_name = "NAME", default_value = "key")]
         name: String,
 
-        /// NATS name whose commands the service account gives, instead of a key that is a text.
+        /// NATS name under which the service account sends commands, instead of a secret key.
         #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "expires_in", "addresses"])]
         nats_name: Option<String>,
 
-        /// What the key may do, separated by commas. [default: all that the service account may]
+        /// Scopes of the key, separated by commas. [default: all scopes of the service account]
         #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
         scopes: Option<Vec<String>>,
 
-        /// Life of the key, in seconds. [default: until it is revoked]
+        /// Lifetime of the key, in seconds. [default: until it is revoked]
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=315_360_000))]
         expires_in: Option<u64>,
 
@@ -80,12 +80,12 @@ enum Keys {
         #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
         addresses: Vec<String>,
     },
-    /// Lists the live keys of a service account.
+    /// Lists the valid keys of a service account.
     List {
         /// Id of the service account.
         service: UserId,
     },
-    /// Makes a key in the place of another one, and prints it once.
+    /// Creates a key that replaces another one, and prints it once.
     Rotate {
         /// Id of the service account.
         service: UserId,
@@ -93,7 +93,7 @@ enum Keys {
         /// Id of the old key.
         key: LoginId,
 
-        /// Time in which both keys work, in seconds.
+        /// Time for which both keys work, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400,
               value_parser = clap::value_parser!(u64).range(0..=604_800))]
         overlap: u64,
@@ -138,7 +138,7 @@ impl From<What> for Ask {
 }
 
 fn limit(text: &str) -> Result<(String, String), &'static str> {
-    let (policy, rate) = text.split_once('=').ok_or("write POLICY=RATE, like send=300/60:30")?;
+    let (policy, rate) = text.split_once('=').ok_or("expected POLICY=RATE, like send=300/60:30")?;
     Ok((policy.to_owned(), rate.to_owned()))
 }
 
@@ -147,12 +147,11 @@ async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
     const SERVICES: &str = "/v1/admin/services";
     Ok(match ask {
         Ask::Bind { .. } => {
-            let why = "a name of NATS is bound on the machine of the servers: unset VERBATIM_URL there";
+            let why = "a NATS name cannot be bound over the network: unset VERBATIM_URL and run it beside the servers";
             return Err(AppError::Refused(why.into()));
         }
         Ask::Bootstrap { .. } => {
-            let why =
-                "the first service account is made on the machine of the servers: unset VERBATIM_URL there";
+            let why = "this does not work over the network: unset VERBATIM_URL and run it beside the servers";
             return Err(AppError::Refused(why.into()));
         }
         Ask::Add { username, display_name, scopes, limits } => {
@@ -194,14 +193,14 @@ pub(super) async fn programs(Programs { what, reach }: Programs) -> Result<(), A
     match answer["items"].as_array() {
         Some(items) if items.is_empty() => println!("none"),
         Some(items) => items.iter().for_each(|item| println!("{}", line(item))),
-        None if answer.is_null() => println!("the key is revoked on all nodes"),
+        None if answer.is_null() => println!("revoked the key on all nodes"),
         None => {
             if let Some(service) = answer.get("service") {
                 println!("service  {}", line(service));
             }
             println!("{}", line(&answer));
             if answer.get("key").is_some() {
-                println!("The key is shown this once: keep it, for example as VERBATIM_KEY.");
+                println!("The key is not shown again: store it, for example as VERBATIM_KEY.");
             }
         }
     }

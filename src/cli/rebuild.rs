@@ -30,7 +30,7 @@ pub(super) struct Rebuild {
     ))]
     view: String,
 
-    /// Rebuilds although data that only the views have is lost (only with `all`).
+    /// Rebuilds even if this discards data that only the views have (only with `all`).
     #[arg(long)]
     force: bool,
 
@@ -80,13 +80,13 @@ pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
         );
     }
     if parked > 0 {
-        println!("{parked} events are parked: the reasons are in table {}.parked", views::schema());
+        println!("{parked} events are parked: see table {}.parked for the reasons", views::schema());
     }
     if differences > 0 {
-        println!("{differences} rows are not what the log says: `verbatim rebuild <view>` makes them so");
+        println!("{differences} rows differ from the log: repair them with `verbatim rebuild <view>`");
         return Ok(ExitCode::FAILURE);
     }
-    println!("{rows} rows are what the log says ({} events)", work.progress().0);
+    println!("all {rows} rows match the log ({} events)", work.progress().0);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -27,10 +27,10 @@ pub(super) enum NotDone {
     #[error("VERBATIM_URL: {0}")]
     Unanswered(#[from] Failed),
     /// The node refused it.
-    #[error("the node refuses this ({status} {code}): {detail}")]
+    #[error("the node refused the request ({status} {code}): {detail}")]
     Refused { status: u16, code: String, detail: String },
     /// What answers is no node.
-    #[error("VERBATIM_URL: status {0} and no JSON: is this the public address of a node?")]
+    #[error("VERBATIM_URL: got status {0} without JSON: check that this is the public address of a node")]
     NoNode(u16),
 }
 

@@ -1,4 +1,4 @@
-//! `restore`: makes a lost installation again from its archive.
+//! `restore`: restores a lost installation from its archive.
 
 use std::{
     collections::BTreeMap,
@@ -19,24 +19,24 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
-    /// The archive: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
+    /// Place of the archive: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
     #[arg(long, value_name = "PLACE")]
     from: ArchivePlace,
 
-    /// The last position of a stream that is restored, as in CHAT_0=4711. Several are separated by commas; a stream
-    /// that is not named is restored to its end.
+    /// Last position to restore in a stream, as in CHAT_0=4711. Separate several by commas; a stream that is not named
+    /// is restored to its end.
     #[arg(long, value_name = "STREAM=POSITION", value_delimiter = ',', conflicts_with = "to_time")]
     to_position: Vec<StreamPosition>,
 
-    /// The time of the last event that is restored, in RFC 3339: 2026-11-24T13:10:00Z.
+    /// Time of the last event to restore, in RFC 3339: 2026-11-24T13:10:00Z.
     #[arg(long, value_name = "TIME")]
     to_time: Option<Time>,
 
-    /// Refuses servers that are not empty, also those whose accounts would otherwise stay.
+    /// Refuses servers that are not empty, even if only accounts are there, which would otherwise stay.
     #[arg(long)]
     into_empty: bool,
 
-    /// Shows what would be done, and does nothing.
+    /// Shows what would be done without doing it.
     #[arg(long)]
     plan: bool,
 
@@ -83,7 +83,7 @@ pub(super) async fn restore(
         println!("{stream} ends at {end}");
     }
     println!(
-        "restored {} records in {:.1} s. Start the nodes; clients and consumers see the new epoch",
+        "restored {} records in {:.1} s. Start the nodes: clients and consumers will see the new epoch",
         written.load(Ordering::Relaxed),
         begun.elapsed().as_secs_f64()
     );
@@ -91,24 +91,25 @@ pub(super) async fn restore(
 }
 
 fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
-    let mut lines = vec![format!("epoch {} is restored from epoch {}", log.remake.epoch, log.remake.from)];
+    let mut lines =
+        vec![format!("epoch {} will be restored from epoch {}", log.remake.epoch, log.remake.from)];
     for planned in &log.streams {
         let found = match planned.found {
-            None | Some(Remade::Empty) => "is made",
-            Some(Remade::Begun { .. }) => "goes on",
-            Some(Remade::Whole(_)) => "is there, is compared and stays",
+            None | Some(Remade::Empty) => "will be created",
+            Some(Remade::Begun { .. }) => "will be continued",
+            Some(Remade::Whole(_)) => "exists, will be compared and kept",
         };
         lines.push(format!("{} {found}, up to {}", planned.stream, planned.upto));
     }
-    lines.push(format!("{} durables of consumers are made again", log.durables.len()));
+    lines.push(format!("{} durables of consumers will be recreated", log.durables.len()));
     lines.push(match (has_accounts, accounts) {
-        (true, _) => "the database has accounts, which stay".into(),
-        (false, Some(backup)) => format!("the accounts are those of the backup of {}", backup.time),
+        (true, _) => "the accounts in the database will be kept".into(),
+        (false, Some(backup)) => format!("the accounts will be restored from the backup of {}", backup.time),
         (false, None) => {
-            "the archive has no backup of the accounts: messages keep their senders, and nobody can log in"
+            "the archive has no backup of the accounts: messages keep their senders, but nobody can log in"
                 .into()
         }
     });
-    lines.push("the views are made anew".into());
+    lines.push("the views will be rebuilt".into());
     lines.join("\n")
 }

@@ -29,7 +29,7 @@ pub(super) struct Serve {
     )]
     roles: Vec<NodeRole>,
 
-    /// Rebuilds the views at the start if they belong to another log. Data that only the old views have is lost.
+    /// Rebuilds the views at startup if they belong to another log. Data that only the old views have is lost.
     #[arg(long)]
     rebuild: bool,
 

@@ -15,17 +15,17 @@ pub(super) struct SigningKeyCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Publishes a new key, which signs after 16 minutes. Tokens that the present key signed stay valid, and nobody has to
-    /// log in again.
+    /// Publishes a new key, which starts signing after 16 minutes. Tokens signed by the current key stay valid, and
+    /// nobody has to log in again.
     Rotate {
-        /// Signs with the new key at once, because another one has leaked. All access tokens and logins end.
+        /// Signs with the new key immediately, for use after a key has leaked. All access tokens and logins end.
         #[arg(long)]
         now: bool,
 
         #[command(flatten)]
         servers: Servers,
     },
-    /// Lists the keys that count, without their secrets.
+    /// Lists the valid keys, without their secrets.
     List(Servers),
 }
 
@@ -53,7 +53,7 @@ fn of_keys(servers: &Servers) -> Result<Addresses, AppError> {
     match servers.settings.signing_keys()? {
         None => Ok(servers.addresses()?),
         Some(_) => Err(AppError::Refused(
-            "VERBATIM_SIGNING_KEY_FILE is set, so the key is in a file: set VERBATIM_NEXT_SIGNING_KEY_FILE to a new key"
+            "VERBATIM_SIGNING_KEY_FILE is set, so the key is in a file: rotate it with VERBATIM_NEXT_SIGNING_KEY_FILE"
                 .into(),
         )),
     }

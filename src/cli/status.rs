@@ -23,7 +23,7 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     let pool = app::database(&addresses.database, 2).await?;
     app::is_migrated(&pool).await?;
     let Some(log) = app::look_at_log(&pool, &addresses.nats, settings.layout()).await? else {
-        println!("no log yet: `verbatim migrate` makes it");
+        println!("no log yet: create it with `verbatim migrate`");
         return Ok(ExitCode::SUCCESS);
     };
     let mut connection = pool.acquire().await?;
@@ -66,7 +66,7 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     match parked.len() {
         0 => println!("parked nothing"),
         events => println!(
-            "parked {} conversations, by {events} events: table {}.parked tells which and why",
+            "parked {} conversations, by {events} events: see table {}.parked for the reasons",
             standing_still.len(),
             views::schema()
         ),
@@ -76,8 +76,8 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     }
     for other in views::other_sets(&pool).await? {
         println!(
-            "schema {other} is of another version of the views: `drop schema {other} cascade` once no binary of \
-             that version will come back"
+            "schema {other} belongs to another version of the views: run `drop schema {other} cascade` once no binary \
+             of that version will run again"
         );
     }
     let hole = log.first_hole().await?.map(|hole| hole.to_string());

@@ -27,7 +27,7 @@ enum What {
     Add(Box<Add>),
     /// Lists the webhooks.
     List,
-    /// Shows a webhook and how far its events have been sent.
+    /// Shows a webhook and its progress.
     Show {
         /// Id of the webhook.
         id: WebhookId,
@@ -37,12 +37,12 @@ enum What {
         /// Id of the webhook.
         id: WebhookId,
 
-        /// Time in which both secrets sign, in seconds.
+        /// Time for which both secrets sign, in seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 86_400,
               value_parser = clap::value_parser!(u64).range(0..=604_800))]
         overlap: u64,
     },
-    /// Sends an event that means nothing, and shows the answer.
+    /// Sends a test event, and shows the answer.
     Test {
         /// Id of the webhook.
         id: WebhookId,
@@ -54,16 +54,16 @@ enum What {
         /// Id of the webhook.
         id: WebhookId,
     },
-    /// Sends events again to a disabled webhook, from the first one that it has not got.
+    /// Enables a disabled webhook again, from the first event that it has not received.
     Enable {
         /// Id of the webhook.
         id: WebhookId,
 
-        /// `now` leaves out the events that it has not got.
+        /// `now` skips the events that it has not received.
         #[arg(long, value_name = "now", value_parser = ["now"])]
         from: Option<String>,
     },
-    /// Stops sending to a webhook. It misses nothing.
+    /// Disables a webhook. When it is enabled again, it gets the events of the meantime.
     Disable {
         /// Id of the webhook.
         id: WebhookId,
@@ -77,38 +77,38 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Add {
-    /// Where events are sent.
+    /// URL that receives the events.
     url: String,
 
     /// Types of events, separated by commas: message.sent,message.edited; `*` for all.
     #[arg(long, value_name = "TYPES", value_delimiter = ',', default_value = "*")]
     types: Vec<String>,
 
-    /// Lanes of events, separated by commas. [default: all]
+    /// Lanes to send, separated by commas. [default: all]
     #[arg(long, value_name = "LANES", value_delimiter = ',')]
     lanes: Option<Vec<String>>,
 
-    /// Conversations of events, separated by commas. [default: all]
+    /// Ids of the conversations to send, separated by commas. [default: all]
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     conversations: Option<Vec<ConversationId>>,
 
-    /// Service accounts that cause the events, separated by commas. [default: all accounts]
+    /// Sends only events caused by these service accounts, separated by commas. [default: all accounts]
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     services: Option<Vec<UserId>>,
 
-    /// Where events begin: now, start, or a time.
+    /// First event to send: now, start, or a time.
     #[arg(long, value_name = "POINT", default_value = "now", value_parser = since)]
     from: Since,
 
-    /// Whether events of a conversation wait for one another: conversation or none.
+    /// Ordering: `conversation` sends the events of a conversation one after another, `none` does not wait.
     #[arg(long, value_name = "ORDER", default_value = "conversation", value_parser = ["conversation", "none"])]
     order: String,
 
-    /// Kind of signatures: v1 (HMAC-SHA256) or v1a (Ed25519).
+    /// Kind of signature: v1 (HMAC-SHA256) or v1a (Ed25519).
     #[arg(long, value_name = "KIND", default_value = "v1", value_parser = ["v1", "v1a"])]
     signature: String,
 
-    /// Header to send with each event; can be given ten times: "Authorization: Bearer …".
+    /// Header to send with each event, like "Authorization: Bearer …". May be repeated up to ten times.
     #[arg(long, value_name = "HEADER", value_parser = header)]
     header: Vec<(String, String)>,
 
@@ -116,11 +116,11 @@ struct Add {
     #[arg(long)]
     thin: bool,
 
-    /// Number of requests at once.
+    /// Maximum number of concurrent requests.
     #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
 
-    /// Description for people.
+    /// Description of the webhook.
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
 }
@@ -139,7 +139,7 @@ struct Replay {
     #[arg(long, value_name = "ID", requires = "from")]
     conversation: Option<ConversationId>,
 
-    /// Last event: a position with --conversation, or a time. [default: the present end of the log]
+    /// Last event: a position with --conversation, or a time. [default: the current end of the log]
     #[arg(long, value_name = "POINT", value_parser = since, requires = "from")]
     until: Option<Since>,
 
@@ -147,7 +147,7 @@ struct Replay {
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', group = "events")]
     deliveries: Option<Vec<i64>>,
 
-    /// The parked events, the oldest 1,000 at once.
+    /// Replays the parked events, the oldest 1,000 at once.
     #[arg(long, group = "events")]
     parked: bool,
 }
@@ -221,11 +221,11 @@ pub(super) async fn webhooks(WebhookCommand { what, servers }: WebhookCommand) -
     match answer["items"].as_array() {
         Some(items) if items.is_empty() => println!("none"),
         Some(items) => items.iter().for_each(|item| println!("{}", line(item))),
-        None if answer.is_null() => println!("the webhook is removed"),
+        None if answer.is_null() => println!("removed the webhook"),
         None => {
             println!("{}", line(&answer));
             if answer["secret"].is_string() {
-                println!("The secret is shown this once: give it to the receiver.");
+                println!("The secret is not shown again: give it to the receiver.");
             }
         }
     }

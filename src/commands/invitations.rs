@@ -79,7 +79,7 @@ impl Commands {
             Ok(true) => {
                 let told = Signal::Invited { user, by, conversation: invitation.conversation };
                 if let Err(error) = self.log.tell(told).await {
-                    tracing::debug!(%error, "could not tell a user of an invitation");
+                    tracing::debug!(%error, "could not notify a user of an invitation");
                 }
                 Ok(())
             }

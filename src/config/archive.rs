@@ -21,37 +21,38 @@ const IDLE: usize = 8;
 /// The place of the archive. The settings of a bucket have the names that programs for S3 have given them.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ArchiveSettings {
-    /// Place of the archive, for the role `archiver` and the backups: `dir:` and the absolute path of a folder that no server
-    /// uses, or `s3://bucket/folder`. It gets the password hashes too, so keep it private. [default: none; with `dev` a folder
-    /// beside its data]
+    /// Place of the archive, for the role `archiver` and for backups: `dir:` and the absolute path of a folder that no
+    /// server uses, or `s3://bucket/folder`. It contains password hashes, so keep it private. [default: none; with
+    /// `dev` a folder beside its data]
     #[arg(long, env = "VERBATIM_ARCHIVE", value_name = "PLACE")]
     archive: Option<ArchivePlace>,
 
-    /// Address of the server of an archive in a bucket, like `https://s3.example.com`. [default: that of AWS in the region]
+    /// Address of the S3 server of the archive, like `https://s3.example.com`. [default: AWS in the region]
     #[arg(long, env = "AWS_ENDPOINT_URL_S3", value_name = "URL")]
     s3_endpoint: Option<String>,
 
-    /// The same, if `AWS_ENDPOINT_URL_S3` is not set.
+    /// Address of the S3 server if `AWS_ENDPOINT_URL_S3` is not set.
     #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
     aws_endpoint: Option<String>,
 
-    /// Region of the bucket. [default: `us-east-1`, if the address of another server than that of AWS is set]
+    /// Region of the bucket. [default: `us-east-1` if the address of an S3 server is set]
     #[arg(long, env = "AWS_REGION", value_name = "REGION")]
     s3_region: Option<String>,
 
-    /// Id of the key to the bucket.
+    /// Id of the access key for the bucket.
     #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID")]
     s3_key_id: Option<String>,
 
-    /// Secret of the key to the bucket.
+    /// Secret of the access key for the bucket.
     #[arg(long, env = "AWS_SECRET_ACCESS_KEY", value_name = "SECRET", hide_env_values = true)]
     s3_secret: Option<String>,
 
-    /// Token of the session that the key to the bucket is of, if it is of one.
+    /// Session token, if the access key belongs to a session.
     #[arg(long, env = "AWS_SESSION_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     s3_session_token: Option<String>,
 
-    /// File with the key to the bucket, as `aws configure` writes it. Each request reads it, so it may be replaced at any time.
+    /// File with the access key, as written by `aws configure`. Each request reads it, so it may be replaced at any
+    /// time.
     #[arg(long, env = "AWS_SHARED_CREDENTIALS_FILE", value_name = "FILE")]
     s3_keys_file: Option<PathBuf>,
 
@@ -103,7 +104,7 @@ impl ArchiveSettings {
         let region = set(place.region.as_ref()).or(set(self.s3_region.as_ref()));
         let region = region.or(endpoint.map(|_| NO_REGION)).ok_or_else(|| {
             BadSetting(format!(
-                "AWS_REGION is not set: name the region of {place}, or a server that is not of AWS in AWS_ENDPOINT_URL_S3"
+                "AWS_REGION is not set: name the region of {place}, or a server outside AWS in AWS_ENDPOINT_URL_S3"
             ))
         })?;
         // Only the operator can name the server, which may well be in a private network.
@@ -130,14 +131,14 @@ impl ArchiveSettings {
             }
             (None, None, None) => Err(BadSetting(
                 "AWS_ACCESS_KEY_ID is not set: set it with AWS_SECRET_ACCESS_KEY, or name a file with both in \
-                 AWS_SHARED_CREDENTIALS_FILE. Roles of machines and web identities are not asked for keys"
+                 AWS_SHARED_CREDENTIALS_FILE. Instance roles and web identities are not supported"
                     .into(),
             )),
             (None, Some(_), _) => Err(BadSetting(
-                "AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID is not: set both".into(),
+                "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: set both".into(),
             )),
             (Some(_), None, _) => Err(BadSetting(
-                "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not: set both".into(),
+                "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not: set both".into(),
             )),
         }
     }

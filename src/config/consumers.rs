@@ -13,8 +13,8 @@ const SYSTEM: &str = "VERBATIM_NATS_SYS_CREDENTIALS_FILE";
 /// The key that signs consumers. It can make nothing else, so a node may hold it.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ScopedKeySetting {
-    /// The file consumers.key of `verbatim nats init`, which signs consumers and nothing else. [default: none; consumers are
-    /// not kept over REST]
+    /// The file consumers.key of `verbatim nats init`, which can sign only consumers. [default: none; consumers cannot
+    /// be managed over REST]
     #[arg(long, env = CONSUMERS_KEY, value_name = "FILE")]
     consumers_key_file: Option<PathBuf>,
 
@@ -40,7 +40,7 @@ impl ScopedKeySetting {
 /// The files of `verbatim nats init` by which `consumers` revokes credentials. Nodes have no such setting.
 #[derive(Debug, Clone, Args)]
 pub struct ConsumerSettings {
-    /// The file operator-signing.nk of `verbatim nats init`. With it and the next one, credentials are revoked.
+    /// The file operator-signing.nk of `verbatim nats init`. Revoking credentials needs this and the next file.
     #[arg(long, env = OPERATOR_KEY, value_name = "FILE")]
     nats_operator_key_file: Option<PathBuf>,
 
@@ -56,10 +56,10 @@ impl ConsumerSettings {
             (Some(key), Some(creds)) => Ok(Some((secret(key, OPERATOR_KEY)?, secret(creds, SYSTEM)?))),
             (None, None) => Ok(None),
             (Some(_), None) => {
-                Err(BadSetting(format!("{OPERATOR_KEY} is set, and {SYSTEM} is not: set both")))
+                Err(BadSetting(format!("{OPERATOR_KEY} is set, but {SYSTEM} is not: set both")))
             }
             (None, Some(_)) => {
-                Err(BadSetting(format!("{SYSTEM} is set, and {OPERATOR_KEY} is not: set both")))
+                Err(BadSetting(format!("{SYSTEM} is set, but {OPERATOR_KEY} is not: set both")))
             }
         }
     }

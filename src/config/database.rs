@@ -11,14 +11,14 @@ const NAME: &str = "VERBATIM_DATABASE_REPLICA_URL";
 /// The connections of requests, and the replica.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DatabaseSettings {
-    /// Number of Postgres connections that requests share. A projector uses one more for each stream, and
-    /// each process one or two for audit events.
+    /// Number of Postgres connections that requests share. In addition, a projector uses one for each stream, and every
+    /// process one or two for audit events.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub(crate) database_connections: u32,
 
-    /// URL of a replica of Postgres (streaming replication). Requests read the views there while the replica answers and is
-    /// at most a second behind, and from VERBATIM_DATABASE_URL otherwise. Name one server. [default: none]
+    /// URL of a Postgres replica (streaming replication). Requests read the views there while the replica answers and
+    /// is at most one second behind, and from VERBATIM_DATABASE_URL otherwise. Name one server. [default: none]
     #[arg(long, env = NAME, value_name = "URL", hide_env_values = true)]
     database_replica_url: Option<String>,
 

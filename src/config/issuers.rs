@@ -17,13 +17,13 @@ const FILE: &str = "VERBATIM_ISSUERS_FILE";
 /// The settings of external issuers.
 #[derive(Debug, Clone, Args)]
 pub(super) struct IssuerSettings {
-    /// File that describes external issuers, whose tokens can be exchanged for those of this server (TOML; see
-    /// docs/issuers.md). The node reads it again on SIGHUP. [default: none; only this server's own tokens count]
+    /// File that describes external issuers, whose tokens can be exchanged for tokens of this server (TOML; see
+    /// docs/issuers.md). The node reloads it on SIGHUP. [default: none; only this server's own tokens are accepted]
     #[arg(long, env = FILE, value_name = "FILE")]
     issuers_file: Option<PathBuf>,
 
-    /// Networks with private addresses in which issuers may be asked for their keys: a comma-separated list, as in
-    /// `10.1.0.0/16`. [default: none; only public addresses are asked]
+    /// Private networks from which keys of issuers may be fetched: a comma-separated list, as in `10.1.0.0/16`.
+    /// [default: none; only from public addresses]
     #[arg(
         long,
         env = "VERBATIM_ISSUERS_ALLOW",
@@ -34,25 +34,25 @@ pub(super) struct IssuerSettings {
     )]
     issuers_allow: Networks,
 
-    /// Shortest time after which the keys of an issuer are fetched again, in seconds. `max-age` of the issuer can make it
-    /// longer, up to 570 s: a removed key stops counting within ten minutes.
+    /// Shortest time before the keys of an issuer are fetched again, in seconds. The issuer can extend it by `max-age`,
+    /// up to 570 s, so a removed key is rejected within ten minutes.
     #[arg(long, env = "VERBATIM_ISSUERS_REFRESH", default_value_t = 300, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=570))]
     issuers_refresh: u64,
 
-    /// Shortest time between two fetches because of an unknown key, or after a failure, in seconds.
+    /// Shortest time between two fetches after an unknown key or a failure, in seconds.
     #[arg(long, env = "VERBATIM_ISSUERS_RETRY", default_value_t = 30, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=300))]
     issuers_retry: u64,
 
-    /// File with certificates of authorities that this server trusts in addition to those of the system, when it asks
-    /// other servers (PEM).
+    /// File with CA certificates (PEM) that this server trusts for outbound requests, in addition to those of the
+    /// system.
     #[arg(long, env = "VERBATIM_OUTBOUND_CA_FILE", value_name = "FILE")]
     outbound_ca_file: Option<PathBuf>,
 }
 
 fn allowed(list: &str) -> Result<Networks, BadNetwork> {
-    Networks::parse(list, "every address would be allowed, so name the networks of your issuers")
+    Networks::parse(list, "this would allow every address: name the networks of your issuers")
 }
 
 impl IssuerSettings {

@@ -16,17 +16,17 @@ const NEXT: &str = "VERBATIM_NEXT_SIGNING_KEY_FILE";
 /// The keys with which tokens are signed.
 #[derive(Debug, Clone, Args)]
 pub(super) struct KeySettings {
-    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without this setting, the first start makes
-    /// a key and keeps the key in the database.
+    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without this setting, the first start generates
+    /// a key and stores it in the database.
     #[arg(long, env = CURRENT, value_name = "FILE")]
     signing_key_file: Option<PathBuf>,
 
-    /// File with the previous signing key. Tokens that this key signed stay valid. The key signs on until the current one
-    /// was published for 16 minutes.
+    /// File with the previous signing key. Tokens signed by it stay valid. It continues to sign until the current key
+    /// has been published for 16 minutes.
     #[arg(long, env = PREVIOUS, value_name = "FILE")]
     previous_signing_key_file: Option<PathBuf>,
 
-    /// File with the next signing key. It is published, and tokens that it signed are valid, but it does not sign.
+    /// File with the next signing key. It is published, and tokens signed by it are valid, but it does not sign yet.
     #[arg(long, env = NEXT, value_name = "FILE")]
     next_signing_key_file: Option<PathBuf>,
 }
@@ -51,7 +51,7 @@ impl KeySettings {
         }
         match [(previous, PREVIOUS), (next, NEXT)].into_iter().find(|(keys, _)| keys.is_some()) {
             None => Ok(None),
-            Some((_, name)) => Err(BadSetting(format!("{name} is set, and {CURRENT} is not: set both"))),
+            Some((_, name)) => Err(BadSetting(format!("{name} is set, but {CURRENT} is not: set both"))),
         }
     }
 }

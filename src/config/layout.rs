@@ -7,8 +7,8 @@ use crate::log::Wanted;
 /// How the log is laid out.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct LayoutSettings {
-    /// Number of streams of the log: a power of two from 1 to 256, decided for good when the log is made
-    /// [default: as in the log; a new log gets 16, in dev mode 1].
+    /// Number of streams of the log: a power of two from 1 to 256, fixed when the log is created [default: as in the
+    /// log; a new log gets 16, in dev mode 1].
     #[arg(long, env = "VERBATIM_STREAMS", value_name = "NUMBER")]
     streams: Option<usize>,
 
@@ -23,7 +23,7 @@ pub struct LayoutSettings {
 fn replicas(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
         Ok(copies @ (1 | 3 | 5)) => Ok(copies),
-        _ => Err("set 1 on one nats-server, 3 or 5 in a cluster"),
+        _ => Err("expected 1 on one nats-server, or 3 or 5 in a cluster"),
     }
 }
 

@@ -8,67 +8,67 @@ use crate::limits::{Policy, PolicyLimit, Rates};
 /// the long run, and so many at once.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(
-    next_help_heading = "Rate limits (QUOTA/SECONDS or QUOTA/SECONDS:BURST, the same on all nodes; `off` for none)"
+    next_help_heading = "Rate limits (QUOTA/SECONDS or QUOTA/SECONDS:BURST, the same on all nodes; `off` for no limit)"
 )]
 pub(super) struct LimitSettings {
-    /// Requests without a valid access token from one address (IPv6: from one /56).
+    /// Requests without a valid access token per address (IPv6: per /56).
     #[arg(long, env = "VERBATIM_LIMIT_ADDRESS", default_value_t = Policy::Address.default_limit(), value_name = "RATE")]
     limit_address: PolicyLimit,
 
-    /// Wrong passwords from one group of addresses (IPv4: a /24, IPv6: a /48). This limit cannot be `off`.
+    /// Wrong passwords per group of addresses (IPv4: a /24, IPv6: a /48). This limit cannot be `off`.
     #[arg(long, env = "VERBATIM_LIMIT_LOGIN", default_value_t = Policy::Login.default_limit(), value_name = "RATE",
           value_parser = PolicyLimit::never_off)]
     limit_login: PolicyLimit,
 
-    /// Accounts that are registered from one group of addresses (IPv4: a /24, IPv6: a /48).
+    /// Registrations per group of addresses (IPv4: a /24, IPv6: a /48).
     #[arg(long, env = "VERBATIM_LIMIT_REGISTER", default_value_t = Policy::Register.default_limit(), value_name = "RATE")]
     limit_register: PolicyLimit,
 
-    /// All authenticated requests and frames of an account that have no limit of their own.
+    /// Authenticated requests and frames per account that no other limit covers.
     #[arg(long, env = "VERBATIM_LIMIT_USER", default_value_t = Policy::User.default_limit(), value_name = "RATE")]
     limit_user: PolicyLimit,
 
-    /// Messages that an account sends, edits, deletes, pins or reacts to.
+    /// Messages sent, edited, deleted, pinned or reacted to per account.
     #[arg(long, env = "VERBATIM_LIMIT_SEND", default_value_t = Policy::Send.default_limit(), value_name = "RATE")]
     limit_send: PolicyLimit,
 
-    /// The same for all members of a conversation together.
+    /// Messages sent, edited, deleted, pinned or reacted to per conversation, by all members together.
     #[arg(long, env = "VERBATIM_LIMIT_CONVERSATION", default_value_t = Policy::Conversation.default_limit(), value_name = "RATE")]
     limit_conversation: PolicyLimit,
 
-    /// Conversations that an account starts.
+    /// Conversations started per account.
     #[arg(long, env = "VERBATIM_LIMIT_START", default_value_t = Policy::Start.default_limit(), value_name = "RATE")]
     limit_start: PolicyLimit,
 
-    /// Members whom an account brings into conversations.
+    /// Members added to conversations per account.
     #[arg(long, env = "VERBATIM_LIMIT_MEMBERS", default_value_t = Policy::Members.default_limit(), value_name = "RATE")]
     limit_members: PolicyLimit,
 
-    /// Searches of an account, and its reads with `as_of`.
+    /// Searches, and reads with `as_of`, per account.
     #[arg(long, env = "VERBATIM_LIMIT_SEARCH", default_value_t = Policy::Search.default_limit(), value_name = "RATE")]
     limit_search: PolicyLimit,
 
-    /// WebSockets that an account opens.
+    /// WebSockets opened per account.
     #[arg(long, env = "VERBATIM_LIMIT_CONNECT", default_value_t = Policy::Connect.default_limit(), value_name = "RATE")]
     limit_connect: PolicyLimit,
 
-    /// WebSockets that are opened from one address (IPv6: from one /56).
+    /// WebSockets opened per address (IPv6: per /56).
     #[arg(long, env = "VERBATIM_LIMIT_CONNECT_ADDRESS", default_value_t = Policy::ConnectAddress.default_limit(), value_name = "RATE")]
     limit_connect_address: PolicyLimit,
 
-    /// Frames of one WebSocket.
+    /// Frames per WebSocket.
     #[arg(long, env = "VERBATIM_LIMIT_FRAMES", default_value_t = Policy::Frames.default_limit(), value_name = "RATE")]
     limit_frames: PolicyLimit,
 
-    /// Frames `typing` of an account in one conversation. Frames above the limit are dropped.
+    /// `typing` frames per account and conversation. Frames above the limit are dropped.
     #[arg(long, env = "VERBATIM_LIMIT_TYPING", default_value_t = Policy::Typing.default_limit(), value_name = "RATE")]
     limit_typing: PolicyLimit,
 
-    /// Frames `presence` of an account. Frames above the limit are dropped.
+    /// `presence` frames per account. Frames above the limit are dropped.
     #[arg(long, env = "VERBATIM_LIMIT_PRESENCE", default_value_t = Policy::Presence.default_limit(), value_name = "RATE")]
     limit_presence: PolicyLimit,
 
-    /// Requests and frames of one API key of a service account.
+    /// Requests and frames per API key of a service account.
     #[arg(long, env = "VERBATIM_LIMIT_SERVICE", default_value_t = Policy::Service.default_limit(), value_name = "RATE")]
     limit_service: PolicyLimit,
 }

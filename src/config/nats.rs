@@ -27,7 +27,7 @@ const CERTIFICATE_KEY: &str = "VERBATIM_NATS_KEY_FILE";
 #[derive(Debug, Clone, Args)]
 pub(super) struct NatsSettings {
     /// URL of nats-server, with user and password percent-encoded: nats://user:password@host:4222. Separate the URLs
-    /// of several servers by commas. Leave user and password out with one of the files below.
+    /// of several servers by commas. Omit user and password if you set one of the files below.
     #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
     nats_url: Option<String>,
 
@@ -35,15 +35,15 @@ pub(super) struct NatsSettings {
     #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
     nats_url_file: Option<PathBuf>,
 
-    /// The `.creds` file of this process, as `verbatim nats init` makes it for a nats-server in operator mode.
+    /// The `.creds` file of this process, as created by `verbatim nats init` for a nats-server in operator mode.
     #[arg(long, env = CREDENTIALS, value_name = "FILE")]
     nats_credentials_file: Option<PathBuf>,
 
-    /// File with the private NKey of this process (SU…), for a nats-server that knows the public one.
+    /// File with the private NKey of this process (SU…), for a nats-server that has the public key.
     #[arg(long, env = KEY, value_name = "FILE")]
     nats_nkey_file: Option<PathBuf>,
 
-    /// Token that nats-server asks of everybody.
+    /// Token that nats-server requires of all clients.
     #[arg(long, env = TOKEN, value_name = "TOKEN", hide_env_values = true)]
     nats_token: Option<String>,
 
@@ -51,12 +51,11 @@ pub(super) struct NatsSettings {
     #[arg(long, env = "VERBATIM_NATS_TOKEN_FILE", value_name = "FILE")]
     nats_token_file: Option<PathBuf>,
 
-    /// File with the certificates of the authorities that sign the certificates of nats-server (PEM), besides those of
-    /// the system.
+    /// File with the CA certificates (PEM) for nats-server, in addition to those of the system.
     #[arg(long, env = AUTHORITIES, value_name = "FILE")]
     nats_ca_file: Option<PathBuf>,
 
-    /// File with the certificate that this process shows nats-server (PEM).
+    /// File with the client certificate of this process for nats-server (PEM).
     #[arg(long, env = CERTIFICATE, value_name = "FILE")]
     nats_cert_file: Option<PathBuf>,
 
@@ -64,8 +63,8 @@ pub(super) struct NatsSettings {
     #[arg(long, env = CERTIFICATE_KEY, value_name = "FILE")]
     nats_key_file: Option<PathBuf>,
 
-    /// URL of nats-server with a user that may make and change streams. Only `migrate`, `log` and `consumers` use this
-    /// setting; without it, they use VERBATIM_NATS_URL.
+    /// URL of nats-server with a user that may create and change streams. Only `migrate`, `log` and `consumers` use
+    /// this setting; without it, they use VERBATIM_NATS_URL.
     #[arg(long, env = OPERATOR, value_name = "URL", hide_env_values = true)]
     nats_operator_url: Option<String>,
 
@@ -73,12 +72,12 @@ pub(super) struct NatsSettings {
     #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
     nats_operator_url_file: Option<PathBuf>,
 
-    /// The `.creds` file of a user that may make and change streams.
+    /// The `.creds` file of a user that may create and change streams.
     #[arg(long, env = OPERATOR_CREDENTIALS, value_name = "FILE")]
     nats_operator_credentials_file: Option<PathBuf>,
 
-    /// URL of nats-server with the user that may delete from the log. Only the eraser uses this setting; without it, the
-    /// eraser uses VERBATIM_NATS_URL.
+    /// URL of nats-server with the user that may delete from the log. Only the eraser uses this setting; without it,
+    /// the eraser uses VERBATIM_NATS_URL.
     #[arg(long, env = ERASER, value_name = "URL", hide_env_values = true)]
     nats_eraser_url: Option<String>,
 
@@ -169,9 +168,9 @@ impl NatsSettings {
             (None, None, true) => {
                 either(token, self.nats_token_file.as_ref(), TOKEN).map(|token| Some(NatsLogin::Token(token)))
             }
-            _ => Err(BadSetting(format!(
-                "{CREDENTIALS}, {KEY} and {TOKEN} are ways to log in, and more than one of them is set: keep one"
-            ))),
+            _ => {
+                Err(BadSetting(format!("more than one of {CREDENTIALS}, {KEY} and {TOKEN} is set: keep one")))
+            }
         }
     }
 
@@ -182,12 +181,12 @@ impl NatsSettings {
             (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
             (Some(_), None) => {
                 return Err(BadSetting(format!(
-                    "{CERTIFICATE} is set, and {CERTIFICATE_KEY} is not: set both"
+                    "{CERTIFICATE} is set, but {CERTIFICATE_KEY} is not: set both"
                 )));
             }
             (None, Some(_)) => {
                 return Err(BadSetting(format!(
-                    "{CERTIFICATE_KEY} is set, and {CERTIFICATE} is not: set both"
+                    "{CERTIFICATE_KEY} is set, but {CERTIFICATE} is not: set both"
                 )));
             }
         };

@@ -12,12 +12,13 @@ use crate::{
 /// The node that a command asks over the network, instead of Postgres and NATS.
 #[derive(Debug, Clone, Args)]
 pub struct RemoteSettings {
-    /// Public address of a node, like `https://chat.example.com`. The command then asks this node, with VERBATIM_KEY, and
-    /// needs neither Postgres nor NATS. `http` is for this machine only. [default: Postgres and NATS of the settings below]
+    /// Public address of a node, like `https://chat.example.com`. The command then sends requests to this node, with
+    /// VERBATIM_KEY, and needs neither Postgres nor NATS. `http` is for this machine only. [default: Postgres and NATS
+    /// of the settings below]
     #[arg(long, env = "VERBATIM_URL", value_name = "URL")]
     url: Option<String>,
 
-    /// API key with the scopes that the command needs. Only used with VERBATIM_URL.
+    /// API key with the scopes that the command needs. Used only with VERBATIM_URL.
     #[arg(long, env = "VERBATIM_KEY", value_name = "KEY", hide_env_values = true)]
     key: Option<String>,
 
@@ -25,11 +26,11 @@ pub struct RemoteSettings {
     #[arg(long, env = "VERBATIM_KEY_FILE", value_name = "FILE")]
     key_file: Option<PathBuf>,
 
-    /// File with more certificates of authorities in PEM, for a node whose certificate is of a private authority.
+    /// File with additional CA certificates (PEM), for a node with a certificate of a private CA.
     #[arg(long, env = "VERBATIM_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
 
-    /// Whether VERBATIM_URL may be an `http` address of another machine. The key then crosses the network in the clear.
+    /// Whether VERBATIM_URL may be an `http` address of another machine. The key is then sent unencrypted.
     #[arg(long, env = "VERBATIM_PLAIN_HTTP", default_value_t = false, value_name = "BOOLEAN",
           action = clap::ArgAction::Set)]
     plain_http: bool,

@@ -10,12 +10,13 @@ use crate::{
 /// The settings for how long messages are kept. All nodes need the same.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RetentionSettings {
-    /// Time for which messages are kept in a conversation without a retention of its own, in seconds. [default: for ever]
+    /// Retention of messages in a conversation without its own retention, in seconds. [default: forever]
     #[arg(long, env = "VERBATIM_RETENTION_DEFAULT", value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=LONGEST_RETENTION))]
     retention_default: Option<u64>,
 
-    /// Longest retention of a conversation, in seconds. With it, no conversation keeps messages for ever. [default: none]
+    /// Longest retention of a conversation, in seconds. With it, no conversation keeps messages forever. [default:
+    /// none]
     #[arg(long, env = "VERBATIM_RETENTION_MAX", value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=LONGEST_RETENTION))]
     retention_max: Option<u64>,

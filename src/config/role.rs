@@ -9,13 +9,13 @@ pub enum NodeRole {
     Api,
     /// Serves WebSockets.
     Gateway,
-    /// Keeps the views in Postgres up to date with the log.
+    /// Updates the views in Postgres from the log.
     Projector,
     /// Sends events to webhooks.
     Webhooks,
     /// Archives the log and the accounts.
     Archiver,
-    /// Deletes from the log what it lists as erased.
+    /// Deletes erased events from the log.
     Eraser,
 }
 

@@ -61,7 +61,7 @@ impl ServerSettings {
 pub(super) fn of_postgres(url: String, setting: &str) -> Result<String, BadSetting> {
     match url.split_once("://") {
         Some((scheme, _)) if scheme != "postgres" && scheme != "postgresql" => Err(BadSetting(format!(
-            "{setting} cannot be used: its scheme is `{scheme}`, and only Postgres is spoken. Expected \
+            "{setting} cannot be used: its scheme is `{scheme}`. Expected \
              postgres://user:password@host:5432/database"
         ))),
         _ => Ok(url),

@@ -58,8 +58,8 @@ pub struct Settings {
     pub origins: Origins,
 
     /// Networks of the proxies in front of the public listener: a comma-separated list, as in `10.0.0.0/8,fd00::/8`.
-    /// The address of the client is then taken from `Forwarded` or `X-Forwarded-For`, as these proxies wrote it.
-    /// [default: none; these headers are ignored]
+    /// The client address is then taken from the `Forwarded` or `X-Forwarded-For` header of these proxies. [default:
+    /// none; these headers are ignored]
     #[arg(
         long,
         env = "VERBATIM_TRUSTED_PROXIES",
@@ -69,7 +69,7 @@ pub struct Settings {
     )]
     pub trusted_proxies: Proxies,
 
-    /// Maximum number of open WebSockets of one user on this node.
+    /// Maximum number of open WebSockets per user on this node.
     #[arg(long, env = "VERBATIM_SOCKETS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
     pub sockets_per_user: usize,
 
@@ -77,28 +77,27 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_SOCKETS", default_value_t = 15_000, value_name = "NUMBER")]
     pub sockets: usize,
 
-    /// Maximum number of requests of one user that follow events on this node at once, by long polling or as a
-    /// stream.
+    /// Maximum number of concurrent requests per user that follow events on this node, by long polling or as a stream.
     #[arg(long, env = "VERBATIM_FOLLOWERS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
     pub followers_per_user: usize,
 
-    /// Maximum number of requests that follow events on this node at once. Each request needs a connection.
+    /// Maximum number of concurrent requests that follow events on this node. Each request needs a connection.
     #[arg(long, env = "VERBATIM_FOLLOWERS", default_value_t = 10_000, value_name = "NUMBER")]
     pub followers: usize,
 
-    /// Maximum number of HTTP connections at once. Further connections wait to be accepted. One address (IPv6: one
-    /// /56) may hold a quarter of them with connections on which no access token was shown; one more closes the
-    /// oldest of these that waits for its client. VERBATIM_TRUSTED_PROXIES has no such bound.
+    /// Maximum number of open HTTP connections. Further connections wait to be accepted. One address (IPv6: one /56)
+    /// may hold a quarter of them without showing an access token; another such connection closes the oldest of these
+    /// that is waiting for its client. Addresses in VERBATIM_TRUSTED_PROXIES have no such limit.
     #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub connections: usize,
 
-    /// Time between two heartbeats on every WebSocket, in seconds (1 to 55).
+    /// Interval between heartbeats on every WebSocket, in seconds (1 to 55).
     #[arg(long, env = "VERBATIM_HEARTBEAT", default_value_t = 25, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=55))]
     pub heartbeat: u64,
 
-    /// Grace period of presence, in seconds: a user who reconnects within it never counts as offline.
+    /// Grace period of presence, in seconds: a user who reconnects within it does not go offline.
     #[arg(long, env = "VERBATIM_PRESENCE_GRACE", default_value_t = 10, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub presence_grace: u64,
@@ -108,39 +107,41 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub presence_fan_out: u32,
 
-    /// A conversation with more members than this gets no presence events; its clients ask for presence.
+    /// Maximum number of members of a conversation that gets presence events. In larger conversations, clients request
+    /// presence.
     #[arg(long, env = "VERBATIM_PRESENCE_CROWD", default_value_t = 500, value_name = "MEMBERS")]
     pub presence_crowd: u32,
 
-    /// Number of unused conversations that stay in memory.
+    /// Number of idle conversations to keep in memory.
     #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
     pub conversations: usize,
 
-    /// Maximum number of conversations into which other users can bring one user. Together with the conversations
-    /// that the user starts, the maximum is twice as high.
+    /// Maximum number of conversations to which other users can add one user. Together with the conversations that the
+    /// user starts, the maximum is twice as high.
     #[arg(long, env = "VERBATIM_CONVERSATIONS_PER_USER", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub conversations_per_user: u32,
 
-    /// Whether a user can bring users into a conversation with whom the user shares none. With `false` they are
-    /// invited, and join when they accept.
+    /// Whether a user can add users to a conversation without already sharing one with them. With `false`, they are
+    /// invited and join when they accept.
     #[arg(long, env = "VERBATIM_ADD_STRANGERS", default_value_t = true, value_name = "BOOLEAN",
           action = clap::ArgAction::Set)]
     pub add_strangers: bool,
 
-    /// Registering: `open` for everybody, `invite` with a code of `verbatim invites add`, `closed` for nobody.
+    /// Who can register: `open` for everyone, `invite` for people with a code from `verbatim invites add`, `closed` for
+    /// nobody.
     #[arg(long, env = "VERBATIM_REGISTRATION", default_value_t = Registration::Open, value_name = "WORD")]
     pub registration: Registration,
 
-    /// Shortest wait, over half a second, for a processor, a connection to Postgres or the log, from which on this node
-    /// counts as overloaded and refuses work: `typing` first, and at ten times this wait everything, sends last. In
-    /// milliseconds.
+    /// Wait for CPU time, a Postgres connection or the log from which this node counts as overloaded and refuses work,
+    /// in milliseconds; the shortest wait in half a second counts. The node refuses `typing` first, and at ten times
+    /// this wait everything, with sends last.
     #[arg(long, env = "VERBATIM_OVERLOAD_WAIT", default_value_t = 200, value_name = "MILLISECONDS",
           value_parser = clap::value_parser!(u64).range(5..=60_000))]
     overload_wait: u64,
 
-    /// Time in which this node still accepts connections after SIGTERM, while /readyz already answers 503, in
-    /// seconds. Set it to the time that the load balancer needs to notice. [default: 5, with `dev` 0]
+    /// Time for which this node still accepts connections after SIGTERM while /readyz already answers 503, in seconds.
+    /// Set it to the time that the load balancer needs to notice. [default: 5, with `dev` 0]
     #[arg(long, env = "VERBATIM_DRAIN_DELAY", value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=600))]
     drain_delay: Option<u64>,
@@ -155,24 +156,24 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(1..=16))]
     pub argon2_passes: u32,
 
-    /// Public address of this server, like `https://chat.example.com`. Events in the log name their JSON Schema under
-    /// this address; without this setting they name no schema.
+    /// Public address of this server, like `https://chat.example.com`. Events in the log link to their JSON Schema
+    /// under this address; without this setting they have no link.
     #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
     #[command(flatten)]
     archive: ArchiveSettings,
 
-    /// Whether the chat page stands at /chat/, to which / leads: `on` or `off`. [default: off, with `dev` on]
+    /// Whether to serve the chat page at /chat/ and redirect / to it: `on` or `off`. [default: off, with `dev` on]
     #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
     web: Option<ChatPage>,
 
-    /// Deletions of the eraser in each stream, in a second.
+    /// Maximum number of deletions per second by the eraser in each stream.
     #[arg(long, env = "VERBATIM_ERASE_RATE", default_value_t = 5, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..=5))]
     pub(crate) erase_rate: u32,
 
-    /// Time in which an export of a user's data has to be downloaded, in seconds. A client that is slower gets no whole file.
+    /// Time limit for the download of an export of a user's data, in seconds. A slower client gets an incomplete file.
     #[arg(long, env = "VERBATIM_EXPORT_DEADLINE", default_value_t = 900, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     export_deadline: u64,

@@ -12,13 +12,14 @@ const KEY: &str = "VERBATIM_TLS_KEY_FILE";
 /// The files of the certificate.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TlsSettings {
-    /// File with the certificate of the public listener and its chain (PEM, the certificate of this server first). The
-    /// public listener then speaks TLS 1.2 and 1.3 only. The node takes a new certificate on SIGHUP, and when the
-    /// content of the files changes. [default: none; the public listener speaks HTTP without TLS]
+    /// File with the certificate chain of the public listener (PEM, the certificate of this server first). The public
+    /// listener then accepts only TLS 1.2 and 1.3. The node reloads the certificate on SIGHUP, and when the content of
+    /// the files changes. [default: none; the public listener speaks HTTP without TLS]
     #[arg(long, env = CERTIFICATE, value_name = "FILE")]
     tls_cert_file: Option<PathBuf>,
 
-    /// File with the private key of the certificate (PEM, not encrypted). ECDSA P-256 costs a third of RSA.
+    /// File with the private key of the certificate (PEM, unencrypted). ECDSA P-256 costs a third of the CPU time of
+    /// RSA.
     #[arg(long, env = KEY, value_name = "FILE")]
     tls_key_file: Option<PathBuf>,
 }
@@ -32,8 +33,8 @@ impl TlsSettings {
                 Ok(certificate) => Ok(Some(listen::Tls::with(certificate))),
                 Err(bad) => Err(BadSetting(format!("{CERTIFICATE}, {KEY}: {bad}"))),
             },
-            (Some(_), None) => Err(BadSetting(format!("{CERTIFICATE} is set, and {KEY} is not: set both"))),
-            (None, Some(_)) => Err(BadSetting(format!("{KEY} is set, and {CERTIFICATE} is not: set both"))),
+            (Some(_), None) => Err(BadSetting(format!("{CERTIFICATE} is set, but {KEY} is not: set both"))),
+            (None, Some(_)) => Err(BadSetting(format!("{KEY} is set, but {CERTIFICATE} is not: set both"))),
         }
     }
 }

@@ -22,17 +22,17 @@ const AGAIN: [u16; 4] = [429, 502, 503, 504];
 /// The settings of traces, by the names that OpenTelemetry has given them.
 #[derive(Debug, Clone, Args)]
 pub(super) struct TraceSettings {
-    /// Address of an OpenTelemetry collector, like `http://collector:4318`; spans go to /v1/traces below it. [default: none;
-    /// no spans are recorded]
+    /// Address of an OpenTelemetry collector, like `http://collector:4318`; spans go to its path /v1/traces. [default:
+    /// none; no spans are recorded]
     #[arg(long, env = ENDPOINT, value_name = "URL")]
     otlp_endpoint: Option<String>,
 
-    /// Headers of requests to the collector, as in `authorization=Bearer%20secret,x-tenant=chat`, with values in
-    /// percent-encoding.
+    /// Headers of requests to the collector, with percent-encoded values, as in
+    /// `authorization=Bearer%20secret,x-tenant=chat`.
     #[arg(long, env = HEADERS, value_name = "HEADERS", hide_env_values = true)]
     otlp_headers: Option<String>,
 
-    /// Protocol of the collector. Only `http/protobuf` is spoken.
+    /// Protocol of the collector. Only `http/protobuf` is supported.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", default_value = "http/protobuf", value_name = "WORD",
           value_parser = ["http/protobuf"], hide_possible_values = true)]
     otlp_protocol: String,
@@ -41,11 +41,11 @@ pub(super) struct TraceSettings {
     #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "verbatim", value_name = "NAME")]
     service_name: String,
 
-    /// Choice of the traces that are recorded. With `parentbased_…`, the client of a request decides if it names a trace.
+    /// Sampler of traces. With `parentbased_…`, the client decides if its request names a trace.
     #[arg(long, env = "OTEL_TRACES_SAMPLER", default_value = "parentbased_always_on", value_name = "WORD")]
     traces_sampler: SamplerKind,
 
-    /// Share of the traces that the samplers with `traceidratio` record, from 0 to 1.
+    /// Fraction of traces that the `traceidratio` samplers record, from 0 to 1.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_name = "SHARE", value_parser = share)]
     traces_sampler_arg: f64,
 }
@@ -61,7 +61,7 @@ pub(crate) struct SpanDestination {
 fn share(text: &str) -> Result<f64, String> {
     let share = if text.is_empty() { Ok(1.0) } else { text.parse() };
     let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "it is a number from 0 to 1, as in 0.05".into())
+    share.ok_or_else(|| "expected a number from 0 to 1, as in 0.05".into())
 }
 
 impl TraceSettings {
@@ -76,7 +76,7 @@ impl TraceSettings {
         let target = Target::parse_with(&format!("{}/v1/traces", endpoint.trim_end_matches('/')), true)
             .map_err(|bad| BadSetting(format!("{ENDPOINT}: {bad}")))?;
         let headers = headers(self.otlp_headers.as_deref().unwrap_or_default())
-            .ok_or_else(|| BadSetting(format!("{HEADERS}: write it like name=value,name=value")))?;
+            .ok_or_else(|| BadSetting(format!("{HEADERS}: expected name=value,name=value")))?;
         if self.service_name.is_empty() {
             return Err(BadSetting("OTEL_SERVICE_NAME is empty: name the service, or unset it".into()));
         }

@@ -26,20 +26,20 @@ const LONGEST: u64 = 2_592_000;
 /// The settings of webhooks.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WebhookSettings {
-    /// File with the key that seals the secrets of webhooks in the database: 32 random bytes in base64, as `openssl rand
-    /// -base64 32` prints them. [default: none; webhooks cannot be added, and get no events]
+    /// File with the key that encrypts the secrets of webhooks in the database: 32 random bytes in base64, as printed
+    /// by `openssl rand -base64 32`. [default: none; webhooks cannot be added, and get no events]
     #[arg(long, env = KEY, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
 
     #[arg(skip)]
     master_key: Option<String>,
 
-    /// Whether the URL of a webhook may be http, without TLS.
+    /// Allows webhook URLs with http, without TLS.
     #[arg(long, env = "VERBATIM_WEBHOOK_ALLOW_HTTP")]
     webhook_allow_http: bool,
 
-    /// Networks with private addresses to which events may be sent: a comma-separated list, as in `10.1.0.0/16`.
-    /// [default: none; only public addresses]
+    /// Private networks to which events may be sent: a comma-separated list, as in `10.1.0.0/16`. [default: none; only
+    /// public addresses]
     #[arg(
         long,
         env = "VERBATIM_WEBHOOK_ALLOW",
@@ -50,8 +50,8 @@ pub(super) struct WebhookSettings {
     )]
     webhook_allow: Networks,
 
-    /// Waits before the retries of an event, each up to a tenth longer or shorter; the event is parked after the last one.
-    /// A number with ms, s, m, h or d.
+    /// Waits before the retries of an event, with a jitter of up to a tenth; after the last one, the event is parked.
+    /// Each is a number with ms, s, m, h or d.
     #[arg(
         long,
         env = "VERBATIM_WEBHOOK_RETRIES",
@@ -61,8 +61,8 @@ pub(super) struct WebhookSettings {
     )]
     webhook_retries: Retries,
 
-    /// Time after which a webhook is disabled if it has nothing but failures, and at least ten: a number with ms, s, m, h or
-    /// d.
+    /// Time after which a webhook is disabled if all its deliveries fail, and at least ten of them: a number with ms,
+    /// s, m, h or d.
     #[arg(long, env = "VERBATIM_WEBHOOK_DISABLE_AFTER", default_value = "3d", value_name = "TIME", value_parser = span)]
     webhook_disable_after: Duration,
 }
@@ -72,14 +72,14 @@ pub(super) struct WebhookSettings {
 struct Retries(Vec<Duration>);
 
 fn allowed(list: &str) -> Result<Networks, BadNetwork> {
-    Networks::parse(list, "every address would be allowed, so name the networks of your receivers")
+    Networks::parse(list, "this would allow every address: name the networks of your receivers")
 }
 
 fn retries(list: &str) -> Result<Retries, String> {
     let waits: Vec<Duration> = list.split(',').map(|text| span(text.trim())).collect::<Result<_, _>>()?;
     match waits.len() {
         1..=RETRIES => Ok(Retries(waits)),
-        _ => Err(format!("1 to {RETRIES} times are expected")),
+        _ => Err(format!("expected 1 to {RETRIES} times")),
     }
 }
 

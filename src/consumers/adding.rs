@@ -159,7 +159,7 @@ pub(super) async fn make(
         if let Err(e) = office.log.make_durable(of, durable).await {
             let left: Vec<&str> = missing[done..].iter().map(|durable| durable.stream.as_str()).collect();
             return Err(ConsumerError::Log(OpenError::Streams(format!(
-                "{e}. No durable was made on {}: run the same command again, which completes it",
+                "{e}. No durable was created on {}: run the same command again to complete it",
                 left.join(", ")
             ))));
         }

@@ -32,7 +32,7 @@ impl ScopedKey {
         match lines.next() {
             // The key of the account itself signs users with any rights, and is nothing for a node.
             Some(account) if account == key.public() => {
-                Err("it is the key of an account itself: use the file consumers.key, whose key signs consumers only".into())
+                Err("it is an account key: use the file consumers.key, which can sign only consumers".into())
             }
             Some(account) if account.len() == 56 && account.starts_with('A') => {
                 Ok(Self { key, account: account.to_owned() })
@@ -87,7 +87,7 @@ pub(crate) enum ConsumerError {
     #[error("{0}")]
     Refused(String),
     /// Postgres did not answer.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     /// NATS did not answer, or refused.
     #[error(transparent)]

@@ -36,7 +36,7 @@ pub(crate) async fn watch(office: Office) {
         if let Err(error) = round(&office, &mut known, &mut shown).await {
             // What was measured before would be told as if it were the present.
             shown.drain().for_each(|name| forget(&name));
-            tracing::debug!(%error, "could not measure the lag of consumers; retrying");
+            tracing::debug!(%error, "could not measure consumer lag; retrying");
         }
         sleep_until(next).await;
     }

@@ -16,7 +16,7 @@ pub(crate) struct BadMasterKey;
 /// A sealed text that cannot be opened: it was sealed under another key or for another purpose, or it is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "a stored secret was sealed under another key: set VERBATIM_MASTER_KEY_FILE to the file with that key"
+    "a stored secret was encrypted with another key: set VERBATIM_MASTER_KEY_FILE to the file with that key"
 )]
 pub(crate) struct NotOpened;
 

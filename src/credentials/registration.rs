@@ -35,6 +35,6 @@ impl FromStr for Registration {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let all = [Self::Open, Self::Invite, Self::Closed];
-        all.into_iter().find(|one| one.word() == text).ok_or("open, invite or closed is expected")
+        all.into_iter().find(|one| one.word() == text).ok_or("expected open, invite or closed")
     }
 }

@@ -74,10 +74,10 @@ impl Ring {
         let current = self.current(now);
         let described = |(n, (key, signs)): (usize, &(Key, Signs))| {
             let what = match (n.cmp(&current), signs) {
-                (Ordering::Less, _) => "counts, and signs no more".to_owned(),
+                (Ordering::Less, _) => "valid, no longer signs".to_owned(),
                 (Ordering::Equal, _) => "signs".to_owned(),
                 (Ordering::Greater, Signs::From(time)) => format!("signs from {time}"),
-                (Ordering::Greater, Signs::Always | Signs::NotYet) => "does not sign yet".to_owned(),
+                (Ordering::Greater, Signs::Always | Signs::NotYet) => "valid, does not sign yet".to_owned(),
             };
             (key.id.clone(), what)
         };

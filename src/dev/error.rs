@@ -10,12 +10,12 @@ use std::{
 pub enum DevError {
     /// The programs of the servers could not be found, fetched or run; the output of the script went to
     /// stderr.
-    #[error("{0}. VERBATIM_NATS_SERVER and VERBATIM_PG_BIN name other programs")]
+    #[error("{0}. To use other programs, set VERBATIM_NATS_SERVER and VERBATIM_PG_BIN")]
     Tools(String),
     /// Another process uses this data folder.
     #[error(
-        "{} is in use by another `verbatim dev` (process {process}): stop it, or give this one a folder of \
-         its own with VERBATIM_DATA_DIR", data_dir.display()
+        "{} is in use by another `verbatim dev` (process {process}): stop it, or set VERBATIM_DATA_DIR to another \
+         folder", data_dir.display()
     )]
     InUse {
         /// The folder.
@@ -24,7 +24,7 @@ pub enum DevError {
         process: String,
     },
     /// A file or folder cannot be used.
-    #[error("cannot use {}: {source}. VERBATIM_DATA_DIR names another folder", path.display())]
+    #[error("cannot use {}: {source}. To use another folder, set VERBATIM_DATA_DIR", path.display())]
     Folder {
         /// The file or folder.
         path: PathBuf,
@@ -32,9 +32,7 @@ pub enum DevError {
         source: io::Error,
     },
     /// Root started the servers on a system that has no user to run them as.
-    #[error(
-        "as root the servers run as the user `postgres` or `nobody`, and /etc/passwd has neither: add one"
-    )]
+    #[error("root runs the servers as the user `postgres` or `nobody`, but /etc/passwd has neither: add one")]
     NoUser,
     /// A server did not start.
     #[error("{server} did not start: {why}\n{log}")]

@@ -186,7 +186,7 @@ impl Folder {
         let found = file.metadata()?;
         match found.is_file() && found.nlink() == 1 {
             true => Ok(file),
-            false => Err(io::Error::other("it is not a plain file of its own: remove it")),
+            false => Err(io::Error::other("it is not a regular file with a single link: remove it")),
         }
     }
 

@@ -78,7 +78,7 @@ impl Home {
 fn only_roots_link(dir: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(dir)?;
     match found.is_symlink() && found.uid() != 0 {
-        true => Err(io::Error::other("it is a link that root has not made: remove it")),
+        true => Err(io::Error::other("it is a link that does not belong to root: remove it")),
         false => Ok(()),
     }
 }
@@ -99,7 +99,7 @@ fn lead_out(dir: &Path) -> io::Result<PathBuf> {
     fs::remove_dir(dir).map_err(|error| {
         io::Error::new(
             error.kind(),
-            "the user of the servers cannot reach it, a folder above is closed to others",
+            "the user of the servers cannot reach it, because a parent folder is closed to others",
         )
     })?;
     let path = Path::new(REACHABLE).join(new_password());

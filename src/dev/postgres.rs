@@ -127,7 +127,7 @@ impl Setup {
         };
         self.home.folder.remove("pwfile")?;
         if !status.success() {
-            return Err(process.failed(SERVER, format!("initdb ended with {status}")));
+            return Err(process.failed(SERVER, format!("initdb exited with {status}")));
         }
         fs::rename(&unfinished, &self.data).map_err(cannot_use(&self.data))
     }
@@ -147,8 +147,8 @@ impl Setup {
     fn advice(&self) -> String {
         let version = fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
         format!(
-            ". Its data were made by Postgres {}: if {} is of another version, set VERBATIM_PG_BIN to the folder \
-             of that one, or delete the data folder to begin anew",
+            ". Its data was created by Postgres {}: if {} has another version, set VERBATIM_PG_BIN to the folder of \
+             that version, or delete the data folder to start over",
             version.trim(),
             self.bin.join("postgres").display(),
         )

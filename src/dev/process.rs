@@ -180,7 +180,7 @@ fn tail(log: &File, path: &Path) -> String {
     let text = read().unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(12)..];
-    format!("The end of {}:\n  {}", path.display(), last.join("\n  "))
+    format!("Last lines of {}:\n  {}", path.display(), last.join("\n  "))
 }
 
 /// Starts a child from a thread that lives as long as the process. The kernel stops a child when the *thread*

@@ -49,7 +49,7 @@ where
             tokio::time::sleep(POLL).await;
         };
         if attempt == ATTEMPTS || Instant::now() > deadline {
-            return Err(process.failed(server, format!("it ended with {ended}")));
+            return Err(process.failed(server, format!("it exited with {ended}")));
         }
         attempt += 1;
         tokio::time::sleep(POLL * 20).await;

@@ -34,8 +34,7 @@ pub fn tools() -> Result<Tools, DevError> {
 }
 
 fn run_script() -> Result<Tools, DevError> {
-    let failed =
-        |why| DevError::Tools(format!("nats-server and Postgres were neither found nor fetched: {why}"));
+    let failed = |why| DevError::Tools(format!("could not find or download nats-server and Postgres: {why}"));
     let here = env::current_dir().map_err(|error| failed(format!("there is no current folder: {error}")))?;
     let tools_dir = env::var_os("VERBATIM_TOOLS_DIR").map_or_else(|| default_dir(&here), PathBuf::from);
     let output = Command::new("sh")

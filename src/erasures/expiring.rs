@@ -52,9 +52,9 @@ impl Expiring {
                     match error {
                         // An operator learns it from the first erasure that somebody asks for.
                         ErasureError::OldReaders => {
-                            tracing::debug!(%error, "nothing that is expired is erased");
+                            tracing::debug!(%error, "expired messages are not being erased");
                         }
-                        error => tracing::warn!(%error, "could not look for what is expired; retrying"),
+                        error => tracing::warn!(%error, "could not look for expired messages; retrying"),
                     }
                     LATER
                 }

@@ -49,7 +49,7 @@ impl Hiding {
             match self.step().await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "could not hide what is to be erased; retrying"),
+                Err(error) => tracing::warn!(%error, "could not hide content to be erased; retrying"),
             }
             sleep(LOOK).await;
         }

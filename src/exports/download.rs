@@ -32,10 +32,10 @@ impl Download {
             match timeout(deadline, written(&content, sending)).await {
                 Ok(Ok(bytes)) => tracing::info!(%user, bytes, "sent an export"),
                 Ok(Err(ExportError::Abandoned | ExportError::Over)) => {
-                    tracing::info!(%user, "an export broke off: nobody may have the rest, or wants it");
+                    tracing::info!(%user, "an export was cut off: the client disconnected or lost its access");
                 }
                 Ok(Err(e)) => tracing::warn!(%user, error = %e, "could not send an export"),
-                Err(_) => tracing::info!(%user, "an export broke off: the client was too slow"),
+                Err(_) => tracing::info!(%user, "an export was cut off: the client was too slow"),
             }
         });
         Self { pieces, name: format!("verbatim-export-{}.zip", created.datetime().date()) }
@@ -48,7 +48,7 @@ impl Download {
             match pieces.recv().await {
                 Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(pieces))),
                 Some(Piece::End) => None,
-                None => Some((Err(io::Error::other("the export broke off")), None)),
+                None => Some((Err(io::Error::other("the export was cut off")), None)),
             }
         })
     }

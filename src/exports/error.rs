@@ -50,7 +50,7 @@ pub enum ExportError {
     #[error("the zip cannot be written: {0}")]
     Zip(#[from] std::io::Error),
     /// The client takes no more bytes.
-    #[error("the client has gone away")]
+    #[error("the client has disconnected")]
     Abandoned,
 }
 

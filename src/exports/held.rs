@@ -118,30 +118,31 @@ impl Held {
         let (id, of) = (export.id, self.hold.id);
         let (user, created_at) = (export.user, export.created_at);
         let subjects = match &self.hold.of {
-            HoldSubjects::Users(_) => "users: all that they have done in all conversations",
-            HoldSubjects::Conversations(_) => "conversations: all that has happened there",
+            HoldSubjects::Users(_) => "users: everything that they did in all conversations",
+            HoldSubjects::Conversations(_) => "conversations: everything that happened there",
         };
         format!(
             "What a legal hold keeps
 =======================
 
 This is the export {id} of the legal hold {of}.
-The service account {user} asked for it at {created_at}, and it has nothing that happened later. The hold names {subjects}.
+The service account {user} requested it at {created_at}; it contains nothing that happened later. The hold names
+{subjects}.
 
-hold.json       the hold: its users with their names, or its conversations, and the bounds of its times
-conversations/  one file for each conversation with something that the hold names, named by its id. Each line is one event, the
-                oldest first, as JSON: a CloudEvent (https://cloudevents.io) in structured mode. `type` says what happened,
-                `actor` is the user who did it, `data` has the content, `position` is the place of the event and `previous` that
-                of the event before it in the conversation. An event without `previous` counted for nobody: its actor was no
-                member at that moment
-manifest.json   each file with its length and its SHA-256, and the positions up to which the log was read
+hold.json       the hold: its users with their names, or its conversations, and its time range
+conversations/  one file for each conversation that has content under the hold, named by its id. Each line is one event, oldest
+                first, as JSON: a CloudEvent (https://cloudevents.io) in structured mode. `type` says what happened, `actor` is
+                the user who did it, `data` is the content, `position` is the position of the event, and `previous` the position
+                of the previous event in the conversation. An event without `previous` had no effect: its actor was not a member
+                at that moment
+manifest.json   the length and the SHA-256 of each file, and the positions up to which the log was read
 
-The events are as they lie in the log, whatever its users may see: messages that were edited, deleted or hidden have their texts.
-`data` with `\"erased\": true` belongs to an event that is gone from the log. The log is read from the beginning of each
-conversation to the positions in the manifest, and an export that finds an event missing without an erasure that explains it
-breaks off.
+The events are exported as they are in the log, regardless of what users can see: edited, deleted and hidden messages have their
+texts. `data` with `\"erased\": true` marks an event that was erased from the log. The log was read from the start of each
+conversation to the positions in the manifest. An export that finds an event missing without an erasure that explains it is
+aborted.
 
-A message and all of its edits are here if one of them is within the bounds of the hold.
+A message and all of its edits are included if one of them is in the time range of the hold.
 "
         )
     }

@@ -114,30 +114,31 @@ pub(super) fn readme(export: &Export) -> String {
     let Export { id, user, of, created_at, .. } = export;
     let since = match of.since() {
         Some(since) => format!("It has the events since {since}."),
-        None => "It begins with your first event.".to_owned(),
+        None => "It starts with your first event.".to_owned(),
     };
     format!(
         "Your data on this server
 ========================
 
 This is the export {id} of the user {user}.
-It was requested at {created_at}, and has nothing that happened later in your conversations. {since}
+It was requested at {created_at} and contains nothing that happened later in your conversations. {since}
 
-profile.json    your account, as it is at the download
-logins.json     the devices on which you are logged in, as they are at the download
-settings.json   the users whom you block, and the conversations that you muted or archived, as they are at the download
-conversations/  one file for each conversation, named by its id. Each line is one event, the oldest first, as JSON: a
+profile.json    your account at the time of the download
+logins.json     the devices on which you were logged in at the time of the download
+settings.json   the users you blocked and the conversations you muted or archived, at the time of the download
+conversations/  one file for each conversation, named by its id. Each line is one event, oldest first, as JSON: a
                 CloudEvent (https://cloudevents.io) in structured mode. `type` says what happened, `actor` is the user who
-                did it, `data` has the content, `position` is the place of the event and `previous` that of the event before
-manifest.json   each file with its length and its SHA-256, and the positions up to which the export reads
+                did it, `data` is the content, `position` is the position of the event, and `previous` the position of the
+                previous event
+manifest.json   the length and the SHA-256 of each file, and the positions up to which the export reads
 
-You find the events of the times in which you were a member. If you are a member now, you also find the earlier events that
-the conversation lets its members read.
+The export contains the events from the times when you were a member. If you are a member now, it also contains earlier
+events that the conversation allows its members to read.
 
-`data` with `\"deleted\": true` belongs to a message that was deleted, and `\"erased\": true` to a message that was erased: its
-text is not readable any more, for you or for others.
+`data` with `\"deleted\": true` marks a message that was deleted, and `\"erased\": true` a message that was erased: its text
+can no longer be read, by you or by anyone else.
 
-This server keeps no attachments, so there is no folder with attachments.
+This server stores no attachments, so there is no folder with attachments.
 "
     )
 }

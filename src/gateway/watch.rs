@@ -93,7 +93,9 @@ impl Gateway {
                     }
                 }
             }
-            Err(error) => tracing::debug!(%error, "could not tell presence, because blocks are not known"),
+            Err(error) => {
+                tracing::debug!(%error, "could not send presence: the list of blocked users is not available")
+            }
         }
     }
 }

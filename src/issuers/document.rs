@@ -23,13 +23,13 @@ pub(super) enum NotFetched {
     NoAnswer(Target, Failed),
     #[error("{0}: the server answered {1}, and not 200")]
     Status(Target, u16),
-    #[error("{0}: this is no JWK set: `jwks_url` is the address of the keys")]
+    #[error("{0}: this is not a JWK set: set `jwks_url` to the address of the keys")]
     NotASet(Target),
-    #[error("{0}: this is no document of OpenID Connect Discovery: set `jwks_url`")]
+    #[error("{0}: this is not an OpenID Connect Discovery document: set `jwks_url`")]
     NotADocument(Target),
-    #[error("{0}: the document is of the issuer `{1}`: write `iss` as it stands there, to the byte")]
+    #[error("{0}: the document names the issuer `{1}`: write exactly that as `iss`")]
     AnotherIssuer(Target, String),
-    #[error("{0}: its `jwks_uri` cannot be asked: {1}")]
+    #[error("{0}: its `jwks_uri` cannot be used: {1}")]
     BadKeysUrl(Target, String),
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn fetch(
             tracing::warn!(
                 issuer = issuer.iss,
                 %error,
-                "could not fetch the keys of an issuer; the keys that are known stay in use for a day"
+                "could not fetch the keys of an issuer; the known keys stay in use for a day"
             );
             None
         }

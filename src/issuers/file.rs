@@ -128,7 +128,7 @@ pub(super) fn parse(text: &str, ours: &str) -> Result<Vec<Issuer>, BadFile> {
         BadFile(format!("line {line}: {}", error.message().replace('\n', ", ")))
     })?;
     if file.issuer.is_empty() {
-        return Err(BadFile("there is no issuer: begin one with `[[issuer]]`".into()));
+        return Err(BadFile("there is no issuer: start one with `[[issuer]]`".into()));
     }
     if file.issuer.len() > MOST_ISSUERS {
         return Err(BadFile(format!("there are more than {MOST_ISSUERS} issuers: remove some")));
@@ -142,7 +142,7 @@ pub(super) fn parse(text: &str, ours: &str) -> Result<Vec<Issuer>, BadFile> {
             return Err(bad("it is described twice: remove one".into()));
         }
         if entry.iss == ours {
-            return Err(bad("this is the name of this server's own tokens: an issuer has another".into()));
+            return Err(bad("this is the issuer of this server's own tokens: use another".into()));
         }
         issuers.push(issuer(entry).map_err(bad)?);
     }
@@ -163,7 +163,7 @@ fn issuer(entry: Entry) -> Result<Issuer, String> {
         return Err(format!("a list or a table has at most {MOST_ENTRIES} entries: shorten it"));
     }
     if entry.iss.is_empty() {
-        return Err("`iss` is empty: write what the tokens have there".into());
+        return Err("`iss` is empty: write the `iss` of the tokens".into());
     }
     if entry.audience.is_empty() || entry.audience.iter().any(String::is_empty) {
         return Err("`audience` is empty: name what the tokens for this server have in `aud`".into());
@@ -192,7 +192,7 @@ fn issuer(entry: Entry) -> Result<Issuer, String> {
         return Err("`leeway_s` is from 0 to 300".into());
     }
     if let Some(word) = entry.groups.values().find(|word| !GROUP_WORDS.contains(&word.as_str())) {
-        return Err(format!("`{word}` is nothing that a group can be: use {}", GROUP_WORDS.join(", ")));
+        return Err(format!("a group cannot be mapped to `{word}`: use {}", GROUP_WORDS.join(", ")));
     }
     Ok(Issuer {
         iss: entry.iss,

@@ -7,7 +7,7 @@ use crate::issuers::Issuers;
 /// Reads the file again whenever the process gets SIGHUP, and then does more. A bad file changes nothing.
 pub(crate) async fn keep_current(issuers: &Issuers, when_read: impl Fn()) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
-        tracing::warn!("could not listen for SIGHUP; a changed file of issuers needs a restart");
+        tracing::warn!("could not listen for SIGHUP; a changed issuers file needs a restart");
         return std::future::pending().await;
     };
     while hangups.recv().await.is_some() {

@@ -49,7 +49,7 @@ async fn tell(limits: Arc<RateLimits>, log: Log, node: u64) {
         }
         for message in limits.spent(node) {
             if let Err(e) = log.tell_spending(message).await {
-                tracing::debug!(error = %e, "could not tell what this node has admitted");
+                tracing::debug!(error = %e, "could not publish the counts of this node");
             }
         }
     }

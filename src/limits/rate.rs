@@ -108,7 +108,7 @@ pub enum BadLimit {
     /// A number is too large.
     #[error(
         "the rate limit is too large: quota and burst are at most 1000000, and neither the window nor the time in \
-         which the burst fills again is longer than 31 days (2678400 s)"
+         which the burst refills is longer than 31 days (2678400 s)"
     )]
     Large,
 }

@@ -30,10 +30,10 @@ pub enum BadCertificate {
         why: String,
     },
     /// The first file holds no certificate.
-    #[error("{} has no certificate in PEM: give the file with the certificate and its chain", .0.display())]
+    #[error("{} has no certificate in PEM: name the file with the certificate and its chain", .0.display())]
     NoCertificate(PathBuf),
     /// The second file holds no key.
-    #[error("{} has no private key in PEM: give the file with the key, not encrypted", .0.display())]
+    #[error("{} has no private key in PEM: name the file with the unencrypted key", .0.display())]
     NoKey(PathBuf),
     /// The key cannot sign.
     #[error("the key in {} cannot be used ({why}): make one for ECDSA P-256, or for RSA with 2048 bits", .file.display())]
@@ -45,8 +45,8 @@ pub enum BadCertificate {
     },
     /// The key is of another certificate.
     #[error(
-        "the key in {} is not the key of the first certificate in {}: give the files of one pair, the certificate of this \
-         server first", .key.display(), .certificate.display()
+        "the key in {} does not match the first certificate in {}: name the files of one pair, with the certificate of \
+         this server first", .key.display(), .certificate.display()
     )]
     Mismatch {
         /// The file with the certificate.

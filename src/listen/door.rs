@@ -97,13 +97,13 @@ pub async fn serve<E: Endpoint + 'static>(
                     let conversing = door.converse(stream, peer, in_line.clone());
                     select! {
                         () = conversing => {}
-                        () = makes_room(in_line.as_deref()) => debug!("a connection made room for a newer one"),
+                        () = makes_room(in_line.as_deref()) => debug!("closed a connection to make room for a newer one"),
                     }
                     drop(place);
                 });
             }
             Err(error) if is_of_one_connection(&error) => {
-                debug!(%error, "a connection ended before it began");
+                debug!(%error, "a connection ended before it was accepted");
             }
             Err(error) => {
                 if !pausing {

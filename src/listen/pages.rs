@@ -63,10 +63,10 @@ fn origin_of(text: &str) -> Result<String, BadOrigin> {
         return bad("name an origin between two commas, or write `*` alone for any page".into());
     }
     if text.contains('*') {
-        return bad("there are no wildcards, so write each origin, or `*` alone for any page".into());
+        return bad("there are no wildcards: write each origin, or `*` alone for any page".into());
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return bad(format!("write the scheme, too, as in `https://{}`", text.trim_end_matches('/')));
+        return bad(format!("write the scheme as well, as in `https://{}`", text.trim_end_matches('/')));
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let lower = format!("{scheme}://{host}").to_ascii_lowercase();

@@ -18,7 +18,7 @@ impl FromStr for Proxies {
     type Err = BadNetwork;
 
     fn from_str(list: &str) -> Result<Self, BadNetwork> {
-        let everything = "everybody could then claim any address, so name the networks of your proxies";
+        let everything = "this would let every client claim any address: name the networks of your proxies";
         Networks::parse(list, everything).map(Self)
     }
 }

@@ -87,7 +87,7 @@ fn tell(certificate: &Certificate, clock: &Clock, has_expired: &mut bool) {
     if let Some(until) = expired
         && !*has_expired
     {
-        tracing::warn!(%until, "the TLS certificate expired, and clients refuse it; replace its files");
+        tracing::warn!(%until, "the TLS certificate has expired, so clients reject it; replace its files");
     }
     *has_expired = expired.is_some();
     let left = certificate.current().until - now;

@@ -162,8 +162,8 @@ impl Searched {
         }
         match timeout(LONGEST, self.read(id, after, number)).await {
             Ok(Ok(state)) => self.known().end(id, number, state),
-            Ok(Err(e)) => tracing::debug!(error = %e, conversation = %id, "a search for keys is given up"),
-            Err(_) => tracing::debug!(conversation = %id, "a search for keys takes too long"),
+            Ok(Err(e)) => tracing::debug!(error = %e, conversation = %id, "giving up a search for keys"),
+            Err(_) => tracing::debug!(conversation = %id, "a search for keys timed out"),
         }
     }
 

@@ -139,7 +139,7 @@ impl HeardSignals {
             match self.revoked.load_keys(&self.pool, self.clock.now()).await {
                 Ok(true) => self.end_revoked(&tell),
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "could not ask for ended API keys; retrying"),
+                Err(error) => tracing::debug!(%error, "could not query ended API keys; retrying"),
             }
         }
     }
@@ -157,7 +157,7 @@ impl HeardSignals {
                 continue;
             }
             if looks == 2 {
-                tracing::warn!("this node has not heard from the log for some seconds; closing its sockets");
+                tracing::warn!("no contact with the log for several seconds; closing all sockets");
             }
             tell(Told::CutOff);
             self.followers.cut(|_| true);

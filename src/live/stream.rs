@@ -116,7 +116,7 @@ impl Stream {
                     self.finish(batch);
                 }
                 Err(damaged) => {
-                    tracing::error!(error = %damaged, "could not follow a stream any further: the log is damaged");
+                    tracing::error!(error = %damaged, "stopped following a stream: the log is damaged");
                     break;
                 }
             }

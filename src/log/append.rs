@@ -108,7 +108,7 @@ impl Log {
                     if Instant::now() + RETRY_PAUSE >= deadline {
                         return Err(Unavailable::because(why).into());
                     }
-                    tracing::debug!(why, "a roster append is tried again");
+                    tracing::debug!(why, "retrying a roster append");
                     sleep(RETRY_PAUSE).await;
                 }
             }

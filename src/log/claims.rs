@@ -52,8 +52,9 @@ impl SystemAccount {
 
     async fn ask(&self, subject: String, payload: String) -> Result<String, OpenError> {
         let asked = timeout(ANSWER, self.0.request(subject, payload.into())).await;
-        let answer =
-            asked.map_err(|_| refused("nats-server did not answer the system account"))?.map_err(refused)?;
+        let answer = asked
+            .map_err(|_| refused("nats-server did not answer a request of the system account"))?
+            .map_err(refused)?;
         String::from_utf8(answer.payload.to_vec()).map_err(refused)
     }
 }

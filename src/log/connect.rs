@@ -111,7 +111,7 @@ impl NatsServers {
         let mut options = match (&self.login, &parsed.credentials) {
             (Some(_), Some(_)) => {
                 return Err(BadUrl(
-                    "it has a user or a token, and a file with another login is set, too: use one way to log in".into(),
+                    "it has a user or a token, but a file with another login is also set: use one way to log in".into(),
                 ));
             }
             (None, _) => parsed.options(),
@@ -121,13 +121,13 @@ impl NatsServers {
             }
             (Some(NatsLogin::Key(_)), None) => {
                 return Err(BadUrl(
-                    "the file with the login has no private NKey of a user, which begins with SU".into(),
+                    "the file with the login has no private user NKey, which begins with SU".into(),
                 ));
             }
             // The library wants a line break behind the last line, which settings lose.
             (Some(NatsLogin::Credentials(creds)), None) => {
                 ConnectOptions::with_credentials(&format!("{creds}\n"))
-                    .map_err(|_| BadUrl("the file with the login is no `.creds` file".into()))?
+                    .map_err(|_| BadUrl("the file with the login is not a `.creds` file".into()))?
             }
         };
         if let Some(file) = &self.tls.authorities {
@@ -163,8 +163,8 @@ impl Parsed {
             match (&servers.credentials, credentials) {
                 (Some(known), Some(other)) if *known != other => {
                     return Err(BadUrl(
-                        "its servers have different users or passwords, and one user is sent to all of them: give all \
-                         the same one"
+                        "its servers have different users or passwords, but all servers get the same login: use one \
+                         user and password for all"
                             .into(),
                     ));
                 }
@@ -189,7 +189,7 @@ impl Parsed {
 
 fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     if url.is_empty() {
-        return Err(BadUrl("there is an empty address in the list: name a server between two commas".into()));
+        return Err(BadUrl("the list has an empty address: name a server between two commas".into()));
     }
     let address: ServerAddr = url.parse().map_err(|e| {
         BadUrl(format!(
@@ -204,13 +204,13 @@ fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     };
     let credentials = match (address.username(), address.password()) {
         ("", None) => None,
-        ("", Some(_)) => return Err(BadUrl("there is a password without a user: give both".into())),
+        ("", Some(_)) => return Err(BadUrl("it has a password without a user: set both".into())),
         (token, None) => Some(Credentials::Token(decoded(token)?)),
         (user, Some(password)) => {
             Some(Credentials::Password { user: decoded(user)?, password: decoded(password)? })
         }
     };
-    let no_host = || BadUrl("there is a server without a host: nats://user:password@host:4222".into());
+    let no_host = || BadUrl("it has a server without a host. Expected nats://user:password@host:4222".into());
     address.set_username("").and_then(|()| address.set_password(None)).map_err(|()| no_host())?;
     let address = ServerAddr::from_url(address).map_err(|e| BadUrl(e.to_string()))?;
     if address.host().is_empty() { Err(no_host()) } else { Ok((address, credentials)) }
@@ -277,11 +277,11 @@ fn noting(options: ConnectOptions, Noted { connections, works, refusals }: Noted
                     refusals.note(&error);
                 }
                 Event::SlowConsumer(subscription) => {
-                    tracing::warn!(subscription, "dropped messages of a subscription whose queue was full");
+                    tracing::warn!(subscription, "dropped messages of a subscription with a full queue");
                 }
                 // Only this process closes its connections: a command that has ended, or a failed try to open.
                 Event::Closed => tracing::debug!("closed the connection to NATS"),
-                other => tracing::warn!(event = %other, "the connection to NATS reported trouble"),
+                other => tracing::warn!(event = %other, "the connection to NATS reported a problem"),
             }
             std::future::ready(())
         })

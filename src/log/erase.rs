@@ -48,7 +48,7 @@ impl Log {
     /// Takes the message at a listed position away. Nothing happens if it is gone.
     pub(crate) async fn erase(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
         if self.erased(stream).at(position).is_none() {
-            return Err(Unavailable::because(format!("nothing in the log says that {position} is erased")));
+            return Err(Unavailable::because(format!("no record in the log says that {position} is erased")));
         }
         let of =
             self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;

@@ -24,15 +24,15 @@ pub enum OpenError {
     Connect(String),
     /// nats-server refuses the credentials, again and again.
     #[error(
-        "nats-server refuses user and password ({0}): compare those in VERBATIM_NATS_URL, where all but letters and \
-         digits is percent-encoded, or the file of VERBATIM_NATS_CREDENTIALS_FILE, VERBATIM_NATS_NKEY_FILE or \
-         VERBATIM_NATS_TOKEN_FILE, with the server's"
+        "nats-server refused the login ({0}): check user and password in VERBATIM_NATS_URL, where all but letters and \
+         digits must be percent-encoded, or the file of VERBATIM_NATS_CREDENTIALS_FILE, VERBATIM_NATS_NKEY_FILE or \
+         VERBATIM_NATS_TOKEN_FILE"
     )]
     Refused(String),
     /// nats-server takes only smaller messages than events may be.
     #[error(
-        "nats-server takes messages of up to {found} bytes, and events have up to {MAX_EVENT_BYTES}: set `max_payload` in \
-         its configuration to {MAX_EVENT_BYTES} or more (its default is 1MB)"
+        "nats-server accepts messages of up to {found} bytes, but events have up to {MAX_EVENT_BYTES}: set `max_payload` \
+         in its configuration to {MAX_EVENT_BYTES} or more (its default is 1MB)"
     )]
     Small {
         /// Its `max_payload`.
@@ -43,14 +43,14 @@ pub enum OpenError {
     Layout(String),
     /// There is no stream of the log.
     #[error(
-        "there is no log: none of its streams exists. A new installation gets one by `verbatim migrate`; a log that was \
-         lost is restored from a backup (\"Disasters\" in deploy/README.md)"
+        "there is no log: none of its streams exists. Create it with `verbatim migrate` in a new installation; restore a \
+         lost log from a backup (deploy/DISASTERS.md)"
     )]
     NoLog,
     /// The log asks for a newer version of Verbatim.
     #[error(
-        "this version is too old for the log: {stream} may be read from contract level {needed} on, and this version \
-         reads up to level {}. Run the version that wrote the log, or a newer one",
+        "this version is too old for the log: {stream} requires contract level {needed}, but this version supports only \
+         up to level {}. Run the version that wrote the log, or a newer one",
         CONTRACT.reads
     )]
     TooOld {
@@ -61,26 +61,25 @@ pub enum OpenError {
     },
     /// A restore has begun and is not over.
     #[error(
-        "the log is being restored, and {0} is not ready: run the same `verbatim restore` again until it ends well"
+        "the log is being restored, and {0} is not ready: run the same `verbatim restore` again until it succeeds"
     )]
     Restoring(String),
     /// Some streams of the log are not there.
     #[error(
-        "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \
-         is none, `verbatim log recreate` makes what is missing, empty"
+        "the log is incomplete: {0} missing. Restore from a backup (deploy/DISASTERS.md); only if there is none, create \
+         the missing streams, empty, with `verbatim log recreate`"
     )]
     Missing(String),
     /// The stream of audit events is not there.
     #[error(
-        "the stream AUDIT is missing, and audit events wait in Postgres: `verbatim migrate` makes it for a log of an older \
-         version; one that was lost is restored from a backup, or made empty by `verbatim log recreate`"
+        "the stream AUDIT is missing, and audit events wait in Postgres: create it with `verbatim migrate` for a log of an \
+         older version; restore a lost one from a backup, or recreate it empty with `verbatim log recreate`"
     )]
     NoAudit,
     /// This user may not make or change streams.
     #[error(
-        "this NATS user may not make or change streams (nats-server refuses {0}), but an operator's user may. Run \
-         `verbatim migrate`, or the `verbatim log` command that you need, with the URL of that user in \
-         VERBATIM_NATS_OPERATOR_URL"
+        "this NATS user may not create or change streams (nats-server refuses {0}). Run `verbatim migrate`, or the \
+         `verbatim log` command that you need, with an operator's user in VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
     /// JetStream does not answer, or refused to make or to update a stream.

@@ -254,7 +254,7 @@ impl RecordReader {
         loop {
             if let Some(index) = self.index().filter(|_| self.is_puzzled) {
                 if let Err(e) = self.log.learn_erasures(index).await {
-                    tracing::debug!(error = %e, stream = self.stream, "it is not known what is erased");
+                    tracing::debug!(error = %e, stream = self.stream, "cannot read the list of erasures");
                     sleep(PAUSE).await;
                     continue;
                 }
@@ -308,7 +308,7 @@ impl RecordReader {
         match self.log.consume(&self.stream, from).await {
             Ok(messages) => self.messages = Some(messages),
             Err(e) => {
-                tracing::debug!(error = %e, stream = self.stream, "the stream cannot be read yet");
+                tracing::debug!(error = %e, stream = self.stream, "cannot read the stream yet");
                 sleep(PAUSE).await;
             }
         }
@@ -362,7 +362,8 @@ impl RecordReader {
         (self.messages, self.failures) = (None, self.failures + 1);
         match self.failures > ATTEMPTS {
             true => {
-                Err(self.damaged(format!("it ends at {}, and the record behind does not come", ends.last)))
+                Err(self
+                    .damaged(format!("it ends at {}, but the record after that does not arrive", ends.last)))
             }
             false => Ok(()),
         }

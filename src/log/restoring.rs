@@ -57,7 +57,9 @@ pub(crate) enum NotRestored {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// A stream has something else than the archive.
-    #[error("{stream} has another record at {at} than the archive: nothing of it was changed. {WHAT_ELSE}")]
+    #[error(
+        "{stream} has a different record at {at} than the archive: nothing in it was changed. {WHAT_ELSE}"
+    )]
     Another {
         /// The stream.
         stream: String,
@@ -66,8 +68,8 @@ pub(crate) enum NotRestored {
     },
     /// A record came to another position than its own.
     #[error(
-        "a record of {stream} that belongs to {wanted} was stored at {found}: another program writes to the stream. Stop all \
-         nodes, delete the streams that this restore has made, and begin again"
+        "a record of {stream} that belongs to {wanted} was stored at {found}: another program writes to the stream. Stop \
+         all nodes, delete the streams that this restore has created, and start over"
     )]
     Misplaced {
         /// The stream.
@@ -79,7 +81,7 @@ pub(crate) enum NotRestored {
     },
     /// JetStream does not take a batch.
     #[error(
-        "{stream} does not take the records behind {last}: {why}. Mend that, and run the same command again"
+        "{stream} does not accept the records after {last}: {why}. Fix that, and run the same command again"
     )]
     Refused {
         /// The stream.

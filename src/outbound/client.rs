@@ -88,7 +88,7 @@ impl Answer {
 pub(crate) enum Failed {
     /// The name has no address, or one to which no request may go.
     #[error(
-        "the host has no address that may be asked: check its name, and allow its network if the network is private"
+        "the host has no address that may be used: check its name, and allow its network if it is private"
     )]
     AddressNotAllowed,
     /// No connection came about.

@@ -31,7 +31,7 @@ const MOST_ADDRESSES: usize = 8;
 #[derive(Debug, Error)]
 pub(super) enum NotConnected {
     /// The name has no address, or one to which no request may go.
-    #[error("the host has no address that may be asked")]
+    #[error("the host has no address that may be used")]
     Address,
     /// None of the addresses takes a connection.
     #[error("the host cannot be reached: {0}")]

@@ -34,7 +34,7 @@ pub(crate) struct NamedServer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BadServer {
     /// The text is no URL of a server.
-    #[error("this is no address of a server: write it like https://chat.example.com, without a path")]
+    #[error("this is not the address of a server: write it like https://chat.example.com, without a path")]
     NotAServer,
     /// A credential would cross a network in the clear.
     #[error(

@@ -25,7 +25,7 @@ pub(crate) enum BadTrust {
         why: std::io::Error,
     },
     /// A file holds no certificate of an authority.
-    #[error("{} has no certificate of an authority in PEM: give the file with that certificate", .0.display())]
+    #[error("{} has no CA certificate in PEM: name the file with that certificate", .0.display())]
     NoCertificate(PathBuf),
 }
 

@@ -73,25 +73,13 @@ impl Overload {
         let (number, wait_ms) = (level.number(), u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let up_to = level.last().map_or("nothing", WorkKind::word);
         if before == Level::default() {
-            tracing::warn!(
-                overload_level = number,
-                up_to,
-                cause,
-                wait_ms,
-                "could not keep up; refused some work"
-            );
+            tracing::warn!(overload_level = number, up_to, cause, wait_ms, "overloaded; refusing some work");
         } else if level > before {
-            tracing::info!(
-                overload_level = number,
-                up_to,
-                cause,
-                wait_ms,
-                "could not keep up; refused more work"
-            );
+            tracing::info!(overload_level = number, up_to, cause, wait_ms, "overloaded; refusing more work");
         } else if level > Level::default() {
-            tracing::info!(overload_level = number, up_to, "refused less work");
+            tracing::info!(overload_level = number, up_to, "refusing less work");
         } else {
-            tracing::info!(overload_level = number, up_to, "caught up; refused no more work");
+            tracing::info!(overload_level = number, up_to, "caught up; refusing no work");
         }
     }
 }

@@ -102,7 +102,7 @@ impl Presence {
             let mut written = written.buffer_unordered(AT_ONCE);
             while let Some(written) = written.next().await {
                 if let Err(e) = written {
-                    tracing::debug!(error = %e, "could not write off who was at a dead node; retrying");
+                    tracing::debug!(error = %e, "could not mark the users of a dead node as offline; retrying");
                     break;
                 }
             }

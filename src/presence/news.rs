@@ -57,7 +57,7 @@ impl Presence {
         if tipped.status == Status::Offline
             && let Err(e) = accounts::saw(&self.0.pool, tipped.user, tipped.at).await
         {
-            tracing::warn!(error = %e, user = %tipped.user, "could not note when the user was last seen");
+            tracing::warn!(error = %e, user = %tipped.user, "could not record when the user was last seen");
         }
         let mut untold = None;
         loop {

@@ -181,7 +181,7 @@ impl Projecting {
     }
 
     fn stop(&mut self, conversation: ConversationId) {
-        tracing::error!(%conversation, "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)");
+        tracing::error!(%conversation, "could not apply an event; the views of its conversation stop there (see table `parked`)");
         self.parked.insert(conversation);
         self.folds.remove(&conversation);
     }
@@ -224,7 +224,7 @@ impl Projecting {
             };
             in_time(self.patience, attempt.rollback()).await?;
             if let [Fact { recorded: Recorded { position, conversation, .. }, .. }] = facts[..] {
-                let reason = format!("Postgres refuses its rows: {refused}");
+                let reason = format!("Postgres refused its rows: {refused}");
                 let parked = Parked { position, conversation: Some(conversation), reason };
                 self.stop(conversation);
                 behind.insert(conversation);
@@ -265,7 +265,7 @@ impl Projecting {
             }
             in_time(patience, transaction.commit()).await?;
             if !self.parked.0.contains(&conversation) {
-                tracing::info!(%conversation, "a parked conversation is projected again");
+                tracing::info!(%conversation, "resumed a parked conversation");
             }
         }
         Ok(())

@@ -28,11 +28,11 @@ impl Kinship {
         match self {
             Self::Views => None,
             Self::AnotherEpoch(epoch) => Some(format!(
-                "the views are of epoch {epoch}, another life of the log: run `verbatim rebuild all`"
+                "the views belong to epoch {epoch}, not to that of the log: run `verbatim rebuild all`"
             )),
             Self::AnotherLog(foreign) => Some(format!(
-                "{foreign}: restore the log to which they belong (\"Disasters\" in deploy/README.md), or give up what \
-                 this one lacks with `verbatim rebuild all --force`"
+                "{foreign}: restore the log to which they belong (deploy/DISASTERS.md), or discard what this log lacks \
+                 with `verbatim rebuild all --force`"
             )),
         }
     }
@@ -42,7 +42,7 @@ impl Kinship {
 #[derive(Debug, thiserror::Error)]
 pub enum NotCompared {
     /// Postgres failed.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
     /// The log does not answer.
     #[error(transparent)]
@@ -79,11 +79,11 @@ impl AnotherLog {
 impl fmt::Display for AnotherLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { stream, at: Point { position, event }, found } = self;
-        write!(f, "the views stand at position {position} of CHAT_{stream}, ")?;
+        write!(f, "the views are at position {position} of CHAT_{stream}, ")?;
         match found {
-            Found::Ahead { last } => write!(f, "and the log ends at {last}"),
+            Found::Ahead { last } => write!(f, "but the log ends at {last}"),
             Found::Event(other) => write!(f, "event {event}; the log has event {other} there"),
-            Found::Missing => write!(f, "event {event}, which is missing in the log"),
+            Found::Missing => write!(f, "event {event}, which is missing from the log"),
         }
     }
 }

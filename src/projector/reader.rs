@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 16 << 20;
 const AHEAD: usize = 80;
 
 /// Why there are no more events.
-const ENDED: &str = "nobody reads ahead any more: the process is stopping";
+const ENDED: &str = "the reader has stopped: the process is stopping";
 
 /// The size of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -132,7 +132,7 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: A
 async fn clear_away(scratch: &mut Scratch<'_>) {
     let old = scratch.old();
     if let Err(e) = views::discard(&mut scratch.guard, &old).await {
-        tracing::warn!(error = %e, "could not drop the schema {old}, which is not in use any more");
+        tracing::warn!(error = %e, "could not drop the schema {old}, which is no longer in use");
     }
 }
 

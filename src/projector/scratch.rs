@@ -75,27 +75,25 @@ impl Work {
 #[derive(Debug, thiserror::Error)]
 pub enum NotBuilt {
     /// Another build is running: there is one at a time.
-    #[error(
-        "another `verbatim rebuild` or `verbatim verify` works beside these views: wait until that command has ended"
-    )]
+    #[error("another `verbatim rebuild` or `verbatim verify` is running: wait until that command has ended")]
     Busy,
     /// The live views are not there, or were begun anew.
-    #[error("the live views are not whole or were begun anew meanwhile: run `verbatim rebuild all`")]
+    #[error("the live views are incomplete or were recreated meanwhile: run `verbatim rebuild all`")]
     BegunAnew,
     /// The live views have an event that the log lacks.
     #[error(
-        "{0}: these are views of another log, and may be the only copy of what this one lacks. Restore the log they \
-         belong to (\"Disasters\" in deploy/README.md), or give that up with `verbatim rebuild all --force`"
+        "{0}: these views belong to another log, and may be the only copy of what this log lacks. Restore the log that \
+         they belong to (deploy/DISASTERS.md), or discard that data with `verbatim rebuild all --force`"
     )]
     AnotherLog(AnotherLog),
     /// The live views are of another epoch of the log.
-    #[error("the views are of epoch {0}, another life of this log: run `verbatim rebuild all`")]
+    #[error("the views belong to epoch {0}, not to that of this log: run `verbatim rebuild all`")]
     AnotherEpoch(Epoch),
     /// The live views move too fast, or another session holds them.
-    #[error("the live views never stood still: run the command again when there is less traffic")]
+    #[error("the live views never paused: run the command again when there is less traffic")]
     NoTurn,
     /// Postgres failed.
-    #[error("the database failed: {0}. Nothing was changed: run the command again")]
+    #[error("database error: {0}. Nothing was changed: run the command again")]
     Database(#[from] sqlx::Error),
     /// The log does not answer.
     #[error("{0}. Nothing was changed: run the command again")]

@@ -13,13 +13,13 @@ pub(super) enum Stopped {
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Log(#[from] Unavailable),
-    #[error("the views were begun anew, or another projector works on the stream")]
+    #[error("the views were recreated, or another projector works on the stream")]
     NotOurs,
     #[error("{0}")]
     AnotherLog(AnotherLog),
-    #[error("the views are of another life of the log, epoch {0}")]
+    #[error("the views belong to epoch {0}, not to that of the log")]
     AnotherEpoch(Epoch),
-    #[error("the projections of a stream do not stand at one position")]
+    #[error("the projections of a stream are at different positions")]
     Apart,
     #[error(transparent)]
     Damaged(#[from] Damaged),

@@ -37,7 +37,7 @@ pub(crate) fn start(format: LogFormat) {
         }
     };
     if let Err(e) = started {
-        tracing::debug!(error = %e, "another subscriber takes the log lines");
+        tracing::debug!(error = %e, "another tracing subscriber is already installed");
     }
     log_panics();
 }
@@ -56,6 +56,6 @@ fn log_panics() {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        tracing::error!(said, at, backtrace, "a task panicked; please report this defect");
+        tracing::error!(said, at, backtrace, "a task panicked; please report this bug");
     }));
 }

@@ -170,9 +170,9 @@ impl Replica {
         match (&is, &was) {
             (ReplicaStanding::Away(_), ReplicaStanding::Away(_)) | (ReplicaStanding::Back(_), _) => {}
             (ReplicaStanding::Away(why), _) => {
-                tracing::warn!(%why, "requests read from the primary: the replica of Postgres cannot be used");
+                tracing::warn!(%why, "reading from the primary: the Postgres replica cannot be used");
             }
-            (ReplicaStanding::Read, _) => tracing::info!("requests read from the replica of Postgres"),
+            (ReplicaStanding::Read, _) => tracing::info!("reading from the Postgres replica"),
         }
         self.standing.send_replace(is);
     }
@@ -220,7 +220,7 @@ impl<'a> Server<'a> {
                 Ok(reached)
             }
             Ok(Err(e)) => Err(e.to_string()),
-            Err(_) => Err(format!("there is no answer within {} ms", ANSWER.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", ANSWER.as_millis())),
         }
     }
 }

@@ -148,7 +148,7 @@ async fn put_back(log: &Log, id: WebhookId, progress: &mut EndpointProgress) -> 
         if cursor.position > end {
             tracing::warn!(
                 webhook = %id, stream = cursor.stream, cursor = %cursor.position, %end,
-                "the cursor of a webhook was behind the end of the log, which has lost events; put it back to the end"
+                "the cursor of a webhook was beyond the end of the log, which has lost events; reset it to the end"
             );
             cursor.position = end;
         }
@@ -191,7 +191,7 @@ impl Keeping {
         let all = match timeout(ANSWER, endpoints::overview(&self.shared.pool)).await {
             Ok(Ok(all)) => all,
             failed => {
-                tracing::debug!(?failed, "the webhooks cannot be read yet");
+                tracing::debug!(?failed, "cannot read the webhooks yet");
                 return;
             }
         };
@@ -224,8 +224,8 @@ impl Keeping {
             if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
                     webhooks = free.len(),
-                    "could not send events to webhooks: VERBATIM_MASTER_KEY_FILE is not set, and their secrets are \
-                     sealed by that key"
+                    "could not send events to webhooks: their secrets are encrypted, and VERBATIM_MASTER_KEY_FILE is \
+                     not set"
                 );
             }
             return;
@@ -244,7 +244,7 @@ impl Keeping {
                 // The bucket is in the memory of the servers, so it may have to be made anew.
                 self.claims = None;
                 let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
-                tracing::debug!(error, "webhooks cannot be claimed yet");
+                tracing::debug!(error, "cannot claim webhooks yet");
                 return;
             }
         };
@@ -285,8 +285,8 @@ impl Keeping {
             if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
                     webhook = %id,
-                    "could not read the secret of a webhook: it was sealed by another key than the one in \
-                     VERBATIM_MASTER_KEY_FILE, or its URL is not allowed any more"
+                    "could not use a webhook: its secret was encrypted with another key than that in \
+                     VERBATIM_MASTER_KEY_FILE, or its URL is no longer allowed"
                 );
             }
             // The claim stays with this node until it is over, so that the nodes do not try all the time.
@@ -296,7 +296,7 @@ impl Keeping {
         let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });
         let owner = Owner::new(self.shared.clone(), &stored, endpoint, progress);
         let task = self.owners.spawn(async move { (id, owner.run(heard).await) }).id();
-        tracing::debug!(webhook = %id, fence = stored.fence, "this node sends the events of a webhook");
+        tracing::debug!(webhook = %id, fence = stored.fence, "sending the events of a webhook");
         self.owned.insert(id, Owned { claim, renewed, word, task });
     }
 
@@ -327,7 +327,7 @@ impl Keeping {
             }
         }
         for id in lost {
-            tracing::warn!(webhook = %id, "lost the claim on a webhook; another node, or this one, takes it over");
+            tracing::warn!(webhook = %id, "lost the claim on a webhook; a node will claim it again");
             if let Some(owned) = self.owned.remove(&id) {
                 owned.word.send_modify(|word| word.is_over = true);
             }

@@ -39,7 +39,7 @@ pub(crate) enum WebhookError {
     #[error("too many webhooks are being tested: try again in a moment")]
     Busy,
     /// There is no such endpoint, or it has no such delivery.
-    #[error("there is no webhook, or no delivery, by this id")]
+    #[error("there is no webhook or delivery with this id")]
     NotFound,
     /// There are as many endpoints as there may be.
     #[error("there are {} webhooks, which is the maximum: remove one first", MAX_ENDPOINTS)]

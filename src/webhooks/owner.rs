@@ -253,7 +253,7 @@ impl Owner {
             Ok(Saved::Yes) => {}
             Ok(Saved::NotOurs) => return Some(End::NotOurs),
             Err(error) => {
-                tracing::warn!(%error, webhook = %id, "could not write the progress of a webhook; retrying");
+                tracing::warn!(%error, webhook = %id, "could not store the progress of a webhook; retrying");
                 return None;
             }
         }
@@ -261,7 +261,7 @@ impl Owner {
         let stamp = Stamp::now(&self.shared.sender.clock, By::default());
         match endpoints::disable(&pool, id, reason, Some(self.fence), stamp).await {
             Ok(_) => {
-                tracing::warn!(webhook = %id, reason, "a webhook was disabled: its receiver has failed");
+                tracing::warn!(webhook = %id, reason, "disabled a webhook: its receiver failed");
                 Some(End::Disabled)
             }
             Err(error) => {

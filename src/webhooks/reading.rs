@@ -56,11 +56,11 @@ impl Readers {
                         }
                     }
                     Err(NotRead::Unavailable(e)) => {
-                        tracing::debug!(error = %e, stream = of.1, "a stream cannot be read for a webhook yet");
+                        tracing::debug!(error = %e, stream = of.1, "cannot read a stream for a webhook yet");
                         sleep(PAUSE).await;
                     }
                     Err(NotRead::Damaged(damaged)) => {
-                        tracing::error!(error = %damaged, "could not read a stream for a webhook any further: the log is damaged");
+                        tracing::error!(error = %damaged, "stopped reading a stream for a webhook: the log is damaged");
                         std::future::pending::<()>().await;
                     }
                 }

@@ -111,12 +111,12 @@ impl Ring {
             match teller.batch().await {
                 Ok(batch) => self.extend(stream, batch),
                 Err(NotRead::Unavailable(e)) => {
-                    tracing::debug!(error = %e, stream, "a stream cannot be read for webhooks yet");
+                    tracing::debug!(error = %e, stream, "cannot read a stream for webhooks yet");
                     sleep(PAUSE).await;
                 }
                 Err(NotRead::Damaged(damaged)) => {
                     METRICS.stopped.inc();
-                    tracing::error!(error = %damaged, "could not read a stream for webhooks any further: the log is damaged");
+                    tracing::error!(error = %damaged, "stopped reading a stream for webhooks: the log is damaged");
                     // A damaged log is still damaged after a restart.
                     std::future::pending::<()>().await;
                 }

@@ -270,7 +270,7 @@ async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Option<Told> 
         match views::sights(pool, rules, conversation, &[message]).await {
             Ok(sights) => break sights.get(&message).copied(),
             Err(e) => {
-                tracing::debug!(error = %e, "it is not known whether an event for a webhook is expired");
+                tracing::debug!(error = %e, "could not check whether an event for a webhook has expired");
                 sleep(PAUSE).await;
             }
         }

@@ -135,7 +135,7 @@ async fn comes_back(mut world: World) {
     loses_everything(&mut world).await;
 
     let planned = restores(&world, &["--plan"]).await;
-    assert!(planned.code == Some(0) && planned.stdout.contains("is made, up to"), "{planned:?}");
+    assert!(planned.code == Some(0) && planned.stdout.contains("will be created, up to"), "{planned:?}");
     let restored = restores(&world, &[]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     for command in ["verify", "check", "status"] {
@@ -240,7 +240,7 @@ async fn names_bad_segments(world: World) {
     changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains(&name(&files[1])), "{bad:?}");
-    assert!(bad.stdout.contains("not those that were written"), "{bad:?}");
+    assert!(bad.stdout.contains("changed since it was written"), "{bad:?}");
 
     std::fs::remove_file(&files[1]).expect("removed");
     changed_by_hand(&world).await;
@@ -271,7 +271,7 @@ async fn a_restore_that_is_killed_and_begun_again_comes_to_the_same_end() {
         begun.kill().await.expect("kill");
     }
     let planned = restores(&world, &["--plan"]).await;
-    if planned.stdout.contains("goes on") {
+    if planned.stdout.contains("will be continued") {
         let checked = world.runs(&["check"]).await;
         assert_eq!(checked.code, Some(1), "nobody serves a log that is half there: {checked:?}");
     }

@@ -223,7 +223,7 @@ async fn a_name_ends_with_its_key_and_can_be_bound_again() {
     assert!(bound.code == Some(1) && bound.stderr.contains("revoke its key"), "{bound:?}");
     for bad in ["R", "a.b", "-a"] {
         let refused = world.runs(&["services", "keys", "add", &service, &format!("--nats-name={bad}")]).await;
-        assert!(refused.code == Some(1) && refused.stderr.contains("no NATS name"), "{refused:?}");
+        assert!(refused.code == Some(1) && refused.stderr.contains("not a NATS name"), "{refused:?}");
     }
     let ran = world.runs(&["services", "keys", "revoke", &service, &bot.name_id]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");

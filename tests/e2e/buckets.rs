@@ -12,7 +12,7 @@ use crate::{
 
 const ARCHIVER: &str = "archiver";
 /// What an archiver logs when it begins.
-const BEGUN: &str = "this process archives the log";
+const BEGUN: &str = "archiving the log";
 
 /// Two people talk; the last position.
 async fn talks(world: &World, texts: &[&str]) -> u64 {
@@ -96,8 +96,8 @@ async fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
     let wrong = [("AWS_SECRET_ACCESS_KEY", "wrong")];
     let unknown = [("AWS_ACCESS_KEY_ID", "wrong")];
     for (place, settings, says) in [
-        (&at, &wrong[..], "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-        (&at, &unknown[..], "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (&at, &wrong[..], "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        (&at, &unknown[..], "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         (&missing, &[], "make the bucket nowhere"),
         (&nobody, &[], "127.0.0.1: no connection"),
     ] {
@@ -132,7 +132,7 @@ async fn the_keys_to_a_bucket_are_read_from_a_file_that_may_be_replaced() {
     world.add_node_with(ARCHIVER, &settings).await;
     let last = talks(&world, &["one"]).await;
     eventually("the old key is refused", async || {
-        !world.nodes[1].lines_with("look at AWS_ACCESS_KEY_ID").is_empty()
+        !world.nodes[1].lines_with("check AWS_ACCESS_KEY_ID").is_empty()
     })
     .await;
     writes(secret);
@@ -185,7 +185,7 @@ async fn an_archiver_writes_nothing_over_what_another_process_has_written_meanwh
     let marked = format!("{}\n\n", read().await);
     assert!(storage.asks(Method::PUT, head, &marked).await.status().is_success());
     eventually("the archiver sees that it is not alone", async || {
-        !world.nodes[1].lines_with("another archiver has taken the archive over").is_empty()
+        !world.nodes[1].lines_with("another archiver has taken over the archive").is_empty()
     })
     .await;
     let last = talks(&world, &["two", "three"]).await;

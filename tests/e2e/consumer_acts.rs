@@ -187,7 +187,7 @@ pub async fn it_is_rotated_and_removed<B: Backbone>(world: &World<B>) -> String 
     assert!(!*new.cut.borrow(), "the new credentials go on");
 
     let ran = world.runs(&["consumers", "remove", "t4"]).await;
-    assert!(ran.code == Some(1) && ran.stderr.contains("say --yes"), "{ran:?}");
+    assert!(ran.code == Some(1) && ran.stderr.contains("confirm with --yes"), "{ran:?}");
     let ran = world.runs(&["consumers", "remove", "t4", "--yes"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let mut cut = new.cut.clone();

@@ -170,11 +170,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     eventually("the alarm", || async { world.nodes[0].readiness().await.0 == 503 }).await;
     let checked = world.runs(&["check"]).await;
     assert!(checked.stdout.contains(&format!("CHAT_0 has no event at {}", at + 1)), "{checked:?}");
-    world
-        .finish_with_errors(&[
-            "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md",
-        ])
-        .await;
+    world.finish_with_errors(&["refused a read: the log is damaged; see deploy/DISASTERS.md"]).await;
 }
 
 #[tokio::test]

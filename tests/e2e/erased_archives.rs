@@ -105,7 +105,7 @@ async fn goes_out(mut world: World) {
     let mut flipped = kept.clone();
     flipped[kept.len() / 2] ^= 1;
     fs::write(rewritten, flipped).expect("flipped");
-    names(&world, rewritten, "not those that were written").await;
+    names(&world, rewritten, "changed since it was written").await;
     fs::remove_file(rewritten).expect("removed");
     names(&world, rewritten, "is missing").await;
     fs::write(rewritten, kept).expect("put back");

@@ -228,9 +228,9 @@ async fn a_replica_that_was_away_comes_back_clean() {
     })
     .await;
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(receipt(&program, &id).await["state"], "verifying", "a replica is away");
+    assert_eq!(receipt(&program, &id).await["state"], "verifying", "a replica is offline");
     let verified = world.runs(&["erasures", "verify", &id]).await;
-    assert!(verified.code == Some(1) && verified.stdout.contains("a replica is away"), "{verified:?}");
+    assert!(verified.code == Some(1) && verified.stdout.contains("a replica is offline"), "{verified:?}");
 
     world.nats.nats(away).start_again().await.expect("it starts again");
     let receipt = is_done(&program, &id).await;

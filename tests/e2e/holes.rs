@@ -8,7 +8,7 @@ use crate::world::{Answer, Conversation, Person, World, eventually};
 
 /// What nodes log about it.
 const MEANT: [&str; 3] = [
-    "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md",
+    "refused a read: the log is damaged; see deploy/DISASTERS.md",
     "the hub has stopped: the log is damaged",
     "the projection has stopped",
 ];

@@ -97,8 +97,8 @@ async fn a_hostile_event_parks_its_conversation_and_ends_nothing() {
     let verified = world.runs(&["verify"]).await;
     assert!(verified.code == Some(0) && verified.stdout.contains(&warning), "{verified:?}");
     let meant = [
-        "could not read an event; passed over it",
-        "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)",
+        "could not read an event; skipped it",
+        "could not apply an event; the views of its conversation stop there (see table `parked`)",
     ];
     world.finish_with_errors(&meant).await;
 }

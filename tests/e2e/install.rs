@@ -45,7 +45,7 @@ async fn one_page_leads_from_a_fresh_machine_to_three_nodes_with_tls() {
     let complained = String::from_utf8_lossy(&walked.stderr);
     assert!(walked.status.success(), "{said}\n{complained}");
     for wanted in [
-        "the log is there: 4 streams, 3 replicas",
+        "the log is ready: 4 streams, 3 replicas",
         "ok       durability: every acknowledgement is on disk",
         "ok       listener: TLS",
         "node 1: 200",

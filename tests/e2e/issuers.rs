@@ -370,7 +370,7 @@ async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
     ];
     let refused = scene.world.runs_with(&["check", "issuers"], &settings).await;
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stdout.contains("no address that may be asked"), "{refused:?}");
+    assert!(refused.stdout.contains("no address that may be used"), "{refused:?}");
     let allowed = [settings[0], settings[1], ("VERBATIM_ISSUERS_ALLOW", "127.0.0.0/8,::1")];
     let fine = scene.world.runs_with(&["check", "issuers"], &allowed).await;
     assert_eq!(fine.code, Some(0), "{fine:?}");

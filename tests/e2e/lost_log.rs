@@ -34,7 +34,7 @@ async fn a_lost_log_is_refused_by_everybody_and_made_by_nobody() {
         let ran = world.runs(command).await;
         assert_eq!(ran.code, Some(1), "{command:?}: {ran:?}");
         let told = ran.stdout + &ran.stderr;
-        assert!(told.contains("there is no log") && told.contains("Disasters"), "{command:?}: {told}");
+        assert!(told.contains("there is no log") && told.contains("DISASTERS.md"), "{command:?}: {told}");
     }
     let served = world.runs(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]).await;
     assert_eq!(served.code, Some(1), "{served:?}");
@@ -92,7 +92,7 @@ async fn a_stream_that_is_lost_is_named_and_comes_back_only_when_an_operator_say
         assert_eq!(answer.status, if shard(&group.id) == lost { 404 } else { 200 }, "{group:?}");
     }
     world.views_equal_a_rebuild().await;
-    let meant = ["the views are of another log"];
+    let meant = ["the views belong to another log"];
     world.finish_with_errors(&meant).await;
 }
 

@@ -337,7 +337,7 @@ async fn an_operator_manages_services_on_the_machine() {
     services(&["keys", "revoke", &shop, &id]).await;
     eventually("the key is refused", || async { by(&text).get("/v1/me").await.status == 401 }).await;
     let bad = world.runs(&["services", "add", "moon", "--scopes", "admin:moon"]).await;
-    assert!(bad.code == Some(1) && bad.stderr.contains("no scope"), "{bad:?}");
+    assert!(bad.code == Some(1) && bad.stderr.contains("not a scope"), "{bad:?}");
     let bad =
         world.runs(&["services", "add", "moon", "--scopes", "users:read", "--limit", "moon=1/60"]).await;
     assert!(bad.code == Some(1) && bad.stderr.contains("--limit moon"), "{bad:?}");

@@ -257,7 +257,7 @@ async fn the_example_that_checks_sees_each_hole_also_after_a_cut_and_a_reset() {
         assert!(missing.contains("is missing"), "{lost}: {missing}");
     }
     follows_and_is_told_of_the_reset(&ben, &cursor).await;
-    world.finish_with_errors(&["the views are of another log", "the projection has stopped"]).await;
+    world.finish_with_errors(&["the views belong to another log", "the projection has stopped"]).await;
 }
 
 /// The example that follows without a socket, from a cursor.

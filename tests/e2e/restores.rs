@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::world::{Beginning, Conversation, Database, PASSWORD, Person, World, ask, eventually, tools};
 
 /// What a node logs when it meets views of another log.
-const MEANT: [&str; 2] = ["the views are of another log", "the projection has stopped"];
+const MEANT: [&str; 2] = ["the views belong to another log", "the projection has stopped"];
 
 /// Two people in a conversation.
 async fn talk(world: &World) -> (Person, Person, Conversation) {

@@ -104,7 +104,7 @@ async fn links_in_the_servers_folders_lead_root_nowhere() {
     symlink(&precious.folder, &home).expect("a link");
     lchown(&home, Some(NOBODY), Some(NOBODY)).expect("root may");
     let refused = dev::start_nats(tools(), &home, NatsOptions::default()).await;
-    assert!(refused.is_err_and(|why| why.to_string().contains("root has not made")));
+    assert!(refused.is_err_and(|why| why.to_string().contains("does not belong to root")));
     precious.is_untouched();
 }
 

@@ -82,7 +82,7 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     signal(node.pid(), "HUP").await;
     const WARNING: &str = "could not reload the TLS certificate; the old one stays in use";
     eventually("it is complained of", async || !node.lines_with(WARNING).is_empty()).await;
-    assert!(node.lines_with(WARNING)[0].to_string().contains("is not the key of the first certificate"));
+    assert!(node.lines_with(WARNING)[0].to_string().contains("does not match the first certificate"));
     assert_eq!(shown().await, second);
     fs::remove_file(&pair.key).expect("it is there");
     // One place in the code complains once a second at most.
@@ -107,7 +107,7 @@ async fn a_node_with_an_expired_certificate_warns_until_it_has_a_new_one() {
     let pair = authority.certifies_until(world.dir(), "node", 2020);
     with_tls(&mut world, &pair).await;
     let node = &world.nodes[1];
-    const WARNING: &str = "the TLS certificate expired, and clients refuse it; replace its files";
+    const WARNING: &str = "the TLS certificate has expired, so clients reject it; replace its files";
     eventually("it is warned of", async || !node.lines_with(WARNING).is_empty()).await;
     assert!(node.lines_with(WARNING)[0].to_string().contains("2020-01-01"));
     assert!(node.expires_in().await.expect("a figure") < 0);
@@ -141,8 +141,8 @@ async fn files_that_are_no_pair_are_refused_at_the_start() {
         [("VERBATIM_TLS_CERT_FILE", &*certificate)],
     );
     for (settings, why) in [
-        (&both[..], "is not the key of the first certificate"),
-        (&half[..], "VERBATIM_TLS_CERT_FILE is set, and VERBATIM_TLS_KEY_FILE is not"),
+        (&both[..], "does not match the first certificate"),
+        (&half[..], "VERBATIM_TLS_CERT_FILE is set, but VERBATIM_TLS_KEY_FILE is not"),
     ] {
         let served = world.runs_with(&["serve"], settings).await;
         assert_eq!(served.code, Some(1), "{served:?}");

@@ -230,7 +230,7 @@ async fn damage_is_named_and_a_rebuild_heals_it() {
     }
     let fine = world.runs(&["verify"]).await;
     assert_eq!(fine.code, Some(0), "{fine:?}");
-    assert!(fine.stdout.contains("rows are what the log says"), "{fine:?}");
+    assert!(fine.stdout.contains("rows match the log"), "{fine:?}");
 
     world
         .database
@@ -415,8 +415,8 @@ async fn poison_parks_its_conversation_and_no_other() {
     assert!(status.contains("  sessions "), "{status}");
     assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
     let meant = [
-        "could not read an event; passed over it",
-        "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)",
+        "could not read an event; skipped it",
+        "could not apply an event; the views of its conversation stop there (see table `parked`)",
     ];
     world.finish_with_errors(&meant).await;
 }
@@ -449,7 +449,7 @@ async fn what_postgres_refuses_is_parked_and_taken_up_when_it_does_not_any_more(
     assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 0);
     world.nodes[1].is_ready().await;
     world.views_equal_a_rebuild().await;
-    let meant = "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)";
+    let meant = "could not apply an event; the views of its conversation stop there (see table `parked`)";
     world.finish_with_errors(&[meant]).await;
 }
 

@@ -581,7 +581,7 @@ async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what
         ran.stdout
     };
     let added = run(&["add", &receiver.url("/in"), "--types", "message.sent", "--header", "x-key: 7"]).await;
-    assert!(added.contains("secret whsec_") && added.contains("shown this once"), "{added}");
+    assert!(added.contains("secret whsec_") && added.contains("not shown again"), "{added}");
     let id = added.split_whitespace().nth(1).expect("an id").to_owned();
     assert!(run(&["list"]).await.contains(&id) && run(&["show", &id]).await.contains("state enabled"));
     let tested = run(&["test", &id]).await;

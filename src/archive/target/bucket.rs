@@ -230,7 +230,7 @@ impl Bucket {
         let host = self.bucket.base_url().host_str().unwrap_or_default();
         answer.map_err(|failed| match failed {
             Failed::AddressNotAllowed => {
-                format!("{host} has no address: look at AWS_ENDPOINT_URL_S3 and AWS_REGION")
+                format!("{host} has no address: check AWS_ENDPOINT_URL_S3 and AWS_REGION")
             }
             failed => format!("{host}: {failed}"),
         })

@@ -10,7 +10,7 @@ use crate::log::{Damaged, OpenError, Unavailable};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
     /// A file cannot be read or written.
-    #[error("the archive: {path}: {error}")]
+    #[error("archive: {path}: {error}")]
     File {
         /// The file.
         path: String,
@@ -18,7 +18,7 @@ pub(crate) enum ArchiveError {
         error: io::Error,
     },
     /// A file is not what it should be.
-    #[error("the archive: {name}: {why}")]
+    #[error("archive: {name}: {why}")]
     Bad {
         /// The file.
         name: String,
@@ -26,7 +26,7 @@ pub(crate) enum ArchiveError {
         why: String,
     },
     /// There is no archive.
-    #[error("there is no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
+    #[error("no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
     None(String),
     /// The stream has a hole that nothing explains.
     #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
@@ -41,10 +41,10 @@ pub(crate) enum ArchiveError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// Another process has taken the archive over.
-    #[error("another archiver has taken the archive over")]
+    #[error("another archiver has taken over the archive")]
     Lost,
     /// The database does not answer.
-    #[error("the database: {0}")]
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
 }
 

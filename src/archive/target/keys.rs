@@ -40,8 +40,8 @@ impl BucketKeys {
             .map_err(|e| format!("AWS_SHARED_CREDENTIALS_FILE: {shown} cannot be read: {e}"))?;
         of_profile(&text, profile).ok_or_else(|| {
             format!(
-                "AWS_SHARED_CREDENTIALS_FILE: {shown} has no aws_access_key_id with its aws_secret_access_key below \
-                 [{profile}]: write them there, or name another profile in AWS_PROFILE"
+                "AWS_SHARED_CREDENTIALS_FILE: {shown} has no aws_access_key_id and aws_secret_access_key below \
+                 [{profile}]: add them there, or name another profile in AWS_PROFILE"
             )
         })
     }

@@ -42,8 +42,8 @@ pub(super) enum BucketStyle {
 pub(crate) enum BadArchive {
     /// It is of no kind that is known.
     #[error(
-        "this is no place for an archive: write `dir:` and the absolute path of a folder, as in dir:/backups/verbatim, or \
-         `s3://` and a bucket with a folder, as in s3://backups/verbatim"
+        "this is not a place for an archive: write `dir:` and the absolute path of a folder, as in dir:/backups/verbatim, \
+         or `s3://` and a bucket with a folder, as in s3://backups/verbatim"
     )]
     NoPlace,
     /// It names no bucket.
@@ -54,13 +54,13 @@ pub(crate) enum BadArchive {
     NoBucket,
     /// It has a parameter that nobody knows.
     #[error(
-        "behind the question mark stand `endpoint=` with a URL, `region=` or `style=` with path or virtual, joined by &"
+        "the parameters after the question mark are `endpoint=` with a URL, `region=`, and `style=` with path or virtual, \
+         joined by &"
     )]
     Parameter,
     /// The address of the server cannot be used.
     #[error(
-        "this is no address of a server with buckets: write it like https://s3.example.com, or with a port of 1024 and \
-         above"
+        "this is not the address of an S3 server: write it like https://s3.example.com, or with a port of 1024 or above"
     )]
     Endpoint,
 }

@@ -54,23 +54,24 @@ fn advice(code: &str, body: &str, region: Option<&str>, place: &BucketPlace) -> 
     let bucket = &place.bucket;
     Some(match code {
         "NoSuchBucket" => format!(
-            "make the bucket {bucket}, or look at its name, AWS_REGION and AWS_ENDPOINT_URL_S3: the archiver makes no bucket"
+            "create the bucket {bucket}, or check its name, AWS_REGION and AWS_ENDPOINT_URL_S3: the archiver creates no \
+             bucket"
         ),
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidClientTokenId" => {
-            "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into()
+            "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into()
         }
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
-            "give a new AWS_SESSION_TOKEN with its keys, or keep them fresh in AWS_SHARED_CREDENTIALS_FILE".into()
+            "set a new AWS_SESSION_TOKEN with its keys, or keep them up to date in AWS_SHARED_CREDENTIALS_FILE".into()
         }
         // A signature is also refused like this when it is of another time.
         "AccessDenied" if body.contains("expired") => "set the clock of this machine".into(),
         "RequestTimeTooSkewed" | "RequestExpired" => "set the clock of this machine".into(),
         "AccessDenied" | "AllAccessDisabled" => format!(
-            "let the key get, put and delete objects in {place}, and list the bucket {bucket}: without the latter, a missing \
-             object is refused too"
+            "allow the key to get, put and delete objects in {place}, and to list the bucket {bucket}: without the latter, \
+             a missing object is also refused"
         ),
         "InvalidObjectState" => {
-            "the object is in a storage class that has to be restored first: keep the archive in one that answers at once"
+            "the storage class of the object needs a restore first: keep the archive in a class with immediate access"
                 .into()
         }
         "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"

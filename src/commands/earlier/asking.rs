@@ -140,7 +140,7 @@ impl Breaker {
             Ok(Err(e)) => Unavailable::because(e),
             Err(_) => Unavailable::because("no answer in time"),
         };
-        tracing::warn!(error = %why, "could not look keys up in the views; searching the log for them");
+        tracing::warn!(error = %why, "could not look up keys in the views; searching the log for them");
         METRICS.key_breaker.set(1);
         self.state = State::OpenUntil(Instant::now() + OPEN);
         None
@@ -159,7 +159,7 @@ impl Breaker {
                 State::HalfOpen(attempt) => match attempt.await {
                     None => self.state = State::OpenUntil(Instant::now() + OPEN),
                     Some(view) => {
-                        tracing::info!("the views answer look-ups of keys again");
+                        tracing::info!("looking up keys in the views again");
                         METRICS.key_breaker.set(0);
                         self.state = State::Closed(view);
                         return;

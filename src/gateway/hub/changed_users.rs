@@ -44,7 +44,7 @@ impl ChangedUsers {
             return;
         }
         if users.len() == WAITING {
-            tracing::warn!(%user, "too many users changed at once; did not tell sockets of one of them");
+            tracing::warn!(%user, "too many users changed at once; did not notify sockets about one of them");
             return;
         }
         users.insert(user);
@@ -84,7 +84,7 @@ impl Telling {
             self.changed.has_some.notified().await;
             sleep(PAUSE).await;
             if let Err(error) = self.tell().await {
-                tracing::warn!(%error, "could not tell sockets of changed users");
+                tracing::warn!(%error, "could not notify sockets about changed users");
             }
         }
     }

@@ -213,7 +213,7 @@ impl Stream {
     }
 
     fn send_elsewhere(&mut self, id: ConversationId, why: GivenUp) {
-        tracing::warn!(conversation = %id, error = %why, "could not deliver a conversation; closed the sockets of those brought in");
+        tracing::warn!(conversation = %id, error = %why, "could not deliver a conversation; closed the sockets of added members");
         self.topics.send_elsewhere(id);
         self.answer_waiting();
     }

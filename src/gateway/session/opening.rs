@@ -83,8 +83,8 @@ impl Opening<'_> {
 pub(super) fn later(behind: &Behind) -> Close {
     match behind {
         // A storm of resumes does this thousands of times.
-        Behind::Crowded(_) => tracing::debug!(error = %behind, "a session could not begin"),
-        _ => tracing::warn!(error = %behind, "a session could not begin; closing its socket"),
+        Behind::Crowded(_) => tracing::debug!(error = %behind, "could not open a session"),
+        _ => tracing::warn!(error = %behind, "could not open a session; closing its socket"),
     }
     match behind {
         Behind::Lagging | Behind::Damaged(_) | Behind::Expired => Close::LAGGING,

@@ -249,7 +249,7 @@ impl<'a> Resume<'a> {
         let stream_of = |id| gateway.log.stream_of(id);
         if self.given == Given::All && !live.is_complete(&from, missed.heads(), stream_of) {
             METRICS.holes.inc();
-            tracing::error!(user = %session.user, "a resume did not reach the heads; the client was reset");
+            tracing::error!(user = %session.user, "a resume did not reach the heads; reset the client");
             self.given = Given::NotAll(Reset::Incomplete);
         }
         live.pass_over(missed.heads());

@@ -188,7 +188,7 @@ impl Incoming {
             control: u32::from(matches!(parsed, Ok(Some(WireMessage::Ping(_) | WireMessage::Pong)))),
         };
         if !self.budget.takes(came, Instant::now()) {
-            debug!("a client sent too much");
+            debug!("a client exceeded the frame limits");
             self.hear_no_more(input, Close::RATE_LIMITED);
             return None;
         }

@@ -209,7 +209,7 @@ impl LeaseChanges {
                 let begin = || async move {
                     let begun = here.watch_with_history(">").await;
                     if let Err(e) = &begun {
-                        tracing::debug!(error = %e, "the board cannot be watched yet");
+                        tracing::debug!(error = %e, "cannot watch the board yet");
                         sleep(PAUSE).await;
                     }
                     begun
@@ -233,7 +233,7 @@ impl LeaseChanges {
                     }
                 }
                 other => {
-                    tracing::debug!(?other, "the board is watched anew");
+                    tracing::debug!(?other, "watching the board again");
                     self.watch = None;
                 }
             }

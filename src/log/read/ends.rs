@@ -51,7 +51,7 @@ impl Log {
         let quiet = (0..self.windows.len()).filter(|stream| self.windows[*stream].is_quiet(now));
         let asked = quiet.map(|stream| async move {
             if let Err(e) = self.last_by_leader(stream).await {
-                tracing::debug!(error = %e, stream, "the end of a stream is not known");
+                tracing::debug!(error = %e, stream, "cannot read the end of a stream");
             }
         });
         stream::iter(asked).buffer_unordered(AT_ONCE).collect::<()>().await;

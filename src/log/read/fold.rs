@@ -158,7 +158,7 @@ impl Log {
                 }
                 roster.events = events;
             } else {
-                tracing::warn!(conversation = %id, "could not use a snapshot of a roster, which is of another log; reading the whole roster");
+                tracing::warn!(conversation = %id, "could not use a roster snapshot of another log; reading the whole roster");
             }
         }
         while roster.read() < last {

@@ -127,7 +127,7 @@ impl Log {
         let make = async move {
             let made = log.consume(&stream, deliver_policy).await;
             if let Err(e) = &made {
-                tracing::debug!(error = %e, stream, "the stream cannot be followed yet");
+                tracing::debug!(error = %e, stream, "cannot follow the stream yet");
                 sleep(PAUSE).await;
             }
             made
@@ -167,7 +167,7 @@ impl StreamFollower {
             }
             if self.is_puzzled {
                 if let Err(e) = self.log.learn_erasures(self.index).await {
-                    tracing::debug!(error = %e, stream = self.stream, "it is not known what is erased");
+                    tracing::debug!(error = %e, stream = self.stream, "cannot read the list of erasures");
                 }
                 self.is_puzzled = false;
             }
@@ -196,7 +196,7 @@ impl StreamFollower {
                         Err(damaged) => return Err(damaged),
                     },
                     other => {
-                        tracing::debug!(?other, stream = self.stream, "the consumer is made anew");
+                        tracing::debug!(?other, stream = self.stream, "recreating the consumer");
                         self.messages = None;
                     }
                 }
@@ -242,7 +242,7 @@ impl StreamFollower {
 
     async fn start(&mut self) {
         if let Err(e) = self.log.know_erasures(self.index).await {
-            tracing::debug!(error = %e, stream = self.stream, "it is not known yet what is erased");
+            tracing::debug!(error = %e, stream = self.stream, "cannot read the list of erasures yet");
             return sleep(PAUSE).await;
         }
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
@@ -259,7 +259,7 @@ impl StreamFollower {
         let lacks_some = self.leads && self.signs.lacks_some(self.index);
         self.lacked = if lacks_some { self.lacked + 1 } else { 0 };
         if self.lacked >= LOOKS {
-            tracing::debug!(stream = self.stream, "what is stored does not come: the consumer is made anew");
+            tracing::debug!(stream = self.stream, "the consumer delivers nothing; recreating it");
             (self.messages, self.lacked) = (None, 0);
         }
         Ok(())
@@ -308,7 +308,7 @@ impl StreamFollower {
         let recorded = Recorded::read_or_poison(position, &message.subject, headers, payload);
         if let Some(why) = &recorded.poison {
             METRICS.poison.inc();
-            tracing::error!(%position, subject = %message.subject, why, "could not read an event; passed over it");
+            tracing::error!(%position, subject = %message.subject, why, "could not read an event; skipped it");
         }
         // Others in this process read the same event from the tail of the leading follower.
         if traces::are_recorded()
@@ -356,7 +356,7 @@ impl PresenceFollower {
                 match item {
                     Some(Ok(message)) => batch.extend(fresh(&message, now())),
                     other => {
-                        tracing::debug!(?other, "the presence consumer is made anew");
+                        tracing::debug!(?other, "recreating the presence consumer");
                         self.messages = None;
                         break;
                     }

@@ -182,7 +182,7 @@ fn complain(stream: &str, hole: Position) {
         tracing::error!(
             stream,
             position = %hole,
-            "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md"
+            "refused a read: the log is damaged; see deploy/DISASTERS.md"
         );
     }
 }

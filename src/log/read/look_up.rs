@@ -255,7 +255,7 @@ where
         if Instant::now() + PAUSE > deadline {
             return Err(lagging.into());
         }
-        tracing::debug!(%lagging, "a direct get is asked again");
+        tracing::debug!(%lagging, "retrying a direct get");
         sleep(PAUSE).await;
     }
 }

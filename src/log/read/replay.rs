@@ -209,7 +209,7 @@ impl Replay {
                 Ok(Err(e)) => lacking = e,
                 Err(_) => return Err(lacking.into()),
             }
-            tracing::debug!(%lacking, "a page of a replay is asked for again");
+            tracing::debug!(%lacking, "requesting a page of a replay again");
             if alive.elapsed() > STALLED {
                 self.consumer = None;
             }

@@ -55,7 +55,7 @@ impl Wanted {
         let (streams, replicas) = (self.streams.unwrap_or(streams), self.replicas.unwrap_or(1));
         if !streams.is_power_of_two() || streams > 256 {
             return Err(OpenError::Layout(format!(
-                "{streams} streams: a power of two from 1 to 256 is needed"
+                "{streams} streams: expected a power of two from 1 to 256"
             )));
         }
         Ok(Layout { streams, replicas })
@@ -232,13 +232,13 @@ fn identity(there: &[Info]) -> Result<Option<(Epoch, usize)>, OpenError> {
         let stream = &info.config.name;
         let Some(stated) = stated(info) else {
             return Err(OpenError::Layout(format!(
-                "the stream {stream} exists and is not ours: it has no {EPOCH}"
+                "the stream {stream} exists but does not belong to Verbatim: it has no {EPOCH}"
             )));
         };
         if *one.get_or_insert_with(|| stated.clone()) != stated {
             return Err(OpenError::Layout(format!(
-                "the streams of the log do not belong together: {stream} is of another epoch than {}. If they were \
-                 restored from different backups, see \"Disasters\" in deploy/README.md; then run `verbatim log begin-epoch`",
+                "the streams of the log do not belong together: {stream} has a different epoch than {}. If they were \
+                 restored from different backups, see deploy/DISASTERS.md; then run `verbatim log begin-epoch`",
                 there[0].config.name
             )));
         }
@@ -251,14 +251,15 @@ fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
     let Some((epoch, streams)) = identity(&there)? else { return Err(OpenError::NoLog) };
     if let Some(other) = wanted.streams.filter(|wanted| *wanted != streams) {
         return Err(OpenError::Layout(format!(
-            "the log was made with {streams} streams and is asked for {other}: set VERBATIM_STREAMS={streams}"
+            "the log has {streams} streams, but {other} are configured: set VERBATIM_STREAMS={streams}"
         )));
     }
     none_is_missing(&there, streams)?;
     let copies = there.iter().map(|info| info.config.num_replicas).max().unwrap_or(1);
     if let Some(fewer) = wanted.replicas.filter(|wanted| *wanted < copies) {
         return Err(OpenError::Layout(format!(
-            "the log has {copies} copies and is asked for {fewer}: set VERBATIM_REPLICAS={copies}, or take copies away with `nats stream edit` first"
+            "the log has {copies} replicas, but {fewer} are configured: set VERBATIM_REPLICAS={copies}, or remove replicas \
+             with `nats stream edit` first"
         )));
     }
     let layout = Layout { streams, replicas: wanted.replicas.unwrap_or(copies) };

@@ -266,7 +266,7 @@ impl Log {
         let subject = format!("$JS.API.STREAM.INFO.{}", layout::name(stream));
         let asked = (clock.now(), Instant::now());
         let answer = match timeout(ANSWER, self.client.request(subject, "".into())).await {
-            Err(_) => return (Err(format!("there is no answer within {} ms", ANSWER.as_millis())), None),
+            Err(_) => return (Err(format!("no answer within {} ms", ANSWER.as_millis())), None),
             Ok(Err(e)) => return (Err(e.to_string()), None),
             Ok(Ok(answer)) => answer,
         };
@@ -295,7 +295,7 @@ impl Log {
         }
         tracing::warn!(
             server = left.server_name,
-            "the streams did not answer through this nats-server; connecting to another server"
+            "no stream answered through this nats-server; connecting to another one"
         );
         for _ in 0..TRIES {
             let mut connections = self.connections();

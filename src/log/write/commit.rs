@@ -172,7 +172,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
             Vec::new()
         }
         outcome => {
-            tracing::debug!(?outcome, size = batch.len(), "a batch was not taken");
+            tracing::debug!(?outcome, size = batch.len(), "a batch was not accepted");
             batch
         }
     }
@@ -198,7 +198,7 @@ async fn until_stored(stream: &Stream, waiting: Waiting) {
                 if Instant::now() + RETRY_PAUSE >= waiting.deadline {
                     break Err(Unavailable::because(refused).into());
                 }
-                tracing::debug!(%refused, "an append is tried again");
+                tracing::debug!(%refused, "retrying an append");
                 sleep(RETRY_PAUSE).await;
             }
         }

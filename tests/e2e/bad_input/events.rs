@@ -11,8 +11,8 @@ use crate::world::{Backbone as _, Conversation, Device, Person, World, eventuall
 
 /// Errors that a node logs of what it cannot read.
 const MEANT: [&str; 2] = [
-    "could not read an event; passed over it",
-    "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)",
+    "could not read an event; skipped it",
+    "could not apply an event; the views of its conversation stop there (see table `parked`)",
 ];
 
 /// A message as a node would publish it, but for what the case says.

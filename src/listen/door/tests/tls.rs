@@ -150,7 +150,7 @@ fn files_that_are_no_pair_are_refused_with_what_to_give() {
     let (certificate, key) = (one.certificate.path(), one.key.path());
     assert!(read(certificate, key).is_ok());
     for (certificate, key, why) in [
-        (certificate, other.key.path(), "is not the key of the first certificate"),
+        (certificate, other.key.path(), "does not match the first certificate"),
         (empty.path(), key, "has no certificate in PEM"),
         (garbage.path(), key, "has no certificate in PEM"),
         (certificate, empty.path(), "has no private key in PEM"),
