@@ -44,7 +44,7 @@ async fn benchmark(stage: &Stage) {
     for rate in ERASED {
         let figure = |what: &str, unit| Figure::new("erasures", format!("{rate} a second: {what}"), unit);
         let mut took = [(figure("one deletion, p50", "ms"), 0.5), (figure("one deletion, p99", "ms"), 0.99)];
-        let beside = |what| figure(what, "ms").beside("the same without them");
+        let beside = |what| figure(what, "ms").beside("the same without deletions");
         let mut felt = [(beside("p50 of a send"), 0.5), (beside("p99 of a send").goal("at most 2 x"), 0.99)];
         let mut spent = figure("CPU time of nats-server for a deletion", "ms");
         for _ in 0..if full() { 5 } else { 3 } {

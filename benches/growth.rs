@@ -254,7 +254,7 @@ async fn long_roster(stage: &Stage, changes: u64) {
     let log = stage.log.clone().with_snapshots(app::snapshots(&stage.pool));
     let name = |what: &str| format!("{changes} changes of a roster: {what}");
     let figure = |what: &str| Figure::new("roster", name(what), "ms").beside("a roster of 200 changes");
-    let (mut now, mut then) = (figure("read anew"), figure("read as it was in the middle"));
+    let (mut now, mut then) = (figure("read now"), figure("read as it was halfway"));
     let mut whole = figure("read from its beginning");
     let timed = async |log: &Log, id, at| {
         let begun = std::time::Instant::now();

@@ -39,7 +39,7 @@ fn main() {
     let floor: Mutex<HashMap<Uuid, u64>> = Mutex::default();
     floor.lock().expect("no panic").extend(users.iter().map(|user| (user.uuid(), 0)));
 
-    let (mut few, mut many) = (figure("1,000 users, by turns"), figure("a million users, by turns"));
+    let (mut few, mut many) = (figure("1,000 users, interleaved"), figure("a million users, interleaved"));
     for _ in 0..3 {
         for (figure, users) in [(&mut few, &users[..1_000]), (&mut many, &users[..])] {
             let send = |n: usize| {

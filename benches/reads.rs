@@ -163,7 +163,7 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     let figure = |what: &str| Figure::new("reads", format!("page of 50 messages, {what}: CPU time"), "µs");
     let figure = |what: &str| figure(what).beside("the bare query");
     let [mut before, mut after, mut more] =
-        ["from somewhere", "the other way", "with reactions and mentions"].map(figure);
+        ["backwards", "forwards", "with reactions and mentions"].map(figure);
     before = before.goal("at most 1.3 x");
     more = more.beside("the bare queries, one for each table").goal("at most 1.5 x");
     let mut last = Vec::new();
@@ -326,7 +326,7 @@ async fn over_rest(stage: &Stage, node: &Node, rest: &Rest, people: &[Person], t
     let talk = |n: usize| talks[n % talks.len().min(LIVELY)].0;
     let quiet = |n: usize| talks[talks.len() - 1 - n % talks.len().min(LIVELY)].0;
     let info = async |_| drop(get(&people[0], "/v1/me").await);
-    measure(stage, node.pid(), PAGES, info).await.note("REST, nothing but me", "");
+    measure(stage, node.pid(), PAGES, info).await.note("REST, /v1/me", "");
     for (what, of) in [
         ("page of 50 messages", &quiet as &dyn Fn(usize) -> ConversationId),
         ("the same with reactions and mentions", &talk),

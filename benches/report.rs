@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo bench --bench report            # small, in minutes
 //! cargo bench --bench report -- full    # as large as README shows it; keeps run, tables and pictures
+//! cargo bench --bench report -- full again    # keeps the figures of `target/tmp/figures.jsonl`, and runs nothing
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
@@ -44,11 +45,13 @@ const END: &str = "<!-- /figures -->";
 fn main() -> ExitCode {
     let is_full = std::env::args().any(|arg| arg == "full");
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| ALL.contains(&&**arg)).collect();
-    if fs::exists(figures::kept()).expect("the target folder") {
+    let again = std::env::args().any(|arg| arg == "again");
+    if !again && fs::exists(figures::kept()).expect("the target folder") {
         fs::remove_file(figures::kept()).expect("a file of ours");
     }
     let mut failed = Vec::new();
-    for name in ALL.into_iter().filter(|name| only.is_empty() || only.iter().any(|one| one == name)) {
+    let is_wanted = |name: &&str| !again && (only.is_empty() || only.iter().any(|one| one == name));
+    for name in ALL.into_iter().filter(is_wanted) {
         println!("\n== {name}");
         let mut command = Command::new(env!("CARGO"));
         command.args(["bench", "--quiet", "--bench", name]);

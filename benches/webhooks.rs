@@ -74,13 +74,13 @@ async fn benchmark(stage: &Stage) {
     let talk = async || talk(&node, &rest, &groups, &taken).await;
     let figure = |what: &str, unit| {
         Figure::new("webhooks", format!("{DEAD} of {} dead: {what}", DEAD + 1), unit)
-            .beside("the same without them")
+            .beside("the same without dead webhooks")
     };
     let mut felt =
         [(figure("p50 of a send", "ms"), 0.5), (figure("p99 of a send", "ms").goal("at most 1.1 x"), 0.99)];
     let mut had = [
-        (figure("p50 of a send to the one that is well", "ms"), 0.5),
-        (figure("p99 of a send to the one that is well", "ms"), 0.99),
+        (figure("p50 of a send to the healthy webhook", "ms"), 0.5),
+        (figure("p99 of a send to the healthy webhook", "ms"), 0.99),
     ];
     let mut spent = figure("CPU time of the node, each second", "ms");
     for _ in 0..if full() { 3 } else { 2 } {

@@ -421,6 +421,7 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("issuers/keys.rs", "one set of keys is fetched, and the request that waits for it takes over its panic"),
     ("live/conversations.rs", "one conversation is read"),
     ("live/searched.rs", "one conversation is searched"),
+    ("log/read/heads.rs", "the look-ups that wait are asked, each with a deadline"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
     ("webhooks/reading.rs", "it reads for one owner, who ends it"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),

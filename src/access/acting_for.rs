@@ -27,7 +27,7 @@ pub(crate) enum ActedFor {
 /// The text is no id of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the id of a user is expected, or `ext:` and the external id of a user: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ -"
+    "must be the id of a user, or `ext:` and the external id of a user: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ -"
 )]
 pub(crate) struct NotAUser;
 

@@ -12,22 +12,22 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// Another account has this user name, or one that looks like it.
-    #[error("this user name is taken: choose another name")]
+    #[error("the user name is taken: choose another one")]
     UsernameTaken,
     /// Nobody may register.
-    #[error("nobody can register here: ask the operator for an account")]
+    #[error("this server does not accept registrations: ask the operator for an account")]
     RegistrationClosed,
     /// The invitation code is wrong, used up, revoked or expired, or there is none.
-    #[error("registering needs an invitation code that is valid: ask the operator for one")]
+    #[error("the registration needs a valid invitation code: ask the operator for one")]
     InvalidInvite,
     /// There are too many invitation codes.
-    #[error("there are too many invitation codes: wait until some have been gone for 30 days")]
+    #[error("there are too many invitation codes: wait until some have been expired or revoked for 30 days")]
     TooManyInvites,
     /// The recovery token is wrong, spent, replaced or expired.
-    #[error("the recovery token is not valid: ask for another one")]
+    #[error("the recovery token is not valid: ask the operator for another one")]
     InvalidRecovery,
     /// The account does not exist, or has another password. Neither the error nor its time tells which.
-    #[error("user name or password is wrong: check both")]
+    #[error("the user name or the password is wrong: check both")]
     BadCredentials,
     /// The current password of the caller is wrong.
     #[error("the current password is wrong: check it")]
@@ -42,22 +42,22 @@ pub enum AccessError {
     #[error(transparent)]
     NotProven(#[from] NotProven),
     /// There are too many requests of this kind under way.
-    #[error("there are too many requests of this kind under way: try again in a moment")]
+    #[error("too many requests of this kind are in progress: try again in a moment")]
     NoPlace(NoPlace),
     /// The account is deactivated.
-    #[error("this account is suspended: ask the operator")]
+    #[error("the account is suspended: ask the operator")]
     Suspended,
     /// The account of the caller is deleted. A token can outlive its account by minutes.
-    #[error("this account is no more")]
+    #[error("the account no longer exists: log in with another account")]
     NoAccount,
     /// The caller names a login or a user that does not exist.
     #[error("there is nothing here by this id")]
     NotFound,
     /// The caller names the caller.
-    #[error("you named yourself: name another user")]
+    #[error("you cannot block yourself: name another user")]
     WithOneself,
     /// The block list is full.
-    #[error("too many users are blocked: unblock another user first")]
+    #[error("you have blocked too many users: unblock one first")]
     TooManyBlocks,
     /// There were too many attempts. Names with and without an account get the same wait.
     #[error(transparent)]

@@ -12,16 +12,16 @@ pub enum NotAuthenticated {
     #[error(transparent)]
     External(#[from] NotProven),
     /// The user has too many logins that begin.
-    #[error("too many logins begin at this moment: try again")]
+    #[error("too many logins are in progress: try again in a moment")]
     NoPlace(NoPlace),
     /// The login of the token has ended.
-    #[error("this login has been revoked: log in again")]
+    #[error("the login has been revoked: log in again")]
     Revoked,
     /// The text is not an API key, or the key was revoked.
     #[error("the API key is not valid: use another key")]
     InvalidKey,
     /// The NATS name stands for no service account.
-    #[error("the NATS name stands for no service account: bind it by `verbatim consumers add --bot`")]
+    #[error("the NATS name is not bound to a service account: bind it with `verbatim consumers add --bot`")]
     UnboundName,
     /// The time of the key is over.
     #[error("the API key has expired: use another key")]
@@ -30,7 +30,7 @@ pub enum NotAuthenticated {
     #[error("the API key may not be used from this address: use it from one of its networks")]
     ForeignAddress,
     /// The account is deactivated.
-    #[error("this account is suspended: ask the operator")]
+    #[error("the account is suspended: ask the operator")]
     Suspended,
     /// There were too many guesses from this address.
     #[error(transparent)]

@@ -75,22 +75,22 @@ pub(crate) struct Rotated {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
     /// The account does not have a scope that the key wants.
-    #[error("the service account does not have all of these scopes: give it a key of its own scopes")]
+    #[error("the service account does not have all of these scopes: choose from its own scopes")]
     NotGranted,
     /// There is a service account already.
-    #[error("there is a service account already: use its key with `verbatim services add`")]
+    #[error("a service account exists already: use its key with `verbatim services add`")]
     NotTheFirst,
     /// The service account has as many live keys as it may.
-    #[error("the service account has {} keys: revoke a key first", api_keys::MAX_KEYS)]
+    #[error("the service account has {} keys, which is the maximum: revoke one first", api_keys::MAX_KEYS)]
     TooManyKeys,
     /// The key stands for a NATS name and has no text.
     #[error(
-        "this key stands for a NATS name and has no text that could be replaced: `verbatim consumers rotate` replaces the \
-         credentials of the name"
+        "the key belongs to a NATS name and cannot be replaced: replace the credentials of the name with `verbatim \
+         consumers rotate`"
     )]
     OfName,
     /// The NATS name stands for a service account already.
-    #[error("the NATS name stands for a service account already: revoke its key first")]
+    #[error("the NATS name is bound to a service account already: revoke its key first")]
     NameTaken,
     /// All other reasons.
     #[error(transparent)]

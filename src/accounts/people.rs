@@ -48,7 +48,7 @@ pub(crate) struct AccountChanges {
 #[derive(Debug, Error)]
 pub(crate) enum RegisterError {
     /// Another account has this name, or a name that looks like it.
-    #[error("this user name is taken: choose another name")]
+    #[error("the user name is taken: choose another one")]
     UsernameTaken,
     /// The invitation code is not good.
     #[error("the invitation code is not valid: ask for another one")]

@@ -82,7 +82,7 @@ impl ProvisionedUser {
 #[derive(Debug, Error)]
 pub(crate) enum ProvisionError {
     /// Another account has the user name, or one that looks like it.
-    #[error("this user name is taken: choose another name")]
+    #[error("the user name is taken: choose another one")]
     UsernameTaken,
     /// Another request has made the user at the same time.
     #[error("the user has just been made")]

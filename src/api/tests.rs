@@ -157,7 +157,7 @@ async fn a_wrong_query_is_named() {
         assert_eq!(answer.body["code"], "invalid_parameter");
     }
     let answer = get("/v1/things?min_position=-1").await;
-    let expected = "a whole number up to 9007199254740991 is expected";
+    let expected = "must be a whole number up to 9007199254740991";
     assert_eq!(answer.body["errors"][0]["detail"], expected);
     assert_eq!(get(&format!("/v1/things/{ANA}?limit=1")).await.code(), "/limit unknown_parameter");
 }

@@ -59,10 +59,10 @@ pub struct ProvisionedConversation {
 #[derive(Debug, thiserror::Error)]
 pub enum NotProvisioned {
     /// The external id belongs to a conversation of another kind, of other users, or of another service account.
-    #[error("this external id belongs to another conversation: choose another id")]
+    #[error("the external id belongs to another conversation: choose another one")]
     Taken,
     /// A direct conversation was asked for without two members.
-    #[error("a direct conversation has two members: name two")]
+    #[error("a direct conversation has two members: send exactly two")]
     NotTwo,
     /// No user has the external ids at these places of the request.
     #[error("members at {0:?} are no users: provision them first")]

@@ -66,44 +66,48 @@ impl Refused {
         match self {
             Self::Rejected(NotFound) => (
                 "not_found",
-                "There is nothing here that you may see: check the id, and whose token you send.",
+                "There is no such resource, or you may not see it: check the id and the access token.",
             ),
-            Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            Self::Rejected(Forbidden) => {
+                ("forbidden", "Your role does not allow this: ask an owner of the conversation.")
+            }
             Self::Rejected(NotTheSender) => {
-                ("forbidden", "Only the sender of a message may do this: choose a message of your own.")
+                ("forbidden", "Only the sender of a message may do this: choose one of your own messages.")
             }
             // One sentence for both directions: the user is not told which of the two has blocked the other.
             Self::Rejected(Blocked) => (
                 "blocked",
-                "One of you has blocked the other: write in a group that you share, or leave the user out of a new one.",
+                "One of you has blocked the other: write in a group that you share, or start a group without this user.",
             ),
             Self::Rejected(LastOwner) => {
-                ("last_owner", "The conversation would have no owner: make another member owner first.")
+                ("last_owner", "The conversation would have no owner: make another member an owner first.")
             }
             Self::Rejected(DirectIsFixed) => {
                 ("direct_conversation", "A direct conversation cannot be changed: start a group instead.")
             }
-            Self::Rejected(WithOneself) => ("with_oneself", "You named yourself: name another user."),
+            Self::Rejected(WithOneself) => {
+                ("with_oneself", "You cannot start a direct conversation with yourself: name another user.")
+            }
             Self::Rejected(TooManyMembers) => {
-                ("too_many_members", "The conversation is full: a member has to leave first.")
+                ("too_many_members", "The conversation is full: remove a member first.")
             }
             Self::Rejected(TooManyConversations) => (
                 "too_many_conversations",
-                "A new member is in too many conversations: this user has to leave a conversation first.",
+                "A new member is in too many conversations and has to leave one first.",
             ),
             Self::Rejected(AheadOfHead) => (
                 "ahead_of_head",
-                "The conversation has not reached this position: name a position that you have seen.",
+                "The conversation has not reached this position: send a position that you have seen.",
             ),
             Self::Rejected(NoSuchMember) => {
                 ("no_such_member", "This user is not a member: add the user first.")
             }
             Self::Rejected(AlreadyStarted) => {
-                ("already_started", "This conversation exists already: use the conversation that exists.")
+                ("already_started", "The conversation exists already: use the existing one.")
             }
             Self::Rejected(NoSuchMessage) => (
                 "no_such_message",
-                "The message in `reply_to` does not exist here: name a message of this conversation.",
+                "The message in `reply_to` does not exist in this conversation: name another message.",
             ),
             Self::Rejected(MessageDeleted) => {
                 ("message_deleted", "The message has been deleted: choose another message.")
@@ -115,29 +119,31 @@ impl Refused {
                 ("too_many_pins", "Too many messages are pinned in this conversation: unpin one first.")
             }
             Self::Mismatch => {
-                ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
+                ("idempotency_mismatch", "The idempotency key was used with another body: choose a new key.")
             }
             Self::Erased => (
                 "erased",
-                "What was sent with this idempotency key was erased: it cannot be sent again, so choose a new key for something new.",
+                "The content that was sent with this idempotency key was erased and cannot be sent again: choose a new key for new content.",
             ),
             Self::ConsentRequired => (
                 "consent_required",
-                "You share no conversation with one of these users: start without the user, then add the user, who can accept.",
+                "You share no conversation with one of these users: start the group without this user, then add the user, who is invited.",
             ),
             Self::TooManyInvitations => (
                 "too_many_invitations",
-                "One of you has too many open invitations: wait until some are accepted or expire.",
+                "You or the user has too many open invitations: wait until some are accepted or expire.",
             ),
             Self::TooLarge => {
-                ("too_large", "The event is too large for the log: send a shorter text, or less metadata.")
+                ("too_large", "The event is too large for the log: send a shorter text or less metadata.")
             }
-            Self::RateLimited(_) => {
-                ("rate_limited", "You sent too much: wait as long as the answer says, then send it again.")
-            }
-            Self::Unavailable(_) => {
-                ("unavailable", "The server cannot do this at the moment: send the same request again.")
-            }
+            Self::RateLimited(_) => (
+                "rate_limited",
+                "You sent too many requests: wait as long as the response says, then send the same again.",
+            ),
+            Self::Unavailable(_) => (
+                "unavailable",
+                "The server cannot process the request at the moment: send the same request again.",
+            ),
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum NotSettled {
     /// The mute would have ended already.
-    #[error("the end of the mute is not in the future: name a time to come")]
+    #[error("the end of the mute must be in the future")]
     InThePast,
     /// The archive is full.
-    #[error("too many conversations are archived: take another conversation out of the archive first")]
+    #[error("you have archived too many conversations: unarchive one first")]
     TooManyArchived,
     /// The caller is not a member of the conversation, or a server does not answer.
     #[error(transparent)]

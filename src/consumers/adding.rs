@@ -54,7 +54,7 @@ pub(crate) async fn is_the_same(
     match ConsumerFilter::of(&known)?.differences(filter) {
         None => Ok(()),
         Some(told) => Err(ConsumerError::Refused(format!(
-            "the consumer `{name}` exists with another filter: {told}. Choose another name, or remove it first"
+            "the consumer `{name}` exists with other settings: {told}. Choose another name, or remove it first"
         ))),
     }
 }
@@ -70,8 +70,8 @@ pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> 
     // Whoever holds the credentials of an earlier consumer of the name would read as the new one.
     if !is_known && consumers::is_to_be_revoked(&office.pool, name).await? {
         return Err(ConsumerError::Refused(format!(
-            "the credentials of an earlier consumer `{name}` still work: revoke them with `verbatim consumers sweep`, \
-             then add it again"
+            "the credentials of an earlier consumer `{name}` still work: revoke them with `verbatim consumers sweep`, then \
+             add it again"
         )));
     }
     let mark = filter.mark();
@@ -116,7 +116,7 @@ pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> 
     };
     if !consumers::add(&office.pool, &new, Stamp::now(&office.clock, by)).await? {
         return Err(ConsumerError::Refused(format!(
-            "another command has just added the consumer `{name}`, and has its credentials"
+            "another command has just added the consumer `{name}` and has its credentials"
         )));
     }
     Ok(Added { streams, is_new: true, creds })
@@ -148,8 +148,8 @@ pub(super) async fn make(
             FoundDurable::None => missing.push(durable),
             FoundDurable::Other => {
                 return Err(ConsumerError::Refused(format!(
-                    "{} has a durable `{}` with another filter or from another program: choose another name, or remove \
-                     that durable",
+                    "{} has a durable consumer `{}` that another program created, or that has another filter: choose \
+                     another name, or remove that durable consumer",
                     durable.stream, of.name
                 )));
             }

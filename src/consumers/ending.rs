@@ -32,7 +32,7 @@ pub(crate) async fn rotate(
     if old.user_key.is_none() {
         return Err(ConsumerError::Refused(format!(
             "the consumer `{name}` has no credentials from Verbatim: change its password in the configuration of \
-             nats-server, and reload nats-server"
+             nats-server, and reload the configuration"
         )));
     }
     let now = office.clock.now();
@@ -51,7 +51,7 @@ pub(crate) async fn rotate(
     let stamp = Stamp::now(&office.clock, by);
     if !consumers::rotate(&office.pool, &old, (&key, expires_at), due, stamp).await? {
         return Err(ConsumerError::Refused(format!(
-            "another command has just changed the consumer `{name}`"
+            "another command has just changed the consumer `{name}`: try again"
         )));
     }
     Ok(NewCredentials { creds, old_expires_at: due })

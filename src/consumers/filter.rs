@@ -49,8 +49,7 @@ impl ConsumerFilter {
         let lane = |word: &String| {
             let known = Lane::DURABLE.into_iter().find(|lane| lane.word() == word);
             known.ok_or_else(|| {
-                let detail =
-                    format!("`{word}` is not a lane: the lanes are roster, timeline, receipts and control");
+                let detail = format!("`{word}` is not a lane: use roster, timeline, receipts or control");
                 bad("lanes", "unknown_lane", detail)
             })
         };
@@ -70,8 +69,8 @@ impl ConsumerFilter {
         conversations.dedup();
         if conversations.len() * lanes.len() > SUBJECTS {
             let detail = format!(
-                "{} conversations in {} lanes are too many: their product may be at most {SUBJECTS}. Leave out the \
-                 conversations, and skip the others in the program",
+                "{} conversations times {} lanes is more than {SUBJECTS}: remove `conversations`, and skip the other \
+                 conversations in the program",
                 conversations.len(),
                 lanes.len()
             );
@@ -83,11 +82,11 @@ impl ConsumerFilter {
                 && kind.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
         };
         if let Some(word) = types.iter().find(|kind| !is_type(kind)) {
-            let detail = format!("`{word}` is not an event type: write it like `message.sent`");
+            let detail = format!("`{word}` is not a type of events: write it like `message.sent`");
             return Err(bad("types", "unknown_type", detail));
         }
         if types.len() > SUBJECTS {
-            return Err(bad("types", "too_many", format!("at most {SUBJECTS} types are allowed")));
+            return Err(bad("types", "too_many", format!("must be at most {SUBJECTS} types")));
         }
         let mut types = types.to_vec();
         types.sort_unstable();

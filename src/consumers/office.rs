@@ -69,16 +69,16 @@ pub(crate) struct Office {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsumerError {
     /// A file is not set, without which it cannot be done.
-    #[error("{0} is not set: set it to the file that `verbatim nats init` creates")]
+    #[error("{0} is not set: set it to the file that `verbatim nats init` writes")]
     NotConfigured(&'static str),
     /// Credentials are to be revoked, which needs a key that no node holds.
     #[error(
-        "{0} credentials wait to be revoked, which needs the operator's signing key, and no node holds it: run \
+        "{0} credentials are overdue for revocation, which needs the operator's signing key, and no node holds it: run \
          `verbatim consumers sweep` with VERBATIM_NATS_OPERATOR_KEY_FILE and VERBATIM_NATS_SYS_CREDENTIALS_FILE"
     )]
     NeedsOperator(usize),
     /// There is no consumer of this name.
-    #[error("there is no consumer `{0}`: list the consumers with `verbatim consumers list`")]
+    #[error("there is no consumer `{0}`: see `verbatim consumers list`")]
     NotFound(String),
     /// There is no such filter.
     #[error(transparent)]

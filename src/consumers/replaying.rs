@@ -44,7 +44,7 @@ pub(crate) async fn read_anew(
         activity(&figures(office, &of, &[]).await?.states, office.clock.now()) == ConsumerActivity::Live;
     if live && !insists {
         return Err(ConsumerError::Refused(format!(
-            "the consumer `{name}` is live: stop it first, or confirm with --yes that it gets events again while it runs"
+            "the consumer `{name}` is live: stop it first, or confirm with `yes` (`--yes`) that it may receive events again while it runs"
         )));
     }
     let filter = ConsumerFilter::of(&of)?;

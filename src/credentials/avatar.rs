@@ -8,13 +8,15 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadAvatarUrl {
     /// The text has more than [`AvatarUrl::LIMIT`] bytes.
-    #[error("the URL of an avatar has at most {} bytes: use a shorter URL", AvatarUrl::LIMIT)]
+    #[error("the URL of an avatar must have at most {} bytes: use a shorter URL", AvatarUrl::LIMIT)]
     TooLong,
     /// The URL has another scheme, or none.
-    #[error("the URL of an avatar begins with https:// in lower case: use such a URL")]
+    #[error("the URL of an avatar must begin with https:// in lower case")]
     NotHttps,
     /// The URL has a user name or a password before its host.
-    #[error("the URL of an avatar must not hold a user name or a password: remove everything up to the @")]
+    #[error(
+        "the URL of an avatar must not have a user name or password: remove everything between // and the @, and the @"
+    )]
     Userinfo,
     /// The URL has no host, or an invalid host or port.
     #[error("the URL of an avatar needs a host, as in https://example.com/ana.png: correct the host")]

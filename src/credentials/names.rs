@@ -12,22 +12,22 @@ use crate::domain::not_in_a_name;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadName {
     /// The text has no visible character.
-    #[error("a name needs at least one visible character: add one")]
+    #[error("a name must have at least one visible character")]
     Empty,
     /// The text has more than `limit` bytes.
-    #[error("a name has at most {limit} bytes of UTF-8: shorten it")]
+    #[error("a name must have at most {limit} bytes of UTF-8")]
     TooLong {
         /// The most that is accepted, in bytes.
         limit: usize,
     },
     /// A character is invisible at its place, breaks the line or changes the direction.
-    #[error("the character U+{:04X} is not accepted in a name: leave the character out", u32::from(*.0))]
+    #[error("the character U+{:04X} is not accepted in a name: remove it", u32::from(*.0))]
     Character(char),
     /// The text begins or ends with white space.
     #[error("a name must not begin or end with a space: remove the space")]
     Edge,
     /// A letter has more accents than any language writes.
-    #[error("a letter has too many marks: remove some marks")]
+    #[error("a letter has too many combining marks: remove some")]
     PiledMarks,
 }
 

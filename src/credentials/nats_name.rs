@@ -8,7 +8,7 @@ pub(crate) struct NatsName(String);
 
 impl NatsName {
     /// The form of a name, for people.
-    pub(crate) const FORM: &str = "write a letter a-z and then 1 to 31 of a-z, 0-9 and -";
+    pub(crate) const FORM: &str = "must be a letter a-z, followed by 1 to 31 of a-z, 0-9 and -";
 
     /// Reads a name; `None` if the text is none.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -25,19 +25,19 @@ pub struct Password(Zeroizing<String>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadPassword {
     /// The text has fewer than 8 characters.
-    #[error("a password has at least 8 characters: choose a longer one")]
+    #[error("a password must have at least 8 characters: choose a longer one")]
     TooShort,
     /// The text has more than 128 characters or 512 bytes.
-    #[error("a password has at most 128 characters and 512 bytes: choose a shorter one")]
+    #[error("a password must have at most 128 characters and 512 bytes: choose a shorter one")]
     TooLong,
     /// A character is a control character, invisible at its place, or not assigned in Unicode.
-    #[error("the character U+{:04X} is not accepted in a password: leave the character out", u32::from(*.0))]
+    #[error("the character U+{:04X} is not accepted in a password: remove it", u32::from(*.0))]
     Character(char),
     /// The text is one of the most used passwords, which attackers try first.
-    #[error("this password is one of the most used passwords: choose another password")]
+    #[error("the password is one of the most common passwords: choose another one")]
     Common,
     /// The text is little more than the user name or the name of this program.
-    #[error("this password is easy to guess from the user name or this site: choose another password")]
+    #[error("the password is easy to guess from the user name or the name of this site: choose another one")]
     Guessable,
 }
 

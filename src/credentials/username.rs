@@ -24,24 +24,24 @@ pub struct Username(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadUsername {
     /// The text is empty, or longer than [`Username::LIMIT`].
-    #[error("a user name has 1 to 64 characters: choose one of such a length")]
+    #[error("a user name must have 1 to 64 characters")]
     Length,
     /// A character is neither a letter or digit that is in use today, nor `_`, `.` or `-`.
     #[error("the character U+{:04X} is not accepted in a user name: use letters, digits, _ . and -", u32::from(*.0))]
     Character(char),
     /// The name begins or ends with a character that is not a letter or digit.
-    #[error("a user name begins and ends with a letter or digit: remove the other characters at its ends")]
+    #[error("a user name must begin and end with a letter or digit: remove other characters from its ends")]
     Edge,
     /// The name mixes letters of different scripts, as in `аdmin` with a Cyrillic а.
-    #[error("a user name is of one script: do not mix, for example, Latin and Cyrillic letters")]
+    #[error("a user name must be in one script: do not mix, for example, Latin and Cyrillic letters")]
     MixedScripts,
     /// The name runs from right to left, but begins with a digit or mixes two kinds of digits (RFC 5893).
     #[error(
-        "a user name that runs from right to left begins with a letter and has digits of one kind: change the digits"
+        "a right-to-left user name must begin with a letter and have digits of only one kind: change the digits"
     )]
     MixedDirections,
     /// A letter has more accents than any language writes.
-    #[error("a letter has too many marks: remove some marks")]
+    #[error("a letter has too many combining marks: remove some")]
     PiledMarks,
     /// People would take the name, or a name that looks like it, for the system or for all users.
     #[error("this user name is reserved: choose another name")]

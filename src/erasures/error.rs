@@ -9,14 +9,14 @@ pub(crate) enum ErasureError {
     #[error("there is no such erasure")]
     NotFound,
     /// There is neither a message nor a title at a place of the request: its number there.
-    #[error("there is neither a message nor a title at this position of the conversation")]
+    #[error("there is no message or title at this position of the conversation: check the position")]
     NoMessage(usize),
     /// There is no such account, or the account is erased already.
-    #[error("there is no account of a user by this id, or the account is erased already")]
+    #[error("there is no user account with this id, or it is erased already")]
     NoAccount,
     /// The log still admits readers that would take an erasure for damage.
     #[error(
-        "the log still admits readers that do not understand erasures: run `verbatim migrate` with an operator's NATS user"
+        "the log still admits readers that do not support erasures: run `verbatim migrate` with an operator's NATS user"
     )]
     OldReaders,
     /// The log does not answer, or cannot be read.

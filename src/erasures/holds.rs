@@ -32,20 +32,20 @@ pub(crate) enum HoldError {
     #[error("there is no such hold")]
     NotFound,
     /// There is no user with this id.
-    #[error("there is no user {0}")]
+    #[error("there is no user {0}: check the id")]
     NoUser(UserId),
     /// There is no conversation with this id.
-    #[error("there is no conversation {0}")]
+    #[error("there is no conversation {0}: check the id")]
     NoConversation(ConversationId),
     /// The hold ends before it begins.
-    #[error("a time after `from` is expected")]
+    #[error("must be after `from`")]
     NoTime,
     /// Too many holds are active.
-    #[error("{MOST_HOLDS} holds are active: lift one first")]
+    #[error("there are {MOST_HOLDS} active holds, which is the maximum: lift one first")]
     TooMany,
     /// The hold is placed, and a deletion that was asked before may still be carried out.
     #[error(
-        "the hold is placed, but nats-server has not answered a deletion that was asked before: look at the list of holds"
+        "the hold is placed, but nats-server may still carry out a deletion that was requested before it: see the list of holds"
     )]
     NotCertain,
     /// The log does not answer, or cannot be read.

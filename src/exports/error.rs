@@ -20,19 +20,19 @@ pub enum ExportError {
     #[error("that time has not come yet")]
     InTheFuture,
     /// There is no such hold.
-    #[error("there is no hold {0}")]
+    #[error("there is no legal hold {0}: check the id")]
     NoHold(HoldId),
     /// The hold was lifted: it keeps nothing any more.
-    #[error("this legal hold was lifted and no longer keeps anything: place another one")]
+    #[error("the legal hold was lifted and no longer keeps anything: place another one")]
     HoldLifted,
     /// There is no such export, or the link is not one of its links.
     #[error("there is no such export")]
     NotFound,
     /// The export has expired, the login or the key that was given the link has ended, or the log is another one by now.
-    #[error("this link is no longer valid: ask for the export again")]
+    #[error("the link is no longer valid: get the export again for a new link")]
     Over,
     /// The account is deactivated.
-    #[error("this account is suspended: ask the operator")]
+    #[error("the account is suspended: ask the operator")]
     Suspended,
     /// A place for a download, or for a look into the views, is not free.
     #[error("too many downloads are under way")]

@@ -32,7 +32,7 @@ pub struct LookBack(domain::Past);
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PastError {
     /// More events are before that point than one look may read.
-    #[error("more than {MOST_EVENTS} events, or too large ones, lie before that point")]
+    #[error("the state at this point needs more than {MOST_EVENTS} events, or too many bytes of them")]
     TooFar,
     /// A look is not possible at present.
     #[error(transparent)]

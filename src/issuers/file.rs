@@ -282,7 +282,7 @@ mod tests {
             ("[[issuer]]\niss = \"acme\"\naudience = [\"chat\"]".into(), "without `jwks_url`"),
             ("[[issuer]]\niss = \"http://id.example\"\naudience = [\"chat\"]".into(), "https"),
             (one("jwks_url = \"http://id.example/keys\""), "https"),
-            (one("jwks_url = \"https://a:b@id.example/keys\""), "no user"),
+            (one("jwks_url = \"https://a:b@id.example/keys\""), "must not have a user name"),
             (one("algorithms = [\"HS256\"]"), "HS256 is not accepted"),
             (one("algorithms = [\"none\"]"), "none is not accepted"),
             (one("algorithms = [\"rs256\"]"), "rs256 is not accepted"),

@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotProven {
     /// The token is of an issuer that is not known here.
-    #[error("the issuer of the token is not known here: ask the operator")]
+    #[error("the issuer of the token is not known to this server: ask the operator to add it")]
     UnknownIssuer,
     /// The token is not valid.
     #[error("the token is not valid: get a new one from its issuer")]
@@ -36,7 +36,7 @@ pub enum NotProven {
     #[error("the token has expired: get a new one from its issuer")]
     Expired,
     /// The keys of the issuer are not known at present.
-    #[error("the issuer of the token does not answer: try again later")]
+    #[error("the issuer of the token does not respond: try again later")]
     Unavailable,
 }
 

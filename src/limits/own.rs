@@ -26,7 +26,7 @@ pub struct OwnLimits(Vec<(Policy, PolicyLimit)>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadOwnLimit {
     /// No policy has the name, or none that counts for a service account.
-    #[error("a service account has no limit of this name: use {}", words())]
+    #[error("a service account has no rate limit of this name: use {}", words())]
     Unknown(String),
     /// The rate is none.
     #[error("{1}")]
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(again, Ok(limits));
         let refused = |name, text| OwnLimits::parse([(name, text)]).expect_err("refused").to_string();
         assert!(refused("login", "1/60").contains("service, send, start"), "{}", refused("login", "1/60"));
-        assert!(refused("send", "0/60").contains("cannot contain 0"), "{}", refused("send", "0/60"));
+        assert!(refused("send", "0/60").contains("cannot have a 0"), "{}", refused("send", "0/60"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl fmt::Display for PolicyLimit {
 pub enum BadLimit {
     /// The text has another form.
     #[error(
-        "this is not a rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
+        "not a rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
     )]
     Form,
     /// The text is `off` for a limit that must not be off.
@@ -103,7 +103,7 @@ pub enum BadLimit {
     )]
     Off,
     /// A number is 0.
-    #[error("a rate limit cannot contain 0: write `off` for no limit")]
+    #[error("a rate limit cannot have a 0: write `off` for no limit")]
     Zero,
     /// A number is too large.
     #[error(

@@ -299,21 +299,23 @@ impl<E: Endpoint + 'static> Door<E> {
     ) -> Result<Bytes, Problem> {
         let limits = &self.settings.limits;
         if [Method::TRACE, Method::CONNECT].contains(method) {
-            let detail =
-                format!("the server does not know the method {method}: use GET, POST, PUT, PATCH or DELETE");
+            let detail = format!(
+                "The server does not support the method {method}: use GET, POST, PUT, PATCH or DELETE."
+            );
             let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
             let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             return Err(problem.with(header::ALLOW, allowed));
         }
         if uri.path_and_query().map_or(0, |target| target.as_str().len()) > limits.uri {
-            let detail = format!("the request target is over {} bytes: send a shorter target", limits.uri);
+            let detail =
+                format!("The request target is longer than {} bytes: send a shorter one.", limits.uri);
             return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail));
         }
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
             > limits.headers
         {
             let detail =
-                format!("the headers are over {} bytes: send fewer or shorter headers", limits.headers);
+                format!("The headers are longer than {} bytes: send fewer or shorter ones.", limits.headers);
             return Err(Problem::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers_too_large",
@@ -327,11 +329,12 @@ impl<E: Endpoint + 'static> Door<E> {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limits.body)),
             Ok(Err(_)) => {
-                let detail = "the body is incomplete, or its chunks are malformed: send the request again";
+                let detail = "The body is incomplete, or its chunks are malformed: send the request again.";
                 Err(Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail))
             }
             Err(_) => {
-                let detail = format!("the body took longer than {:?}: send it faster", limits.body_within);
+                let detail =
+                    format!("The body took longer than {:?} to arrive: send it faster.", limits.body_within);
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
             }
         }

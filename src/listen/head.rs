@@ -30,48 +30,52 @@ impl Fault {
     pub(super) fn row(self) -> (StatusCode, &'static str, &'static str) {
         let bad = |detail| (StatusCode::BAD_REQUEST, "bad_request", detail);
         match self {
-            Self::LineEnd => bad("a line of the head ends with LF alone: end each with CR LF"),
+            Self::LineEnd => bad("A header line ends with LF alone: end each line with CR LF."),
             Self::RequestLine => {
-                bad("the first line is not a method, a target and HTTP/1.1 with one space between each")
+                bad("The first line must be a method, a target and HTTP/1.1, separated by single spaces.")
             }
             Self::Target => bad(
-                "the request target is not a path that begins with `/`, nor an http address: percent-encode what is \
-                 not plain",
+                "The request target must be a path that begins with `/`, or an http address: percent-encode special \
+                 characters.",
             ),
             Self::Version => (
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "http_version_not_supported",
-                "HTTP/1.1 is spoken here: send the request in that version",
+                "The server supports only HTTP/1.1: send the request in that version.",
             ),
-            Self::Folded => bad("a line of the head begins with a space: write each header in one line"),
-            Self::Field => bad("a header has no name that can be one, or a space before the colon"),
-            Self::Value => bad("the value of a header has a control character: send plain text"),
-            Self::Host => bad("HTTP/1.1 wants exactly one header `Host`, with a host and perhaps a port"),
-            Self::Length => bad("`Content-Length` is to be one decimal number: send it once"),
+            Self::Folded => bad("A header line begins with a space: write each header in one line."),
+            Self::Field => {
+                bad("A header has an invalid name, or a space before the colon: correct the name.")
+            }
+            Self::Value => bad("The value of a header has a control character: remove it."),
+            Self::Host => {
+                bad("HTTP/1.1 requires exactly one header `Host`: send it with a host and optionally a port.")
+            }
+            Self::Length => bad("`Content-Length` must be one decimal number: send it only once."),
             Self::Vast => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
-                "The body has more bytes than anybody takes: send less.",
+                "The body is too large for any server: send a shorter one.",
             ),
             Self::Framing => bad(
-                "it is not clear where the body ends: send `Content-Length`, or in HTTP/1.1 `Transfer-Encoding: chunked`, \
-                 and not both",
+                "The length of the body is ambiguous: send `Content-Length` or, in HTTP/1.1, `Transfer-Encoding: chunked`, \
+                 but not both.",
             ),
             Self::Coding => (
                 StatusCode::NOT_IMPLEMENTED,
                 "not_implemented",
-                "`Transfer-Encoding: chunked` is understood and nothing else: send the body without another coding",
+                "The server supports only `Transfer-Encoding: chunked`: send the body without another coding.",
             ),
-            Self::Twice => bad("there is more than one header `Authorization`: send one"),
+            Self::Twice => bad("There is more than one header `Authorization`: send only one."),
             Self::UriTooLong => (
                 StatusCode::URI_TOO_LONG,
                 "uri_too_long",
-                "the request target is too long: send a shorter one",
+                "The request target is too long: send a shorter one.",
             ),
             Self::TooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "headers_too_large",
-                "the headers are too large or too many: send fewer or shorter ones",
+                "The headers are too large or too many: send fewer or shorter ones.",
             ),
         }
     }

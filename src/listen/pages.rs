@@ -110,7 +110,7 @@ impl Origins {
         if self.let_in(uri, headers) {
             return Some(Ok(Page(origin.clone())));
         }
-        let detail = "pages of this origin may not use this server: ask the operator to add the origin to VERBATIM_ORIGINS";
+        let detail = "Pages of this origin may not use this server: ask the operator to add the origin to VERBATIM_ORIGINS.";
         let problem = Problem::forbidden("origin_not_allowed", detail)
             .with(header::VARY, HeaderValue::from_static("origin"));
         Some(Err(problem.answer(RequestId::of(headers))))

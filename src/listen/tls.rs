@@ -73,7 +73,7 @@ impl Tls {
 async fn refuse(mut tcp: TcpStream, first: u8) -> io::Result<Option<Stream>> {
     if first.is_ascii_uppercase() {
         let id = RequestId::of(&HeaderMap::new());
-        let detail = "this port speaks TLS: begin the address with https:// or wss://";
+        let detail = "This port accepts only TLS: begin the address with https:// or wss://.";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
         let body = serde_json::to_string(&Document::of(&problem, id.as_str()))?;
         let answer = format!(

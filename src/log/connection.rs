@@ -13,8 +13,8 @@ use crate::{
         errors::OpenError,
         limits::REQUEST_TIMEOUT,
         memory::{
-            age::Signs, erased::Erased, holes::Seen, known::Known, outcomes::Outcomes, places::Places,
-            snapshots::Snapshots, tail::Tail, window::Window,
+            age::Signs, erased::Erased, gathered::Gathered, holes::Seen, known::Known, outcomes::Outcomes,
+            places::Places, snapshots::Snapshots, tail::Tail, window::Window,
         },
         public_url::PublicUrl,
         streams::{
@@ -41,6 +41,7 @@ pub struct Log {
     pub(in crate::log) windows: Arc<[Window]>,
     pub(in crate::log) places: Places,
     pub(in crate::log) seen: Arc<[Seen]>,
+    pub(in crate::log) gathered: Arc<[Gathered]>,
     pub(in crate::log) erased: Arc<[Erased]>,
     pub(in crate::log) connections: watch::Sender<u64>,
     pub(in crate::log) works: watch::Sender<bool>,
@@ -91,6 +92,7 @@ impl Connection {
         let places = Places::default();
         let erased = (0..layout.streams).map(|_| Erased::default()).collect();
         let seen = (0..layout.streams).map(|_| Seen::default()).collect();
+        let gathered = (0..layout.streams).map(|_| Gathered::default()).collect();
         Log {
             client,
             jetstream: maker.jetstream.clone(),
@@ -102,6 +104,7 @@ impl Connection {
             windows,
             places,
             seen,
+            gathered,
             erased,
             connections,
             works,

@@ -18,19 +18,19 @@ pub(crate) struct Target(pub(super) Uri);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BadTarget {
     /// The text is too long.
-    #[error("a URL has at most {MOST_BYTES} bytes: shorten it")]
+    #[error("a URL must have at most {MOST_BYTES} bytes: shorten it")]
     TooLong,
     /// The text is no URL with a host.
-    #[error("this is not a URL: write it like https://id.example.com/keys")]
+    #[error("not a URL: write it like https://id.example.com/keys")]
     NotAUrl,
     /// The scheme is another one than https.
-    #[error("the scheme of a URL is https: change it")]
+    #[error("the scheme of the URL must be https")]
     Scheme,
     /// The URL has a user or a password.
-    #[error("a URL has no user and no password: remove them")]
+    #[error("the URL must not have a user name or password: remove them")]
     User,
     /// The port belongs to another protocol.
-    #[error("the port of a URL is 80, 443, or 1024 and above: change it")]
+    #[error("the port of the URL must be 80, 443, or 1024 and above")]
     Port,
 }
 

@@ -34,7 +34,7 @@ impl Shed {
     pub const CODE: &str = "temporary_reduced_capacity";
     /// The detail of the refusal.
     pub const DETAIL: &str =
-        "This node has too much to do at the moment: send the same again later, perhaps to another node.";
+        "This node is overloaded: send the same request again later, or to another node.";
     /// The time after which a client may try again.
     pub const AGAIN: Duration = Duration::from_secs(2);
 }

@@ -43,11 +43,11 @@ pub(crate) struct Problem {
 /// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 pub(crate) struct FieldError {
-    /// The place of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
+    /// The location of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
     pub(crate) pointer: String,
-    /// The error as a word, for programs
+    /// The code of the error, for programs
     pub(crate) code: String,
-    /// The error and the expected value as a sentence, for people
+    /// What is wrong and what is expected, for people
     pub(crate) detail: String,
 }
 
@@ -83,7 +83,7 @@ impl Problem {
         let problem = Self::new(
             StatusCode::BAD_REQUEST,
             "invalid_body",
-            "The body of the request is invalid: `errors` says where and what is expected.",
+            "The body of the request is invalid: see `errors` for each field and what is expected.",
         );
         Self { errors, ..problem }
     }
@@ -94,7 +94,7 @@ impl Problem {
         let problem = Self::new(
             StatusCode::BAD_REQUEST,
             "invalid_parameter",
-            "A parameter of the request is invalid: `errors` says which and what is expected.",
+            "A parameter of the request is invalid: see `errors` for the parameter and what is expected.",
         );
         Self { errors: vec![detail], ..problem }
     }
@@ -102,7 +102,7 @@ impl Problem {
     /// 400 with a code of its own: the field of the body at `pointer` cannot be accepted.
     pub(crate) fn unusable(code: &'static str, pointer: String, detail: impl Into<String>) -> Self {
         let wrong = FieldError::new(pointer, code, detail);
-        let said = "A field of the body cannot be used: `errors` says which and what is expected.";
+        let said = "A field of the body cannot be used: see `errors` for the field and what is expected.";
         Self { errors: vec![wrong], ..Self::new(StatusCode::BAD_REQUEST, code, said) }
     }
 
@@ -120,8 +120,8 @@ impl Problem {
     /// 403: the caller may not act for the user. The words are the same for a user who does not exist, so the answer does
     /// not betray a user.
     pub(crate) fn may_not_act_for() -> Self {
-        let detail = "You may not act for this user: name an active user whom a host application or an external issuer has \
-                      brought.";
+        let detail = "You may not act for this user: name an active user who comes from a host application or an external \
+                      issuer.";
         Self::forbidden("may_not_act_for", detail)
     }
 
@@ -131,13 +131,13 @@ impl Problem {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "There is nothing here that you may see: check the id, and whose token you send.",
+            "There is no such resource, or you may not see it: check the id and the access token.",
         )
     }
 
     /// 405 with `Allow`.
     pub(crate) fn not_allowed(allow: &str) -> Self {
-        let detail = format!("This resource does not have this method: use {allow}.");
+        let detail = format!("The resource does not support this method: use {allow}.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         match HeaderValue::from_str(allow) {
             Ok(allow) => problem.with(header::ALLOW, allow),
@@ -152,13 +152,13 @@ impl Problem {
 
     /// 413: the body has more than `limit` bytes.
     pub(crate) fn too_large(limit: usize) -> Self {
-        let detail = format!("The body has more than {limit} bytes: send less.");
+        let detail = format!("The body has more than {limit} bytes: send a shorter one.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
     /// 415: the body is not JSON.
     pub(crate) fn not_json() -> Self {
-        let detail = "The body is not JSON: send the body with the header `Content-Type: application/json`.";
+        let detail = "The body is not JSON: send JSON with the header `Content-Type: application/json`.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
@@ -174,7 +174,7 @@ impl Problem {
 
     /// 500: the server failed. The reason goes to the log, never to the client.
     pub(crate) fn internal() -> Self {
-        let detail = "The server failed: report this with the request_id.";
+        let detail = "The server failed: report the `request_id` to the operator.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
@@ -219,8 +219,7 @@ impl Problem {
 
 impl From<Exceeded> for Problem {
     fn from(Exceeded { policy, wait }: Exceeded) -> Self {
-        let detail =
-            "You sent too much: wait as long as `Retry-After` says, then send the same request again.";
+        let detail = "You sent too many requests: wait for the time in `Retry-After`, then send the same request again.";
         Self { violated: Some(policy), ..Self::too_many("rate_limited", detail, wait) }
     }
 }
@@ -247,7 +246,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The reason for a refused request (RFC 9457)
+/// Why a request was refused (RFC 9457)
 #[derive(Serialize, Object)]
 #[oai(rename = "Problem", example)]
 pub(crate) struct Document {
@@ -255,13 +254,13 @@ pub(crate) struct Document {
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The kind of problem in words, for people
+    /// The kind of problem, for people
     title: String,
     /// The HTTP status
     status: u16,
-    /// The kind of problem as a word, for programs
+    /// The code of the problem, for programs
     code: String,
-    /// The problem and the next step, for the developer of the client
+    /// What is wrong and what to do next, for the developer of the client
     detail: String,
     /// The id of the request, as in the header `x-request-id`
     request_id: String,
@@ -269,7 +268,7 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[oai(default, skip_serializing_if_is_empty)]
     errors: Vec<FieldError>,
-    /// The rate limits that are reached, by the names that they have in the header `RateLimit-Policy`
+    /// The rate limits that were exceeded, by their names in the header `RateLimit-Policy`
     #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
     #[oai(rename = "violated-policies", default, skip_serializing_if_is_empty)]
     violated: Vec<String>,

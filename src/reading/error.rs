@@ -84,13 +84,13 @@ pub(super) fn unless_missing<T>(found: Result<T, ReadError>) -> Result<Option<T>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSuchPoint {
     /// The time is ahead of our clock.
-    #[error("that time has not come yet")]
+    #[error("the time is in the future: send a time in the past")]
     InTheFuture,
     /// The position is ahead of the log.
-    #[error("the log has not reached this position: name a position that you have seen")]
+    #[error("the log has not reached this position: send a position that you have seen")]
     AheadOfHead,
     /// The point is before the first position that this user may see.
-    #[error("you may see this conversation from position {0} on")]
+    #[error("you may see this conversation only from position {0} on: send this position or a later one")]
     BeforeYouJoined(Position),
 }
 
@@ -115,7 +115,7 @@ pub enum FollowError {
     #[error(transparent)]
     BadToken(#[from] BadToken),
     /// The account of the reader was deactivated.
-    #[error("this account is suspended: ask the operator")]
+    #[error("the account is suspended: ask the operator")]
     Suspended,
     /// The user for whom a program follows the events is not active any more.
     #[error("the caller may not act for this user any more")]

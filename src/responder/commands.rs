@@ -75,11 +75,11 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
     let command = COMMANDS.iter().find(|command| command.word == word).ok_or_else(unknown)?;
     if body.len() > MAX_BODY {
-        let detail = format!("A command has at most {MAX_BODY} bytes: send less.");
+        let detail = format!("A command can have at most {MAX_BODY} bytes: send a shorter one.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
     let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
-        Problem::invalid("", "invalid", "A command is a JSON object, with the fields that the command takes.")
+        Problem::invalid("", "invalid", "A command must be a JSON object with the fields of the command.")
     })?;
     let key = match command.method {
         Method::GET => None,
@@ -111,7 +111,7 @@ pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
 
 fn unknown() -> Problem {
     let words: Vec<&str> = COMMANDS.iter().map(|command| command.word).collect();
-    let detail = format!("There is no such command: use one of {}.", words.join(", "));
+    let detail = format!("There is no such command: use {}.", words.join(", "));
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }
 
@@ -129,10 +129,8 @@ fn text(fields: &mut Map<String, Value>, name: &str) -> Result<String, Problem> 
     let pointer = || format!("/{name}");
     match fields.remove(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        Some(_) => {
-            Err(Problem::invalid(pointer(), "invalid", "A text of at least one character is expected."))
-        }
-        None => Err(Problem::invalid(pointer(), "missing", "This field is required.")),
+        Some(_) => Err(Problem::invalid(pointer(), "invalid", "must be a text of at least one character")),
+        None => Err(Problem::invalid(pointer(), "missing", "this field is required")),
     }
 }
 
@@ -141,7 +139,7 @@ fn refuse_more(fields: &Map<String, Value>) -> Result<(), Problem> {
         Some(name) => Err(Problem::invalid(
             format!("/{name}"),
             "unknown_field",
-            "The command does not take this field.",
+            "the command does not have this field: remove it",
         )),
         None => Ok(()),
     }
@@ -154,7 +152,7 @@ fn query(fields: &Map<String, Value>) -> Result<String, Problem> {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
             _ => {
-                let expected = "A text or a number is expected.";
+                let expected = "must be a text or a number";
                 return Err(Problem::invalid(format!("/{name}"), "invalid", expected));
             }
         };

@@ -103,18 +103,19 @@ impl Responder {
 
 fn no_name() -> Problem {
     let detail =
-        "The subject has no NATS name: use verbatim.commands.<name>.<command> with the name of a consumer.";
+        "The subject has no NATS name: use verbatim.commands.<name>.<command>, with the name of a consumer.";
     Problem::unauthorized("invalid_key", detail)
 }
 
 fn no_place(lacking: NoPlace) -> Problem {
     match lacking {
         NoPlace::OfOne => {
-            let detail = format!("{} commands of this name are under way: wait for replies.", AT_ONCE.of_one);
+            let detail =
+                format!("{} commands of this name are in progress: wait for replies.", AT_ONCE.of_one);
             Problem::too_many("rate_limited", detail, AGAIN)
         }
         NoPlace::OfNode => {
-            let detail = "This node has too many commands under way: send the same command again.";
+            let detail = "This node has too many commands in progress: send the same command again.";
             Problem::unavailable("temporary_reduced_capacity", detail, AGAIN)
         }
     }
@@ -129,8 +130,7 @@ fn deadline(header: Option<&str>) -> Result<Duration, Problem> {
         .map(Duration::from_millis)
         .filter(|wait| (1..=LATEST.as_millis()).contains(&wait.as_millis()));
     within.ok_or_else(|| {
-        let expected =
-            format!("A whole number of milliseconds is expected, from 1 to {}.", LATEST.as_millis());
+        let expected = format!("must be a whole number of milliseconds, from 1 to {}", LATEST.as_millis());
         Problem::parameter(DEADLINE_HEADER, "invalid", expected)
     })
 }

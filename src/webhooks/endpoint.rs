@@ -76,24 +76,24 @@ pub(crate) enum BadEndpoint {
     #[error(transparent)]
     Url(#[from] BadTarget),
     /// There is no such type of events.
-    #[error("there is no such type of events: see the AsyncAPI document, or write `*` for all")]
+    #[error("unknown type of events: see the AsyncAPI document, or use `*` for all")]
     Type(usize),
     /// There is no such lane.
-    #[error("there is no such lane: the lanes are roster, timeline, receipts and control")]
+    #[error("unknown lane: use roster, timeline, receipts or control")]
     Lane(usize),
     /// The header belongs to the connection or to Verbatim, comes twice, or its value is no text.
     #[error(
-        "this header cannot be sent: choose another name, and a value of at most {VALUE} visible ASCII characters"
+        "the header cannot be sent: use another name, and a value of at most {VALUE} visible ASCII characters"
     )]
     Header(String),
     /// The number is too small or too large.
-    #[error("1 to 64 requests at once are accepted")]
+    #[error("must be 1 to 64")]
     Concurrency,
     /// The text is too long.
-    #[error("a description has at most {DESCRIPTION} bytes")]
+    #[error("must have at most {DESCRIPTION} bytes")]
     Description,
     /// There are no types.
-    #[error("name at least one type of events, or `*` for all")]
+    #[error("must have at least one type of events, or `*` for all")]
     NoTypes,
 }
 

@@ -18,7 +18,7 @@ pub(crate) enum WebhookError {
     NotConfigured,
     /// The stored secret was sealed by another key.
     #[error(
-        "the secret of this webhook was encrypted with another key than that in VERBATIM_MASTER_KEY_FILE: rotate it"
+        "the secret of this webhook was encrypted with another key than the one in VERBATIM_MASTER_KEY_FILE: rotate it"
     )]
     Sealed,
     /// A setting cannot be used.
@@ -26,26 +26,29 @@ pub(crate) enum WebhookError {
     Bad(#[from] BadEndpoint),
     /// The host has no address to which requests may go.
     #[error(
-        "the host has no address to which events may be sent: check its name, and see VERBATIM_WEBHOOK_ALLOW for private networks"
+        "the host has no address to which events may be sent: check its name, or allow its private network with VERBATIM_WEBHOOK_ALLOW"
     )]
     Address,
     /// The position names no event without a conversation.
-    #[error("a position belongs to one stream: name a conversation_id, or a position for each stream")]
+    #[error("a position belongs to one stream: send a conversation_id, too, or a position for each stream")]
     NoStream,
     /// There is no such stream.
     #[error("the log has {0} streams: number them from 0")]
     Stream(usize),
     /// As many tests are under way as may be.
-    #[error("too many webhooks are being tested: try again")]
+    #[error("too many webhooks are being tested: try again in a moment")]
     Busy,
     /// There is no such endpoint, or it has no such delivery.
     #[error("there is no webhook or delivery with this id")]
     NotFound,
     /// There are as many endpoints as there may be.
-    #[error("there are {} webhooks: remove one first", MAX_ENDPOINTS)]
+    #[error("there are {} webhooks, which is the maximum: remove one first", MAX_ENDPOINTS)]
     TooMany,
     /// The endpoint has as many replays under way as there may be.
-    #[error("the webhook has {} replays in progress: wait until one has finished", MAX_REPLAYS)]
+    #[error(
+        "the webhook has {} replays in progress, which is the maximum: wait until one has ended",
+        MAX_REPLAYS
+    )]
     TooManyReplays,
     /// The database did not answer.
     #[error(transparent)]

@@ -40,7 +40,7 @@ fn imports(sources: &[Source]) -> Vec<String> {
         let Some((_, _, knows)) = HOUSE.iter().find(|(name, ..)| *name == room) else {
             broken.insert(format!(
                 "src/{path}: the module `{room}` has no place in the house. Put it into the folder whose question it \
-                 answers, or give it a floor in HOUSE of tests/architecture.rs and in DESIGN.md"
+                 answers, or give it a floor in HOUSE of tests/architecture.rs and in ARCHITECTURE.md"
             ));
             continue;
         };

@@ -66,10 +66,10 @@ pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Prob
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
         Some(_) => return Err(no_object()),
-        None => return Err(Problem::invalid("", "empty", "there is no body: expected a JSON object")),
+        None => return Err(Problem::invalid("", "empty", "the body is empty: send a JSON object")),
     }
     if depth(bytes) > DEPTH {
-        return Err(Problem::invalid("", "too_deep", format!("at most {DEPTH} levels are accepted")));
+        return Err(Problem::invalid("", "too_deep", format!("must have at most {DEPTH} levels")));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let shape = serde_path_to_error::deserialize(&mut json)
@@ -134,9 +134,13 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     let (code, detail) = if text.starts_with("missing field") {
         return missing(&(pointer.to_owned() + &step(field)));
     } else if text.starts_with("duplicate field") {
-        return Problem::invalid(pointer.to_owned() + &step(field), "duplicate_field", "give it once");
+        return Problem::invalid(
+            pointer.to_owned() + &step(field),
+            "duplicate_field",
+            "must be sent only once",
+        );
     } else if text.starts_with("unknown field") {
-        let detail = expected.unwrap_or_else(|| "there are no fields here".into());
+        let detail = expected.unwrap_or_else(|| "no fields are accepted".into());
         // The path ends with the field, except in an enum with a tag, where serde gives no path.
         let path = if pointer.is_empty() { step(field) } else { pointer.to_owned() };
         return Problem::invalid(short(&path), "unknown_field", short(&detail));
@@ -163,9 +167,9 @@ fn text_code(text: &str) -> &'static str {
         "too_deep"
     } else if text.starts_with("expected ") {
         "wrong_type"
-    } else if text.starts_with("too great") {
+    } else if text.starts_with("too large") {
         "out_of_range"
-    } else if text.contains("stands twice") {
+    } else if text.contains("is repeated") {
         "duplicate_field"
     } else if text.starts_with("too many") {
         "too_many"

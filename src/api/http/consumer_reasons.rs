@@ -27,7 +27,7 @@ impl From<ConsumerError> for Problem {
             ConsumerError::Database(outage) => outage.into(),
             ConsumerError::Log(outage) => {
                 tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot do this at the moment: send the same request again.";
+                let again = "The server cannot process the request at the moment: send the same request again.";
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }

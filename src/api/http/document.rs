@@ -26,12 +26,13 @@ The chat backend that keeps every word, in order, once, and can prove it.
 
 - Errors are `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for people.
 - Lists are pages: pass `next_cursor` as `cursor` until it is absent.
-- Commands take an `Idempotency-Key`: the server executes a request with the same key once. Sending a message needs one.
-- A command returns the `position` that it has reached. A read with that `min_position` waits for it.
-- Later versions add fields to answers, values to words like `features`, and types of events. A client ignores those that \
-it does not know.
+- Commands take an `Idempotency-Key`: the server executes requests with the same key only once. Sending a message \
+requires one.
+- A command returns the `position` that it has reached. A read with this position as `min_position` waits for it.
+- Later versions add fields to responses, values to enumerations like `features`, and types of events. A client ignores \
+those that it does not know.
 
-The parts of Verbatim that clients and services read use these words:
+The interfaces of Verbatim use these names:
 
 | meaning | REST | frame of the socket | event in the log |
 |---|---|---|---|
@@ -40,10 +41,10 @@ The parts of Verbatim that clients and services read use these words:
 | a message | `id` of a message, `message_id` in a path | `message_id` | `message_id` |
 | a conversation | `id` of a conversation, else `conversation_id` | `conversation_id`, `id` in `ready` | in the subject |
 | an event | `id` of an event | `id` of the frame `event` | header `ce-id` |
-| a command over the socket, and its answer | | `id` of the frame | |
+| a command over the socket, and its response | | `id` of the frame | |
 | the position of a message | `position` of a message | `position` of `message.sent`, else `message_position` | \
 sequence of `message.sent`, else `message_position` |
-| the position that a command has reached | `position` of the answer, `Verbatim-Position` | `position` of `ack` | |
+| the position that a command has reached | `position` of the response, `Verbatim-Position` | `position` of `ack` | |
 | the last position of a conversation | `head` | `head`, `heads` | |
 | the idempotency key | `Idempotency-Key`, `client_id` | `client_id` | `client_id` |
 | the time of an event | `sent_at`, `edited_at`, `joined_at`, ... | `time` | header `ce-time` |

@@ -138,8 +138,7 @@ impl<E: Endpoint> Edge<E> {
             Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
             Err(_) => {
                 tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
-                let detail =
-                    "The server did not answer in time: send the same request again, with the same key.";
+                let detail = "The server did not respond in time: send the same request again, with the same idempotency key.";
                 Problem::unavailable("unavailable", detail, AGAIN).into_response()
             }
             Ok(Err(panic)) => {
@@ -168,10 +167,10 @@ fn trace(headers: &HeaderMap) -> Option<TraceParent> {
 /// The refusal of a request that is unacceptable by its head alone.
 fn refused_at_once(request: &Request) -> Option<Problem> {
     if !strict::METHODS.contains(request.method()) {
-        let detail = "The server does not know this method: write method names in upper case.";
+        let detail = "The server does not know this method: use a standard method, in upper case.";
         Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
     } else if is_encoded(request.headers()) {
-        let detail = "The body is compressed: send the body without Content-Encoding.";
+        let detail = "The body is compressed: send it without `Content-Encoding`.";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
         Some(problem.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
     } else {

@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 const SHARED: [(&str, &str, &str); 2] = [
     (
         "RateLimit",
-        "What the rate limits that applied have left: units (`r`) and the seconds until there is one more (`t`). Follows \
-         draft-ietf-httpapi-ratelimit-headers, which is still a draft. Absent where no limit applied",
+        "What is left of the rate limits that applied: units (`r`), and the seconds until one more is available (`t`). \
+         Follows draft-ietf-httpapi-ratelimit-headers, which is still a draft. Absent if no limit applied",
         r#""send";r=12;t=1"#,
     ),
     (
         "RateLimit-Policy",
-        "The rate limits that applied: units (`q`) in so many seconds (`w`). Absent where no limit applied",
+        "The rate limits that applied: units (`q`) per number of seconds (`w`). Absent if no limit applied",
         r#""send";q=300;w=60"#,
     ),
 ];

@@ -66,7 +66,7 @@ pub struct Named<T> {
 /// Users by their ids.
 type Users = BTreeMap<UserId, UserSummary>;
 
-/// What clients show of a user
+/// The profile of a user that clients display
 #[derive(Serialize, Object)]
 struct UserSummary {
     /// The name that other users see
@@ -122,14 +122,14 @@ pub(in crate::api) fn words<const N: usize>(list: &str, known: [&str; N]) -> Res
     let mut found = [false; N];
     for word in list.split(',') {
         let at = known.iter().position(|one| *one == word);
-        let unknown = || format!("only {} can be included, with a comma between them", known.join(", "));
+        let unknown = || format!("only {} can be included, separated by commas", known.join(", "));
         found[at.ok_or_else(unknown)?] = true;
     }
     Ok(found)
 }
 
 parameter!(() Include, "Include", false, MetaSchema {
-    description: Some("`users` adds the names of all users whose ids the answer has"),
+    description: Some("`users` adds the names of all users whose ids are in the response"),
     enum_items: vec!["users".into()],
     ..MetaSchema::new("string")
 });
@@ -145,7 +145,9 @@ impl FirstScreen {
     /// Refuses a list that would have too many messages.
     pub(in crate::api) fn bears(self, limit: Limit) -> Result<(), Problem> {
         match self.previews.messages && limit.get() > WITH_MESSAGES {
-            true => Err(Problem::parameter("limit", "out_of_range", "at most 50 with include=messages")),
+            true => {
+                Err(Problem::parameter("limit", "out_of_range", "must be at most 50 with include=messages"))
+            }
             false => Ok(()),
         }
     }
@@ -153,9 +155,9 @@ impl FirstScreen {
 
 parameter!(() FirstScreen, "FirstScreen", false, MetaSchema {
     description: Some(
-        "Words with a comma between them. `members` adds the first 10 members of each conversation and their number, \
-         `messages` the last 20 messages of each (the greatest `limit` is 50 then), and `users` the names of all users \
-         whose ids the answer has",
+        "Words separated by commas. `members` adds the first 10 members of each conversation and the number of all, \
+         `messages` the last 20 messages of each (`limit` can then be at most 50), and `users` the names of all users \
+         whose ids are in the response",
     ),
     pattern: Some("^(users|members|messages)(,(users|members|messages))*$".into()),
     example: Some("users,members,messages".into()),
@@ -203,8 +205,8 @@ impl<T: MentionsUsers> Type for Named<T> {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(T::published(), |registry| {
             Users::register(registry);
-            let description = "The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An \
-                               id without an account is left out";
+            let description = "The users whose ids are in the response, keyed by id: at most 2,000. Present with \
+                               `include=users`. Ids without an account are left out";
             let users = Users::schema_ref()
                 .merge(MetaSchema { description: Some(description), ..MetaSchema::ANY });
             let mut schema = T::plain(registry);

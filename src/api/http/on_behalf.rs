@@ -19,11 +19,12 @@ pub(in crate::api) fn named(headers: &HeaderMap, need: Option<Need>) -> Result<O
     let mut values = headers.get_all(ON_BEHALF_OF).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if !need.is_some_and(Need::is_of_a_user) {
-        let detail = "nobody does this on behalf of a user: send the request without this header";
+        let detail =
+            "this operation cannot be done on behalf of a user: send the request without this header";
         return Err(Problem::parameter(HEADER, "not_on_behalf", detail));
     }
     if values.next().is_some() {
-        return Err(Problem::parameter(HEADER, "repeated_parameter", "give it once"));
+        return Err(Problem::parameter(HEADER, "repeated_parameter", "must be sent only once"));
     }
     let user = value.to_str().map_err(|_| NotAUser).and_then(str::parse);
     user.map(Some).map_err(|wrong| Problem::parameter(HEADER, "invalid", wrong.to_string()))
@@ -50,9 +51,9 @@ pub(super) fn describe(operation: &mut Value) {
         "name": HEADER,
         "in": "header",
         "required": false,
-        "description": "The user for whom a service account acts: the id of the user, or `ext:` and the external id. The \
-                        key needs the scope `act:users`; for a user whom neither a host application nor an external \
-                        issuer has brought, `act:users:all`",
+        "description": "The user on whose behalf a service account acts: the id of the user, or `ext:` and the external \
+                        id. The key needs the scope `act:users`; for a user who comes from neither a host application \
+                        nor an external issuer, it needs `act:users:all`",
         "schema": {
             "type": "string",
             "pattern": "^(ext:[A-Za-z0-9._:@-]{1,128}|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})$",

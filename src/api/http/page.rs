@@ -75,7 +75,7 @@ impl<T: Type> Page<T> {
         T::register(registry);
         let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
         let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
-        let cursor = "The `cursor` of the next request; absent on the last page";
+        let cursor = "The `cursor` for the next request; absent on the last page";
         let mut properties = vec![
             ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
             ("next_cursor", String::schema_ref().merge(described(cursor))),
@@ -229,7 +229,7 @@ macro_rules! parameter {
 pub(in crate::api) use parameter;
 
 parameter!(() Limit, "Limit", false, MetaSchema {
-    description: Some("The greatest number of items"),
+    description: Some("The maximum number of items"),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
     default: Some(Limit::DEFAULT.into()),
@@ -245,7 +245,7 @@ parameter!(() Wait, "Wait", false, MetaSchema {
 });
 
 parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
-    description: Some("The `next_cursor` of the page before"),
+    description: Some("The `next_cursor` of the previous page"),
     min_length: Some(1),
     max_length: Some(Self::MAX),
     ..MetaSchema::new("string")
@@ -255,7 +255,7 @@ impl ParseFromParameter for Limit {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         match digits(value, Self::MAX.into()).map(u16::try_from) {
             Ok(Ok(limit)) if limit > 0 => Ok(Self(limit)),
-            _ => Err(ParseError::custom(format!("a whole number from 1 to {} is expected", Self::MAX))),
+            _ => Err(ParseError::custom(format!("must be a whole number from 1 to {}", Self::MAX))),
         }
     }
 
@@ -269,7 +269,7 @@ impl ParseFromParameter for Wait {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         match digits(value, Self::MAX.into()) {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
-            Err(_) => Err(ParseError::custom(format!("a whole number from 0 to {} is expected", Self::MAX))),
+            Err(_) => Err(ParseError::custom(format!("must be a whole number from 0 to {}", Self::MAX))),
         }
     }
 

@@ -56,7 +56,7 @@ impl From<Unavailable> for Problem {
 impl From<NotSettled> for Problem {
     fn from(error: NotSettled) -> Self {
         match error {
-            NotSettled::InThePast => Self::invalid("/muted_until", "in_the_past", "name a time to come"),
+            NotSettled::InThePast => Self::invalid("/muted_until", "in_the_past", "must be in the future"),
             NotSettled::TooManyArchived => Self::conflict("too_many_archived", sentence(error)),
             NotSettled::Refused(refused) => refused.into(),
         }
@@ -95,7 +95,7 @@ impl From<sqlx::Error> for Problem {
         tracing::warn!(error = %outage, "a request failed: the database did not answer");
         Self::unavailable(
             "unavailable",
-            "The server cannot do this at the moment: send the same request again.",
+            "The server cannot process the request at the moment: send the same request again.",
             AGAIN,
         )
     }
@@ -196,13 +196,11 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         match full {
             Full::User => {
-                let detail =
-                    "This user has too many requests that follow events on this node: end another one first.";
+                let detail = "You follow events with too many requests on this node: end another one first.";
                 Self::too_many("too_many_followers", detail, LATER)
             }
             Full::Node => {
-                let detail =
-                    "This node has too many requests that follow events: try again, perhaps at another node.";
+                let detail = "Too many requests follow events on this node: try again, or use another node.";
                 Self::unavailable("at_capacity", detail, LATER)
             }
         }
@@ -213,11 +211,11 @@ impl From<NoPlace> for Problem {
     fn from(no_place: NoPlace) -> Self {
         match no_place {
             NoPlace::OfOne => {
-                let detail = "This user has too many requests of this kind under way on this node: wait for their answers.";
+                let detail = "You have too many requests of this kind in progress on this node: wait for their responses.";
                 Self::too_many("too_many_at_once", detail, LATER)
             }
             NoPlace::OfNode => {
-                let detail = "This node has too many requests of this kind under way: try again, perhaps at another node.";
+                let detail = "Too many requests of this kind are in progress on this node: try again, or use another node.";
                 Self::unavailable("at_capacity", detail, LATER)
             }
         }
@@ -233,8 +231,8 @@ impl From<Reset> for Problem {
 /// 410 for a cursor from which the server cannot continue, with the code of the reason.
 pub(in crate::api) fn gone(reason: &str) -> Problem {
     let detail =
-        "The server cannot continue from this cursor: load your data by REST, then begin without a cursor.";
-    let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
+        "The server cannot continue from this cursor: load your data by REST, then start without a cursor.";
+    let why = FieldError::new("/after", reason, "not a valid cursor of this user for the current log");
     Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
 }
 
@@ -246,7 +244,7 @@ impl From<Behind> for Problem {
             Behind::Expired => Reset::Retention.into(),
             Behind::Crowded(no_place) => no_place.into(),
             Behind::Lagging => {
-                let detail = "This node replays too much of the log now: send the same request again.";
+                let detail = "This node is replaying too much of the log: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)
             }
         }
@@ -262,7 +260,7 @@ impl From<FollowError> for Problem {
             FollowError::MayNotActFor => Self::may_not_act_for(),
             FollowError::Gone(reset) => reset.into(),
             FollowError::CutOff => {
-                let detail = "This node does not hear from the log: reconnect with your last cursor.";
+                let detail = "This node has lost its connection to the log: reconnect with your last cursor.";
                 Self::unavailable("unavailable", detail, AGAIN)
             }
             FollowError::Behind(behind) => behind.into(),
@@ -274,7 +272,7 @@ impl From<PastError> for Problem {
     fn from(error: PastError) -> Self {
         match error {
             PastError::TooFar => {
-                Self::parameter("as_of", "too_far", format!("{error}: name an earlier position"))
+                Self::parameter("as_of", "too_far", format!("{error}: send an earlier position"))
             }
             PastError::Behind(behind) => behind.into(),
         }
@@ -292,7 +290,7 @@ impl From<ReadError> for Problem {
             ReadError::NoSuchPoint(point) => Self::parameter("as_of", point.code(), point.to_string()),
             ReadError::Past(error) => error.into(),
             ReadError::TooBroad => {
-                let detail = "this takes too long: give more or rarer words, or a conversation_id";
+                let detail = "the search takes too long: use more or rarer words, or a conversation_id";
                 Self::parameter("query", "too_broad", detail)
             }
             ReadError::Crowded(no_place) => no_place.into(),
@@ -389,7 +387,7 @@ mod tests {
     fn who_cannot_log_in_is_told_what_to_do() {
         let problem = Problem::from(AccessError::BadCredentials);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "bad_credentials"));
-        assert_eq!(problem.detail, "User name or password is wrong: check both.");
+        assert_eq!(problem.detail, "The user name or the password is wrong: check both.");
         let problem = Problem::from(AccessError::InvalidGrant);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "invalid_grant"));
         let problem = Problem::from(AccessError::WrongPassword);

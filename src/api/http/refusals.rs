@@ -28,21 +28,21 @@ fn response(status: u16) -> MetaResponse {
             Some(("WWW-Authenticate", "The scheme to use: `Bearer`", String::schema_ref())),
         ),
         403 => ("The caller may not do this", None),
-        404 => ("The resource does not exist, or the caller may not know of it", None),
-        409 => ("The request conflicts with the present state", None),
-        410 => ("The cursor, the link or the legal hold is over, or what the request names was erased", None),
+        404 => ("The resource does not exist, or the caller may not see it", None),
+        409 => ("The request conflicts with the current state", None),
+        410 => ("The cursor, the link or the legal hold is no longer valid, or the content was erased", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => (
-            "Too many requests. With `rate_limited`, `violated-policies` names the rate limit, and the headers \
+            "Too many requests. For `rate_limited`, `violated-policies` names the rate limit, and the headers \
              `RateLimit-Policy` and `RateLimit` describe it",
-            Some(("Retry-After", "The seconds to wait before a retry", u32::schema_ref())),
+            Some(("Retry-After", "The number of seconds to wait before a retry", u32::schema_ref())),
         ),
         503 => (
-            "The server cannot answer at the moment",
-            Some(("Retry-After", "The seconds to wait before a retry", u32::schema_ref())),
+            "The server cannot process the request at the moment",
+            Some(("Retry-After", "The number of seconds to wait before a retry", u32::schema_ref())),
         ),
-        _ => ("Refused", None),
+        _ => ("The request was refused", None),
     };
     let headers = header.map(|(name, description, schema)| MetaHeader {
         name: name.into(),

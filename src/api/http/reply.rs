@@ -170,9 +170,9 @@ impl<T: Serialize + MentionsUsers> ApiResponse for Listed<T> {
             deprecated: false,
             schema,
         };
-        let position = "For a list of one conversation: the position up to which the page includes every event, and \
-                        after which it includes none";
-        let cursor = "The cursor for `after` of `/v1/events`, or for `cursor` of `hello`: from there on events tell \
+        let position = "For a list of one conversation: the page includes every event up to this position, and none \
+                        after it";
+        let cursor = "The cursor for `after` of `/v1/events`, or for `cursor` of `hello`: the events after it have \
                       every change that the page does not include. Absent with `as_of`";
         let headers = vec![
             header("Verbatim-Position", position, Position::schema_ref()),
@@ -211,7 +211,7 @@ impl<T: Serialize + Type> ApiResponse for Requested<T> {
 
 impl<T: Serialize + Type> ApiResponse for Made<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![ok::<T>("It existed already"), created::<T>()] }
+        MetaResponses { responses: vec![ok::<T>("The resource existed already"), created::<T>()] }
     }
 
     fn register(registry: &mut Registry) {
@@ -222,11 +222,11 @@ impl<T: Serialize + Type> ApiResponse for Made<T> {
 impl<T: Serialize + Type> ApiResponse for MadeOrInvited<T> {
     fn meta() -> MetaResponses {
         let invited = MetaResponse {
-            description: "The user was invited, and has to accept; the answer has no body",
+            description: "The user was invited, and has to accept first. The response has no body",
             status: Some(202),
             ..done(Vec::new())
         };
-        MetaResponses { responses: vec![ok::<T>("It existed already"), created::<T>(), invited] }
+        MetaResponses { responses: vec![ok::<T>("The resource existed already"), created::<T>(), invited] }
     }
 
     fn register(registry: &mut Registry) {
@@ -261,7 +261,7 @@ impl ApiResponse for Reached {
 
 fn done(headers: Vec<MetaHeader>) -> MetaResponse {
     MetaResponse {
-        description: "Done; the answer has no body",
+        description: "Done. The response has no body",
         status: Some(204),
         status_range: None,
         content: Vec::new(),

@@ -153,9 +153,10 @@ impl Need {
             {
                 Err(missing("admin:…"))
             }
-            Self::Login if caller.proof == Proof::Key => {
-                Err(Problem::forbidden("forbidden", "An API key cannot do this: log in as the user."))
-            }
+            Self::Login if caller.proof == Proof::Key => Err(Problem::forbidden(
+                "forbidden",
+                "The operation cannot be called with an API key: log in as the user.",
+            )),
             Self::Scope(_) | Self::OfProgram(_) | Self::AnyAdmin | Self::Login | Self::Nothing => Ok(()),
         }
     }
@@ -163,7 +164,10 @@ impl Need {
 
 /// The refusal of a caller without a scope.
 pub(in crate::api) fn missing(scope: &str) -> Problem {
-    Problem::forbidden("missing_scope", format!("This needs the scope `{scope}`: use a key that has it."))
+    Problem::forbidden(
+        "missing_scope",
+        format!("The operation needs the scope `{scope}`: use a key that has it."),
+    )
 }
 
 /// The scopes of a list of words. A word that is no scope is pointed at in the list at `pointer`.
@@ -171,7 +175,11 @@ pub(in crate::api) fn of_words(pointer: &str, words: Vec<String>) -> Result<Scop
     let scope = |(at, word): (usize, &String)| {
         Scope::named(word).ok_or_else(|| {
             let known = Scopes::all().words().join(", ");
-            Problem::unusable("unknown_scope", format!("{pointer}/{at}"), format!("the scopes are {known}"))
+            Problem::unusable(
+                "unknown_scope",
+                format!("{pointer}/{at}"),
+                format!("unknown scope: use {known}"),
+            )
         })
     };
     words.iter().enumerate().map(scope).collect()

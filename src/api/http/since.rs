@@ -74,8 +74,8 @@ impl Type for SinceValue {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>("Since".into(), |_| MetaSchema {
             description: Some(
-                "A point of the log: `now`, `start`, a time (RFC 3339), the position of an event, or the position of an \
-                 event in each stream, by the number of the stream",
+                "A point in the log: `now`, `start`, a time (RFC 3339), the position of an event, or an object with the \
+                 position of an event in each stream, keyed by the number of the stream",
             ),
             example: Some(json!("start")),
             ..MetaSchema::ANY

@@ -179,8 +179,8 @@ fn join_lists(headers: &mut HeaderMap) {
 /// The refusal of a query parameter that is not among the `known` parameters.
 pub(in crate::api) fn unknown_parameter<S: Borrow<str>>(name: &str, known: &[S]) -> Problem {
     let detail = match known {
-        [] => "there are no query parameters here".to_owned(),
-        known => format!("not a parameter; there are {}", known.join(", ")),
+        [] => "unknown parameter: this operation has no query parameters".to_owned(),
+        known => format!("unknown parameter: use {}", known.join(", ")),
     };
     Problem::parameter(name, "unknown_parameter", detail)
 }
@@ -191,7 +191,7 @@ fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> 
             let name: String = name.chars().take(64).collect();
             Some(unknown_parameter(&name, known))
         } else if given[..at].iter().any(|(before, _)| before == name) {
-            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+            Some(Problem::parameter(name, "repeated_parameter", "must be sent only once"))
         } else {
             None
         }
@@ -203,9 +203,9 @@ fn wrong_header(given: &HeaderMap, known: &[String]) -> Option<Problem> {
     known.iter().find_map(|name| {
         let mut values = given.get_all(name).iter();
         if values.any(|value| value.to_str().is_err()) {
-            Some(Problem::parameter(name, "invalid", "only visible ASCII is accepted"))
+            Some(Problem::parameter(name, "invalid", "must be visible ASCII"))
         } else if given.get_all(name).iter().nth(1).is_some() {
-            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+            Some(Problem::parameter(name, "repeated_parameter", "must be sent only once"))
         } else {
             None
         }

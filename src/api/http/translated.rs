@@ -40,26 +40,37 @@ pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
             "missing_token",
             "The access token is missing: send the header `Authorization: Bearer <access token>`.",
         ),
-        403 => Problem::forbidden("forbidden", "Your role does not allow this: ask an owner."),
+        403 => Problem::forbidden(
+            "forbidden",
+            "Your role does not allow this: ask an owner of the conversation.",
+        ),
         404 => Problem::not_found(),
         405 => Problem::new(
             status,
             "method_not_allowed",
-            "This resource does not have this method: use a method that `Allow` names.",
+            "The resource does not support this method: use one of those in the header `Allow`.",
         ),
         409 => Problem::conflict(
             "conflict",
-            "The present state forbids this: load the state again, then decide.",
+            "The current state does not allow this: load the state again before you retry.",
         ),
         413 => Problem::too_large(listen::BODY),
         415 => Problem::not_json(),
-        429 => Problem::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
-        503 => Problem::unavailable(
-            "unavailable",
-            "The server cannot do this at the moment: send the same request again.",
+        429 => Problem::too_many(
+            "rate_limited",
+            "Too many requests: retry after the time in `Retry-After`.",
             Duration::from_secs(1),
         ),
-        400..500 => Problem::new(status, "bad_request", "The request cannot be understood."),
+        503 => Problem::unavailable(
+            "unavailable",
+            "The server cannot process the request at the moment: send the same request again.",
+            Duration::from_secs(1),
+        ),
+        400..500 => Problem::new(
+            status,
+            "bad_request",
+            "The server cannot process this request: check it against the API reference.",
+        ),
         _ => Problem::internal(),
     }
 }
@@ -78,9 +89,9 @@ fn reason(text: &str) -> Cow<'_, str> {
     if why.ends_with("expects an input value.") {
         "this parameter is required".into()
     } else if let Some(least) = limit("minLength") {
-        format!("at least {least} character is expected").into()
+        format!("must have at least {least} character").into()
     } else if let Some(most) = limit("maxLength") {
-        format!("at most {most} characters are accepted").into()
+        format!("must have at most {most} characters").into()
     } else {
         why.into()
     }
@@ -101,8 +112,8 @@ mod tests {
     fn what_poem_says_of_a_parameter_is_said_in_our_words() {
         for (theirs, ours) in [
             ("Type \"string\" expects an input value.", "this parameter is required"),
-            ("verification failed. minLength(1)", "at least 1 character is expected"),
-            ("verification failed. maxLength(256)", "at most 256 characters are accepted"),
+            ("verification failed. minLength(1)", "must have at least 1 character"),
+            ("verification failed. maxLength(256)", "must have at most 256 characters"),
         ] {
             assert_eq!(reason(theirs), ours);
         }

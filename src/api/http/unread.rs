@@ -78,13 +78,12 @@ impl Unread {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = counts.each.get(&user).copied().unwrap_or(0);
         if own > 0 && own + bytes > OF_ONE {
-            let detail =
-                "Too many answers to you wait to be read: read these answers, or close their connections.";
+            let detail = "Too many responses to you are unread: read them, or close their connections.";
             return Err(Problem::too_many("answers_unread", detail, AGAIN));
         }
         if counts.all > 0 && counts.all + bytes > OF_ALL {
             let detail =
-                "This node has no room for an answer of this size: ask for less, or again in a moment.";
+                "This node has no room for a response of this size: ask for less, or try again in a moment.";
             return Err(Problem::unavailable("at_capacity", detail, AGAIN));
         }
         counts.all += bytes;

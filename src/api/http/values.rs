@@ -122,7 +122,7 @@ documented! {
         minimum: Some(0.0),
         maximum: Some(9_007_199_254_740_992.0),
         exclusive_maximum: Some(true),
-        description: Some("The position of an event in the log. Positions compare only within one conversation"),
+        description: Some("The position of an event in the log. Positions can be compared only within one conversation"),
         example: Some(1042.into()),
         ..MetaSchema::new_with_format("integer", "int64")
     };
@@ -132,8 +132,8 @@ documented! {
     };
     AsOf: as_of, MetaSchema {
         description: Some(
-            "Asks for an earlier state: that at a position, or that at a time (RFC 3339), after the last event up to \
-             that time. The server computes it from the log, of which it reads at most 100,000 events",
+            "Asks for an earlier state: at a position, or at a time (RFC 3339), which is the state after the last event \
+             up to that time. The server computes it from the log, and reads at most 100,000 events for it",
         ),
         ..string(1, 40, "2026-11-24T14:05:00Z")
     };
@@ -151,9 +151,9 @@ documented! {
 }
 
 words! {
-    /// Two people, or a group with a title and roles
+    /// A direct conversation between two people, or a group with a title and roles
     Kind as "ConversationKind": "direct" "group";
-    /// What a member may do: an admin also adds and removes members, an owner also changes roles
+    /// What a member may do: an admin can also add and remove members, and an owner can also change roles
     Role as "Role": "owner" "admin" "member";
     /// How much of the history a new member may read: all of it, or the messages since joining
     History as "HistorySetting": "full" "since_join";
@@ -172,7 +172,7 @@ pub(crate) fn text<'a, T: Deserialize<'a>>(value: &'a str) -> Result<T, Error> {
 pub(in crate::api) fn digits(value: &str, max: u64) -> Result<u64, String> {
     let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let number = value.parse().ok().filter(|number| plain && *number <= max);
-    number.ok_or_else(|| format!("a whole number up to {max} is expected"))
+    number.ok_or_else(|| format!("must be a whole number up to {max}"))
 }
 
 fn position(value: &str) -> Result<Position, String> {
@@ -184,13 +184,13 @@ fn as_of(value: &str) -> Result<AsOf, String> {
     if value.bytes().all(|b| b.is_ascii_digit()) {
         return position(value).map(AsOf::Position);
     }
-    let expected = |_| "a position, or a time like 2026-11-24T14:05:00Z, is expected".to_owned();
+    let expected = |_| "must be a position, or a time like 2026-11-24T14:05:00Z".to_owned();
     value.parse().map(AsOf::Time).map_err(expected)
 }
 
 fn id(example: &str) -> MetaSchema {
     MetaSchema {
-        description: Some("A UUIDv7. The server accepts upper and lower case and writes lower case"),
+        description: Some("A UUIDv7. The server accepts upper and lower case, and returns lower case"),
         pattern: Some(
             "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$".into(),
         ),

@@ -13,7 +13,7 @@ const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 impl From<WebhookError> for Problem {
     fn from(error: WebhookError) -> Self {
-        let again = "The server cannot do this at the moment: send the same request again.";
+        let again = "The server cannot process the request at the moment: send the same request again.";
         match error {
             WebhookError::NotConfigured => {
                 Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED)

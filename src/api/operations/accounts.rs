@@ -26,8 +26,8 @@ struct RegisterRequest {
     /// between them, prepared by `UsernameCaseMapped` of RFC 8265. The server keeps it in lower case
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
-    /// The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
-    /// server refuses the most used passwords
+    /// The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265.
+    /// The server rejects the most common passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
     /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the
@@ -35,7 +35,7 @@ struct RegisterRequest {
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,
-    /// The invitation code, where the server wants one (`registration` of `GET /v1/info`)
+    /// The invitation code, if the server requires one (`registration` of `GET /v1/info`)
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     invite: Option<String>,
@@ -66,7 +66,7 @@ pub(in crate::api) struct Account {
     avatar_url: OrNull<String>,
     /// Whether the user is a person or a program
     kind: UserKind,
-    /// The time of the registration
+    /// When the account was created
     created_at: Time,
 }
 
@@ -104,9 +104,9 @@ pub(in crate::api) struct Accounts {
 impl Accounts {
     /// Register
     ///
-    /// Creates an account. A user name that is taken, or that looks like one that is taken, is refused with
-    /// `username_taken`. A server may want an invitation code (`invalid_invite`), or let nobody register
-    /// (`registration_closed`); `registration` of `GET /v1/info` says so.
+    /// Creates an account. A user name that is taken, or too similar to one that is taken, is refused with
+    /// `username_taken`. The server may require an invitation code (`invalid_invite`) or may not accept registrations
+    /// at all (`registration_closed`): see `registration` of `GET /v1/info`.
     #[oai(path = "/accounts", method = "post", operation_id = "register")]
     async fn register(
         &self,

@@ -18,9 +18,9 @@ pub(in crate::api) struct Activity {
 impl Activity {
     /// Deactivate an account
     ///
-    /// Ends all logins of any user within a second, however the account was made. The user keeps the place in conversations,
-    /// and cannot log in until the account is reactivated. Needs the scope `users:write`. The accounts of programs are not
-    /// deactivated: 404. Revoke their keys instead.
+    /// Deactivates the account of any user, however it was created, and ends all its logins within a second. The user
+    /// stays a member of conversations, and cannot log in until the account is reactivated. The accounts of programs
+    /// cannot be deactivated (404): revoke their keys instead. Needs the scope `users:write`.
     #[oai(path = "/admin/users/:id/deactivate", method = "post", operation_id = "deactivate_account")]
     async fn deactivate(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         self.access.deactivate(caller.by(), WhichAccount::Id(id.0)).await?;
@@ -29,7 +29,8 @@ impl Activity {
 
     /// Reactivate an account
     ///
-    /// Lets the user of a deactivated account log in again. The logins that ended stay ended. Needs the scope `users:write`.
+    /// Reactivates a deactivated account, so that its user can log in again. The logins that ended stay ended. Needs
+    /// the scope `users:write`.
     #[oai(path = "/admin/users/:id/reactivate", method = "post", operation_id = "reactivate_account")]
     async fn reactivate(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         self.access.reactivate(caller.by(), WhichAccount::Id(id.0)).await?;

@@ -10,7 +10,7 @@ use crate::{
     problems::Problem,
 };
 
-/// One change of an account, a key or an issuer
+/// A change to an account, a key or an issuer
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct AuditEvent {
@@ -18,22 +18,22 @@ struct AuditEvent {
     position: Position,
     /// The id of the event
     id: EventId,
-    /// The time of the change, for people to read: positions give the order
+    /// When the change was made, for display only: positions give the order
     time: Time,
-    /// The type: `account.created`. The word before the dot is the area
+    /// The type, such as `account.created`. The word before the dot is the area
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The id of the account, key or issuer that the event is about; a hash for a thing without an id
+    /// The id of the account, key or issuer that the event is about; a hash if it has no id
     subject: String,
-    /// The account that made the change; absent for an operator on the machine, and for a change that Verbatim makes by
-    /// itself
+    /// The account that made the change; absent if an operator made it on the machine, and for a change that Verbatim
+    /// made by itself
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<UserId>,
     /// The service account through which the actor acted
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<UserId>,
-    /// The data, by the schema of the type
+    /// The data of the event. The type determines its fields
     data: Json,
 }
 
@@ -75,7 +75,7 @@ pub(in crate::api) struct AuditTrail {
 impl AuditTrail {
     /// List audit events
     ///
-    /// Lists what has happened to accounts, keys and issuers, the earliest first. To wait for more, ask again with the
+    /// Lists what has happened to accounts, keys and issuers, oldest first. To wait for more, ask again with the
     /// position of the last event as `after`. Needs any scope `admin:…`.
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     #[oai(path = "/admin/audit", method = "get", operation_id = "list_audit_events")]
@@ -84,11 +84,11 @@ impl AuditTrail {
         _caller: Caller,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Only events behind this position
+        /// Only events after this position
         after: Query<Option<Position>>,
-        /// Only events since this time. It counts only without `after`
+        /// Only events since this time. Ignored with `after`
         since: Query<Option<Time>>,
-        /// Only events among so many latest positions. It counts only without `after` and `since`
+        /// Only events among this many of the latest positions. Ignored with `after` or `since`
         latest: Query<Option<Limit>>,
         /// Only events of this area: `account`, `key`, `login`
         #[oai(validator(min_length = 1, max_length = 64))]
@@ -117,7 +117,7 @@ impl AuditTrail {
 fn token(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
         Some(value) if !audit::is_token(&value) => {
-            let detail = "1 to 64 letters, digits, `_` and `-` are expected";
+            let detail = "must be 1 to 64 letters, digits, `_` and `-`";
             Err(Problem::parameter(name, "forbidden_character", detail))
         }
         value => Ok(value),

@@ -40,7 +40,7 @@ impl BackchannelLogout {
                 .is_some_and(|of| of.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
         });
         if !is_form {
-            let detail = "The body is no form: send `logout_token` as application/x-www-form-urlencoded.";
+            let detail = "The body is not a form: send `logout_token` as application/x-www-form-urlencoded.";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
         let ClientAddress(from) = ClientAddress::of(request).ok_or_else(Problem::internal)?;

@@ -25,7 +25,7 @@ use crate::{
 struct Block {
     /// The blocked user
     user_id: UserId,
-    /// The time of the block
+    /// When the user was blocked
     created_at: Time,
 }
 
@@ -50,7 +50,7 @@ pub(in crate::api) struct Blocks {
 impl Blocks {
     /// List my blocks
     ///
-    /// Lists the users whom the caller has blocked, the latest block first.
+    /// Lists the users whom the caller has blocked, latest block first.
     #[oai(path = "/me/blocks", method = "get", operation_id = "list_blocks")]
     async fn list(
         &self,
@@ -68,10 +68,10 @@ impl Blocks {
 
     /// Block a user
     ///
-    /// A block counts on all nodes within a second. Neither user can start a direct conversation with the
-    /// other, nor write, edit, react or pin in an existing one: both get `blocked`, which does not tell who
-    /// blocked whom. The blocked user no longer sees the presence of the caller. Messages stay readable and can
-    /// be deleted. The blocked user cannot add the caller to a group; groups that both share go on. A user can block at most 1,000 users.
+    /// Blocks a user, on all nodes within a second. Neither user can start a direct conversation with the other, nor
+    /// write, edit, react or pin in an existing one: both get `blocked`, which does not tell who blocked whom. The
+    /// blocked user no longer sees the presence of the caller. Messages stay readable and can be deleted. The blocked
+    /// user cannot add the caller to a group; groups that both share continue. A user can block at most 1,000 users.
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         self.access.block(caller.user, id.0).await?;
@@ -80,7 +80,7 @@ impl Blocks {
 
     /// Unblock a user
     ///
-    /// Removes a block. Without a block the request changes nothing.
+    /// Removes a block. If the user is not blocked, the request changes nothing.
     #[oai(path = "/me/blocks/:id", method = "delete", operation_id = "unblock_user")]
     async fn unblock(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Found> {
         self.access.unblock(caller.user, id.0).await?;

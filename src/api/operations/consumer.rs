@@ -28,12 +28,13 @@ pub(in crate::api) const CREDENTIALS: &str =
     "-----BEGIN NATS USER JWT-----\neyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ…";
 
 words! {
-    /// `live`: it asks for events, or was given some lately; `idle`: it has asked before; `stuck`: events have waited for a
-    /// minute, and it has acknowledged none for a minute; `never_connected`: it has never asked
+    /// `live`: it is asking for events, or received some within the last 30 seconds; `idle`: it has asked for events
+    /// before; `stuck`: events have waited for a minute, and it has acknowledged none for a minute;
+    /// `never_connected`: it has never asked for events
     ConsumerActivity as "ConsumerState": "live" "idle" "stuck" "never_connected";
 }
 
-/// The language of a program
+/// A programming language
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ProgramLanguage {
@@ -44,7 +45,7 @@ enum ProgramLanguage {
 }
 
 words! {
-    /// The language of a program
+    /// A programming language
     ProgramLanguage as "ProgramLanguage": "rust" "python" "ts" "go";
 }
 
@@ -64,39 +65,41 @@ impl From<ProgramLanguage> for Language {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 pub(in crate::api) struct NewConsumer {
-    /// The name, for ever: a letter a-z and then 1 to 31 of a-z, 0-9 and -
+    /// The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and -
     #[oai(validator(pattern = "^[a-z][a-z0-9-]{1,31}$"))]
     pub(in crate::api) name: String,
     /// The lanes that it reads: `roster`, `timeline`, `receipts` and `control`. The default is all
     #[serde(default, deserialize_with = "given")]
     lanes: Option<Few<String, LANES>>,
-    /// The conversations that it reads. The default is all. Their number times that of the lanes may be 100
+    /// The conversations that it reads. The default is all. The number of conversations times the number of lanes may
+    /// be at most 100
     #[serde(default, deserialize_with = "given")]
     conversations: Option<Few<ConversationId, MOST>>,
-    /// The types of events that its program passes on, like `message.sent`; the server gives all types of a lane. The
-    /// default is all
+    /// The types of events that its program handles, such as `message.sent`; the server delivers all types of a lane.
+    /// The default is all
     #[serde(default, deserialize_with = "given")]
     types: Option<Few<String, MOST>>,
     /// Where it begins: `now`, `start`, a position or a time. The default is `now`
     #[serde(default, deserialize_with = "given")]
     from: Option<SinceValue>,
-    /// Whether it reads audit events, too. The default is `false`
+    /// Whether it also reads audit events. The default is `false`
     #[serde(default, deserialize_with = "given")]
     audit: Option<bool>,
-    /// The service account that gives commands under the name. This also needs the scope `admin:services`
+    /// The service account in whose name it sends commands. This also needs the scope `admin:services`
     #[serde(default, deserialize_with = "given")]
     pub(in crate::api) bot: Option<UserId>,
-    /// Whether it gives commands and reads nothing. The default is `false`
+    /// Whether it only sends commands and reads nothing. The default is `false`
     #[serde(default, deserialize_with = "given")]
     commands_only: Option<bool>,
-    /// Whether one process of it reads at a time, and the others stand by. The default is `false`
+    /// Whether only one of its processes reads at a time, while the others stand by. The default is `false`
     #[serde(default, deserialize_with = "given")]
     exclusive: Option<bool>,
-    /// The life of its credentials in seconds, at most ten years. Without it they work until they are revoked
+    /// The lifetime of its credentials in seconds, at most ten years. Without it they are valid until they are
+    /// revoked
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "315360000")))]
     expires_in: Option<u64>,
-    /// The language of the program in the answer. The default is `python`
+    /// The programming language of the snippet in the response. The default is `python`
     #[serde(default, deserialize_with = "given")]
     lang: Option<ProgramLanguage>,
 }
@@ -109,7 +112,7 @@ pub(in crate::api) fn start_at(from: SinceValue) -> Result<StartAt, Problem> {
         Since::Position(position) => Ok(StartAt::Position(position.0)),
         Since::Time(time) => Ok(StartAt::Time(time)),
         Since::Streams(_) => {
-            let detail = "one point for all streams is expected: `now`, `start`, a time or a position";
+            let detail = "must be one point for all streams: `now`, `start`, a time or a position";
             Err(Problem::invalid("/from", "invalid", detail))
         }
     }
@@ -126,8 +129,7 @@ impl NewConsumer {
             return match (bot, reads) {
                 (Some(_), false) => Ok(ConsumerFilter::nothing()),
                 _ => {
-                    let detail =
-                        "a consumer that reads nothing needs `bot`, and no field that says what it reads";
+                    let detail = "requires `bot`, and excludes the fields that choose what a consumer reads";
                     Err(Problem::invalid("/commands_only", "ambiguous", detail))
                 }
             };
@@ -147,7 +149,7 @@ impl NewConsumer {
         let from = self.from.clone().map(start_at).transpose()?.unwrap_or(StartAt::Now);
         let life = match self.expires_in {
             Some(seconds) if !(1..=315_360_000).contains(&seconds) => {
-                let detail = "credentials live for 1 to 315360000 seconds";
+                let detail = "must be 1 to 315360000 seconds";
                 return Err(Problem::invalid("/expires_in", "out_of_range", detail));
             }
             life => life.map(Duration::from_secs),
@@ -175,24 +177,24 @@ impl Example for NewConsumer {
     }
 }
 
-/// A consumer that is there now
+/// A consumer and, if it is new, its credentials
 #[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct AddedConsumer {
-    /// The name
+    /// The name of the consumer
     name: String,
-    /// Whether this request added it. If it was there before, there are no credentials
+    /// Whether this request added the consumer. If it existed already, the response has no credentials
     added: bool,
-    /// The text of its `.creds` file. It is shown this once: the server does not keep it
+    /// The contents of its `.creds` file. Shown only once: the server does not store it
     #[serde(skip_serializing_if = "Option::is_none")]
     credentials: Option<String>,
-    /// The streams that it reads by a durable of its name
+    /// The streams that it reads, each through a durable consumer of its name
     streams: Vec<String>,
-    /// The URLs of nats-server, as this node reaches it
+    /// The URLs at which this node reaches nats-server
     servers: Vec<String>,
-    /// The prefix of the JetStream API for its program
+    /// The prefix of the JetStream API that its program has to use
     api_prefix: String,
-    /// The prefix of inboxes for its program
+    /// The prefix of inboxes that its program has to use
     inbox_prefix: String,
     /// How to run the program
     run: String,
@@ -245,43 +247,43 @@ impl Example for AddedConsumer {
     }
 }
 
-/// A program of others that reads the log
+/// An external program that reads the log
 #[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct Consumer {
-    /// The name
+    /// The name of the consumer
     name: String,
-    /// The lanes that it reads; none if it gives commands only
+    /// The lanes that it reads; empty if it only sends commands
     lanes: Vec<String>,
-    /// The conversations that it reads; none for all
+    /// The conversations that it reads; empty for all
     conversations: Vec<ConversationId>,
-    /// The types of events that its program passes on; none for all
+    /// The types of events that its program handles; empty for all
     types: Vec<String>,
     /// Whether it reads audit events
     reads_audit: bool,
-    /// Whether one process of it reads at a time
+    /// Whether only one of its processes reads at a time
     exclusive: bool,
-    /// Whether it gives commands
+    /// Whether it sends commands
     gives_commands: bool,
-    /// The events that it has not acknowledged
+    /// The number of events that it has not acknowledged
     lag_events: u64,
-    /// The age of the oldest of them, in seconds; 0 if there is none
+    /// The age of the oldest event that it has not acknowledged, in seconds; 0 if there is none
     lag_seconds: u64,
-    /// The events that it was given in vain
+    /// The number of its parked events, which nats-server has stopped delivering
     parked: u64,
-    /// The events that it was given more than once
+    /// The number of events that were delivered to it more than once
     redelivered: u64,
-    /// When it was given an event, or has acknowledged one, the last time; null if it never was
+    /// When it last received or acknowledged an event; null if it never has
     last_active: OrNull<Time>,
-    /// Its connections to nats-server; null if the servers do not tell
+    /// The number of its connections to nats-server; null if the servers do not report it
     connections: OrNull<u64>,
-    /// What it does
+    /// The state of the consumer
     state: ConsumerActivity,
-    /// The time at which it was added
+    /// When the consumer was added
     created_at: Time,
-    /// The time at which its credentials end; null if they do not
+    /// When its credentials expire; null if they never do
     expires_at: OrNull<Time>,
-    /// Whether credentials of it should have been revoked by now: an operator has to run `verbatim consumers sweep`
+    /// Whether old credentials are overdue for revocation. If so, an operator has to run `verbatim consumers sweep`
     overdue: bool,
 }
 

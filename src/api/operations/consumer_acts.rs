@@ -24,12 +24,12 @@ use crate::{
 /// The most parked events that are named at once.
 const MOST: usize = 1_000;
 
-/// How credentials are replaced
+/// The options of a rotation of credentials
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct CredentialRotation {
-    /// The seconds for which the old credentials work beside the new ones: 0 to 604800. The default is 86400
+    /// How long the old credentials keep working beside the new ones, in seconds: 0 to 604800. The default is 86400
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(maximum(value = "604800")))]
     overlap_s: Option<u64>,
@@ -47,9 +47,9 @@ impl Example for CredentialRotation {
 struct RotatedCredentials {
     /// The name of the consumer
     name: String,
-    /// The text of the new `.creds` file. It is shown this once: the server does not keep it
+    /// The contents of the new `.creds` file. Shown only once: the server does not store it
     credentials: String,
-    /// When the old credentials are due to be revoked, which the next `verbatim consumers sweep` does
+    /// When the old credentials are due for revocation by the next `verbatim consumers sweep`
     old_expires_at: Time,
 }
 
@@ -60,21 +60,21 @@ impl Example for RotatedCredentials {
     }
 }
 
-/// The events to give again: all from a point on, or parked ones as copies
+/// The events to deliver again: all events from a point on, or copies of parked events
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct ConsumerReplay {
-    /// Where the consumer reads anew: `start`, a position or a time
+    /// Where the consumer starts reading again: `start`, a position or a time
     #[serde(default, deserialize_with = "given")]
     from: Option<SinceValue>,
-    /// Whether it reads anew also while it runs. The default is `false`
+    /// Whether to move the consumer even if it is `live`. The default is `false`
     #[serde(default, deserialize_with = "given")]
     yes: Option<bool>,
-    /// Whether copies of parked events are given
+    /// Whether to deliver copies of parked events
     #[serde(default, deserialize_with = "given")]
     parked: Option<bool>,
-    /// The positions of these. The default is all
+    /// The positions of the parked events to copy. The default is all of them
     #[serde(default, deserialize_with = "given")]
     ids: Option<Few<Position, MOST>>,
 }
@@ -85,11 +85,11 @@ impl Example for ConsumerReplay {
     }
 }
 
-/// What is given again
+/// The result of a replay
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct GivenAgain {
-    /// The number of copies; null if the consumer reads anew
+    /// The number of copies; null if the consumer starts reading again from a point
     given: OrNull<u32>,
 }
 
@@ -99,7 +99,7 @@ impl Example for GivenAgain {
     }
 }
 
-/// An event that a consumer was given in vain
+/// An event that nats-server has stopped delivering to a consumer
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct ParkedEvent {
@@ -107,16 +107,16 @@ struct ParkedEvent {
     stream: String,
     /// The position of the event
     position: Position,
-    /// `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good
+    /// `max_deliveries`: the consumer never acknowledged it; `terminated`: the consumer rejected it for good
     reason: String,
-    /// What the consumer said when it refused the event
+    /// The reason that the consumer gave when it rejected the event
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
-    /// How often it was given
+    /// How often it was delivered
     deliveries: u64,
-    /// When nats-server gave it up the first time
+    /// When nats-server first gave up delivering it
     first_at: Time,
-    /// When nats-server gave it up the last time
+    /// When nats-server last gave up delivering it
     last_at: Time,
 }
 
@@ -142,11 +142,11 @@ impl Example for ParkedEvent {
     }
 }
 
-/// What is left to be revoked
+/// The credentials that are overdue for revocation
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct OverdueCredentials {
-    /// The number of credentials that should have been revoked by now: always 0
+    /// The number of credentials that are overdue for revocation: always 0
     overdue: u32,
 }
 
@@ -164,8 +164,9 @@ pub(in crate::api) struct ConsumerActs {
 impl ConsumerActs {
     /// Replace the credentials of a consumer
     ///
-    /// The old credentials are due to be revoked when the overlap is over. No node holds the operator's signing key, by which
-    /// they are revoked: `verbatim consumers sweep` does it. Needs the scope `admin:consumers`.
+    /// Replaces the credentials of a consumer. The old ones are due for revocation when the overlap ends. Revoking
+    /// them needs the operator's signing key, which no node holds: `verbatim consumers sweep` does it. Needs the
+    /// scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name/rotate", method = "post", operation_id = "rotate_consumer")]
     async fn rotate(
         &self,
@@ -176,7 +177,7 @@ impl ConsumerActs {
         self.office.scoped()?;
         let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
-            let detail = format!("both credentials work for 0 to {} seconds", MAX_OVERLAP.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = consumers::rotate(&self.office, &name.0, overlap, caller.by()).await?;
@@ -184,10 +185,11 @@ impl ConsumerActs {
         Ok(Reply(RotatedCredentials { name: name.0, credentials, old_expires_at }))
     }
 
-    /// Give a consumer events again
+    /// Replay events to a consumer
     ///
-    /// With `from` the consumer reads everything anew from there; that is a `conflict` while it is `live`, unless `yes` is
-    /// set. With `parked` it gets copies of parked events, each once. Needs the scope `admin:consumers`.
+    /// Delivers events to a consumer again. With `from` the consumer reads everything from that point on again; this
+    /// is a `conflict` while it is `live`, unless `yes` is set. With `parked` it receives copies of parked events,
+    /// each once. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name/replay", method = "post", operation_id = "replay_consumer")]
     async fn replay(
         &self,
@@ -210,7 +212,7 @@ impl ConsumerActs {
                 Ok(Reply(GivenAgain { given: OrNull(Some(given)) }))
             }
             _ => {
-                let detail = "name either `from`, or `parked`; `ids` go with `parked`";
+                let detail = "send either `from` or `parked`; `ids` requires `parked`";
                 Err(Problem::invalid("", "ambiguous", detail).into())
             }
         }
@@ -218,8 +220,8 @@ impl ConsumerActs {
 
     /// List the parked events of a consumer
     ///
-    /// Lists the events that nats-server has given up for a consumer in the last seven days, by stream and position, at most
-    /// 10,000. Needs the scope `admin:consumers`.
+    /// Lists the events that nats-server has stopped delivering to a consumer in the last seven days, by stream and
+    /// position, at most 10,000. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name/parked", method = "get", operation_id = "list_parked_events")]
     async fn parked(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Page<ParkedEvent>>, Found> {
         self.office.scoped()?;
@@ -227,10 +229,11 @@ impl ConsumerActs {
         Ok(Reply(Page::of(letters, None).map(ParkedEvent::from)))
     }
 
-    /// See whether credentials are to be revoked
+    /// Check for overdue credentials
     ///
-    /// A node cannot revoke credentials: it holds no key for that. 503 `not_configured` says that some should have been
-    /// revoked by now, and that an operator has to run `verbatim consumers sweep`. Needs the scope `admin:consumers`.
+    /// Checks whether credentials are overdue for revocation. A node cannot revoke them itself, because it does not
+    /// hold the key for it. The response is 503 `not_configured` if some are overdue: an operator then has to run
+    /// `verbatim consumers sweep`. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/sweep", method = "post", operation_id = "sweep_consumers")]
     async fn sweep(&self, _caller: Caller) -> Result<Reply<OverdueCredentials>, SignedIn> {
         self.office.scoped()?;

@@ -33,10 +33,11 @@ pub(in crate::api) struct ConsumerOperations {
 impl ConsumerOperations {
     /// Add a consumer
     ///
-    /// Makes a durable of the name on each stream that the consumer reads, and credentials of NATS with the least permissions
-    /// that work. The same consumer again is success without new credentials, and completes what an earlier request has left;
-    /// another one of the name is a `conflict`. 503 `not_configured` says that the node has no VERBATIM_CONSUMERS_KEY_FILE.
-    /// Needs the scope `admin:consumers`, and with `bot` also `admin:services`.
+    /// Creates a durable consumer of this name on each stream that the consumer reads, and NATS credentials with the
+    /// fewest permissions that work. Repeating the request succeeds without new credentials, and completes an earlier
+    /// request that was interrupted. A different consumer of the same name is a `conflict`. The response is 503
+    /// `not_configured` if the node has no VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`, and with
+    /// `bot` also `admin:services`.
     #[oai(path = "/admin/consumers", method = "post", operation_id = "add_consumer")]
     async fn add(&self, caller: Caller, body: Body<NewConsumer>) -> Result<Made<AddedConsumer>, Keyed> {
         self.office.scoped()?;
@@ -52,7 +53,7 @@ impl ConsumerOperations {
             consumers::is_the_same(&self.office, &new.name, &filter).await?;
             self.access.bind_name(service, &name, caller.by()).await.map_err(|refused| match refused {
                 ServiceError::Access(AccessError::NotFound) => {
-                    Problem::invalid("/bot", "unknown_service", "there is no service account of this id")
+                    Problem::invalid("/bot", "unknown_service", "there is no service account with this id")
                 }
                 other => other.into(),
             })?;
@@ -68,8 +69,8 @@ impl ConsumerOperations {
 
     /// List consumers
     ///
-    /// Lists the consumers by name, and how far each has come. 503 `not_configured` says that the node has no
-    /// VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
+    /// Lists the consumers by name, and how far each has read. The response is 503 `not_configured` if the node has
+    /// no VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers", method = "get", operation_id = "list_consumers")]
     async fn list(
         &self,
@@ -86,7 +87,7 @@ impl ConsumerOperations {
 
     /// Get a consumer
     ///
-    /// Returns what a consumer reads and how far it has come. Needs the scope `admin:consumers`.
+    /// Returns what a consumer reads and how far it has read. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name", method = "get", operation_id = "get_consumer")]
     async fn get(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Consumer>, Found> {
         self.office.scoped()?;
@@ -95,9 +96,9 @@ impl ConsumerOperations {
 
     /// Remove a consumer
     ///
-    /// Removes a consumer, its durables and the key by which it gave commands: it gets no event any more. Cutting its
-    /// connections needs the operator's signing key, which no node holds: the next `verbatim consumers sweep` does it, and
-    /// until then no consumer of the name can be added. Needs the scope `admin:consumers`.
+    /// Removes a consumer, its durable consumers and the key with which it sent commands. It receives no more events.
+    /// Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
+    /// sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name", method = "delete", operation_id = "remove_consumer")]
     async fn remove(&self, caller: Caller, name: Path<String>) -> Result<Done, Found> {
         self.office.scoped()?;

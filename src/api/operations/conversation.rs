@@ -21,12 +21,12 @@ pub(in crate::api) struct Conversation {
     pub(in crate::api) id: ConversationId,
     /// Direct or group
     kind: Kind,
-    /// The title of a group, unless it was erased
+    /// The title of a group; absent if it was erased
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
     /// How much of the history new members may read
     history: History,
-    /// The seconds for which messages are kept, if the conversation has a retention of its own
+    /// How long messages are kept, in seconds; absent if the conversation has no retention of its own
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_s: Option<u64>,
     /// The other member of a direct conversation
@@ -34,16 +34,16 @@ pub(in crate::api) struct Conversation {
     user_id: Option<UserId>,
     /// The role of the caller
     role: Role,
-    /// The time at which the conversation was created
+    /// When the conversation was created
     created_at: Time,
-    /// The time of the last message, or the time at which the caller joined if that is later
+    /// When the last message was sent, or when the caller joined if that is later
     active_at: Time,
     /// The position of the last event of the conversation
     head: Position,
-    /// The position that this answer has reached. Pass it as `min_position` to later reads
+    /// The position that this response has reached. Pass it as `min_position` to later reads
     position: Position,
-    /// The number of unread messages of other members, deleted ones left out. The server counts up to 1,000
-    /// among the latest 10,000 messages
+    /// The number of unread messages from other members, without deleted ones. The server counts up to 1,000 among
+    /// the latest 10,000 messages
     unread: i64,
     /// The number of unread messages that mention the caller
     mentions: i64,
@@ -51,7 +51,7 @@ pub(in crate::api) struct Conversation {
     read: Position,
     /// Whether the devices of the caller should stay silent about this conversation
     muted: bool,
-    /// The end of the mute; absent if the mute has no end
+    /// When the mute ends; absent if it has no end
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<Time>,
     /// Whether the caller has archived the conversation
@@ -59,13 +59,15 @@ pub(in crate::api) struct Conversation {
     /// The last message that the caller may read
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<LastMessage>,
-    /// The first 10 members by user id, as the list of members has them. Only in the list, with `include=members`
+    /// The first 10 members in the order of their user ids, as in the list of members. Only in the list of
+    /// conversations, with `include=members`
     #[serde(skip_serializing_if = "Option::is_none")]
     members: Option<Vec<Member>>,
-    /// The number of all members. Only in the list, with `include=members`
+    /// The number of all members. Only in the list of conversations, with `include=members`
     #[serde(skip_serializing_if = "Option::is_none")]
     member_count: Option<usize>,
-    /// The last 20 messages that the caller may read, the newest first. Only in the list, with `include=messages`
+    /// The last 20 messages that the caller may read, newest first. Only in the list of conversations, with
+    /// `include=messages`
     #[serde(skip_serializing_if = "Option::is_none")]
     messages: Option<Vec<Message>>,
 }
@@ -81,12 +83,12 @@ struct LastMessage {
     sender: UserId,
     /// The current text; empty if the message is deleted
     text: String,
-    /// The time at which the message was sent
+    /// When the message was sent
     sent_at: Time,
-    /// The time of the last edit
+    /// When the message was last edited
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
-    /// The time of the deletion
+    /// When the message was deleted
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Time>,
 }

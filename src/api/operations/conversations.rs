@@ -41,8 +41,8 @@ struct ConversationUpdate {
     /// How much of the history new members may read
     #[serde(default, deserialize_with = "given")]
     history: Option<History>,
-    /// The seconds for which messages are kept: older ones are shown to nobody and then erased. `null` keeps them as long as
-    /// the server does without it. Only owners may change it. The bounds stand in `/v1/info`
+    /// How long messages are kept, in seconds: older ones are hidden from everyone and then erased. `null` removes
+    /// the setting, so that the default of the server applies. Only owners may change it. `/v1/info` has the limits
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "3155760000")))]
     retention_s: Option<OrNull<u64>>,
@@ -63,20 +63,19 @@ pub(in crate::api) struct Conversations {
 impl Conversations {
     /// Start a conversation
     ///
-    /// Two users share at most one direct conversation. If it exists, the answer is 200 with that conversation,
-    /// which also leaves the archive of the caller. A block between the two users is refused with `blocked`, and so is a group with a member who has blocked
-    /// the caller.
-    /// Where the server wants the consent of users who share no conversation with the caller
-    /// (`VERBATIM_ADD_STRANGERS`), such a user is invited into the direct conversation: the answer is 202. A
-    /// group with such a member is refused with `consent_required`: start the group without the user, then add
-    /// the user.
-    /// Every request creates another group, unless it repeats an `Idempotency-Key`: the same key gets the group
-    /// of the first request as it was created, and the same key with another body gets `idempotency_mismatch`.
+    /// Starts a conversation. Two users share at most one direct conversation: if it exists, the response is 200 with
+    /// that conversation, which also leaves the archive of the caller. If one of the two users has blocked the other,
+    /// the request is refused with `blocked`, and so is a group with a member who has blocked the caller. If the
+    /// server requires the consent of users who share no conversation with the caller (`VERBATIM_ADD_STRANGERS`),
+    /// such a user is invited to the direct conversation, and the response is 202. A group with such a member is
+    /// refused with `consent_required`: start the group without the user, then add the user. Every request creates
+    /// another group, unless it repeats an `Idempotency-Key`: the same key returns the group of the first request as
+    /// it was created, and the same key with another body is refused with `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
         &self,
         caller: Caller,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<StartConversation>,
@@ -105,14 +104,14 @@ impl Conversations {
 
     /// List my conversations
     ///
-    /// The conversation with the latest activity comes first: the last message, or the time at which the caller
-    /// joined. The list has either the archived conversations or the others. It takes no `min_position`,
-    /// because a position belongs to one conversation.
+    /// Lists the conversations of the caller. The conversation with the latest activity comes first: its last
+    /// message, or the time at which the caller joined. The list has either the archived conversations or the others.
+    /// It takes no `min_position`, because a position belongs to one conversation.
     #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
     async fn list(
         &self,
         caller: Caller,
-        /// `true` lists the archived conversations. The default is `false`, which lists the others
+        /// Whether to list the archived conversations instead of the others. The default is `false`
         archived: Query<Option<bool>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<ListPlace>>>,
@@ -141,7 +140,7 @@ impl Conversations {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
     ) -> Result<Reply<Named<Conversation>>, Found> {
@@ -164,7 +163,7 @@ impl Conversations {
         let retention = retention_s.map(|OrNull(seconds)| seconds);
         let rules = self.commands.retention;
         if retention.flatten().is_some_and(|seconds| !rules.admit(seconds)) {
-            let detail = format!("{} to {} seconds are accepted", rules.least, rules.longest());
+            let detail = format!("must be {} to {} seconds", rules.least, rules.longest());
             return Err(Problem::invalid("/retention_s", "out_of_range", detail).into());
         }
         let changed = self.commands.update(me, id, title, history, retention).await?;

@@ -27,8 +27,9 @@ use crate::{
 const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 words! {
-    /// What is done next: `waiting` for its time, `hiding` (the log is told), `held` (hidden, and legal holds keep what is left),
-    /// `erasing`, `verifying` (every position is read again), or `done`
+    /// `waiting`: the erasure begins at `starts_at`; `hiding`: events announce the erasure to all readers; `held`:
+    /// the content is hidden, and legal holds keep what is left; `erasing`: the log is being overwritten;
+    /// `verifying`: every position is being read again; `done`: nothing is left to do
     ErasureState as "ErasureState": "waiting" "hiding" "held" "erasing" "verifying" "done";
 }
 
@@ -43,17 +44,17 @@ enum ErasureReason {
 }
 
 words! {
-    /// Why something is erased. The members of the conversation can read it in `content.erased`
+    /// The reason for an erasure. The members of the conversation can read it in `content.erased`
     ErasureReason as "ErasureReason": "request" "retention" "expiry" "moderation";
 }
 
 words! {
-    /// What is erased: the `content` of messages, an `account` (its messages stay, and nothing says any more whose they are), or
-    /// `account_and_content`
+    /// What is erased: the `content` of messages, an `account` (its messages stay, but no longer show whose they
+    /// are), or `account_and_content`
     ErasureScope as "ErasureScope": "content" "account" "account_and_content";
 }
 
-/// A message or a title, by its place
+/// The location of a message or a title
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -75,21 +76,21 @@ impl Example for MessagePlace {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewErasure {
-    /// The messages, whose edits are erased with them, and titles
+    /// The messages and titles to erase. The edits of a message are erased with it
     #[serde(default, deserialize_with = "given")]
     messages: Option<Few<MessagePlace, MOST_MESSAGES>>,
-    /// The account, instead of messages
+    /// The account to erase, instead of messages
     #[serde(default, deserialize_with = "given")]
     user_id: Option<UserId>,
-    /// The account by the id of the host application, instead of messages
+    /// The account to erase by its id in the host application, instead of messages
     #[serde(default, deserialize_with = "given")]
     external_id: Option<ExternalId>,
-    /// What is erased: `content` for messages, and by default `account_and_content` for an account
+    /// What is erased: `content` for messages; for an account, the default is `account_and_content`
     #[serde(default, deserialize_with = "given")]
     scope: Option<ErasureScope>,
-    /// Why
+    /// The reason for the erasure
     reason_code: ErasureReason,
-    /// The seconds until the erasure begins: 0 if absent, and at most 30 days
+    /// The seconds until the erasure begins, at most 30 days. The default is 0
     #[serde(default, deserialize_with = "given")]
     grace_s: Option<u32>,
 }
@@ -107,37 +108,37 @@ impl Example for NewErasure {
     }
 }
 
-/// The numbers of an erasure
+/// The counts of an erasure
 #[derive(Serialize, Object)]
 struct ErasureCounts {
     /// The number of messages
     messages: u32,
     /// The number of edits of these messages, known once they are hidden
     edits: u32,
-    /// The number of titles, if the request names some
+    /// The number of titles; absent if there are none
     #[serde(skip_serializing_if = "Option::is_none")]
     titles: Option<u32>,
-    /// The number of attachments. There are none yet
+    /// The number of attachments: 0, because there are no attachments yet
     attachments: u32,
-    /// The number of rows that were emptied or removed with an account
+    /// The number of database rows that were cleared, or deleted with an account
     rows: u32,
 }
 
-/// A consumer of the log, and whether it knows
+/// A consumer of the log, and whether it was told of the erasure
 #[derive(Serialize, Object)]
 struct ErasureConsumer {
     /// The name of the consumer
     name: String,
-    /// Whether the consumer has acknowledged the events that tell of the erasure
+    /// Whether the consumer has acknowledged the events that announce the erasure
     ack_floor_past: bool,
 }
 
-/// A webhook, and whether it knows
+/// A webhook, and whether it was told of the erasure
 #[derive(Serialize, Object)]
 struct ErasureWebhook {
     /// The webhook
     id: WebhookId,
-    /// Whether the events that tell of the erasure were delivered, or parked
+    /// Whether the events that announce the erasure were delivered or parked
     delivered: bool,
 }
 
@@ -147,47 +148,47 @@ struct ErasureWebhook {
 struct Erasure {
     /// The id of the erasure
     id: ErasureId,
-    /// What is done next
+    /// The state of the erasure
     state: ErasureState,
     /// What is erased
     scope: ErasureScope,
-    /// The account that is erased, if one is
+    /// The erased account; absent if the erasure is of messages and titles
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
-    /// Why
+    /// The reason for the erasure
     reason_code: String,
-    /// The numbers of the erasure
+    /// The counts of the erasure
     counts: ErasureCounts,
-    /// The time of the request
+    /// When the erasure was requested
     requested_at: Time,
-    /// The time at which the erasure begins
+    /// When the erasure begins
     starts_at: Time,
-    /// The time from which on no reader is given the content
+    /// When the content was hidden from all readers
     #[serde(skip_serializing_if = "Option::is_none")]
     hidden_at: Option<Time>,
-    /// The time at which the views had followed
+    /// When the views had caught up with the erasure
     #[serde(skip_serializing_if = "Option::is_none")]
     views_done_at: Option<Time>,
-    /// The time at which the log had nothing at the positions any more
+    /// When the content was gone from the log
     #[serde(skip_serializing_if = "Option::is_none")]
     log_done_at: Option<Time>,
-    /// The time from which on no Raft log has the content. A log with several replicas does not tell it
+    /// When the content was gone from the Raft log. Absent if the log has several replicas, which do not report it
     #[serde(skip_serializing_if = "Option::is_none")]
     wal_compacted_at: Option<Time>,
-    /// The time at which the archive had nothing of it any more. Without an archiver there is none
+    /// When the content was gone from the archive. Absent without an archiver
     #[serde(skip_serializing_if = "Option::is_none")]
     archive_done_at: Option<Time>,
-    /// The time by which operators have removed every backup that was made before
+    /// When operators must have removed every backup that was made before the content was gone
     #[serde(skip_serializing_if = "Option::is_none")]
     backups_gone_by: Option<Time>,
-    /// The time at which every position had been read again, on all replicas, and found empty
+    /// When every position had been read again on all replicas and found empty
     #[serde(skip_serializing_if = "Option::is_none")]
     done_at: Option<Time>,
-    /// The legal holds that keep all that is left
+    /// The legal holds that keep what is left
     holds: Vec<HoldId>,
-    /// The consumers that read these streams
+    /// The consumers that read the affected streams
     consumers: Vec<ErasureConsumer>,
-    /// The webhooks
+    /// The webhooks, and whether they were told
     webhooks: Vec<ErasureWebhook>,
 }
 
@@ -265,7 +266,8 @@ impl From<ErasureError> for Problem {
             ErasureError::Database(outage) => outage.into(),
             ErasureError::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot do this at the moment: send the same request again.";
+                let again =
+                    "The server cannot process the request at the moment: send the same request again.";
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }
@@ -281,20 +283,22 @@ fn target(
 ) -> Result<ErasureTarget, Problem> {
     let of_account = match scope {
         None => Ok(ErasureScope::AccountAndContent),
-        Some(ErasureScope::Content) => {
-            Err(Problem::invalid("/scope", "unfit", "this is no scope of an account"))
-        }
+        Some(ErasureScope::Content) => Err(Problem::invalid(
+            "/scope",
+            "unfit",
+            "must be `account` or `account_and_content` for an account",
+        )),
         Some(scope) => Ok(scope),
     };
     match (messages, user_id, external_id) {
         (Some(messages), None, None) => {
             if scope.is_some_and(|scope| scope != ErasureScope::Content) {
-                return Err(Problem::invalid("/scope", "unfit", "messages have the scope `content` only"));
+                return Err(Problem::invalid("/scope", "unfit", "must be `content` for messages"));
             }
             let places = messages.into_vec().into_iter().map(|place| (place.conversation_id, place.position));
             match places.collect::<Vec<_>>() {
                 places if places.is_empty() => {
-                    Err(Problem::invalid("/messages", "too_few", "name at least one message"))
+                    Err(Problem::invalid("/messages", "too_few", "must name at least one message"))
                 }
                 places => Ok(ErasureTarget::Messages(places)),
             }
@@ -302,7 +306,7 @@ fn target(
         (None, Some(id), None) => Ok(ErasureTarget::Account(id, of_account?)),
         (None, None, Some(id)) => Ok(ErasureTarget::External(id, of_account?)),
         _ => {
-            let detail = "name either `messages`, or `user_id`, or `external_id`";
+            let detail = "send exactly one of `messages`, `user_id` and `external_id`";
             Err(Problem::invalid("/messages", "ambiguous", detail))
         }
     }
@@ -316,20 +320,21 @@ pub(in crate::api) struct ErasureOperations {
 impl ErasureOperations {
     /// Erase messages, titles or an account
     ///
-    /// Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-    /// overwritten in the log. What stays is a skeleton: ids, times and types. The title that an event gave to a conversation is
-    /// erased by the position of that event, of which all else stays: the conversation has no title until somebody gives it
-    /// another. The erasure of an account takes no titles. An erased account is suspended, its logins end,
-    /// its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
-    /// erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
-    /// another one may bring it forward. Needs the scope `admin:erasure`.
+    /// Requests the erasure of messages and their edits: they are hidden from every reader within seconds of
+    /// `starts_at`, then overwritten in the log. Only ids, times and types remain. The title that an event gave to a
+    /// conversation is erased by the position of that event; everything else about the event remains, and the
+    /// conversation has no title until a member sets another. The erasure of an account erases no titles. An erased
+    /// account is suspended and its logins end. Its row keeps the id and a meaningless name, and it cannot be
+    /// reactivated. The response comes before anything is erased: read the receipt to follow the erasure. A message
+    /// that is erased already may be named again. An account has one request at a time: another request may bring it
+    /// forward. Needs the scope `admin:erasure`.
     #[oai(path = "/admin/erasures", method = "post", operation_id = "request_erasure")]
     async fn request(&self, caller: Caller, body: Body<NewErasure>) -> Result<Requested<Erasure>, SignedIn> {
         let NewErasure { messages, user_id, external_id, scope, reason_code, grace_s } = body.0;
         let target = target(messages, user_id, external_id, scope)?;
         let grace = Duration::from_secs(grace_s.unwrap_or(0).into());
         if grace > MOST_GRACE {
-            let detail = format!("at most {} seconds are accepted", MOST_GRACE.as_secs());
+            let detail = format!("must be at most {} seconds", MOST_GRACE.as_secs());
             return Err(Problem::invalid("/grace_s", "out_of_range", detail).into());
         }
         let reason = match reason_code {
@@ -345,8 +350,8 @@ impl ErasureOperations {
 
     /// Get an erasure
     ///
-    /// Returns the receipt of an erasure: how far it has come, and which consumers and webhooks have been told. Needs the
-    /// scope `admin:erasure`.
+    /// Returns the receipt of an erasure: how far it has progressed, and which consumers and webhooks have been told.
+    /// Needs the scope `admin:erasure`.
     #[oai(path = "/admin/erasures/:id", method = "get", operation_id = "get_erasure")]
     async fn get(&self, _caller: Caller, id: Path<ErasureId>) -> Result<Reply<Erasure>, Found> {
         Ok(Reply(self.erasures.find(id.0).await?.into()))

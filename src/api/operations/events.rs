@@ -31,8 +31,8 @@ use crate::{
 /// The time between two signs of life of a stream without events.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
-/// An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
-/// an event for a link of the chain (`previous`) and ignores its data
+/// An event. `type` determines the fields of `data`. Later versions of the server add types: a client follows the
+/// chain (`previous`) through an event of an unknown type, and ignores its data
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Event {
@@ -40,9 +40,9 @@ struct Event {
     conversation_id: ConversationId,
     /// The position of the event
     position: Position,
-    /// The position of the event before it in the same conversation; 0 for the first event
+    /// The position of the previous event in the same conversation; 0 for the first event
     previous: Position,
-    /// The type of the event, like `message.sent`, or like `message.sent.v2` for a later version of the type
+    /// The type of the event, such as `message.sent`, or `message.sent.v2` for a later version of the type
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
@@ -50,10 +50,10 @@ struct Event {
     id: EventId,
     /// The user who caused the event
     actor: UserId,
-    /// The time of the event, for people to read; the position gives the order
+    /// When the event happened, for display only; the position gives the order
     time: Time,
-    /// The data of the event, as stored. Their schema is at `/schemas/verbatim.<type>.v1.json`. Of an erased event
-    /// only `{"message_id": …, "erased": true}` is left
+    /// The data of the event, as stored. The schema is at `/schemas/verbatim.<type>.v1.json`. An erased event has
+    /// only `{"message_id": …, "erased": true}`
     data: Json,
 }
 
@@ -103,9 +103,9 @@ impl Example for Event {
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct EventPage {
-    /// The events in the order of the log, without a hole in any conversation
+    /// The events in the order of the log, without a gap in any conversation
     items: Vec<Event>,
-    /// The cursor for `after` of the next request, present even if there was no event
+    /// The cursor for `after` of the next request; present even if there was no event
     next_cursor: String,
 }
 
@@ -134,10 +134,10 @@ impl ApiResponse for Told {
     fn meta() -> MetaResponses {
         let media = |content_type, schema| MetaMediaType { content_type, schema };
         let told = MetaResponse {
-            description: "A page, or with `Accept: text/event-stream` server-sent events, each with an event as \
-                          `data` and the cursor after that event as `id`. At the beginning and then as a sign of \
-                          life the stream has `event: cursor` without data, whose `id` is the present cursor. The \
-                          last one is `event: end`, whose `data` are the `code` and `detail` of a problem",
+            description: "A page; or, with `Accept: text/event-stream`, a stream of server-sent events. Each has an \
+                          event as `data` and the cursor after that event as `id`. At the beginning, and then as a \
+                          heartbeat, the stream has `event: cursor` without data, whose `id` is the current \
+                          cursor. It ends with `event: end`, whose `data` has the `code` and `detail` of a problem",
             status: Some(200),
             status_range: None,
             content: vec![
@@ -163,18 +163,18 @@ impl Following {
     /// Follow my conversations
     ///
     /// Returns the events of all conversations of the caller after a cursor. REST and the socket use the same
-    /// cursors. Without a cursor the answer begins at the present moment.
+    /// cursors. Without a cursor the response begins at the present moment.
     ///
-    /// With `wait` the answer is held back until there is an event (long polling). With `Accept:
-    /// text/event-stream` the answer is a stream that ends when the access token expires; `Last-Event-ID` then
-    /// takes the place of `after`. A cursor that the server cannot continue from gets 410: load the state that
-    /// you need and begin without a cursor. The server limits how many requests of one user wait or stream at
-    /// once: one more gets 429 `too_many_followers`.
+    /// With `wait` the server holds the response back until there is an event (long polling). With `Accept:
+    /// text/event-stream` the response is a stream that ends when the access token expires; `Last-Event-ID` then
+    /// replaces `after`. A cursor from which the server cannot continue gets 410: load the state that you need and
+    /// begin without a cursor. The server limits how many requests of one user wait or stream at once: another one
+    /// gets 429 `too_many_followers`.
     #[oai(path = "/events", method = "get", operation_id = "follow_events")]
     async fn follow(
         &self,
         caller: Caller,
-        /// The cursor after which the answer begins
+        /// The cursor after which the response begins
         after: Query<Option<String>>,
         limit: Query<Limit>,
         /// Seconds to wait for the first event, 0 to 60. The default is 0
@@ -182,7 +182,7 @@ impl Following {
         /// `text/event-stream` asks for a stream instead of a page
         #[oai(name = "Accept")]
         accept: Header<Option<String>>,
-        /// The cursor after which the stream begins. Browsers send it after a stream has broken off
+        /// The cursor after which the stream begins. Browsers send it when they reconnect
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<String>>,
     ) -> Result<Told, Followed> {
@@ -228,7 +228,7 @@ fn told(reader: EventReader) -> Response {
 async fn part(reader: &mut EventReader) -> Result<String, Problem> {
     let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
     if events.is_empty() && reader.is_stopping() {
-        let detail = "This node stops: reconnect with the last id.";
+        let detail = "This node is shutting down: reconnect with the last id.";
         return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
     }
     if events.is_empty() {

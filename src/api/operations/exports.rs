@@ -28,12 +28,13 @@ use crate::{
     exports::{Download, ExportError, Exports, LIFE, SeenExport},
 };
 
-/// What is wanted of an export
+/// The options of an export
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewExport {
-    /// Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
+    /// The beginning of the export: earlier events are left out. The default is the first event that the caller may
+    /// see
     #[serde(default, deserialize_with = "given")]
     since: Option<Time>,
 }
@@ -57,7 +58,7 @@ words! {
     ExportState as "ExportState": "ready" "expired";
 }
 
-/// An export of the own data
+/// An export of the caller's data
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Export {
@@ -65,16 +66,16 @@ struct Export {
     id: ExportId,
     /// Whether the export can be downloaded
     state: ExportState,
-    /// The path of the zip on this server, with a secret in it, so that a browser can open it without an access token. The
-    /// link belongs to the login of this request and ends with it. Absent if the export has expired
+    /// The path of the zip on this server. It contains a secret, so that a browser can open it without an access
+    /// token. The link belongs to the login of this request and ends with it. Absent if the export has expired
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    /// The time before which events are left out
+    /// The beginning of the export: earlier events are left out
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Time>,
-    /// The time of the request. The export has no later event
+    /// When the export was requested. The export has no later event
     created_at: Time,
-    /// The time at which the export expires
+    /// When the export expires
     expires_at: Time,
 }
 
@@ -128,7 +129,7 @@ impl ApiResponse for Zip {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")));
         let zip = MetaResponse {
-            description: "A zip. An answer that breaks off is not whole: download it again",
+            description: "A zip. If the download is interrupted, the file is incomplete: download it again",
             status: Some(200),
             status_range: None,
             content: vec![MetaMediaType { content_type: ZIP, schema }],
@@ -148,9 +149,9 @@ pub(in crate::api) struct ExportOperations {
 impl ExportOperations {
     /// Export my data
     ///
-    /// Requests an export of everything that the caller may see at this moment: the account, the logins, the settings, and
-    /// the events of each conversation. The export is ready at once, for seven days. An account may ask twice within 24
-    /// hours; one more request gets 429 `too_many_exports`.
+    /// Requests an export of everything that the caller may see at this moment: the account, the logins, the
+    /// settings, and the events of each conversation. The export is ready at once, for seven days. An account may
+    /// request two exports within 24 hours; another request gets 429 `too_many_exports`.
     #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
     async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
         let requested = self.exports.request(&caller, body.0.since).await;
@@ -160,7 +161,7 @@ impl ExportOperations {
 
     /// List my exports
     ///
-    /// Lists the exports of the caller, the latest first. An export that has expired is listed for another 30 days at least.
+    /// Lists the exports of the caller, newest first. An export is listed for at least 30 days after it expires.
     #[oai(path = "/me/exports", method = "get", operation_id = "list_exports")]
     async fn list(
         &self,
@@ -187,11 +188,12 @@ impl ExportOperations {
 
     /// Download an export
     ///
-    /// Sends the zip, which is written during the download: the events up to the time of the request, and for the own data the
-    /// account, the logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
-    /// token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
-    /// or 403 `suspended`. The link to an export of a legal hold ends with its key, and when the hold is lifted: 410
-    /// `hold_lifted`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+    /// Downloads the zip, which is written during the download. It has the events up to the time of the request. An
+    /// export of the caller's own data also has the account, the logins and the settings as they are now. A message
+    /// that was deleted in the meantime has no text. The link needs no access token. It ends when the export expires
+    /// or its login ends (410 `export_over`), or when the account is deactivated (403 `suspended`). The link to an
+    /// export of a legal hold ends with its key, and when the hold is lifted (410 `hold_lifted`). A node sends one
+    /// export at a time (503 `at_capacity`), at 10 MB a second at most.
     #[oai(path = "/exports/:id", method = "get", operation_id = "download_export")]
     async fn download(
         &self,
@@ -210,10 +212,10 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
         TooMany { again } => {
             // A second more: the header has whole seconds.
             let wait = exports.wait(again) + Duration::from_secs(1);
-            let detail = "This account has asked for two such exports within 24 hours: download one of these, or ask later.";
+            let detail = "The account has requested two such exports within 24 hours: download one of them, or try again later.";
             Problem::too_many("too_many_exports", detail, wait)
         }
-        InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
+        InTheFuture => Problem::invalid("/since", "in_the_future", "must be in the past"),
         NoHold(_) => Problem::invalid("/hold", "no_hold", error.to_string()),
         HoldLifted => Problem::new(StatusCode::GONE, "hold_lifted", sentence(error)),
         NotFound => Problem::not_found(),
@@ -221,7 +223,7 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
         Suspended => Problem::forbidden("suspended", sentence(error)),
         Crowded(no_place) => no_place.into(),
         Lagging => {
-            let detail = "The views have not reached this export yet: send the same request again.";
+            let detail = "The views have not caught up with this export yet: send the same request again.";
             Problem::unavailable("not_yet", detail, AGAIN)
         }
         Unavailable(outage) => outage.into(),

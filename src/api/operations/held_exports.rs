@@ -16,7 +16,7 @@ use crate::{
     exports::{Exports, SeenExport},
 };
 
-/// What is to be exported
+/// The export to create
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -31,7 +31,7 @@ impl Example for NewHeldExport {
     }
 }
 
-/// An export of what a legal hold keeps
+/// An export of the content that a legal hold keeps
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct HeldExport {
@@ -41,13 +41,13 @@ struct HeldExport {
     hold: HoldId,
     /// Whether the export can be downloaded
     state: ExportState,
-    /// The path of the zip on this server, with a secret in it. The link belongs to the key of this request and ends with it.
-    /// Absent if the export has expired, or the hold was lifted
+    /// The path of the zip on this server. It contains a secret. The link belongs to the key of this request and ends
+    /// with it. Absent if the export has expired or the hold was lifted
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    /// The time of the request. The export has no later event
+    /// When the export was requested. The export has no later event
     created_at: Time,
-    /// The time at which the export expires
+    /// When the export expires
     expires_at: Time,
 }
 
@@ -71,13 +71,14 @@ pub(in crate::api) struct HeldExportOperations {
 
 #[OpenApi(tag = "Tag::Holds")]
 impl HeldExportOperations {
-    /// Export what a legal hold keeps
+    /// Export the content under a legal hold
     ///
-    /// Requests an export of all that an active hold names at this moment: the events of its users, or of its conversations, as
-    /// they lie in the log, also texts that were deleted, that are older than their retention, or whose erasure is held. The
-    /// export is ready at once, for seven days or until the hold is lifted; 410 `hold_lifted` if it was. A service account may
-    /// ask twice within 24 hours for each hold; one more request gets 429 `too_many_exports`. Nobody but the audit trail is told.
-    /// Needs the scope `admin:export`.
+    /// Requests an export of everything that an active hold covers at this moment: the events of its users or of its
+    /// conversations as they are stored in the log, including texts that were deleted, that are older than their
+    /// retention, or whose erasure is held. The export is ready at once, for seven days or until the hold is lifted.
+    /// If the hold was lifted already, the response is 410 `hold_lifted`. A service account may request two exports
+    /// of each hold within 24 hours; another request gets 429 `too_many_exports`. Only the audit trail records the
+    /// export. Needs the scope `admin:export`.
     #[oai(path = "/admin/exports", method = "post", operation_id = "request_held_export")]
     async fn request(
         &self,
@@ -92,7 +93,7 @@ impl HeldExportOperations {
 
     /// Get an export of a legal hold
     ///
-    /// Returns an export for which the caller has asked, with the link to its zip. Needs the scope `admin:export`.
+    /// Returns an export that the caller requested, with the link to its zip. Needs the scope `admin:export`.
     #[oai(path = "/admin/exports/:id", method = "get", operation_id = "get_held_export")]
     async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<HeldExport>, Found> {
         let found = self.exports.one_held(&caller, id.0).await;

@@ -29,18 +29,18 @@ const NAME: &str = "Case 2026-17";
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewHold {
-    /// What operators call the hold. Members and users are not told of it
+    /// The name of the hold, for operators. Users never see it
     name: Title,
-    /// The users: the hold keeps what they have said, and who they are
+    /// The users to hold: the hold keeps what they said, and their accounts
     #[serde(default, deserialize_with = "given")]
     users: Option<Few<UserId, MOST_SUBJECTS>>,
-    /// The conversations, instead of users: the hold keeps what was said there
+    /// The conversations to hold, instead of users: the hold keeps what was said in them
     #[serde(default, deserialize_with = "given")]
     conversations: Option<Few<ConversationId, MOST_SUBJECTS>>,
-    /// The first time of the messages that the hold keeps. Without it there is no first one
+    /// The beginning of the period: the hold keeps no messages from before it. Without it the period has no beginning
     #[serde(default, deserialize_with = "given")]
     from: Option<Time>,
-    /// The time from which on the hold keeps no messages. Without it there is no last one
+    /// The end of the period: the hold keeps no messages from this time on. Without it the period has no end
     #[serde(default, deserialize_with = "given")]
     to: Option<Time>,
 }
@@ -63,27 +63,27 @@ impl Example for NewHold {
 struct Hold {
     /// The id of the hold
     id: HoldId,
-    /// What operators call the hold
+    /// The name of the hold, for operators
     name: String,
     /// The users, if the hold is on users
     users: Vec<UserId>,
     /// The conversations, if the hold is on conversations
     conversations: Vec<ConversationId>,
-    /// The first time of the messages that the hold keeps
+    /// The beginning of the period: the hold keeps no messages from before it
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<Time>,
-    /// The time from which on the hold keeps no messages
+    /// The end of the period: the hold keeps no messages from this time on
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<Time>,
-    /// The time at which the hold was placed
+    /// When the hold was placed
     placed_at: Time,
-    /// The account that placed the hold; absent for an operator on the machine
+    /// The account that placed the hold; absent if an operator placed it on the machine
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_by: Option<UserId>,
-    /// The time at which the hold was lifted
+    /// When the hold was lifted
     #[serde(skip_serializing_if = "Option::is_none")]
     lifted_at: Option<Time>,
-    /// The account that lifted the hold; absent for an operator on the machine
+    /// The account that lifted the hold; absent if an operator lifted it on the machine
     #[serde(skip_serializing_if = "Option::is_none")]
     lifted_by: Option<UserId>,
 }
@@ -127,7 +127,8 @@ impl From<HoldError> for Problem {
             HoldError::Database(outage) => outage.into(),
             HoldError::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot do this at the moment: send the same request again.";
+                let again =
+                    "The server cannot process the request at the moment: send the same request again.";
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }
@@ -145,15 +146,15 @@ fn subjects(
             HoldSubjects::Conversations(conversations.into_vec().into_iter().collect())
         }
         _ => {
-            return Err(Problem::invalid("/users", "ambiguous", "name either `users` or `conversations`"));
+            return Err(Problem::invalid("/users", "ambiguous", "send either `users` or `conversations`"));
         }
     };
     match &subjects {
         HoldSubjects::Users(users) if users.is_empty() => {
-            Err(Problem::invalid("/users", "too_few", "name at least one user"))
+            Err(Problem::invalid("/users", "too_few", "must name at least one user"))
         }
         HoldSubjects::Conversations(conversations) if conversations.is_empty() => {
-            Err(Problem::invalid("/conversations", "too_few", "name at least one conversation"))
+            Err(Problem::invalid("/conversations", "too_few", "must name at least one conversation"))
         }
         _ => Ok(subjects),
     }
@@ -167,9 +168,10 @@ pub(in crate::api) struct HoldOperations {
 impl HoldOperations {
     /// Place a legal hold
     ///
-    /// What the hold names is hidden when it is erased, as everything else, and stays in the log until the hold is lifted. What is
-    /// gone already does not come back. After the answer 201 nothing that the hold names is deleted; after a 503 the hold may be
-    /// placed all the same: look at the list. Nobody but operators is told of a hold. Needs the scope `admin:holds`.
+    /// Places a legal hold. Content under a hold is hidden when it is erased, like any other, but stays in the log
+    /// until the hold is lifted. Content that is gone already does not come back. After the response 201 nothing
+    /// under the hold is deleted. After a 503 the hold may have been placed all the same: list the holds to find out.
+    /// Only operators can see holds. Needs the scope `admin:holds`.
     #[oai(path = "/admin/holds", method = "post", operation_id = "place_hold")]
     async fn place(&self, caller: Caller, body: Body<NewHold>) -> Result<Created<Hold>, Keyed> {
         let NewHold { name, users, conversations, from, to } = body.0;
@@ -181,7 +183,7 @@ impl HoldOperations {
 
     /// List legal holds
     ///
-    /// Lists the holds, the latest first, also those that were lifted. Needs the scope `admin:holds`.
+    /// Lists the holds, newest first, including lifted ones. Needs the scope `admin:holds`.
     #[oai(path = "/admin/holds", method = "get", operation_id = "list_holds")]
     async fn list(
         &self,
@@ -203,8 +205,9 @@ impl HoldOperations {
 
     /// Lift a legal hold
     ///
-    /// Ends a hold. Erasures that no other hold keeps go on. The hold stays in the list, with the time and the account that
-    /// lifted it. A hold that was lifted before stays as it is. Needs the scope `admin:holds`.
+    /// Lifts a hold. Erasures continue unless another hold blocks them. The hold stays in the list, with the time at
+    /// which it was lifted and the account that lifted it. Lifting a hold again changes nothing. Needs the scope
+    /// `admin:holds`.
     #[oai(path = "/admin/holds/:id", method = "delete", operation_id = "lift_hold")]
     async fn lift(&self, caller: Caller, id: Path<HoldId>) -> Result<Done, Found> {
         self.erasures.lift_hold(id.0, caller.by()).await?;

@@ -43,15 +43,15 @@ impl Example for HostMemberRequest {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct HostConversationRequest {
-    /// Two people, or a group. It stays as it began
+    /// A direct conversation or a group. The kind cannot be changed later
     kind: Kind,
     /// The title of a group: one line of at most 256 bytes of UTF-8
     #[serde(default, deserialize_with = "given")]
     title: Option<OrNull<Title>>,
-    /// All members, each once. Members of a group who are not here are removed. The service account is an owner of the
-    /// group besides
+    /// All members, each once. Members of a group who are not listed are removed. The service account is an owner of
+    /// the group in addition
     members: Few<HostMemberRequest, MOST>,
-    /// Whether unknown members are made users, with their external ids as names to show. This needs the scope
+    /// Whether to create users for unknown members, with their external ids as display names. Needs the scope
     /// `users:write`
     #[serde(default, deserialize_with = "given")]
     create_users: Option<bool>,
@@ -74,7 +74,7 @@ impl Example for HostConversationRequest {
 struct HostMember {
     /// The id of the user
     user_id: UserId,
-    /// The id that the host application gave; null for a user whom the host application has not brought
+    /// The id in the host application; null for a user who does not come from it
     external_id: OrNull<ExternalId>,
     /// The role of the user
     role: Role,
@@ -96,17 +96,17 @@ impl Example for HostMember {
 struct HostConversation {
     /// The id of the conversation
     id: ConversationId,
-    /// The id that the host application gave
+    /// The id in the host application
     external_id: ExternalId,
     /// Whether it is a direct conversation or a group
     kind: Kind,
-    /// The title of a group; null for a direct conversation, and for a title that was erased
+    /// The title of a group; null for a direct conversation, and if the title was erased
     title: OrNull<String>,
-    /// The members, with the service account
+    /// The members, including the service account
     members: Vec<HostMember>,
     /// The position of the last change. Pass it as `min_position` to later reads
     position: Position,
-    /// What the request has done; absent in the answer to a read
+    /// What the request changed; absent in the response to a read
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ProvisionResult>,
 }
@@ -149,9 +149,9 @@ pub(in crate::api) struct HostConversations {
 impl HostConversations {
     /// Provision a conversation
     ///
-    /// Makes the conversation with this external id, or changes it to what the request says. Members are a set: each
-    /// difference makes one event, and the same request again makes none. A request that was cut off is completed by the
-    /// next one. The service account is an owner of each group that it provisions.
+    /// Creates the conversation with this external id, or updates it to match the request. The members are a set:
+    /// each difference creates one event, and repeating the request creates none. If a request is interrupted, the
+    /// next one completes it. The service account is an owner of each group that it provisions.
     #[oai(
         path = "/provision/conversations/:external_id",
         method = "put",
@@ -204,7 +204,7 @@ fn wanted(id: ExternalId, request: HostConversationRequest) -> Result<HostConver
     let title = match (kind, title.and_then(|OrNull(title)| title)) {
         (Kind::Group, None) => return Err(missing("/title")),
         (Kind::Direct, Some(_)) => {
-            let detail = "a direct conversation has no title: leave the title out";
+            let detail = "a direct conversation cannot have a title: remove this field";
             return Err(Problem::invalid("/title", "unknown_field", detail));
         }
         (_, title) => title,

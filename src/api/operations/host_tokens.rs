@@ -16,12 +16,12 @@ use crate::{
     domain::{ExternalId, LoginId, UserId},
 };
 
-/// The login to begin for a user of the host application
+/// The login to create for a user of the host application
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct HostTokenRequest {
-    /// The seconds for which each access token is valid: 60 to 3600; the default is 600
+    /// The lifetime of each access token, in seconds: 60 to 3600. The default is 600
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "60"), maximum(value = "3600")))]
     expires_in: Option<u64>,
@@ -29,10 +29,10 @@ struct HostTokenRequest {
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     device: Option<String>,
-    /// Whether the answer has a refresh token. Without one, the login ends with its access token
+    /// Whether to return a refresh token. Without one, the login ends with its access token
     #[serde(default, deserialize_with = "given")]
     refresh: Option<bool>,
-    /// Provisions the user first, as `PUT` does. This needs the scope `users:write`
+    /// The user to provision first, as `PUT` does. Needs the scope `users:write`
     #[serde(default, deserialize_with = "given")]
     upsert: Option<HostUserRequest>,
 }
@@ -43,7 +43,7 @@ impl Example for HostTokenRequest {
     }
 }
 
-/// The tokens of a login that a host application began
+/// The tokens of a login that a host application created
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct HostTokens {
@@ -57,7 +57,7 @@ struct HostTokens {
     token_type: TokenType,
     /// The seconds until the access token expires
     expires_in: u64,
-    /// The refresh token for the next pair of tokens, which can be used once
+    /// The refresh token for the next pair of tokens. It can be used once
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
 }
@@ -81,10 +81,10 @@ pub(in crate::api) struct HostTokenOperations {
 
 #[OpenApi(tag = "Tag::Provisioning")]
 impl HostTokenOperations {
-    /// Make tokens for a user
+    /// Create tokens for a user
     ///
-    /// Begins a login for a user of the host application. The user can list the login and revoke it, and the tokens open
-    /// sockets as those of every login. A deactivated user is refused with `suspended`.
+    /// Creates a login for a user of the host application. The user can list and revoke the login, and its tokens
+    /// open sockets like those of any login. A deactivated user is refused with `suspended`.
     #[oai(path = "/provision/users/:external_id/tokens", method = "post", operation_id = "make_user_tokens")]
     async fn post(
         &self,
@@ -123,6 +123,6 @@ fn life(seconds: Option<u64>) -> Result<Duration, Problem> {
         return Ok(life);
     }
     let (least, most) = (SHORTEST_HOST_LIFE.as_secs(), HOST_LIFE.as_secs());
-    let detail = format!("a token is valid for {least} to {most} seconds: choose a number between these");
+    let detail = format!("must be {least} to {most} seconds");
     Err(Problem::invalid("/expires_in", "out_of_range", detail))
 }

@@ -28,7 +28,7 @@ pub(in crate::api) enum ProvisionResult {
 }
 
 words! {
-    /// What a request has done. Only an item of a batch has `error`
+    /// What a request changed. Only an item of a batch can be `error`
     ProvisionResult as "ProvisionResult": "created" "updated" "unchanged" "error";
 }
 
@@ -51,18 +51,18 @@ pub(in crate::api) struct HostUserRequest {
     /// The name that other users see: one line of at most 128 bytes of UTF-8
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: String,
-    /// The name by which other users find the account. Without it, a new account gets a name near `display_name`, and
-    /// an account that exists keeps its name
+    /// The name by which other users find the account. Without it, a new account gets a name derived from
+    /// `display_name`, and an existing account keeps its name
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 64))]
     username: Option<String>,
     /// The https URL of a picture of the user
     #[serde(default, deserialize_with = "given")]
     avatar_url: Option<OrNull<String>>,
-    /// JSON that the host application keeps with its user: an object of at most 4 KiB, which no other user sees
+    /// JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees
     #[serde(default, deserialize_with = "given")]
     metadata: Option<OrNull<Metadata>>,
-    /// The roles of the user in the host application. They give no role in conversations
+    /// The roles of the user in the host application. They do not affect roles in conversations
     #[serde(default, deserialize_with = "given")]
     roles: Option<Few<HostRole, MOST_ROLES>>,
 }
@@ -104,7 +104,7 @@ impl HostUserRequest {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 pub(in crate::api) struct HostUserItem {
-    /// The id that the host application gives
+    /// The id in the host application
     pub(in crate::api) external_id: ExternalId,
     /// The name that other users see: one line of at most 128 bytes of UTF-8
     #[oai(validator(min_length = 1, max_length = 128))]
@@ -116,10 +116,10 @@ pub(in crate::api) struct HostUserItem {
     /// The https URL of a picture of the user
     #[serde(default, deserialize_with = "given")]
     avatar_url: Option<OrNull<String>>,
-    /// JSON that the host application keeps with its user: an object of at most 4 KiB, which no other user sees
+    /// JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees
     #[serde(default, deserialize_with = "given")]
     metadata: Option<OrNull<Metadata>>,
-    /// The roles of the user in the host application. They give no role in conversations
+    /// The roles of the user in the host application. They do not affect roles in conversations
     #[serde(default, deserialize_with = "given")]
     roles: Option<Few<HostRole, MOST_ROLES>>,
 }
@@ -145,7 +145,7 @@ impl Example for HostUserItem {
 pub(in crate::api) struct HostUserAnswer {
     /// The id of the user
     id: UserId,
-    /// The id that the host application gave
+    /// The id in the host application
     external_id: ExternalId,
     /// The name by which other users find the account
     username: String,
@@ -155,13 +155,13 @@ pub(in crate::api) struct HostUserAnswer {
     avatar_url: OrNull<String>,
     /// Whether the user is a person or a program
     kind: UserKind,
-    /// The JSON that the host application keeps with its user; null if there is none
+    /// The JSON that the host application stores with the user; null if there is none
     metadata: OrNull<Json>,
     /// The roles of the user in the host application
     roles: Vec<HostRole>,
-    /// The time at which the account was deactivated; null for an active account
+    /// When the account was deactivated; null for an active account
     deactivated_at: OrNull<Time>,
-    /// What the request has done; absent in the answer to a read
+    /// What the request changed; absent in the response to a read
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ProvisionResult>,
 }

@@ -41,9 +41,9 @@ impl Example for HostUserBatch {
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct HostUserError {
-    /// The code for programs
+    /// The code of the error, for programs
     code: String,
-    /// A sentence for people
+    /// What is wrong and what to do, for people
     detail: String,
     /// The field of the request, as a JSON pointer
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +68,7 @@ impl Example for HostUserError {
     fn example() -> Self {
         Self {
             code: "username_taken".into(),
-            detail: "This user name is taken: choose another name.".into(),
+            detail: "The user name is taken: choose another one.".into(),
             pointer: None,
         }
     }
@@ -78,12 +78,12 @@ impl Example for HostUserError {
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct HostUserResult {
-    /// The id that the host application gave
+    /// The id in the host application
     external_id: ExternalId,
     /// The id of the user; absent with an error
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<UserId>,
-    /// What the request has done with this user
+    /// What the request changed for this user
     result: ProvisionResult,
     /// The error of this user
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,9 +123,9 @@ pub(in crate::api) struct HostUsers {
 impl HostUsers {
     /// Provision a user
     ///
-    /// Makes the account of a user of the host application, or changes it to what the request says. The same request
-    /// again changes nothing: the answer has `result`. A `username` that another account has is refused with
-    /// `username_taken`; without `username`, the account gets a free one.
+    /// Creates the account of a user of the host application, or updates it to match the request. Repeating the
+    /// request changes nothing: see `result`. A `username` that another account has is refused with `username_taken`;
+    /// without `username`, the account gets a free one.
     #[oai(path = "/provision/users/:external_id", method = "put", operation_id = "provision_user")]
     async fn put(
         &self,
@@ -145,8 +145,8 @@ impl HostUsers {
 
     /// Provision users
     ///
-    /// Does for up to 100 users what provisioning one user does. One result for each user: an error of one user does not
-    /// keep the others from being provisioned.
+    /// Provisions up to 100 users, each like provisioning one user. There is one result per user: an error for one
+    /// user does not stop the others.
     #[oai(path = "/provision/users", method = "post", operation_id = "provision_users")]
     async fn post(
         &self,
@@ -202,8 +202,8 @@ impl HostUsers {
 
     /// Deactivate a user
     ///
-    /// Ends all logins of the user within a second. The user keeps the place in conversations, and cannot log in until
-    /// the user is reactivated.
+    /// Deactivates a user, and ends all logins of the user within a second. The user stays a member of conversations,
+    /// and cannot log in until reactivated.
     #[oai(path = "/provision/users/:external_id", method = "delete", operation_id = "deactivate_user")]
     async fn delete(&self, caller: Caller, external_id: Path<ExternalId>) -> Result<Done, Found> {
         self.access.deactivate(caller.by(), WhichAccount::External(&external_id.0)).await?;
@@ -212,7 +212,7 @@ impl HostUsers {
 
     /// Reactivate a user
     ///
-    /// Lets a deactivated user log in again. The logins that ended stay ended.
+    /// Reactivates a user, who can then log in again. The logins that ended stay ended.
     #[oai(
         path = "/provision/users/:external_id/reactivate",
         method = "post",
@@ -235,7 +235,7 @@ pub(in crate::api) fn each_once(ids: &[ExternalId], list: &str) -> Result<(), Pr
         Some(at) => Err(Problem::invalid(
             format!("/{list}/{at}/external_id"),
             "duplicate",
-            "this external id stands twice: give each id once",
+            "this external id is repeated: send each id once",
         )),
         None => Ok(()),
     }

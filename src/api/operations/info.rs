@@ -70,7 +70,7 @@ pub struct Info {
     name: String,
     /// The version of the program
     version: String,
-    /// The id of the log. Positions and cursors of another epoch mean nothing here
+    /// The id of the log. Positions and cursors of another epoch are not valid here
     epoch: String,
     /// How durable an acknowledged message is
     durability: Durability,
@@ -78,7 +78,7 @@ pub struct Info {
     streams: usize,
     /// The number of copies of each stream
     replicas: usize,
-    /// The levels of the log contract that this server knows
+    /// The levels of the log contract that this server supports
     contract: Contract,
     /// Who may register: `open`, `invite` (people with an invitation code) or `closed`
     registration: String,
@@ -88,7 +88,7 @@ pub struct Info {
     limits: Limits,
 }
 
-/// The levels of the log contract that a server knows
+/// The levels of the log contract that a server supports
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct Contract {
     /// The highest level that the server reads
@@ -124,7 +124,7 @@ words! {
 /// The limits of this server
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct Limits {
-    /// Bytes of the body of a request
+    /// Bytes of a request body
     body_bytes: usize,
     /// Bytes of the text of a message
     text_bytes: usize,
@@ -138,19 +138,19 @@ struct Limits {
     pins: u64,
     /// Members of a conversation
     members: usize,
-    /// Users whom a new group starts with, besides its owner
+    /// Users with whom a new group can start, besides its owner
     members_at_start: usize,
     /// Items on a page
     page: u16,
-    /// Users whose names come with one answer
+    /// Users whose names one response can include
     names: usize,
-    /// Users whom one request asks for by their ids
+    /// Users that one request can look up by id
     user_ids: usize,
     /// Active logins of an account
     logins: i64,
     /// Characters of an external id
     external_id_chars: usize,
-    /// Users whom one request provisions
+    /// Users that one request can provision
     provision_users: usize,
     /// Members of a provisioned conversation
     provision_members: usize,
@@ -158,17 +158,17 @@ struct Limits {
     provision_metadata_bytes: usize,
     /// Words in `roles` of a provisioned user
     provision_roles: usize,
-    /// The shortest life of an access token that a host application asks for, in seconds
+    /// The shortest lifetime of an access token that a host application may request, in seconds
     host_token_seconds_min: u64,
-    /// The longest life of an access token that a host application asks for, in seconds
+    /// The longest lifetime of an access token that a host application may request, in seconds
     host_token_seconds_max: u64,
-    /// Exports for which an account may ask within 24 hours
+    /// Exports that an account may request within 24 hours
     exports_per_day: i64,
     /// The seconds for which an export can be downloaded
     export_seconds: u64,
-    /// The seconds in which a download of an export has to end
+    /// The seconds within which the download of an export has to finish
     export_download_seconds: u64,
-    /// Bytes a second of the download of an export, before they are compressed
+    /// The download speed of an export, in bytes per second before compression
     export_bytes_per_second: u64,
     /// Active legal holds
     holds: i64,
@@ -178,37 +178,37 @@ struct Limits {
     retention_seconds_min: u64,
     /// The longest retention that an owner can set for a conversation, in seconds
     retention_seconds_max: u64,
-    /// The retention of a conversation without one of its own, in seconds; absent if such messages are kept for ever
+    /// The retention of a conversation without one of its own, in seconds; absent if its messages are kept forever
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_seconds_default: Option<u64>,
     /// Webhooks
     webhooks: i64,
-    /// Headers of its own that a webhook may have
+    /// Custom headers of a webhook
     webhook_headers: usize,
-    /// Replays of one webhook under way
+    /// Replays in progress for one webhook
     webhook_replays: i64,
-    /// The longest time for which the secret before the last rotation of a webhook still signs, in seconds
+    /// The longest time for which the previous secret of a webhook keeps signing after a rotation, in seconds
     webhook_overlap_seconds_max: u64,
-    /// Frames a second that a client may send over one socket in the long run
+    /// Frames per second that a client may send over one socket in the long run
     frames_per_second: u32,
-    /// Frames that a client may send over one socket at once after a silence
+    /// Frames that a client may send over one socket in a burst
     frames_at_once: u32,
     /// The rate limits. A limit that is off is absent
     rate: Vec<RateLimit>,
 }
 
-/// A rate limit: `q` units in `w` seconds in the long run, and `burst` units at once after a silence
+/// A rate limit: `q` units per `w` seconds in the long run, and up to `burst` units at once
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct RateLimit {
     /// The name of the limit, as in the header `RateLimit-Policy`
     policy: String,
-    /// What the limit counts for: an `account`, an `address`, a `conversation`, a `socket`
+    /// What the limit counts per: an `account`, an `address`, a `conversation` or a `socket`
     key: String,
-    /// The units of a window
+    /// The units per window
     q: u32,
-    /// The window, in seconds
+    /// The length of the window, in seconds
     w: u32,
-    /// The units at once
+    /// The units that can be used at once
     burst: u32,
 }
 
@@ -335,7 +335,7 @@ pub(in crate::api) struct About(pub(in crate::api) Info);
 
 #[OpenApi(tag = "Tag::Server")]
 impl About {
-    /// Get the server
+    /// Get server information
     ///
     /// Returns the version, the epoch, the durability and the limits of the server.
     #[oai(path = "/info", method = "get", operation_id = "get_info")]

@@ -20,22 +20,22 @@ use crate::{
     reading::Reading,
 };
 
-/// An invitation of the caller into a conversation
+/// An invitation of the caller to a conversation
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Invitation {
-    /// The conversation, which the caller cannot read before
+    /// The conversation. The caller cannot read it before accepting
     conversation_id: ConversationId,
     /// The kind of the conversation
     kind: Kind,
-    /// The title of a group at the time of the invitation, unless it was erased
+    /// The title of the group at the time of the invitation; absent if it was erased
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// The user who has invited
+    /// The user who sent the invitation
     invited_by: UserId,
-    /// The time of the invitation
+    /// When the caller was invited
     created_at: Time,
-    /// The time at which the invitation expires
+    /// When the invitation expires
     expires_at: Time,
 }
 
@@ -82,8 +82,8 @@ pub(in crate::api) struct Invitations {
 impl Invitations {
     /// List my invitations
     ///
-    /// Lists the open invitations of the caller, the latest first. There are none unless the server wants the
-    /// consent of users who share no conversation (`VERBATIM_ADD_STRANGERS`). An invitation expires after 30 days.
+    /// Lists the open invitations of the caller, newest first. There are none unless the server requires the consent
+    /// of users who share no conversation (`VERBATIM_ADD_STRANGERS`). An invitation expires after 30 days.
     #[oai(path = "/me/invitations", method = "get", operation_id = "list_invitations")]
     async fn list(
         &self,
@@ -100,8 +100,8 @@ impl Invitations {
 
     /// Accept an invitation
     ///
-    /// The caller becomes a member of the conversation. If the user who has invited may not add members any
-    /// more, the answer is 404.
+    /// Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
+    /// may no longer add members, the response is 404.
     #[oai(path = "/me/invitations/:id/accept", method = "post", operation_id = "accept_invitation")]
     async fn accept(&self, caller: Caller, id: Path<ConversationId>) -> Result<Reached, Ruled> {
         Ok(Reached(self.commands.accept(caller.user, id.0).await?))
@@ -109,8 +109,8 @@ impl Invitations {
 
     /// Decline an invitation
     ///
-    /// Nobody is told. Another invitation into the same conversation has no effect before this one would have
-    /// expired.
+    /// Declines an invitation. Nobody is told. Until it would have expired, another invitation to the same
+    /// conversation has no effect.
     #[oai(path = "/me/invitations/:id", method = "delete", operation_id = "decline_invitation")]
     async fn decline(&self, caller: Caller, id: Path<ConversationId>) -> Result<Done, Found> {
         self.access.decline(caller.user, id.0).await?;

@@ -24,11 +24,11 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct InviteRequest {
-    /// How many accounts can be registered with the code, 1 to 10000; 1 if absent
+    /// How many accounts can be registered with the code, 1 to 10000. The default is 1
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "10000")))]
     uses: Option<u32>,
-    /// The seconds until the code expires, 60 to 31536000; 604800 (a week) if absent
+    /// The seconds until the code expires, 60 to 31536000. The default is 604800 (a week)
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "60"), maximum(value = "31536000")))]
     expires_in: Option<u32>,
@@ -46,11 +46,11 @@ impl Example for InviteRequest {
 struct NewInvite {
     /// The id of the code
     id: LoginId,
-    /// The code, which is shown this once: the field `invite` of registering
+    /// The code, for the field `invite` of a registration. Shown only once
     code: String,
     /// How many accounts can be registered with the code
     uses: i32,
-    /// The time at which the code expires
+    /// When the code expires
     expires_at: Time,
 }
 
@@ -65,7 +65,7 @@ impl Example for NewInvite {
     }
 }
 
-/// An invitation code, without its text
+/// An invitation code, without the code itself
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Invite {
@@ -75,11 +75,11 @@ struct Invite {
     uses: i32,
     /// How many accounts have been registered with the code
     used: i32,
-    /// The time at which the code was made
+    /// When the code was created
     created_at: Time,
-    /// The time at which the code expires
+    /// When the code expires
     expires_at: Time,
-    /// The time at which the code was revoked
+    /// When the code was revoked
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Time>,
 }
@@ -105,21 +105,21 @@ pub(in crate::api) struct Invites {
 
 #[OpenApi(tag = "Tag::Accounts")]
 impl Invites {
-    /// Make an invitation code
+    /// Create an invitation code
     ///
-    /// Makes a code with which people register while the server wants one (`VERBATIM_REGISTRATION=invite`). Needs the scope
-    /// `users:write`.
+    /// Creates a code with which people can register while the server requires one (`VERBATIM_REGISTRATION=invite`).
+    /// Needs the scope `users:write`.
     #[oai(path = "/admin/invites", method = "post", operation_id = "add_invite")]
     async fn add(&self, caller: Caller, body: Body<InviteRequest>) -> Result<Created<NewInvite>, Keyed> {
         let InviteRequest { uses, expires_in } = body.0;
         let uses = uses.unwrap_or(1);
         if !(1..=MAX_INVITE_USES).contains(&uses) {
-            let detail = format!("1 to {MAX_INVITE_USES} uses are expected");
+            let detail = format!("must be 1 to {MAX_INVITE_USES}");
             return Err(Problem::invalid("/uses", "out_of_range", detail).into());
         }
         let life = expires_in.map_or(INVITE_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
         if life < Duration::from_secs(60) || life > INVITE_LONGEST {
-            let detail = format!("60 to {} seconds are expected", INVITE_LONGEST.as_secs());
+            let detail = format!("must be 60 to {} seconds", INVITE_LONGEST.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let Access { pool, clock, .. } = &*self.access;
@@ -131,8 +131,8 @@ impl Invites {
 
     /// List invitation codes
     ///
-    /// Lists the codes without their texts, the latest first. A code that ended more than 30 days ago may be absent. Needs
-    /// the scope `users:write`.
+    /// Lists the invitation codes without the codes themselves, newest first. Codes that ended more than 30 days ago
+    /// may be missing. Needs the scope `users:write`.
     #[oai(path = "/admin/invites", method = "get", operation_id = "list_invites")]
     async fn list(
         &self,
@@ -148,7 +148,7 @@ impl Invites {
 
     /// Revoke an invitation code
     ///
-    /// Ends a code. Accounts that were registered with it stay. Needs the scope `users:write`.
+    /// Revokes a code. Accounts that were registered with it stay. Needs the scope `users:write`.
     #[oai(path = "/admin/invites/:id", method = "delete", operation_id = "revoke_invite")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Ruled> {
         let Access { pool, clock, .. } = &*self.access;

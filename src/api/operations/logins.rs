@@ -52,7 +52,7 @@ impl Example for LoginRequest {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RefreshRequest {
-    /// The `refresh_token` of the last answer, which can be used once
+    /// The `refresh_token` of the last response. It can be used once
     refresh_token: String,
 }
 
@@ -62,16 +62,16 @@ impl Example for RefreshRequest {
     }
 }
 
-/// The token of an external issuer, as in an exchange of RFC 8693
+/// The token of an external issuer, for a token exchange (RFC 8693)
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct ExchangeRequest {
-    /// The kind of the request
+    /// The grant type
     grant_type: GrantType,
     /// The access token of the issuer, a JWT of at most 4096 bytes
     subject_token: String,
-    /// The kind of the token
+    /// The type of the token
     subject_token_type: SubjectTokenType,
     /// The name of the device: one line of at most 128 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
@@ -87,7 +87,7 @@ enum GrantType {
 }
 
 words! {
-    /// The kind of the request
+    /// The grant type
     GrantType as "GrantType": "urn:ietf:params:oauth:grant-type:token-exchange";
 }
 
@@ -101,7 +101,7 @@ enum SubjectTokenType {
 }
 
 words! {
-    /// The kind of the token
+    /// The type of the token
     SubjectTokenType as "SubjectTokenType":
         "urn:ietf:params:oauth:token-type:access_token" "urn:ietf:params:oauth:token-type:jwt";
 }
@@ -136,7 +136,7 @@ words! {
 struct Tokens {
     /// The id of the login
     login_id: LoginId,
-    /// The user who has logged in
+    /// The user who logged in
     user_id: UserId,
     /// The access token for requests and sockets
     access_token: String,
@@ -144,7 +144,7 @@ struct Tokens {
     token_type: TokenType,
     /// The seconds until the access token expires
     expires_in: u64,
-    /// The refresh token for the next pair of tokens, which can be used once
+    /// The refresh token for the next pair of tokens. It can be used once
     refresh_token: String,
 }
 
@@ -183,11 +183,11 @@ struct Login {
     /// The name of the device
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
-    /// The time at which the user logged in
+    /// When the user logged in
     created_at: Time,
-    /// The time of the last refresh; of a token of an external issuer, the time of its last use, to the minute
+    /// When the login was last refreshed; for tokens of an external issuer, when one was last used, to the minute
     last_used_at: Time,
-    /// The time at which the login expires at the latest
+    /// When the login expires at the latest
     expires_at: Time,
     /// Whether this request uses the login
     current: bool,
@@ -228,11 +228,11 @@ pub(in crate::api) struct Logins {
 impl Logins {
     /// Log in
     ///
-    /// Checks the password and creates a login. An unknown user and a wrong password both get
-    /// `bad_credentials`. Wrong passwords have a rate limit for each group of addresses (`login`). From the
-    /// fifth wrong password for a user name, each attempt has to wait for longer, up to 15 minutes, and is
-    /// refused with `rate_limited` until then. A login expires after 30 days, and after 7 days without a
-    /// refresh. An account has at most 100 logins: one more ends the oldest.
+    /// Checks the password and creates a login. An unknown user and a wrong password are both refused with
+    /// `bad_credentials`. Wrong passwords have a rate limit per group of addresses (`login`). From the fifth wrong
+    /// password for a user name on, each attempt has to wait longer, up to 15 minutes, and is refused with
+    /// `rate_limited` until then. A login expires after 30 days, and after 7 days without a refresh. An account has
+    /// at most 100 logins: another one ends the oldest.
     #[oai(path = "/logins", method = "post", operation_id = "log_in")]
     async fn log_in(
         &self,
@@ -249,9 +249,10 @@ impl Logins {
 
     /// Exchange a token
     ///
-    /// Logs in the user of an external issuer (RFC 8693). The operator names the issuers. The first exchange of a user
-    /// creates an account, if the issuer's rules allow it. The issuer and its name of the user (`sub`) find the account
-    /// of later exchanges; an e-mail address or a user name never does. A token of another issuer gets `unknown_issuer`.
+    /// Logs in the user of an external issuer (RFC 8693). The operator configures the issuers. The first exchange of
+    /// a user creates an account, if the rules of the issuer allow it. Later exchanges find the account by the issuer
+    /// and its id for the user (`sub`), never by an e-mail address or a user name. A token of another issuer is
+    /// refused with `unknown_issuer`.
     #[oai(path = "/logins/exchange", method = "post", operation_id = "exchange_token")]
     async fn exchange(
         &self,
@@ -266,9 +267,9 @@ impl Logins {
 
     /// Refresh tokens
     ///
-    /// Returns the next pair of tokens. A refresh token can be used once. Within a grace period of 10 s a
-    /// second use returns the latest pair again, because the first answer may have been lost. A later use
-    /// counts as theft and ends the login.
+    /// Returns the next pair of tokens. A refresh token can be used once. Within a grace period of 10 s a second use
+    /// returns the latest pair again, because the first response may have been lost. A later use counts as theft and
+    /// ends the login.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
     async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Reply<Tokens>, SignedIn> {
         Ok(Reply(self.access.refresh(&body.0.refresh_token).await?.into()))
@@ -276,8 +277,8 @@ impl Logins {
 
     /// List my logins
     ///
-    /// Lists the active logins of the caller, the latest first. A session whose tokens of an external issuer are used as
-    /// they are is a login without a device.
+    /// Lists the active logins of the caller, newest first. A session that uses the tokens of an external issuer
+    /// directly is a login without a device.
     #[oai(path = "/logins", method = "get", operation_id = "list_logins")]
     async fn list(
         &self,

@@ -25,7 +25,7 @@ struct AccountUpdate {
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,
-    /// The https URL of a picture, at most 2048 bytes, without a user name and a password. `null` removes the picture
+    /// The https URL of a picture, at most 2048 bytes, without a user name or password. `null` removes the picture
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_length = 2048))]
     avatar_url: Option<OrNull<String>>,
@@ -37,16 +37,16 @@ impl Example for AccountUpdate {
     }
 }
 
-/// The new password, and the present one as proof
+/// The new password, and the current one as proof
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct PasswordChange {
-    /// The present password, at most 512 bytes
+    /// The current password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     current_password: String,
-    /// The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
-    /// server refuses the most used passwords
+    /// The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
+    /// 8265. The server rejects the most common passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -86,8 +86,8 @@ impl Me {
 
     /// Change my password
     ///
-    /// Changes the password and ends all other logins of the caller. A wrong present password gets
-    /// `wrong_password`, and counts like a wrong password at the log-in.
+    /// Changes the password and ends all other logins of the caller. A wrong current password is refused with
+    /// `wrong_password`, and counts like a wrong password at login.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(
         &self,

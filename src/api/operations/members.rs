@@ -29,7 +29,7 @@ pub(in crate::api) struct Member {
     user_id: UserId,
     /// The role of the user
     role: Role,
-    /// The time at which the user joined
+    /// When the user joined
     joined_at: Time,
 }
 
@@ -116,9 +116,9 @@ pub(in crate::api) struct Members {
 
 #[OpenApi(tag = "Tag::Members")]
 impl Members {
-    /// List the members
+    /// List members
     ///
-    /// Lists the members of a conversation of the caller by user id, at present or at an earlier moment
+    /// Lists the members of a conversation of the caller in the order of their user ids, now or at an earlier moment
     /// (`as_of`).
     #[oai(path = "/conversations/:id/members", method = "get", operation_id = "list_members")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
@@ -128,7 +128,7 @@ impl Members {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
         include: Query<Include>,
@@ -142,11 +142,11 @@ impl Members {
 
     /// Add a member
     ///
-    /// Adds a user to a group. The caller must be an admin or an owner; only an owner adds admins and owners. A
-    /// user who is a member already keeps the present role, and the answer is 200 with that role. A user who has
-    /// blocked the caller cannot be added: the answer is `blocked`. Where the server wants the consent of users
-    /// who share no conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member:
-    /// the answer is 202.
+    /// Adds a user to a group. The caller must be an admin or an owner; only an owner can add admins and owners. If
+    /// the user is a member already, the response is 200 with the current role, which does not change. A user who has
+    /// blocked the caller cannot be added (`blocked`). If the server requires the consent of users who share no
+    /// conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member, and the response
+    /// is 202.
     #[oai(path = "/conversations/:id/members", method = "post", operation_id = "add_member")]
     async fn add(
         &self,
@@ -168,7 +168,7 @@ impl Members {
 
     /// Change a role
     ///
-    /// Gives a member of a group another role. The caller must be an owner.
+    /// Changes the role of a member of a group. The caller must be an owner.
     #[oai(path = "/conversations/:id/members/:user_id", method = "patch", operation_id = "change_role")]
     async fn change_role(
         &self,
@@ -184,8 +184,8 @@ impl Members {
 
     /// Remove a member, or leave
     ///
-    /// Admins and owners remove members of a group; every member may leave. The last owner cannot leave while
-    /// the group has other members: `last_owner`.
+    /// Removes a member from a group. Admins and owners can remove members; every member can leave. The last owner
+    /// cannot leave while the group has other members (`last_owner`).
     #[oai(path = "/conversations/:id/members/:user_id", method = "delete", operation_id = "remove_member")]
     async fn remove(
         &self,

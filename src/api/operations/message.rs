@@ -26,37 +26,36 @@ pub(in crate::api) struct Message {
     client_id: String,
     /// The current text, as typed; empty if the message is deleted
     text: String,
-    /// The time at which the message was sent
+    /// When the message was sent
     sent_at: Time,
-    /// The time of the last edit
+    /// When the message was last edited
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
-    /// The time of the deletion. A deleted message has no text, metadata, mentions, reactions or pin
+    /// When the message was deleted. A deleted message has no text, metadata, mentions, reactions or pin
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Time>,
     /// The user who deleted the message
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_by: Option<UserId>,
-    /// `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
-    /// and without the key of its sender
+    /// `true` if the message was erased: its text is no longer stored anywhere. An erased message looks like a
+    /// deleted one, but without the idempotency key of its sender
     #[serde(skip_serializing_if = "Option::is_none")]
     erased: Option<bool>,
-    /// The message that this message answers
+    /// The message to which this message replies
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<QuotedMessage>,
     /// The metadata that a program added
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Json>,
-    /// The members whom the text mentions as `<@user id>`, by user id
+    /// The members whom the text mentions as `<@user id>`, in the order of their user ids
     mentions: Vec<UserId>,
-    /// The reactions, the earliest first
+    /// The reactions, oldest first
     reactions: Vec<ReactionCount>,
     /// Whether the message is pinned
     pinned: bool,
 }
 
-/// The message that another message answers. If the caller may not read it, the answer has only its id and
-/// position
+/// The message to which another message replies. If the caller may not read it, only its id and position are present
 #[derive(Serialize, Object)]
 struct QuotedMessage {
     /// The id of the message
@@ -73,7 +72,7 @@ struct QuotedMessage {
     deleted: bool,
 }
 
-/// The number of equal reactions to a message
+/// The number of identical reactions to a message
 #[derive(Serialize, Object)]
 struct ReactionCount {
     /// The emoji

@@ -27,17 +27,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewMessage {
-    /// The idempotency key: the same at every retry of the request. A client that sends it as the header
-    /// `Idempotency-Key` may leave it out here
+    /// The idempotency key: the same for every retry of the request. A client that sends the header `Idempotency-Key`
+    /// may leave it out
     #[serde(default, deserialize_with = "given")]
     client_id: Option<ClientId>,
     /// The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written `<@user id>`
     text: Text,
-    /// The message of this conversation that this message answers
+    /// The message of this conversation to which this message replies
     #[serde(default, deserialize_with = "given")]
     reply_to: Option<MessageId>,
-    /// Metadata of a program: a JSON object of at most 4 KiB and 8 levels, with each name once in its object.
-    /// The server returns it as it was sent, with every digit of its numbers
+    /// Metadata from a program: a JSON object of at most 4 KiB and 8 levels, without duplicate names. The server
+    /// returns it exactly as sent, with every digit of its numbers
     #[serde(default, deserialize_with = "given")]
     metadata: Option<Metadata>,
 }
@@ -71,11 +71,11 @@ struct EditedMessage {
     id: MessageId,
     /// The conversation of the message
     conversation_id: ConversationId,
-    /// The position of the edit, which this answer has reached. Pass it as `min_position` to later reads
+    /// The position of the edit, which this response has reached. Pass it as `min_position` to later reads
     position: Position,
     /// The text, as typed
     text: String,
-    /// The time of the edit; absent if the message had this text already
+    /// When the message was edited; absent if it had this text already
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
 }
@@ -92,7 +92,7 @@ impl Example for EditedMessage {
     }
 }
 
-/// A present or earlier text of a message
+/// The current or an earlier text of a message
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct MessageVersion {
@@ -100,7 +100,7 @@ struct MessageVersion {
     position: Position,
     /// The text, as typed
     text: String,
-    /// The time at which the message was sent or edited
+    /// When the message was sent or edited
     said_at: Time,
 }
 
@@ -119,9 +119,9 @@ pub(in crate::api) struct Messages {
 impl Messages {
     /// Send a message
     ///
-    /// The answer comes after the log has stored the message. The request needs an idempotency key, as
-    /// `client_id` or as the header. A retry with the same key gets the same answer, even if the message has
-    /// been edited or deleted since. The same key with another body gets `idempotency_mismatch`.
+    /// Sends a message, and responds after the log has stored it. The request needs an idempotency key, as
+    /// `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
+    /// edited or deleted since. The same key with another body is refused with `idempotency_mismatch`.
     #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
     async fn send(
         &self,
@@ -142,10 +142,10 @@ impl Messages {
 
     /// List messages
     ///
-    /// Without a parameter, or with `before`, the newest message comes first. With `after` the oldest comes
-    /// first. With `around` the newest comes first, and half of the page lies at or before that position.
-    /// `cursor` continues in the direction of the page before; after `around` it continues towards older
-    /// messages. With `as_of` the messages are as they were at that moment.
+    /// Lists the messages of a conversation. Without a parameter, or with `before`, the newest message comes first.
+    /// With `after` the oldest comes first. With `around` the newest comes first, and half of the page lies at or
+    /// before that position. `cursor` continues in the direction of the previous page; after `around` it continues
+    /// towards older messages. With `as_of` the messages are as they were at that moment.
     #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn history(
@@ -154,13 +154,13 @@ impl Messages {
         id: Path<ConversationId>,
         /// Lists messages before this position
         before: Query<Option<Position>>,
-        /// Lists messages after this position, the oldest first
+        /// Lists messages after this position, oldest first
         after: Query<Option<Position>>,
         /// Lists messages on both sides of this position
         around: Query<Option<Position>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Direction>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
         include: Query<Include>,
@@ -176,14 +176,14 @@ impl Messages {
 
     /// Get a message
     ///
-    /// Returns the current message.
+    /// Returns the current version of a message.
     #[oai(path = "/conversations/:id/messages/:message_id", method = "get", operation_id = "get_message")]
     async fn get(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
     ) -> Result<Reply<Named<Message>>, Found> {
@@ -193,15 +193,15 @@ impl Messages {
 
     /// Edit a message
     ///
-    /// Replaces the text of a message of the caller. A text that the message has already changes nothing. A
-    /// deleted message cannot be edited: 409 `message_deleted`.
+    /// Replaces the text of a message of the caller. The same text again changes nothing. A deleted message cannot be
+    /// edited (409 `message_deleted`).
     #[oai(path = "/conversations/:id/messages/:message_id", method = "patch", operation_id = "edit_message")]
     async fn edit(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<MessageUpdate>,
@@ -220,9 +220,9 @@ impl Messages {
 
     /// Delete a message
     ///
-    /// Deletes a message for all members. The sender may delete it, and in a group admins and owners. The
-    /// message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and
-    /// pin are no longer readable.
+    /// Deletes a message for all members. The sender can delete it, and in a group admins and owners can, too. The
+    /// message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin can
+    /// no longer be read.
     #[oai(
         path = "/conversations/:id/messages/:message_id",
         method = "delete",
@@ -233,7 +233,7 @@ impl Messages {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Retried> {
@@ -243,8 +243,7 @@ impl Messages {
 
     /// List the versions of a message
     ///
-    /// Lists the texts of a message, the earliest first and the current one last. A deleted message has no
-    /// versions.
+    /// Lists the texts of a message, oldest first; the last one is current. A deleted message has no versions.
     #[oai(
         path = "/conversations/:id/messages/:message_id/versions",
         method = "get",
@@ -257,7 +256,7 @@ impl Messages {
         message_id: Path<MessageId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<MessageVersion>>, Found> {
         let (me, message, part) = (caller.user, message_id.0, limit.0.part(cursor.0));
@@ -274,14 +273,15 @@ impl Messages {
 fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
     match (header, body) {
         (Some(header), Some(body)) if header != body => {
-            let detail = "`client_id` and the header Idempotency-Key differ: send one of them";
+            let detail = "`client_id` and the header `Idempotency-Key` differ: send only one of them";
             Err(Problem::invalid("/client_id", "differs_from_header", detail))
         }
         (Some(key), _) | (None, Some(key)) => Ok(key),
         (None, None) => {
-            let detail = "The idempotency key is missing: send 8 to 64 characters of A-Z, a-z, 0-9, _ and -, the same for every retry.";
+            let detail = "The idempotency key is missing: send 8 to 64 characters of A-Z, a-z, 0-9, _ and -, and the same key for every retry.";
             let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_required", detail);
-            let missing = FieldError::new("/client_id", "missing", "give this or the header Idempotency-Key");
+            let missing =
+                FieldError::new("/client_id", "missing", "send this field or the header `Idempotency-Key`");
             Err(Problem { errors: vec![missing], ..problem })
         }
     }

@@ -21,14 +21,15 @@ use crate::{
     problems::Problem,
 };
 
-/// What is to be erased, and a proof
+/// The scope of the erasure, and proof of identity
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewOwnErasure {
     /// What is erased: `account`, or `account_and_content`
     scope: ErasureScope,
-    /// The password of the account, at most 512 bytes. Without it, the login of the caller has to be at most 5 minutes old
+    /// The password of the account, at most 512 bytes. Without it, the login of the caller must be at most 5 minutes
+    /// old
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_length = 512))]
     confirm: Option<String>,
@@ -40,19 +41,19 @@ impl Example for NewOwnErasure {
     }
 }
 
-/// The erasure of the own account
+/// The erasure of the caller's account
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct OwnErasure {
     /// The id of the erasure
     id: ErasureId,
-    /// What is done next
+    /// The state of the erasure
     state: ErasureState,
     /// What is erased
     scope: ErasureScope,
-    /// The time of the request
+    /// When the erasure was requested
     requested_at: Time,
-    /// The time at which the erasure begins. Until then it can be cancelled
+    /// When the erasure begins. Until then it can be cancelled
     starts_at: Time,
 }
 
@@ -86,10 +87,11 @@ pub(in crate::api) struct OwnErasures {
 impl OwnErasures {
     /// Erase my account
     ///
-    /// Requests that the account of the caller is erased after 24 hours, alone or with all messages that the caller has sent.
-    /// `confirm` has the password; without it, the login has to be at most 5 minutes old, or the request gets `invalid_body`
-    /// at `/confirm`. A wrong password gets `wrong_password`, and counts like one at the log-in. Until `starts_at` the account
-    /// works as before, and the request can be cancelled. Another request can widen the scope.
+    /// Requests the erasure of the caller's account after 24 hours, alone or with all messages that the caller has
+    /// sent. `confirm` has the password; without it, the login must be at most 5 minutes old, or the request is
+    /// refused with `invalid_body` at `/confirm`. A wrong password is refused with `wrong_password`, and counts like
+    /// one at login. Until `starts_at` the account works as before, and the request can be cancelled. Another request
+    /// can widen the scope.
     #[oai(path = "/me/erasure", method = "post", operation_id = "request_own_erasure")]
     async fn request(
         &self,
@@ -99,12 +101,13 @@ impl OwnErasures {
     ) -> Result<Requested<OwnErasure>, Proven> {
         let NewOwnErasure { scope, confirm } = body.0;
         if scope == ErasureScope::Content {
-            let detail = "choose `account` or `account_and_content`";
+            let detail = "must be `account` or `account_and_content`";
             return Err(Problem::invalid("/scope", "unfit", detail).into());
         }
         let password = confirm.map(|typed| at("/confirm", Password::present(typed))).transpose()?;
         if !self.access.confirm(caller.user, caller.login, password.as_ref(), from.0).await? {
-            let detail = "this login is older than 5 minutes: send the password, or log in again";
+            let detail =
+                "required because the login is older than 5 minutes: send the password, or log in again";
             return Err(Problem::invalid("/confirm", "required", detail).into());
         }
         let target = ErasureTarget::Account(caller.user, scope);
@@ -115,7 +118,7 @@ impl OwnErasures {
 
     /// Get my erasure
     ///
-    /// Returns the request of the caller, or of an operator, that the account of the caller is erased.
+    /// Returns the erasure of the caller's account that the caller or an operator has requested.
     #[oai(path = "/me/erasure", method = "get", operation_id = "get_own_erasure")]
     async fn get(&self, caller: Caller) -> Result<Reply<OwnErasure>, Found> {
         Ok(Reply(self.erasures.of_account(caller.user).await?.into()))
@@ -123,7 +126,8 @@ impl OwnErasures {
 
     /// Cancel my erasure
     ///
-    /// Takes back what the caller has requested, before its time. The request of an operator stays.
+    /// Cancels the erasure that the caller has requested, until it begins. An erasure that an operator has requested
+    /// stays.
     #[oai(path = "/me/erasure", method = "delete", operation_id = "cancel_own_erasure")]
     async fn cancel(&self, caller: Caller) -> Result<Done, Found> {
         self.erasures.cancel(caller.user, caller.by()).await?;

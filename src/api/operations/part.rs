@@ -27,7 +27,7 @@ impl Wanted {
             (None, None, Some(around)) => Self::Around(around),
             (_, after, _) => {
                 let name = if after.is_some() { "after" } else { "around" };
-                let detail = "before, after and around exclude one another: send one of them";
+                let detail = "before, after and around cannot be combined: send one of them";
                 return Err(Problem::parameter(name, "contradictory", detail));
             }
         };

@@ -26,7 +26,7 @@ use crate::{
 struct Pin {
     /// The user who pinned the message
     pinned_by: UserId,
-    /// The time at which the message was pinned
+    /// When the message was pinned
     pinned_at: Time,
     /// The current message
     message: Message,
@@ -54,15 +54,15 @@ pub(in crate::api) struct Pins {
 impl Pins {
     /// Pin a message
     ///
-    /// In a group the caller must be an admin or an owner; in a direct conversation both members may pin. A
-    /// conversation has at most 100 pinned messages. A message that is pinned already stays pinned.
+    /// Pins a message. In a group the caller must be an admin or an owner; in a direct conversation both members can
+    /// pin. A conversation has at most 100 pinned messages. Pinning a pinned message again changes nothing.
     #[oai(path = "/conversations/:id/messages/:message_id/pin", method = "put", operation_id = "pin_message")]
     async fn pin(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Retried> {
@@ -72,7 +72,7 @@ impl Pins {
 
     /// Unpin a message
     ///
-    /// Removes a pin, with the same permission as for pinning. Without a pin the request changes nothing.
+    /// Removes a pin. Requires the same role as pinning. If the message is not pinned, the request changes nothing.
     #[oai(
         path = "/conversations/:id/messages/:message_id/pin",
         method = "delete",
@@ -83,7 +83,7 @@ impl Pins {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Retried> {
@@ -93,7 +93,7 @@ impl Pins {
 
     /// List pinned messages
     ///
-    /// Lists the pinned messages of a conversation, the latest pin first.
+    /// Lists the pinned messages of a conversation, latest pin first.
     #[oai(path = "/conversations/:id/pins", method = "get", operation_id = "list_pins")]
     async fn list(
         &self,
@@ -101,7 +101,7 @@ impl Pins {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
     ) -> Result<Reply<Named<Page<Pin>>>, Found> {

@@ -27,7 +27,7 @@ struct Presence {
     user_id: UserId,
     /// The presence of the user
     status: Status,
-    /// The time at which the user was last online; absent if the user has never been online
+    /// When the user was last online; absent if the user has never been online
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<Time>,
 }
@@ -59,8 +59,8 @@ pub(in crate::api) struct Presences {
 impl Presences {
     /// Get the presence of a user
     ///
-    /// Returns the presence of the caller, or of a user who shares a conversation with the caller. For all
-    /// other users, and for users who have blocked the caller, the answer is 404.
+    /// Returns the presence of the caller, or of a user who shares a conversation with the caller. For all other
+    /// users, and for users who have blocked the caller, the response is 404.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(
         &self,
@@ -74,9 +74,9 @@ impl Presences {
 
     /// List the presence of members
     ///
-    /// Lists the presence of all members of a conversation of the caller, by user id. A member who has blocked
-    /// the caller appears as if never online. Sockets get changes of presence, but not in conversations of more
-    /// than 500 members (a setting of the server): their clients poll this list.
+    /// Lists the presence of all members of a conversation of the caller, in the order of their user ids. A member
+    /// who has blocked the caller appears as if never online. Sockets receive changes of presence, except in
+    /// conversations of more than 500 members (a setting of the server), where clients poll this list instead.
     #[oai(path = "/conversations/:id/presence", method = "get", operation_id = "list_presence")]
     async fn list(
         &self,
@@ -84,7 +84,7 @@ impl Presences {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
     ) -> Result<Reply<Named<Page<Presence>>>, Found> {
@@ -94,10 +94,10 @@ impl Presences {
         Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 
-    /// Say that the caller is typing
+    /// Send a typing signal
     ///
-    /// Tells the sockets of the other members, as the frame `typing` does. Nothing is stored. One signal in 3 s in each
-    /// conversation is passed on; more are dropped silently.
+    /// Tells the sockets of the other members that the caller is typing, like the frame `typing`. Nothing is stored.
+    /// The server passes on one signal per 3 s in each conversation, and drops the others silently.
     #[oai(path = "/conversations/:id/typing", method = "post", operation_id = "show_typing")]
     async fn typing(&self, caller: Caller, id: Path<ConversationId>) -> Result<Done, Ruled> {
         self.commands.typing(caller.user, id.0).await?;

@@ -39,11 +39,11 @@ struct NewKey {
     /// What the key may do: scopes of its account. The default is all of them
     #[serde(default, deserialize_with = "given")]
     scopes: Option<Few<String, SCOPES>>,
-    /// The life of the key in seconds, at most ten years. Without it the key lives until it is revoked
+    /// The lifetime of the key in seconds, at most ten years. Without it the key is valid until it is revoked
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "315360000")))]
     expires_in: Option<u64>,
-    /// The networks from which the key may be used, in CIDR. Without it the key may be used from everywhere
+    /// The networks from which the key may be used, in CIDR notation. Without it the key may be used from anywhere
     #[serde(default, deserialize_with = "given")]
     addresses: Option<Few<String, ADDRESSES>>,
 }
@@ -55,12 +55,12 @@ impl Example for NewKey {
     }
 }
 
-/// How a key is replaced
+/// The options of a rotation of an API key
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct Rotation {
-    /// The seconds for which the old key works beside the new one: 0 to 604800. The default is 86400
+    /// How long the old key keeps working beside the new one, in seconds: 0 to 604800. The default is 86400
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(maximum(value = "604800")))]
     overlap_s: Option<u64>,
@@ -72,17 +72,17 @@ impl Example for Rotation {
     }
 }
 
-/// A key that was made
+/// A new API key
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct MadeApiKey {
     /// The id of the key
     id: LoginId,
-    /// The key. It is shown this once: the server keeps a hash only
+    /// The key. Shown only once: the server stores only a hash
     key: String,
     /// What the key may do
     scopes: Vec<String>,
-    /// The time at which the key ends; null if it does not
+    /// When the key expires; null if it never does
     expires_at: OrNull<Time>,
 }
 
@@ -101,19 +101,19 @@ impl Example for MadeApiKey {
     }
 }
 
-/// The key that replaces another one
+/// The API key that replaces another one
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct RotatedApiKey {
     /// The id of the new key
     id: LoginId,
-    /// The new key. It is shown this once: the server keeps a hash only
+    /// The new key. Shown only once: the server stores only a hash
     key: String,
     /// What the new key may do
     scopes: Vec<String>,
-    /// The time at which the new key ends; null if it does not
+    /// When the new key expires; null if it never does
     expires_at: OrNull<Time>,
-    /// The time at which the old key ends
+    /// When the old key expires
     old_expires_at: Time,
 }
 
@@ -138,19 +138,19 @@ struct ApiKey {
     id: LoginId,
     /// The name of the key
     name: String,
-    /// The beginning of the key, by which people recognise it
+    /// The first characters of the key, by which people recognise it
     prefix: String,
     /// What the key may do
     scopes: Vec<String>,
-    /// The networks from which the key may be used; empty for all
+    /// The networks from which the key may be used; empty if it may be used from anywhere
     addresses: Vec<String>,
-    /// The time at which the key was made
+    /// When the key was created
     created_at: Time,
-    /// The time at which the key ends; null if it does not
+    /// When the key expires; null if it never does
     expires_at: OrNull<Time>,
-    /// The time of the last use, to the minute; null before the first use
+    /// When the key was last used, to the minute; null if it has never been used
     last_used_at: OrNull<Time>,
-    /// The address of that use
+    /// The IP address of the last use
     last_used_address: OrNull<String>,
 }
 
@@ -192,10 +192,10 @@ pub(in crate::api) struct ProgramKeys {
 
 #[OpenApi(tag = "Tag::Services")]
 impl ProgramKeys {
-    /// Make an API key
+    /// Create an API key
     ///
-    /// Makes a key of a service account, which has at most ten live keys. A network in `addresses` that is none is refused
-    /// with `bad_address`. Needs the scope `admin:services`.
+    /// Creates a key for a service account, which can have ten live keys. An invalid network in `addresses` is
+    /// refused with `bad_address`. Needs the scope `admin:services`.
     #[oai(path = "/admin/services/:id/keys", method = "post", operation_id = "add_key")]
     async fn add(
         &self,
@@ -207,7 +207,7 @@ impl ProgramKeys {
         let name = at("/name", DeviceName::parse(&name))?;
         let scopes = scopes.map(|words| of_words("/scopes", words.into_vec())).transpose()?;
         if expires_in.is_some_and(|life| !(1..=LIFE).contains(&life)) {
-            let detail = format!("a key lives for 1 to {LIFE} seconds");
+            let detail = format!("must be 1 to {LIFE} seconds");
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let networks = networks(addresses.map(Few::into_vec).unwrap_or_default())?;
@@ -219,7 +219,7 @@ impl ProgramKeys {
 
     /// List API keys
     ///
-    /// Lists the live keys of a service account, the latest first. Needs the scope `admin:services`.
+    /// Lists the live keys of a service account, newest first. Needs the scope `admin:services`.
     #[oai(path = "/admin/services/:id/keys", method = "get", operation_id = "list_keys")]
     async fn list(&self, _caller: Caller, id: Path<UserId>) -> Result<Reply<Page<ApiKey>>, Found> {
         let keys = access::keys(&self.access.pool, &self.access.clock, id.0).await?;
@@ -228,8 +228,8 @@ impl ProgramKeys {
 
     /// Replace an API key
     ///
-    /// Makes a key with the same name, scopes, networks and length of life. The old key works beside it for the overlap, and
-    /// then ends. Needs the scope `admin:services`.
+    /// Creates a key with the same name, scopes, networks and lifetime. The old key keeps working beside it for the
+    /// overlap, and then expires. Needs the scope `admin:services`.
     #[oai(path = "/admin/services/:id/keys/:key_id/rotate", method = "post", operation_id = "rotate_key")]
     async fn rotate(
         &self,
@@ -240,7 +240,7 @@ impl ProgramKeys {
     ) -> Result<Created<RotatedApiKey>, Ruled> {
         let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
-            let detail = format!("both keys work for 0 to {} seconds", MAX_OVERLAP.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = self.access.replace_key(id.0, key_id.0, overlap, caller.by()).await?;
@@ -250,7 +250,8 @@ impl ProgramKeys {
 
     /// Revoke an API key
     ///
-    /// Ends a key. All nodes refuse it within a second, and close its sockets with 4503. Needs the scope `admin:services`.
+    /// Revokes a key. All nodes refuse it within a second, and close its sockets with 4503. Needs the scope
+    /// `admin:services`.
     #[oai(path = "/admin/services/:id/keys/:key_id", method = "delete", operation_id = "revoke_key")]
     async fn revoke(&self, caller: Caller, id: Path<UserId>, key_id: Path<LoginId>) -> Result<Done, Ruled> {
         self.access.revoke_key(id.0, key_id.0, caller.by()).await?;
@@ -261,7 +262,7 @@ impl ProgramKeys {
 fn networks(texts: Vec<String>) -> Result<Vec<Network>, Problem> {
     let parse = |(at, text): (usize, &String)| {
         Network::parse(text).ok_or_else(|| {
-            let expected = "expected an address, or a network like 10.0.0.0/8 without bits behind its prefix";
+            let expected = "must be an address, or a network like 10.0.0.0/8 without bits after its prefix";
             Problem::unusable("bad_address", format!("/addresses/{at}"), expected)
         })
     };

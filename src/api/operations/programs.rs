@@ -25,17 +25,17 @@ pub(in crate::api) const SCOPES: usize = 64;
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewServiceAccount {
-    /// The unique name, by the rules of the user names of people
+    /// The unique name, by the same rules as the user names of people
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
     /// The name that other users see: one line of at most 128 bytes of UTF-8
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: String,
-    /// What the keys of the account may do at most
+    /// The scopes that keys of the account can have
     scopes: Few<String, SCOPES>,
-    /// Limits that differ from everybody's, by policy: `service`, `send`, `start`, `members`, `search` or `connect`. A rate is
-    /// written as in the settings: `300/60:30` is 300 in 60 s and 30 at once, `off` is no limit. `service` counts for each key,
-    /// the others for the account; `send` counts only where it is given
+    /// Rate limits that differ from the defaults, by policy: `service`, `send`, `start`, `members`, `search` or
+    /// `connect`. A rate is written as in the settings: `300/60:30` allows 300 in 60 s and 30 at once, and `off`
+    /// means no limit. `service` counts per key, the others per account; `send` applies only if it is set here
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_properties = "6"))]
     limits: Option<BTreeMap<String, String>>,
@@ -62,13 +62,13 @@ struct ServiceAccount {
     username: String,
     /// The name that other users see
     display_name: String,
-    /// `service`
+    /// Always `service`
     kind: UserKind,
-    /// What the keys of the account may do at most
+    /// The scopes that keys of the account can have
     scopes: Vec<String>,
-    /// Its limits that differ from everybody's, by policy
+    /// Its rate limits that differ from the defaults, by policy
     limits: BTreeMap<String, String>,
-    /// The time at which the account was made
+    /// When the account was created
     created_at: Time,
 }
 
@@ -115,10 +115,10 @@ pub(in crate::api) struct Programs {
 
 #[OpenApi(tag = "Tag::Services")]
 impl Programs {
-    /// Make a service account
+    /// Create a service account
     ///
-    /// Makes the account of a program. It has no password and no logins: it acts by API keys. Needs the scope
-    /// `admin:services`. A word in `scopes` that is no scope is refused with `unknown_scope`.
+    /// Creates an account for a program. It has no password and no logins: it uses API keys. An unknown word in
+    /// `scopes` is refused with `unknown_scope`. Needs the scope `admin:services`.
     #[oai(path = "/admin/services", method = "post", operation_id = "add_service")]
     async fn add(
         &self,
@@ -142,7 +142,7 @@ impl Programs {
 
     /// List service accounts
     ///
-    /// Lists the service accounts, the latest first. Needs the scope `admin:services`.
+    /// Lists the service accounts, newest first. Needs the scope `admin:services`.
     #[oai(path = "/admin/services", method = "get", operation_id = "list_services")]
     async fn list(
         &self,

@@ -27,7 +27,7 @@ struct Reaction {
     user_id: UserId,
     /// The emoji
     emoji: String,
-    /// The time of the reaction
+    /// When the user reacted
     reacted_at: Time,
 }
 
@@ -52,9 +52,10 @@ pub(in crate::api) struct Reactions {
 impl Reactions {
     /// React to a message
     ///
-    /// The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A member may add at most 20
-    /// different reactions to a message. A reaction that exists already stays. The server keeps an emoji fully
-    /// qualified, as Unicode lists it: with or without U+FE0F it is the same reaction.
+    /// Adds a reaction of the caller. The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A
+    /// member can add at most 20 different reactions to a message. Adding the same reaction again changes nothing.
+    /// The server stores an emoji fully qualified, as Unicode lists it: with or without U+FE0F it is the same
+    /// reaction.
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions/:emoji",
         method = "put",
@@ -67,7 +68,7 @@ impl Reactions {
         message_id: Path<MessageId>,
         /// The emoji, percent-encoded
         emoji: Path<String>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Retried> {
@@ -78,7 +79,7 @@ impl Reactions {
 
     /// Remove a reaction
     ///
-    /// Removes a reaction of the caller. Without that reaction the request changes nothing.
+    /// Removes a reaction of the caller. If the caller has no such reaction, the request changes nothing.
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions/:emoji",
         method = "delete",
@@ -91,7 +92,7 @@ impl Reactions {
         message_id: Path<MessageId>,
         /// The emoji, percent-encoded
         emoji: Path<String>,
-        /// The idempotency key: the same at every retry of the request
+        /// The idempotency key: the same for every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Retried> {
@@ -102,7 +103,7 @@ impl Reactions {
 
     /// List the reactions to a message
     ///
-    /// Lists the reactions with their users, the earliest first, at present or at an earlier moment (`as_of`).
+    /// Lists the reactions with their users, oldest first, now or at an earlier moment (`as_of`).
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions",
         method = "get",
@@ -116,7 +117,7 @@ impl Reactions {
         message_id: Path<MessageId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
         include: Query<Include>,

@@ -19,7 +19,7 @@ use crate::{
     reading::{self, Reading, When},
 };
 
-/// How far the caller has received and read a conversation; at least one of the two fields
+/// How far the caller has received and read a conversation. At least one of the two fields is required
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -48,7 +48,7 @@ struct Receipt {
     delivered: Position,
     /// The position up to which the member has read
     read: Position,
-    /// The time at which `read` last rose; absent if it never has
+    /// When `read` last advanced; absent if it never has
     #[serde(skip_serializing_if = "Option::is_none")]
     read_at: Option<Time>,
 }
@@ -86,8 +86,9 @@ pub(in crate::api) struct Receipts {
 impl Receipts {
     /// Mark as read or delivered
     ///
-    /// Positions only rise: a lower position changes nothing. A message that is read counts as delivered too.
-    /// Other members get the receipts of one user at most once a second.
+    /// Records how far the caller has received and read a conversation. Positions only advance: a lower position
+    /// changes nothing. A message that is read counts as delivered, too. Other members receive the receipts of one
+    /// user at most once a second.
     #[oai(path = "/conversations/:id/receipt", method = "put", operation_id = "advance_receipt")]
     async fn advance(
         &self,
@@ -102,10 +103,10 @@ impl Receipts {
         Ok(Reached(self.commands.advance(caller.user, id, delivered, read).await?))
     }
 
-    /// List the receipts
+    /// List receipts
     ///
-    /// Lists how far each member of a conversation of the caller has read, by user id, at present or at an
-    /// earlier moment (`as_of`). A member without a receipt is at position 0.
+    /// Lists how far each member of a conversation of the caller has read, in the order of their user ids, now or at
+    /// an earlier moment (`as_of`). A member without a receipt is at position 0.
     #[oai(path = "/conversations/:id/receipts", method = "get", operation_id = "list_receipts")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn list(
@@ -114,7 +115,7 @@ impl Receipts {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
+        /// Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
         include: Query<Include>,

@@ -13,12 +13,12 @@ use crate::{
     problems::Problem,
 };
 
-/// How long a recovery token is wanted
+/// The lifetime of a recovery token
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RecoveryRequest {
-    /// The seconds until the token expires, 300 to 86400; 3600 if absent
+    /// The seconds until the token expires, 300 to 86400. The default is 3600
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "300"), maximum(value = "86400")))]
     expires_in: Option<u32>,
@@ -36,9 +36,9 @@ impl Example for RecoveryRequest {
 struct Recovery {
     /// The user of the account
     user_id: UserId,
-    /// The token, which is shown this once. Anybody who has the token can set the password of the account
+    /// The token. Shown only once. Anyone who has it can set the password of the account
     token: String,
-    /// The time at which the token expires
+    /// When the token expires
     expires_at: Time,
 }
 
@@ -62,7 +62,8 @@ struct PasswordRecovery {
     /// The recovery token
     #[oai(validator(min_length = 1, max_length = 128))]
     token: String,
-    /// The new password: any characters, at most 512 bytes. The server refuses the most used passwords
+    /// The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
+    /// 8265. The server rejects the most common passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -81,8 +82,9 @@ pub(in crate::api) struct Recoveries {
 impl Recoveries {
     /// Recover an account
     ///
-    /// Sets a new password by a recovery token, and ends all logins of the account. The token is spent. A token that is
-    /// wrong, spent, replaced or expired gets `invalid_recovery`, and counts like a wrong password at the log-in.
+    /// Sets a new password with a recovery token, which can be used once, and ends all logins of the account. A token
+    /// that is wrong, used, replaced or expired is refused with `invalid_recovery`, and counts like a wrong password
+    /// at login.
     #[oai(path = "/accounts/recovery", method = "post", operation_id = "recover_account")]
     async fn recover(&self, from: ClientAddress, body: Body<PasswordRecovery>) -> Result<Done, Proven> {
         let PasswordRecovery { token, new_password } = body.0;
@@ -90,11 +92,11 @@ impl Recoveries {
         Ok(Done)
     }
 
-    /// Make a recovery token
+    /// Create a recovery token
     ///
-    /// Makes a token with which the owner of an account sets a new password without the present one, and ends the token
-    /// before it. Deliver the token to the owner over a way that you trust: Verbatim sends nothing. Needs the scope
-    /// `users:write`. The accounts of programs and deactivated accounts have no tokens: 404.
+    /// Creates a token with which the owner of an account can set a new password without the current one, and
+    /// invalidates the previous token. Deliver the token over a channel that you trust: Verbatim sends nothing. The
+    /// accounts of programs and deactivated accounts cannot have tokens (404). Needs the scope `users:write`.
     #[oai(path = "/admin/users/:id/recovery", method = "post", operation_id = "issue_recovery")]
     async fn issue(
         &self,
@@ -105,7 +107,7 @@ impl Recoveries {
         let life = body.0.expires_in.map_or(RECOVERY_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
         let (shortest, longest) = RECOVERY_LIFE;
         if life < shortest || life > longest {
-            let detail = format!("{} to {} seconds are expected", shortest.as_secs(), longest.as_secs());
+            let detail = format!("must be {} to {} seconds", shortest.as_secs(), longest.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
         let made = self.access.issue_recovery(caller.by(), id.0, life).await?;

@@ -16,7 +16,7 @@ use crate::{
     reading::{ReadError, Reading},
 };
 
-/// A member at a position
+/// A member of the conversation at a position
 #[derive(Serialize, Object)]
 struct RosterMember {
     /// The user
@@ -33,9 +33,9 @@ struct Roster {
     conversation_id: ConversationId,
     /// The kind of the conversation
     kind: Kind,
-    /// The last position, up to the one that was asked for, whose event counts
+    /// The position of the last event of the lane `roster` at or before the requested position
     position: Position,
-    /// All members, by id
+    /// All members, in the order of their ids
     members: Vec<RosterMember>,
 }
 
@@ -68,15 +68,16 @@ pub(in crate::api) struct Rosters {
 impl Rosters {
     /// Get a roster at a position
     ///
-    /// For programs that read the log from NATS: an event of the lanes `timeline` and `receipts` counts if its `ce-actor`
-    /// was a member at its position; otherwise it is void. A program that keeps no rosters asks here. The roster at a
-    /// position never changes. Needs the scope `admin:consumers`.
+    /// Returns the members of a conversation at a position. A program that reads the log from NATS needs them, unless
+    /// it keeps rosters of its own: an event of the lanes `timeline` and `receipts` counts if its `ce-actor` was a
+    /// member at its position, and is void otherwise. The roster at a position never changes. Needs the scope
+    /// `admin:consumers`.
     #[oai(path = "/admin/conversations/:id/roster", method = "get", operation_id = "get_roster")]
     async fn get(
         &self,
         _caller: Caller,
         id: Path<ConversationId>,
-        /// The position of an event of the conversation; without it the roster is the present one
+        /// The position of an event of the conversation. The default is the current roster
         at: Query<Option<Position>>,
     ) -> Result<Reply<Roster>, Found> {
         let fold = self.reading.roster_at(id.0, at.0).await.map_err(|refused| match refused {

@@ -23,8 +23,8 @@ struct FoundMessage {
     conversation_id: ConversationId,
     /// The current message
     message: Message,
-    /// Up to 200 characters of the text, from shortly before the first match. The parts are plain text as
-    /// typed: escape each part, then mark the parts with `hit`
+    /// Up to 200 characters of the text, starting shortly before the first match. The parts are plain text as typed:
+    /// escape each part, then mark those with `hit`
     highlight: Vec<HighlightPart>,
 }
 
@@ -62,12 +62,12 @@ pub(in crate::api) struct Search {
 impl Search {
     /// Search messages
     ///
-    /// Searches the current texts of all messages that the caller may read in the present conversations of the
-    /// caller. The newest message comes first. A message matches if it has all words, whole, in upper or lower
-    /// case. The query understands `"a phrase"`, `or` and `-without`. Words are compared as written, without
-    /// stemming and stop words. In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run
-    /// of characters is one phrase. A page may have fewer than `limit` messages although more follow. A query
-    /// that takes too long is refused with `too_broad`.
+    /// Searches the current texts of all messages that the caller may read in the caller's current conversations,
+    /// newest first. A message matches if it contains all words, as whole words, in upper or lower case. The query
+    /// understands `"a phrase"`, `or` and `-without`. Words are compared as written, without stemming or stop words.
+    /// In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run of characters is one phrase. A
+    /// page may have fewer than `limit` messages although more follow. A query that takes too long is refused with
+    /// `too_broad`.
     #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn search(
@@ -76,12 +76,11 @@ impl Search {
         /// The query, with at least one word that is not excluded
         #[oai(validator(min_length = 1, max_length = 256))]
         query: Query<String>,
-        /// Searches this conversation alone
+        /// Searches only this conversation
         conversation_id: Query<Option<ConversationId>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Hit>>>,
-        /// Waits up to 2 s until the answer includes this position of the conversation. It needs
-        /// `conversation_id`
+        /// Waits up to 2 s until the response includes this position of the conversation. Requires `conversation_id`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
     ) -> Result<Reply<Named<Page<FoundMessage>>>, SignedIn> {
@@ -100,7 +99,7 @@ impl Search {
 }
 
 fn read(query: &str) -> Result<SearchQuery, Problem> {
-    let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
+    let none = || Problem::parameter("query", "no_words", "must have at least one word that is not excluded");
     SearchQuery::parse(query).ok_or_else(none)
 }
 
@@ -109,7 +108,7 @@ fn scope(id: Option<ConversationId>, min_position: Option<Position>) -> Result<S
         (Some(id), min_position) => Ok(SearchScope::One(id, min_position)),
         (None, None) => Ok(SearchScope::All),
         (None, Some(_)) => {
-            let detail = "a position belongs to one conversation: send its conversation_id too";
+            let detail = "a position belongs to one conversation: send conversation_id, too";
             Err(Problem::parameter("min_position", "contradictory", detail))
         }
     }

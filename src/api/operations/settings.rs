@@ -16,12 +16,12 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct ConversationSettings {
-    /// Whether the devices of the caller should stay silent. The devices have to do so themselves
+    /// Whether the devices of the caller should stay silent. The server does not enforce this
     pub(in crate::api) muted: bool,
-    /// The end of the mute; absent if the mute has no end
+    /// When the mute ends; absent if it has no end
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) muted_until: Option<Time>,
-    /// Whether the conversation is archived. New messages do not end that
+    /// Whether the conversation is archived. New messages do not unarchive it
     pub(in crate::api) archived: bool,
 }
 
@@ -50,7 +50,7 @@ struct ConversationSettingsUpdate {
     /// Whether the devices of the caller should stay silent. Without `muted_until` the mute has no end
     #[serde(default, deserialize_with = "given")]
     muted: Option<bool>,
-    /// The end of the mute, a time in the future
+    /// When the mute ends: a time in the future
     #[serde(default, deserialize_with = "given")]
     muted_until: Option<Time>,
     /// Whether the conversation is archived
@@ -64,7 +64,7 @@ impl TryFrom<ConversationSettingsUpdate> for SettingChanges {
     fn try_from(update: ConversationSettingsUpdate) -> Result<Self, Problem> {
         let muted = match (update.muted, update.muted_until) {
             (Some(false), Some(_)) => {
-                let detail = "leave it out, or mute the conversation";
+                let detail = "applies only to a muted conversation: remove it, or set `muted`";
                 return Err(Problem::invalid("/muted_until", "contradictory", detail));
             }
             (_, Some(end)) => Some(Muted::Until(end)),
@@ -87,7 +87,7 @@ pub(in crate::api) struct Settings {
 
 #[OpenApi(tag = "Tag::Conversations")]
 impl Settings {
-    /// Get my settings of a conversation
+    /// Get my settings for a conversation
     ///
     /// Returns the settings of the caller for one conversation. Other members do not see them.
     #[oai(path = "/conversations/:id/settings", method = "get", operation_id = "get_settings")]
@@ -101,7 +101,7 @@ impl Settings {
 
     /// Mute or archive a conversation
     ///
-    /// Changes the settings of the caller for one conversation, on all devices of the caller. The change is no
+    /// Changes the settings of the caller for one conversation, on all devices of the caller. The change creates no
     /// event, and other members do not see it. A user can archive at most 10,000 conversations.
     #[oai(path = "/conversations/:id/settings", method = "patch", operation_id = "update_settings")]
     async fn update(

@@ -30,7 +30,7 @@ pub(in crate::api) struct StartDirectConversation {
     pub(in crate::api) user_id: UserId,
 }
 
-/// A group, of which the caller becomes the owner
+/// A group. The caller becomes its owner
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
 pub(in crate::api) struct StartGroupConversation {

@@ -5,13 +5,13 @@ use poem_openapi::Tags;
 /// The groups in which the document shows the operations.
 #[derive(Tags)]
 pub(in crate::api) enum Tag {
-    /// Register an account, and change it
+    /// Register and change an account
     Accounts,
-    /// Take the own data along
+    /// Export the caller's own data
     Exports,
     /// Log in, refresh tokens, log out
     Logins,
-    /// Find users, and block them
+    /// Find and block users
     Users,
     /// Direct conversations and groups
     Conversations,
@@ -27,15 +27,15 @@ pub(in crate::api) enum Tag {
     Events,
     /// Service accounts, which are the accounts of programs, and their API keys
     Services,
-    /// Programs of others that read the log from NATS
+    /// External programs that read the log from NATS
     Consumers,
-    /// Erase messages for good
+    /// Erase messages and accounts permanently
     Erasures,
-    /// Keep what is erased until a legal hold is lifted
+    /// Keep erased content until a legal hold is lifted
     Holds,
     /// Send events to other servers
     Webhooks,
-    /// Bring the users and conversations of your application, and make tokens for its users
+    /// Provision users and conversations of your application, and create tokens for its users
     Provisioning,
     /// The server and its limits
     Server,

@@ -75,7 +75,7 @@ impl UserIds {
 }
 
 parameter!(() UserIds, "UserIds", true, MetaSchema {
-    description: Some("Ids of users with a comma between them, at most 100"),
+    description: Some("Ids of users, separated by commas, at most 100"),
     min_length: Some(36),
     max_length: Some(UserIds::MAX * 37 - 1),
     example: Some(examples::ben().to_string().into()),
@@ -86,7 +86,7 @@ impl ParseFromParameter for UserIds {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         // The length is checked first, so that a long list costs nothing.
         if value.len() > Self::MAX * 37 - 1 {
-            return Err(ParseError::custom(format!("at most {} ids are accepted", Self::MAX)));
+            return Err(ParseError::custom(format!("must be at most {} ids", Self::MAX)));
         }
         let ids: Result<Vec<UserId>, _> = value.split(',').map(str::parse).collect();
         ids.map(Self).map_err(ParseError::custom)
@@ -109,15 +109,15 @@ impl Users {
     /// Find users
     ///
     /// Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
-    /// of the ids. Ids without a user are left out. Upper and lower case are the same in names.
+    /// of the ids. Ids without a user are left out. User names are case-insensitive.
     #[oai(path = "/users", method = "get", operation_id = "find_users")]
     async fn find(
         &self,
         _caller: Caller,
-        /// The whole user name
+        /// The complete user name
         #[oai(validator(min_length = 1, max_length = 64))]
         username: Query<Option<String>>,
-        /// The ids of up to 100 users, with a comma between them. All of them come in one page
+        /// The ids of up to 100 users, separated by commas. All of them come in one page
         ids: Query<Option<UserIds>>,
         #[oai(name = "limit")] _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
@@ -128,7 +128,7 @@ impl Users {
                 return Err(Problem::parameter("username", "missing", "give username, or ids").into());
             }
             (Some(_), Some(_)) => {
-                let detail = "username and ids exclude one another: send one of them";
+                let detail = "username and ids cannot be combined: send one of them";
                 return Err(Problem::parameter("ids", "contradictory", detail).into());
             }
         };

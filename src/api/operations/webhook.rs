@@ -18,7 +18,7 @@ use crate::{
 /// The most types, conversations or service accounts of a webhook.
 pub(in crate::api) const MOST: usize = 100;
 
-/// The kind of signatures
+/// The signature scheme
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum Signature {
@@ -26,7 +26,7 @@ pub(in crate::api) enum Signature {
     V1a,
 }
 
-/// Whether events of a conversation wait for one another
+/// Whether events of a conversation wait for each other
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum Order {
@@ -34,7 +34,7 @@ pub(in crate::api) enum Order {
     None,
 }
 
-/// Whether a webhook gets events
+/// Whether a webhook receives events
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum WebhookState {
@@ -43,12 +43,12 @@ pub(in crate::api) enum WebhookState {
 }
 
 words! {
-    /// The kind of signatures by Standard Webhooks: `v1` (HMAC-SHA256) or `v1a` (Ed25519)
+    /// The signature scheme of Standard Webhooks: `v1` (HMAC-SHA256) or `v1a` (Ed25519)
     Signature as "WebhookSignature": "v1" "v1a";
-    /// `conversation`: the next event of a conversation is sent when the one before it was taken or parked; `none`: events
-    /// are sent as they come
+    /// `conversation`: an event is sent once the previous event of its conversation was accepted or parked; `none`:
+    /// events are sent as they come
     Order as "WebhookOrder": "conversation" "none";
-    /// Whether a webhook gets events
+    /// Whether a webhook receives events
     WebhookState as "WebhookState": "enabled" "disabled";
 }
 
@@ -66,42 +66,42 @@ impl From<Signature> for SignatureKind {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 pub(in crate::api) struct NewWebhook {
-    /// Where events are sent: an https URL of at most 2,048 bytes, at port 80, 443, or 1024 and above
+    /// The URL to which events are sent: https, at most 2,048 bytes, and port 80, 443, or 1024 and above
     #[oai(validator(min_length = 1, max_length = 2048))]
     url: String,
-    /// The types of events, as `message.sent`; `*` for all
+    /// The types of events to send, such as `message.sent`; `*` for all
     types: Few<String, MOST>,
-    /// The lanes of events: `roster`, `timeline`, `receipts`, `control`. The default is all
+    /// The lanes whose events are sent: `roster`, `timeline`, `receipts`, `control`. The default is all
     #[serde(default, deserialize_with = "given")]
     lanes: Option<Few<String, 8>>,
-    /// The conversations of events. The default is all
+    /// The conversations whose events are sent. The default is all
     #[serde(default, deserialize_with = "given")]
     conversations: Option<Few<ConversationId, MOST>>,
-    /// The service accounts of events: those that cause an event themselves or through which a user acts. The default is
-    /// all accounts
+    /// The service accounts whose events are sent: events that they cause themselves, or that a user causes through
+    /// them. The default is all accounts
     #[serde(default, deserialize_with = "given")]
     services: Option<Few<UserId, MOST>>,
     /// Where events begin. The default is `now`
     #[serde(default, deserialize_with = "given")]
     from: Option<SinceValue>,
-    /// Whether events of a conversation wait for one another. The default is `conversation`
+    /// Whether events of a conversation wait for each other. The default is `conversation`
     #[serde(default, deserialize_with = "given")]
     order: Option<Order>,
-    /// The kind of signatures. The default is `v1`
+    /// The signature scheme. The default is `v1`
     #[serde(default, deserialize_with = "given")]
     signature: Option<Signature>,
     /// Headers to send with each event, at most ten. Their values cannot be read back
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_properties = "10"))]
     headers: Option<BTreeMap<String, String>>,
-    /// Whether events carry no `data`: the receiver reads it by REST. The default is false
+    /// Whether events are sent without `data`, which the receiver then reads by REST. The default is false
     #[serde(default, deserialize_with = "given")]
     thin: Option<bool>,
-    /// How many requests may be under way at once: 1 to 64. The default is 16
+    /// How many requests may be in flight at once: 1 to 64. The default is 16
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "64")))]
     concurrency: Option<u16>,
-    /// What people write about the webhook: at most 256 bytes
+    /// A description for people, at most 256 bytes
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_length = 256))]
     description: Option<String>,
@@ -148,42 +148,43 @@ impl Example for NewWebhook {
 
 const URL: &str = "https://index.example.com/events";
 
-/// Changes of a webhook. Absent fields stay; an empty list of lanes, conversations or services means all
+/// The changes to a webhook. Absent fields keep their values; an empty list of lanes, conversations or services means
+/// all
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 pub(in crate::api) struct WebhookChanges {
-    /// Where events are sent
+    /// The URL to which events are sent
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 2048))]
     url: Option<String>,
-    /// The types of events, `*` for all
+    /// The types of events to send; `*` for all
     #[serde(default, deserialize_with = "given")]
     types: Option<Few<String, MOST>>,
-    /// The lanes of events
+    /// The lanes whose events are sent
     #[serde(default, deserialize_with = "given")]
     lanes: Option<Few<String, 8>>,
-    /// The conversations of events
+    /// The conversations whose events are sent
     #[serde(default, deserialize_with = "given")]
     conversations: Option<Few<ConversationId, MOST>>,
-    /// The service accounts of events
+    /// The service accounts whose events are sent
     #[serde(default, deserialize_with = "given")]
     services: Option<Few<UserId, MOST>>,
-    /// Whether events of a conversation wait for one another
+    /// Whether events of a conversation wait for each other
     #[serde(default, deserialize_with = "given")]
     order: Option<Order>,
-    /// All headers to send with each event
+    /// All custom headers to send with each event
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_properties = "10"))]
     headers: Option<BTreeMap<String, String>>,
-    /// Whether events carry no `data`
+    /// Whether events are sent without `data`
     #[serde(default, deserialize_with = "given")]
     thin: Option<bool>,
-    /// How many requests may be under way at once
+    /// How many requests may be in flight at once
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(minimum(value = "1"), maximum(value = "64")))]
     concurrency: Option<u16>,
-    /// What people write about the webhook
+    /// A description for people
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(max_length = 256))]
     description: Option<String>,
@@ -227,54 +228,55 @@ impl Example for WebhookChanges {
 #[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct Webhook {
-    /// The id
+    /// The id of the webhook
     id: WebhookId,
-    /// Where events are sent
+    /// The URL to which events are sent
     url: String,
-    /// The types of events, `*` for all
+    /// The types of events to send; `*` for all
     types: Vec<String>,
-    /// The lanes of events; empty for all
+    /// The lanes whose events are sent; empty for all
     lanes: Vec<String>,
-    /// The conversations of events; empty for all
+    /// The conversations whose events are sent; empty for all
     conversations: Vec<ConversationId>,
-    /// The service accounts of events; empty for all accounts
+    /// The service accounts whose events are sent; empty for all accounts
     services: Vec<UserId>,
-    /// Whether events of a conversation wait for one another
+    /// Whether events of a conversation wait for each other
     order: Order,
-    /// The kind of signatures
+    /// The signature scheme
     signature: Signature,
-    /// The key by which a receiver checks signatures of the kind `v1a`
+    /// The public key with which a receiver verifies `v1a` signatures
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
-    /// The names of the headers that are sent with each event
+    /// The names of the custom headers that are sent with each event
     headers: Vec<String>,
-    /// Whether events carry no `data`
+    /// Whether events are sent without `data`
     thin: bool,
-    /// How many requests may be under way at once
+    /// How many requests may be in flight at once
     concurrency: u16,
-    /// What people write about the webhook
+    /// A description for people
     description: String,
-    /// The time at which the webhook was added
+    /// When the webhook was added
     created_at: Time,
-    /// The time until which the secret before the present one signs too; null if there is none
+    /// When the previous secret stops signing; null if there is none
     old_expires_at: OrNull<Time>,
-    /// Whether the webhook gets events
+    /// Whether the webhook receives events
     state: WebhookState,
-    /// Why the webhook is disabled: `operator`, `gone` (it has answered 410) or `failing`; null if it is enabled
+    /// Why the webhook is disabled: `operator`, `gone` (the receiver responded with 410) or `failing`; null if it is
+    /// enabled
     disabled_reason: OrNull<String>,
-    /// The time since which it is disabled
+    /// When the webhook was disabled
     disabled_at: OrNull<Time>,
-    /// The time since which no attempt has succeeded; null if the last one has
+    /// When attempts began to fail; null if the last one succeeded
     failing_since: OrNull<Time>,
-    /// The number of attempts that have failed since then
+    /// The number of failed attempts since `failing_since`
     failures: u32,
-    /// The number of events that are parked
+    /// The number of parked events
     parked: u64,
     /// The number of conversations that wait for a retry
     held: u64,
-    /// The number of replays under way
+    /// The number of replays in progress
     replays: u64,
-    /// The number of stored events that the webhook has still to get or to pass over
+    /// The number of stored events that the webhook has yet to receive or skip
     lag_events: u64,
 }
 

@@ -19,12 +19,12 @@ use crate::{
     webhooks::{MAX_ROTATION, ROTATION, Tested, Webhooks},
 };
 
-/// How a secret is replaced
+/// The options of a rotation of a secret
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct SecretRotation {
-    /// The seconds for which the old secret signs beside the new one: 0 to 604800. The default is 86400
+    /// How long the old secret keeps signing beside the new one, in seconds: 0 to 604800. The default is 86400
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(maximum(value = "604800")))]
     overlap_s: Option<u64>,
@@ -42,13 +42,13 @@ impl Example for SecretRotation {
 struct RotatedSecret {
     /// The id of the webhook
     id: WebhookId,
-    /// The secret by which a receiver checks signatures of the kind `v1`. It is shown this once
+    /// The secret with which a receiver verifies `v1` signatures. Shown only once
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-    /// The key by which a receiver checks signatures of the kind `v1a`
+    /// The public key with which a receiver verifies `v1a` signatures
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
-    /// The time until which the old secret signs too
+    /// When the old secret stops signing
     old_expires_at: OrNull<Time>,
 }
 
@@ -59,19 +59,19 @@ impl Example for RotatedSecret {
     }
 }
 
-/// The answer of a receiver to a test
+/// The result of a test
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct WebhookTest {
-    /// Whether the receiver has taken the event
+    /// Whether the receiver accepted the event
     ok: bool,
-    /// The status of the answer; null if there is none
+    /// The HTTP status of the response; null if there was no response
     status: OrNull<u16>,
-    /// Why the event was not taken, as in the delivery log; null if it was
+    /// Why the test failed, as in the delivery log; null if the receiver accepted the event
     error: OrNull<String>,
-    /// The milliseconds that the request took
+    /// The duration of the request, in milliseconds
     took_ms: u32,
-    /// The beginning of the answer: at most 1,024 bytes
+    /// The beginning of the response: at most 1,024 bytes
     response: String,
 }
 
@@ -108,7 +108,7 @@ enum EnableFrom {
 }
 
 words! {
-    /// `cursor`: with the first event that it has not got; `now`: with the next event
+    /// `cursor`: from the first event that the webhook has not received; `now`: from the next event
     EnableFrom as "EnableFrom": "cursor" "now";
 }
 
@@ -120,8 +120,8 @@ pub(in crate::api) struct WebhookActs {
 impl WebhookActs {
     /// Replace the secret of a webhook
     ///
-    /// Requests are signed by both secrets until the overlap is over, so a receiver can take the new one at any time in
-    /// between. Needs the scope `admin:webhooks`.
+    /// Replaces the secret of a webhook. Requests are signed with both secrets until the overlap ends, so the
+    /// receiver can switch at any time in between. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/rotate", method = "post", operation_id = "rotate_webhook")]
     async fn rotate(
         &self,
@@ -131,7 +131,7 @@ impl WebhookActs {
     ) -> Result<Reply<RotatedSecret>, Ruled> {
         let overlap = body.0.overlap_s.map_or(ROTATION, Duration::from_secs);
         if overlap > MAX_ROTATION {
-            let detail = format!("both secrets sign for 0 to {} seconds", MAX_ROTATION.as_secs());
+            let detail = format!("must be 0 to {} seconds", MAX_ROTATION.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
         let rotated = self.webhooks.rotate(id.0, overlap, caller.by()).await?;
@@ -145,8 +145,8 @@ impl WebhookActs {
 
     /// Test a webhook
     ///
-    /// Sends one event of the type `verbatim.webhook.test.v1` to the receiver, and returns its answer. The event belongs to no
-    /// conversation and is not tried again. Needs the scope `admin:webhooks`.
+    /// Sends one event of the type `verbatim.webhook.test.v1` to the receiver, and returns its response. The event
+    /// belongs to no conversation and is not retried. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/test", method = "post", operation_id = "test_webhook")]
     async fn test(&self, _caller: Caller, id: Path<WebhookId>) -> Result<Reply<WebhookTest>, Ruled> {
         Ok(Reply(self.webhooks.test(id.0).await?.into()))
@@ -154,14 +154,15 @@ impl WebhookActs {
 
     /// Enable a webhook
     ///
-    /// Sends events again, from the first one that the webhook has not got. Events that wait for a retry are due at once, also
-    /// if the webhook is enabled already. Needs the scope `admin:webhooks`.
+    /// Enables a webhook, which sends events again, starting with the first one that it has not received. Events that
+    /// wait for a retry become due at once, even if the webhook was enabled already. Needs the scope
+    /// `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/enable", method = "post", operation_id = "enable_webhook")]
     async fn enable(
         &self,
         caller: Caller,
         id: Path<WebhookId>,
-        /// Where the webhook goes on. The default is `cursor`
+        /// Where the webhook continues. The default is `cursor`
         from: Query<Option<EnableFrom>>,
     ) -> Result<Reply<Webhook>, Found> {
         let is_from_now = from.0 == Some(EnableFrom::Now);
@@ -170,8 +171,8 @@ impl WebhookActs {
 
     /// Disable a webhook
     ///
-    /// Stops sending within a second or two. The webhook misses nothing: it goes on where it was when it is enabled. Needs the
-    /// scope `admin:webhooks`.
+    /// Disables a webhook, which stops sending within a second or two. The webhook misses nothing: once enabled, it
+    /// continues where it stopped. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/disable", method = "post", operation_id = "disable_webhook")]
     async fn disable(&self, caller: Caller, id: Path<WebhookId>) -> Result<Reply<Webhook>, Found> {
         Ok(Reply(self.webhooks.disable(id.0, caller.by()).await?.into()))

@@ -30,8 +30,8 @@ enum DeliveryState {
 }
 
 words! {
-    /// `ok`: the receiver has taken the event; `failed`: the attempt failed, and another one follows; `parked`: it was the last
-    /// attempt
+    /// `ok`: the receiver accepted the event; `failed`: the attempt failed, and the event will be retried; `parked`:
+    /// the last attempt failed, and the event was parked
     DeliveryState as "DeliveryState": "ok" "failed" "parked";
 }
 
@@ -59,30 +59,30 @@ impl From<webhooks::DeliveryState> for DeliveryState {
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Delivery {
-    /// The number of the attempt among all of this server
+    /// The number of the attempt in the delivery log of the server
     id: u64,
-    /// The event, which is also the `webhook-id` of the request
+    /// The id of the event, which is also the `webhook-id` of the request
     event_id: EventId,
     /// The conversation of the event
     conversation_id: ConversationId,
     /// The position of the event
     position: Position,
-    /// The replay in which the event was sent; null if it was sent as it came
+    /// The replay that sent the event; null if it was sent by the ordinary delivery
     replay_id: OrNull<ReplayId>,
-    /// The number of the attempt of this event, from 1
+    /// The number of the attempt for this event, starting at 1
     attempt: u32,
-    /// The time at which the attempt began
+    /// When the attempt began
     at: Time,
-    /// The milliseconds that the request took
+    /// The duration of the request, in milliseconds
     took_ms: u32,
-    /// The status of the answer; null if there is none
+    /// The HTTP status of the response; null if there was no response
     status: OrNull<u16>,
-    /// Why the event was not taken: `address_not_allowed`, `not_connected`, `timeout`, `broken_answer`, `redirect` or
-    /// `http_status`; null if it was
+    /// Why the attempt failed: `address_not_allowed`, `not_connected`, `timeout`, `broken_answer`, `redirect` or
+    /// `http_status`; null if the receiver accepted the event
     error: OrNull<String>,
-    /// The beginning of the answer: at most 1,024 bytes
+    /// The beginning of the response: at most 1,024 bytes
     response: String,
-    /// What became of the attempt
+    /// The outcome of the attempt
     state: DeliveryState,
 }
 
@@ -125,7 +125,7 @@ impl Example for Delivery {
     }
 }
 
-/// The events to send again: those from a point of the log on, those of some deliveries, or those that are parked
+/// The events to send again: all from a point of the log on, those of some deliveries, or the parked ones
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -136,13 +136,14 @@ struct Replay {
     /// The conversation of the events. The default is all
     #[serde(default, deserialize_with = "given")]
     conversation_id: Option<ConversationId>,
-    /// Where the events end: a position, which is the last one, or a time. The default is the present end of the log
+    /// Where the events end: a position, whose event is included, or a time. The default is the current end of the
+    /// log
     #[serde(default, deserialize_with = "given")]
     until: Option<SinceValue>,
-    /// Deliveries, by their numbers in the delivery log
+    /// The deliveries to repeat, by their numbers in the delivery log
     #[serde(default, deserialize_with = "given")]
     deliveries: Option<Few<u64, MOST>>,
-    /// Whether the parked events are sent again, the oldest 1,000 at once
+    /// Whether to send parked events again, the oldest 1,000 at once
     #[serde(default, deserialize_with = "given")]
     parked: Option<bool>,
 }
@@ -163,7 +164,7 @@ impl Replay {
             }
             (None, None, true) if rest => Ok(Range::Parked),
             _ => {
-                let detail = "name either `from`, or `deliveries`, or `parked`";
+                let detail = "send exactly one of `from`, `deliveries` and `parked`";
                 Err(Problem::invalid("", "ambiguous", detail))
             }
         }
@@ -182,13 +183,13 @@ impl Example for Replay {
     }
 }
 
-/// A replay that has begun
+/// A replay that has started
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct BegunReplay {
-    /// The id, as the header `verbatim-replay` of its requests has it
+    /// The id of the replay. Its requests carry it in the header `verbatim-replay`
     id: ReplayId,
-    /// The number of events; null for a range of the log
+    /// The number of events to send; null for a range of the log
     events: OrNull<u64>,
 }
 
@@ -206,16 +207,16 @@ pub(in crate::api) struct WebhookDeliveries {
 impl WebhookDeliveries {
     /// List the deliveries of a webhook
     ///
-    /// Lists attempts, the latest first: failures of the last 7 days (at most 10,000), the last 1,000 successes, and parked
-    /// events (at most 10,000). An attempt is listed within a second or two. Needs the scope `admin:webhooks`.
+    /// Lists attempts, newest first: failures of the last 7 days (at most 10,000), the last 1,000 successes, and
+    /// parked events (at most 10,000). An attempt appears within a second or two. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/deliveries", method = "get", operation_id = "list_webhook_deliveries")]
     async fn list(
         &self,
         _caller: Caller,
         id: Path<WebhookId>,
-        /// Only attempts of which this became
+        /// Only attempts with this outcome
         state: Query<Option<DeliveryState>>,
-        /// Only attempts of events of this conversation
+        /// Only attempts to send events of this conversation
         conversation_id: Query<Option<ConversationId>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<i64>>>,
@@ -227,10 +228,11 @@ impl WebhookDeliveries {
         Ok(Reply(page.map(Delivery::from)))
     }
 
-    /// Send events to a webhook again
+    /// Replay events to a webhook
     ///
-    /// Begins a replay, beside the ordinary delivery and by the same rules: in order for each conversation, with the same ids,
-    /// and with the header `verbatim-replay`. A webhook has at most four replays under way. Needs the scope `admin:webhooks`.
+    /// Starts a replay, which runs beside the ordinary delivery and follows the same rules: in order within each
+    /// conversation, with the same ids, and with the header `verbatim-replay`. A webhook can have four replays in
+    /// progress. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/replay", method = "post", operation_id = "replay_webhook")]
     async fn replay(
         &self,

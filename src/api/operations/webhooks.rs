@@ -24,16 +24,16 @@ use crate::{
 /// A secret for examples, which is no secret of any server.
 pub(in crate::api) const SECRET: &str = "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
-/// A webhook that was added
+/// A new webhook
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct AddedWebhook {
-    /// The id
+    /// The id of the webhook
     id: WebhookId,
-    /// The secret by which a receiver checks signatures of the kind `v1`. It is shown this once
+    /// The secret with which a receiver verifies `v1` signatures. Shown only once
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
-    /// The key by which a receiver checks signatures of the kind `v1a`
+    /// The public key with which a receiver verifies `v1a` signatures
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
 }
@@ -49,7 +49,7 @@ fn few_headers(shape: Shape) -> Result<Shape, Problem> {
     match shape.headers.as_ref().map_or(0, Vec::len) {
         0..=MAX_HEADERS => Ok(shape),
         _ => {
-            let detail = format!("too many: at most {MAX_HEADERS} are accepted");
+            let detail = format!("must be at most {MAX_HEADERS} headers");
             Err(Problem::invalid("/headers", "too_many", detail))
         }
     }
@@ -63,10 +63,10 @@ pub(in crate::api) struct WebhookOperations {
 impl WebhookOperations {
     /// Add a webhook
     ///
-    /// Events are sent to the URL as structured CloudEvents, signed by Standard Webhooks, in order for each conversation, and
-    /// at least once. A URL whose host has a private address, or none, is refused with `bad_address`, and 503
-    /// `not_configured` says that the operator has set no key that seals secrets. There are at most 500 webhooks. Needs the
-    /// scope `admin:webhooks`.
+    /// Adds a webhook. Events are sent to its URL as structured CloudEvents, signed as in Standard Webhooks, in order
+    /// within each conversation, and at least once. A URL whose host has a private address or no address is refused
+    /// with `bad_address`. The response is 503 `not_configured` if the operator has not set the key that encrypts
+    /// secrets. There can be 500 webhooks. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks", method = "post", operation_id = "add_webhook")]
     async fn add(&self, caller: Caller, body: Body<NewWebhook>) -> Result<Created<AddedWebhook>, Keyed> {
         let (shape, kind, from) = body.0.parts();
@@ -79,7 +79,7 @@ impl WebhookOperations {
 
     /// List webhooks
     ///
-    /// Lists the webhooks, the latest first. Needs the scope `admin:webhooks`.
+    /// Lists the webhooks, newest first. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks", method = "get", operation_id = "list_webhooks")]
     async fn list(
         &self,
@@ -95,7 +95,7 @@ impl WebhookOperations {
 
     /// Get a webhook
     ///
-    /// Returns the settings of a webhook and how far its events have been sent. Needs the scope `admin:webhooks`.
+    /// Returns the settings of a webhook and the progress of its delivery. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id", method = "get", operation_id = "get_webhook")]
     async fn get(&self, _caller: Caller, id: Path<WebhookId>) -> Result<Reply<Webhook>, Found> {
         Ok(Reply(self.webhooks.find(id.0).await?.into()))
@@ -103,8 +103,8 @@ impl WebhookOperations {
 
     /// Change a webhook
     ///
-    /// Changes the named settings within a second or two. Events that are under way are still sent by the old ones. Needs the
-    /// scope `admin:webhooks`.
+    /// Changes the given settings within a second or two. Events that are in flight are still sent with the old ones.
+    /// Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id", method = "patch", operation_id = "update_webhook")]
     async fn change(
         &self,

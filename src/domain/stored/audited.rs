@@ -117,7 +117,7 @@ const CHANGED: [&str; 1] = ["display_name"];
 /// An account was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountCreated {
-    /// How the account came to be: `registered`, `provisioned`, `external` or `service`.
+    /// How the account was created: `registered`, `provisioned`, `external` or `service`.
     #[schemars(with = "String", example = &"registered")]
     pub origin: Origin,
     /// A keyed hash of issuer and subject, for the account of the user of an external issuer.
@@ -145,64 +145,66 @@ impl AccountCreated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountUpdated {
     /// The changed fields: `username`, `display_name`, `avatar_url`, `metadata`, `roles`, `scopes`, `limits` or
-    /// `password`. Their values are not here: read the account.
+    /// `password`. The event does not have their values: read the account.
     #[schemars(with = "Vec<String>", example = CHANGED)]
     pub changed: Vec<AccountField>,
-    /// The number of logins that ended with a changed password.
+    /// The number of logins that the change of the password ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 2)]
     pub logins_revoked: Option<u32>,
 }
 
-/// An account was deactivated: it keeps its place in conversations, and cannot act.
+/// An account was deactivated: it stays a member of conversations, and cannot act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountSuspended {}
 
-/// An account was erased: nothing says any more whose it was. It never acts again.
+/// An account was erased: nothing shows any longer whose it was. It can never act again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountErased {}
 
-/// A deactivated account may act again.
+/// A deactivated account was reactivated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountRestored {}
 
-/// Logins of an account ended before their time. A login that is logged out, or ends with a changed password, is not
-/// told here.
+/// Logins of an account ended early. Logins that were logged out, or that a change of the password ended, have no
+/// such event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LoginRevoked {
     /// The logins.
     pub logins: Vec<LoginId>,
-    /// Why: `owner`, `reuse` (a refresh token came back after its use), `operator` or `host`.
+    /// The reason: `owner`, `reuse` (a refresh token was used again), `operator` or `host`.
     #[schemars(with = "String", example = &"owner")]
     pub by: RevokedBy,
 }
 
-/// Wrong passwords were tried for a name. Not each attempt is told: the fifth one is, and then each time that their number
-/// has doubled. The id in the subject is the account; for a name without an account it is a keyed hash of the name.
+/// Wrong passwords were tried for a name. There is an event for the fifth attempt, and then each time that their
+/// number has doubled. The id in the subject is the account; for a name without an account it is a keyed hash of the
+/// name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LoginFailed {
-    /// The number of failures since the last right password, for a day at most.
+    /// The number of failures since the last correct password, within a day at most.
     #[schemars(example = 10)]
     pub failures: u32,
-    /// Whether the failures of all groups of addresses are counted, of each at most five; otherwise those of one group.
+    /// Whether the number counts the failures of all groups of addresses, at most five of each; otherwise it counts
+    /// those of one group.
     #[schemars(example = false)]
     pub is_from_everywhere: bool,
 }
 
-/// A recovery token was made, with which the owner of the account sets a new password.
+/// A recovery token was created, with which the owner of the account can set a new password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RecoveryIssued {
-    /// The time at which the token expires.
+    /// When the token expires.
     pub expires_at: Time,
 }
 
-/// An invitation code was made.
+/// An invitation code was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InviteCreated {
     /// How many accounts can be registered with the code.
     #[schemars(example = 25)]
     pub uses: u32,
-    /// The time at which the code expires.
+    /// When the code expires.
     pub expires_at: Time,
 }
 
@@ -210,7 +212,7 @@ pub struct InviteCreated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InviteRevoked {}
 
-/// A key of a service account was made.
+/// A key of a service account was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyCreated {
     /// The service account.
@@ -218,15 +220,15 @@ pub struct KeyCreated {
     /// The scopes of the key.
     #[schemars(example = SCOPES)]
     pub scopes: Vec<String>,
-    /// The time at which the key ends.
+    /// When the key expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// Whether the key works from some networks only.
+    /// Whether the key can be used only from some networks.
     #[schemars(example = false)]
     pub is_limited_to_networks: bool,
 }
 
-/// A key of a service account was replaced, and ends after the overlap.
+/// A key of a service account was replaced, and expires after the overlap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct KeyRotated {
     /// The service account.
@@ -234,7 +236,7 @@ pub struct KeyRotated {
     /// The new key.
     #[schemars(with = "LoginId")]
     pub new_key_id: Uuid,
-    /// The time at which the old key ends.
+    /// When the old key expires.
     pub expires_at: Time,
 }
 
@@ -253,8 +255,8 @@ pub struct IssuerAdded {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IssuerRemoved {}
 
-/// The log was restored from an archive: the same positions, in a new epoch. Whoever keeps what was read from the log drops
-/// what stands above `lost_after`. The id in the subject is the new epoch.
+/// The log was restored from an archive: the same positions, in a new epoch. A program that keeps what it read from
+/// the log drops everything above `lost_after`. The id in the subject is the new epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LogRestored {
     /// The epoch of the archive.
@@ -263,10 +265,10 @@ pub struct LogRestored {
     /// The epoch that has begun.
     #[schemars(example = &"01a22031a3c170e69b32c0662dee11a0")]
     pub new_epoch: String,
-    /// Where each stream ends.
+    /// The end of each stream.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub positions: BTreeMap<String, Position>,
-    /// The last position that each stream of the conversations has from the archive: events that were behind it are lost.
+    /// The last position of each stream of conversations that came from the archive: events after it are lost.
     #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
     pub lost_after: BTreeMap<String, Position>,
 }

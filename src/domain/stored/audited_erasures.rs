@@ -9,38 +9,39 @@ use crate::domain::{Epoch, LoginId, Position, Time, UserId};
 /// An erasure was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureAsked {
-    /// Why: `request`, `retention`, `expiry` or `moderation`.
+    /// The reason: `request`, `retention`, `expiry` or `moderation`.
     #[schemars(example = &"request")]
     pub reason: String,
-    /// The number of messages that were named.
+    /// The number of messages in the request.
     #[schemars(example = 3)]
     pub messages: u32,
-    /// The number of titles that were named, if there were some.
+    /// The number of titles in the request; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", example = 1)]
     pub titles: Option<u32>,
     /// What is erased: `content` of the messages and titles, `account`, or `account_and_content`.
     #[schemars(example = &"content")]
     pub scope: String,
-    /// The account that is erased, if one is.
+    /// The erased account; absent if the erasure is of messages and titles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id: Option<UserId>,
-    /// The time at which the erasure begins.
+    /// When the erasure begins.
     pub starts_at: Time,
 }
 
-/// An erasure was cancelled before its time: nothing was erased.
+/// An erasure was cancelled before it began: nothing was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureCancelled {}
 
-/// The log has nothing any more at positions of a stream that an erasure names. Several events of an erasure may each list some.
-/// A restore writes none of these events again, also from an archive in which they still stand.
+/// The content is gone from positions of a stream that an erasure names. An erasure may have several such events,
+/// each with some of the positions. A restore does not write these events again, even from an archive that still has
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasurePositions {
     /// The request for the erasure.
     #[schemars(with = "LoginId")]
     pub request_id: Uuid,
-    /// The epoch of the log in which the events stood.
+    /// The epoch of the log that had the events.
     pub epoch: Epoch,
     /// The stream.
     #[schemars(example = &"CHAT_0")]
@@ -54,7 +55,8 @@ impl ErasurePositions {
     pub const MOST: usize = 5_000;
 }
 
-/// An erasure is done: the log has nothing any more at the positions of the messages, of their edits, and of the titles.
+/// An erasure is done: the content is gone from the log at the positions of the messages, of their edits, and of the
+/// titles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureDone {
     /// The number of messages.
@@ -63,34 +65,34 @@ pub struct ErasureDone {
     /// The number of edits of these messages.
     #[schemars(example = 1)]
     pub edits: u32,
-    /// The number of titles, if there were some.
+    /// The number of titles; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", example = 1)]
     pub titles: Option<u32>,
 }
 
-/// A legal hold was placed: what it names is hidden when it is erased, and not deleted.
+/// A legal hold was placed: content under it is hidden when it is erased, but not deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HoldPlaced {
-    /// The number of users whom the hold names.
+    /// The number of users under the hold.
     #[schemars(example = 2)]
     pub users: u32,
-    /// The number of conversations that the hold names.
+    /// The number of conversations under the hold.
     #[schemars(example = 0)]
     pub conversations: u32,
-    /// The first time of the messages that the hold keeps.
+    /// The beginning of the period: the hold keeps no messages from before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Time>,
-    /// The time from which on the hold keeps no messages.
+    /// The end of the period: the hold keeps no messages from this time on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Time>,
 }
 
-/// A legal hold was lifted: what was erased and kept by this hold alone is deleted.
+/// A legal hold was lifted: erased content that no other hold keeps is deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HoldLifted {}
 
-/// Somebody has asked for an export of what a legal hold keeps, also of what is hidden from everybody else.
+/// An export of a legal hold was requested, including content that is hidden from everyone else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ExportRequested {
     /// The hold.

@@ -9,7 +9,7 @@ use crate::domain::Time;
 const LANES: [&str; 2] = ["roster", "timeline"];
 const WEBHOOK_FIELDS: [&str; 2] = ["url", "types"];
 
-/// A consumer of the log was added: somebody else's program reads the log from now on.
+/// A consumer of the log was added: an external program reads the log from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConsumerAdded {
     /// The lanes that it reads.
@@ -19,21 +19,21 @@ pub struct ConsumerAdded {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 3)]
     pub conversations: Option<u32>,
-    /// Whether it reads audit events, too.
+    /// Whether it also reads audit events.
     #[schemars(example = false)]
     pub reads_audit: bool,
-    /// Whether it may give commands.
+    /// Whether it may send commands.
     #[schemars(example = false)]
     pub gives_commands: bool,
-    /// The time at which its credentials end.
+    /// When its credentials expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }
 
-/// A consumer got new credentials, and the old ones end.
+/// A consumer got new credentials, and the old ones expire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConsumerRotated {
-    /// The time at which the old credentials end.
+    /// When the old credentials expire.
     pub old_expires_at: Time,
 }
 
@@ -41,10 +41,10 @@ pub struct ConsumerRotated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConsumerRemoved {}
 
-/// Events were given to a consumer again.
+/// Events were delivered to a consumer again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ConsumerReplayed {
-    /// The number of parked events of which it got copies; absent if it reads anew from an earlier position.
+    /// The number of parked events of which it got copies; absent if it starts reading again from a point.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 1)]
     pub parked: Option<u32>,
@@ -53,10 +53,10 @@ pub struct ConsumerReplayed {
 /// A webhook was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WebhookAdded {
-    /// The kind of its signatures: `v1` (HMAC-SHA256) or `v1a` (Ed25519).
+    /// Its signature scheme: `v1` (HMAC-SHA256) or `v1a` (Ed25519).
     #[schemars(example = &"v1")]
     pub signature: String,
-    /// Whether its events carry no data.
+    /// Whether its events are sent without data.
     #[schemars(example = false)]
     pub is_thin: bool,
 }
@@ -69,17 +69,17 @@ pub struct WebhookChanged {
     pub changed: Vec<String>,
 }
 
-/// The secret of a webhook was replaced. Both secrets sign until the overlap is over.
+/// The secret of a webhook was replaced. Both secrets sign until the overlap ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WebhookRotated {
-    /// The time from which on the new secret signs alone.
+    /// When the old secret stops signing.
     pub old_expires_at: Time,
 }
 
-/// A webhook was disabled: it gets no events until it is enabled again, and misses none.
+/// A webhook was disabled: it receives no events until it is enabled again, and misses none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WebhookDisabled {
-    /// Why: `operator`, `gone` (it has answered 410) or `failing` (nothing but failures for days).
+    /// The reason: `operator`, `gone` (the receiver responded with 410) or `failing` (only failures for days).
     #[schemars(example = &"failing")]
     pub reason: String,
 }
@@ -87,7 +87,7 @@ pub struct WebhookDisabled {
 /// A disabled webhook was enabled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WebhookEnabled {
-    /// Whether it goes on at the present end of the log, without the events that it had not got.
+    /// Whether it continues at the current end of the log and skips the events that it had not received.
     #[schemars(example = false)]
     pub is_from_now: bool,
 }

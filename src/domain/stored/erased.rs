@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use crate::domain::{EventId, Json, LoginId, MessageId, Position, Time, UserId};
 
-/// Events of this conversation were erased. From this position on every reader treats their positions as known to be
-/// empty; whoever keeps a copy of these events deletes it.
+/// Events of this conversation were erased. From this position on, every reader treats their positions as known to be
+/// empty. A program that keeps copies of these events deletes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ContentErased {
     /// The request for the erasure.
     #[schemars(with = "LoginId")]
     pub request_id: Uuid,
-    /// Why: `request`, `retention`, `expiry` or `moderation`.
+    /// The reason: `request`, `retention`, `expiry` or `moderation`.
     #[schemars(example = &"request")]
     pub reason: String,
     /// The erased events, at most 200, in the order of their positions.
@@ -28,7 +28,7 @@ impl ContentErased {
     }
 }
 
-/// What stays of an erased event.
+/// What is left of an erased event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "ErasedEntry")]
 pub struct ErasedEntry {
@@ -36,7 +36,7 @@ pub struct ErasedEntry {
     pub position: Position,
     /// The id of the event.
     pub id: EventId,
-    /// The type of the event, like `message.sent`.
+    /// The type of the event, such as `message.sent`.
     #[serde(rename = "type")]
     #[schemars(example = &"message.sent")]
     pub kind: String,
@@ -53,15 +53,16 @@ pub struct ErasedEntry {
     /// The position of the message, for an edit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_position: Option<Position>,
-    /// A hash of user, conversation and idempotency key, by which a retry of the erased command is known for ever.
+    /// A hash of user, conversation and idempotency key, by which a retry of the erased command is recognised
+    /// forever.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"vT3x0kXb1q8cE5fHj2mN4pQr")]
     pub client_hash: Option<String>,
-    /// Whether the event counted: an event of a user who was no member is void.
+    /// Whether the event counted: an event of a user who was not a member is void.
     #[schemars(example = true)]
     pub counts: bool,
-    /// The data of the event without the title, for an event of the lane `roster`. Such an event is listed for its title only: a
-    /// conversation has no title from there on until a later event gives it another.
+    /// The data of the event without the title, for an event of the lane `roster`. Only the title of such an event is
+    /// erased: from there on the conversation has no title until a later event sets another.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub data: Option<Json>,

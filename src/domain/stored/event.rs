@@ -55,7 +55,7 @@ pub enum History {
 pub enum Status {
     /// The user has no session.
     Offline,
-    /// The user has sessions, none of which is in use.
+    /// The user has sessions, but none is in use.
     Away,
     /// The user has a session that is in use.
     Online,
@@ -125,7 +125,7 @@ pub struct ConversationCreated {
     /// How much of the history new members may read.
     #[serde(default)]
     pub history: History,
-    /// The first members, among them the creator.
+    /// The first members, including the creator.
     pub members: Vec<NewMember>,
 }
 
@@ -140,7 +140,7 @@ pub struct ConversationUpdated {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "History")]
     pub history: Option<History>,
-    /// The seconds for which messages are kept from now on; 0 if the group has no retention of its own any more.
+    /// The seconds for which messages are kept from now on; 0 if the group no longer has a retention of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", example = &2_592_000)]
     pub retention_s: Option<u64>,
@@ -155,7 +155,7 @@ pub struct MemberAdded {
     pub role: Role,
 }
 
-/// The actor removed a member of a group, or left it: then the actor is that member.
+/// The actor removed a member from a group, or left it: the actor is then that member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRemoved {
     /// The former member.
@@ -182,23 +182,23 @@ pub struct MessageSent {
     /// The text, as typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
-    /// The message that this message answers.
+    /// The message to which this message replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// The position of the message that this message answers.
+    /// The position of the message to which this message replies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_position: Option<Position>,
     /// The metadata that a program added.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Metadata>")]
     pub metadata: Option<Json>,
-    /// The members at this position whom the text mentions as `<@user id>`, by user id.
+    /// The members at this position whom the text mentions as `<@user id>`, in the order of their user ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
 }
 
-/// The sender of a message replaced its text. The event is void if the actor was not a member at this position
-/// or the message had been deleted before it. Of two edits the later position counts.
+/// The sender of a message replaced its text. The event is void if the actor was not a member at this position or the
+/// message had been deleted before it. Of two edits, the one with the later position counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageEdited {
     /// The message.
@@ -212,7 +212,7 @@ pub struct MessageEdited {
     /// The new text, as typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
-    /// The members at this position whom the new text mentions as `<@user id>`, by user id.
+    /// The members at this position whom the new text mentions as `<@user id>`, in the order of their user ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
 }
@@ -242,26 +242,26 @@ of_a_message! {
     /// The actor deleted a message for all members, with its text, metadata, mentions, earlier versions,
     /// reactions and pin.
     MessageDeleted {}
-    /// The actor added a reaction to a message. A reaction that exists already stays.
+    /// The actor added a reaction to a message. If the reaction exists already, nothing changes.
     ReactionAdded {
-        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction.
+        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F and mean the same reaction.
         #[schemars(with = "Emoji")]
         emoji: String
     }
     /// The actor removed a reaction.
     ReactionRemoved {
-        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction.
+        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F and mean the same reaction.
         #[schemars(with = "Emoji")]
         emoji: String
     }
-    /// The actor pinned a message. A message that is pinned already stays pinned.
+    /// The actor pinned a message. If the message is pinned already, nothing changes.
     MessagePinned {}
     /// The actor removed a pin.
     MessageUnpinned {}
 }
 
-/// The actor received or read messages. The event has both positions as they are now; a reader keeps the
-/// greatest. The event is void if the actor was not a member at this position.
+/// The actor received or read messages. The event has both current positions; a reader keeps the greatest. The event
+/// is void if the actor was not a member at this position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptAdvanced {
     /// The position up to which a device of the actor has received everything.
@@ -275,7 +275,7 @@ pub struct ReceiptAdvanced {
 pub struct PresenceChanged {
     /// The new status of the actor.
     pub status: Status,
-    /// The time at which the actor was last online; for `offline` the end of the last session.
+    /// When the actor was last online; for `offline`, the end of the last session.
     pub last_seen_at: Time,
 }
 

@@ -46,7 +46,7 @@ pub struct NotOneSign;
 
 impl fmt::Display for NotOneSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a reaction: one emoji of at most {} bytes of UTF-8 is expected", Emoji::LIMIT)
+        write!(f, "not a reaction: it must be one emoji of at most {} bytes of UTF-8", Emoji::LIMIT)
     }
 }
 

@@ -13,7 +13,7 @@ pub struct NotAHostWord {
 
 impl fmt::Display for NotAHostWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an id or a role: 1 to {} of A-Z, a-z, 0-9, and . _ : @ - are expected", self.limit)
+        write!(f, "not an id or a role: it must be 1 to {} of A-Z, a-z, 0-9, and . _ : @ -", self.limit)
     }
 }
 

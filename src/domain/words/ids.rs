@@ -14,7 +14,7 @@ pub struct NotAnId;
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an id: a UUID of version 7 with hyphens is expected")
+        f.write_str("not an id: it must be a UUID of version 7 with hyphens")
     }
 }
 
@@ -153,7 +153,7 @@ pub struct NotAPosition;
 
 impl fmt::Display for NotAPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a position: a whole number up to {} is expected", Position::MAX)
+        write!(f, "not a position: it must be a whole number up to {}", Position::MAX)
     }
 }
 

@@ -50,10 +50,10 @@ impl fmt::Display for BadMetadata {
             Self::NoObject => f.write_str("expected a JSON object"),
             Self::TooLong => write!(f, "too long: at most {} bytes of JSON", Metadata::LIMIT),
             Self::TooDeep => write!(f, "too deep: at most {} levels are accepted", Metadata::DEPTH),
-            Self::Nul => f.write_str("the character U+0000 is not accepted: leave it out"),
-            Self::NoText => f.write_str("half of a surrogate pair is no character: leave it out"),
-            Self::TooGreat => write!(f, "too great a number: at most {:e} is accepted", f64::MAX),
-            Self::Twice => f.write_str("the name of a member stands twice in one object: give it once"),
+            Self::Nul => f.write_str("the character U+0000 is not accepted: remove it"),
+            Self::NoText => f.write_str("half of a surrogate pair is not a character: remove it"),
+            Self::TooGreat => write!(f, "too large a number: at most {:e} is accepted", f64::MAX),
+            Self::Twice => f.write_str("a name is repeated in one object: send it only once"),
         }
     }
 }
@@ -141,10 +141,10 @@ mod tests {
             assert!(read(json).expect_err(json).contains("surrogate"), "{json}");
         }
         for json in [r#"{"a":1e400}"#, r#"{"a":[-1.8e308]}"#, &format!(r#"{{"a":{}}}"#, "9".repeat(400))] {
-            assert!(read(json).expect_err(json).contains("too great"), "{json}");
+            assert!(read(json).expect_err(json).contains("too large"), "{json}");
         }
         for json in [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":3}"#, r#"{"x":[{"a":1,"a":{}}]}"#] {
-            assert!(read(json).expect_err(json).contains("twice"), "{json}");
+            assert!(read(json).expect_err(json).contains("repeated"), "{json}");
         }
     }
 

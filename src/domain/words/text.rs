@@ -26,10 +26,10 @@ pub enum BadText {
 impl fmt::Display for BadText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("nothing that can be seen: write at least one visible character"),
+            Self::Empty => f.write_str("no visible text: write at least one visible character"),
             Self::TooLong { limit } => write!(f, "too long: at most {limit} bytes of UTF-8"),
             Self::Forbidden(c) => {
-                write!(f, "the character U+{:04X} is not accepted: leave it out", u32::from(*c))
+                write!(f, "the character U+{:04X} is not accepted: remove it", u32::from(*c))
             }
         }
     }
@@ -71,7 +71,7 @@ pub struct NotAKey;
 
 impl fmt::Display for NotAKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an idempotency key: 8 to 64 of A-Z, a-z, 0-9, _ and - are expected")
+        f.write_str("not an idempotency key: it must be 8 to 64 of A-Z, a-z, 0-9, _ and -")
     }
 }
 

@@ -86,7 +86,7 @@ pub struct NotATime;
 impl fmt::Display for NotATime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "not a time: RFC 3339 like 2026-11-24T13:10:00Z is expected, from the year 1 to 9999 in UTC",
+            "not a time: it must be in RFC 3339, like 2026-11-24T13:10:00Z, from the year 1 to 9999 in UTC",
         )
     }
 }

@@ -11,7 +11,7 @@ pub struct NotAPrefixedId(&'static str);
 
 impl fmt::Display for NotAPrefixedId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an id: `{}` and 32 hex digits are expected", self.0)
+        write!(f, "not an id: it must be `{}` and 32 hex digits", self.0)
     }
 }
 

@@ -51,7 +51,7 @@ fn an_error_names_the_field_with_a_wrong_value() {
     let detail = |text: &str| ClientFrame::read(text).expect_err("wrong").detail;
     assert!(detail(&send).starts_with("unknown field `more`"), "{}", detail(&send));
     for (right, wrong, field) in [
-        (r#""hi""#, r#"" ""#, "text: nothing that can be seen"),
+        (r#""hi""#, r#"" ""#, "text: no visible text"),
         ("client-1", "short", "client_id: not an idempotency key"),
         (ID, "*", "conversation_id: not an id"),
         (r#""more":1"#, r#""metadata":[1]"#, "metadata: expected a JSON object"),

@@ -150,8 +150,8 @@ impl From<Shut> for Problem {
                 exceeded.into()
             }
             Shut::Proof(unjudged) if unjudged.is_unjudged() => {
-                tracing::warn!(error = %unjudged, "could not check the token of a handshake");
-                let detail = "the proof cannot be checked at the moment: try again";
+                tracing::warn!(error = %unjudged, "could not check the proof of a handshake");
+                let detail = "The access token or API key cannot be checked at the moment: try again.";
                 Self::unavailable("unavailable", detail, RETRY)
             }
             Shut::Proof(refused @ (NotAuthenticated::ForeignAddress | NotAuthenticated::Suspended)) => {
@@ -163,19 +163,19 @@ impl From<Shut> for Problem {
                 let scope = Scope::EventsRead;
                 Self::forbidden(
                     "missing_scope",
-                    format!("a socket needs the scope `{scope}`: use a key that has it"),
+                    format!("A socket needs the scope `{scope}`: use a key that has it."),
                 )
             }
             Shut::TooManySockets => {
-                let detail = "this user has too many sockets open here: close some first";
+                let detail = "This user has too many open sockets on this node: close some first.";
                 Self::too_many("too_many_sockets", detail, RETRY)
             }
             Shut::Full => {
-                let detail = "this node has no room for another socket: try again";
+                let detail = "This node has no room for another socket: try again.";
                 Self::unavailable("at_capacity", detail, RETRY)
             }
             Shut::Stopping => {
-                let detail = "this node is being stopped: connect to another one";
+                let detail = "This node is shutting down: connect to another one.";
                 Self::unavailable("stopping", detail, RETRY)
             }
         }

@@ -68,59 +68,60 @@ impl BadHandshake {
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "a WebSocket begins with a GET request: use GET",
+                "A WebSocket begins with a GET request: use GET.",
             ),
             Self::TokenInUrl => (
                 StatusCode::BAD_REQUEST,
                 "token_in_url",
-                "the URL carries a token, where proxies and histories keep it: send it as Authorization: Bearer, or \
-                 from a browser as the subprotocol entry bearer.<token>; log in again, for this one has been shown",
+                "The URL has a token, and proxies and browser histories store URLs: send the token as Authorization: Bearer, \
+                 or from a browser as the subprotocol entry bearer.<token>. Log in again, because this token may have \
+                 leaked.",
             ),
             Self::Http => (
                 StatusCode::BAD_REQUEST,
                 "bad_handshake",
-                "HTTP/1.0 cannot be upgraded: send the request as HTTP/1.1",
+                "HTTP/1.0 cannot be upgraded: send the request over HTTP/1.1.",
             ),
             Self::NoUpgrade => (
                 StatusCode::UPGRADE_REQUIRED,
                 "upgrade_required",
-                "this address speaks WebSocket only: send Connection: Upgrade and Upgrade: websocket (does a proxy \
-                 between us remove them?)",
+                "This address accepts only WebSocket: send Connection: Upgrade and Upgrade: websocket, and check that no \
+                 proxy removes these headers.",
             ),
             Self::WrongVersion => (
                 StatusCode::UPGRADE_REQUIRED,
                 "upgrade_required",
-                "only version 13 of WebSocket is spoken here: send Sec-WebSocket-Version: 13",
+                "The server supports only version 13 of WebSocket: send Sec-WebSocket-Version: 13.",
             ),
             Self::BadKey => (
                 StatusCode::BAD_REQUEST,
                 "bad_handshake",
-                "Sec-WebSocket-Key is not 16 bytes in base64: send a new random one with every request",
+                "Sec-WebSocket-Key is not 16 bytes in base64: send a new random key with every request.",
             ),
             Self::Origin => (
                 StatusCode::FORBIDDEN,
                 "origin_not_allowed",
-                "pages of this origin may not connect: the operator adds it to the allowed origins",
+                "Pages of this origin may not connect: ask the operator to add the origin to VERBATIM_ORIGINS.",
             ),
             Self::UnknownProtocol => (
                 StatusCode::BAD_REQUEST,
                 "unknown_protocol",
-                "the subprotocol verbatim.v1 is spoken here: offer it in Sec-WebSocket-Protocol",
+                "The subprotocol verbatim.v1 is missing: offer it in Sec-WebSocket-Protocol.",
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
                 "missing_token",
-                "no access token: send Authorization: Bearer, or from a browser the subprotocol entry bearer.<token>",
+                "The access token is missing: send Authorization: Bearer, or from a browser the subprotocol entry bearer.<token>.",
             ),
             Self::Tokens => (
                 StatusCode::BAD_REQUEST,
                 "bad_handshake",
-                "more than one access token: send it in one place only",
+                "The request has more than one access token: send it in only one place.",
             ),
             Self::OnBehalf => (
                 StatusCode::BAD_REQUEST,
                 "bad_handshake",
-                "no socket is opened on behalf of a user: make a token for the user, and connect with this token",
+                "A socket cannot be opened on behalf of a user: create a token for the user, and connect with it.",
             ),
         }
     }

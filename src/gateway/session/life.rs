@@ -227,7 +227,7 @@ impl<'a> Conversing<'a> {
             id,
             code: "rate_limited",
             policy: Some(policy.word()),
-            detail: "you sent too much: wait for `retry_after_ms`, then send the frame again",
+            detail: "you sent too many frames: wait for `retry_after_ms`, then send the frame again",
             retry_after_ms: Some(retry_after_ms),
         };
         self.session.socket.send(&error.encode());
@@ -340,8 +340,7 @@ impl<'a> Conversing<'a> {
     ) {
         let socket = &self.session.socket;
         let Ok(permit) = self.receipts.clone().try_acquire_owned() else {
-            let detail =
-                "too many receipts wait: send one receipt for the latest position of each conversation";
+            let detail = "too many receipts are waiting: send one receipt for the latest position of each conversation";
             return refuse(socket, id.as_ref(), "too_many_receipts", detail, Some(1_000));
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());

@@ -3,6 +3,7 @@
 
 pub(in crate::log) mod age;
 pub(in crate::log) mod erased;
+pub(in crate::log) mod gathered;
 pub(in crate::log) mod holes;
 pub(in crate::log) mod known;
 pub(in crate::log) mod outcomes;

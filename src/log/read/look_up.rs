@@ -82,36 +82,6 @@ impl Log {
         }
     }
 
-    /// The last event of each lane of conversations of one stream, in one look-up. The caller asks for holes
-    /// afterwards.
-    pub(in crate::log) async fn heads_of(
-        &self,
-        conversations: &[ConversationId],
-    ) -> Result<Vec<Recorded>, NotRead> {
-        let found = proven(|| self.heads_now(conversations)).await?;
-        let Some(first) = conversations.first() else { return Ok(found) };
-        Ok(self.with_erased(self.stream_of(*first), conversations, Position::MAX, found))
-    }
-
-    async fn heads_now(&self, conversations: &[ConversationId]) -> Result<Option<Vec<Recorded>>, NotRead> {
-        let Some(first) = conversations.first() else { return Ok(Some(Vec::new())) };
-        // A replica that has the latest known event has all events before it.
-        let latest = self.known(*first).latest();
-        let last = latest.map(|latest| latest.conversation).filter(|id| !conversations.contains(id));
-        let subjects: Vec<String> =
-            conversations.iter().chain(&last).copied().map(subject::all_lanes).collect();
-        let mut found = self.direct(self.stream_of(*first), &json!({ "multi_last": subjects })).await?;
-        let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-        found.retain(|recorded| conversations.contains(&recorded.conversation));
-        match latest.filter(|latest| newest < latest.position) {
-            None => Ok(Some(found)),
-            Some(latest) => {
-                self.is_there(self.stream_of(*first), latest.position).await?;
-                Ok(None)
-            }
-        }
-    }
-
     async fn heads_then(
         &self,
         conversation: ConversationId,
@@ -209,7 +179,7 @@ impl Log {
     }
 
     /// Fails if an event is missing at the leader: asking another replica is of no use then.
-    async fn is_there(&self, stream: usize, position: Position) -> Result<(), NotRead> {
+    pub(in crate::log) async fn is_there(&self, stream: usize, position: Position) -> Result<(), NotRead> {
         match self.damage(stream, Position(position.0 - 1), position).await? {
             None => Ok(()),
             Some(damaged) => Err(damaged.into()),
@@ -217,7 +187,11 @@ impl Log {
     }
 
     /// One direct get of one or many messages of a stream.
-    async fn direct(&self, stream: usize, request: &Value) -> Result<Vec<Recorded>, Unavailable> {
+    pub(in crate::log) async fn direct(
+        &self,
+        stream: usize,
+        request: &Value,
+    ) -> Result<Vec<Recorded>, Unavailable> {
         self.know_erasures(stream).await?;
         let found = self.direct_of(&layout::name(stream), request).await?;
         let recorded = |Found { subject, position, message }: Found| {
@@ -266,7 +240,7 @@ impl Log {
 }
 
 /// Asks until an answer proves itself: a lagging replica catches up, or another replica answers.
-async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, NotRead>
+pub(in crate::log) async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, NotRead>
 where
     F: Future<Output = Result<Option<T>, NotRead>>,
 {

@@ -6,6 +6,7 @@ pub(in crate::log) mod explained;
 pub(in crate::log) mod fold;
 pub(in crate::log) mod follow;
 pub(in crate::log) mod gaps;
+pub(in crate::log) mod heads;
 pub(in crate::log) mod look_up;
 pub(in crate::log) mod points;
 pub(in crate::log) mod replay;

@@ -88,7 +88,7 @@ class Rest:
         )
 
     async def sweep_consumers(self) -> t.OverdueCredentials:
-        """See whether credentials are to be revoked."""
+        """Check for overdue credentials."""
         return await self._send(
             "POST",
             "/v1/admin/consumers/sweep",
@@ -132,7 +132,7 @@ class Rest:
         )
 
     async def replay_consumer(self, name: str, *, body: t.ConsumerReplay) -> t.GivenAgain:
-        """Give a consumer events again."""
+        """Replay events to a consumer."""
         return await self._send(
             "POST",
             f"/v1/admin/consumers/{quote(name, safe='')}/replay",
@@ -187,7 +187,7 @@ class Rest:
         )
 
     async def request_held_export(self, *, body: t.NewHeldExport) -> t.HeldExport:
-        """Export what a legal hold keeps."""
+        """Export the content under a legal hold."""
         return await self._send(
             "POST",
             "/v1/admin/exports",
@@ -264,7 +264,7 @@ class Rest:
         )
 
     async def add_invite(self, *, body: t.InviteRequest) -> t.NewInvite:
-        """Make an invitation code."""
+        """Create an invitation code."""
         return await self._send(
             "POST",
             "/v1/admin/invites",
@@ -297,7 +297,7 @@ class Rest:
         )
 
     async def add_service(self, *, body: t.NewServiceAccount) -> t.ServiceAccount:
-        """Make a service account."""
+        """Create a service account."""
         return await self._send(
             "POST",
             "/v1/admin/services",
@@ -319,7 +319,7 @@ class Rest:
         )
 
     async def add_key(self, id: str, *, body: t.NewKey) -> t.MadeApiKey:
-        """Make an API key."""
+        """Create an API key."""
         return await self._send(
             "POST",
             f"/v1/admin/services/{quote(id, safe='')}/keys",
@@ -374,7 +374,7 @@ class Rest:
         )
 
     async def issue_recovery(self, id: str, *, body: t.RecoveryRequest) -> t.Recovery:
-        """Make a recovery token."""
+        """Create a recovery token."""
         return await self._send(
             "POST",
             f"/v1/admin/users/{quote(id, safe='')}/recovery",
@@ -481,7 +481,7 @@ class Rest:
         )
 
     async def replay_webhook(self, id: str, *, body: t.Replay) -> t.BegunReplay:
-        """Send events to a webhook again."""
+        """Replay events to a webhook."""
         return await self._send(
             "POST",
             f"/v1/admin/webhooks/{quote(id, safe='')}/replay",
@@ -585,7 +585,7 @@ class Rest:
         as_of: str | None = None,
         include: Literal["users"] | None = None,
     ) -> t.MemberPage:
-        """List the members."""
+        """List members."""
         return await self._send(
             "GET",
             f"/v1/conversations/{quote(id, safe='')}/members",
@@ -859,7 +859,7 @@ class Rest:
         as_of: str | None = None,
         include: Literal["users"] | None = None,
     ) -> t.ReceiptPage:
-        """List the receipts."""
+        """List receipts."""
         return await self._send(
             "GET",
             f"/v1/conversations/{quote(id, safe='')}/receipts",
@@ -870,7 +870,7 @@ class Rest:
         )
 
     async def get_settings(self, id: str) -> t.ConversationSettings:
-        """Get my settings of a conversation."""
+        """Get my settings for a conversation."""
         return await self._send(
             "GET",
             f"/v1/conversations/{quote(id, safe='')}/settings",
@@ -892,7 +892,7 @@ class Rest:
         )
 
     async def show_typing(self, id: str) -> None:
-        """Say that the caller is typing."""
+        """Send a typing signal."""
         return await self._send(
             "POST",
             f"/v1/conversations/{quote(id, safe='')}/typing",
@@ -920,7 +920,7 @@ class Rest:
         )
 
     async def get_info(self) -> t.Info:
-        """Get the server."""
+        """Get server information."""
         return await self._send(
             "GET",
             "/v1/info",
@@ -1271,7 +1271,7 @@ class Rest:
         )
 
     async def make_user_tokens(self, external_id: str, *, body: t.HostTokenRequest) -> t.HostTokens:
-        """Make tokens for a user."""
+        """Create tokens for a user."""
         return await self._send(
             "POST",
             f"/v1/provision/users/{quote(external_id, safe='')}/tokens",

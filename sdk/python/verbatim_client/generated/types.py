@@ -28,7 +28,7 @@ class AccountUpdate(TypedDict):
 
 
 class AddedConsumer(TypedDict):
-    """A consumer that is there now."""
+    """A consumer and, if it is new, its credentials."""
 
     added: bool
     api_prefix: str
@@ -42,7 +42,7 @@ class AddedConsumer(TypedDict):
 
 
 class AddedWebhook(TypedDict):
-    """A webhook that was added."""
+    """A new webhook."""
 
     id: str
     public_key: NotRequired[str]
@@ -71,7 +71,7 @@ class ApiKeyPage(TypedDict):
 
 
 class AuditEvent(TypedDict):
-    """One change of an account, a key or an issuer."""
+    """A change to an account, a key or an issuer."""
 
     actor: NotRequired[str]
     data: dict[str, Any]
@@ -91,7 +91,7 @@ class AuditEventPage(TypedDict):
 
 
 class BegunReplay(TypedDict):
-    """A replay that has begun."""
+    """A replay that has started."""
 
     events: int | None
     id: str
@@ -113,7 +113,7 @@ class BlockPage(TypedDict):
 
 
 class Consumer(TypedDict):
-    """A program of others that reads the log."""
+    """An external program that reads the log."""
 
     connections: int | None
     conversations: list[str]
@@ -156,8 +156,8 @@ ConsumerState = Literal["live", "idle", "stuck", "never_connected"]
 
 
 class ContentErasedData(TypedDict):
-    """Events of this conversation were erased. From this position on every reader treats their positions as known to
-    be empty; whoever keeps a copy of these events deletes it.
+    """Events of this conversation were erased. From this position on, every reader treats their positions as known to
+    be empty. A program that keeps copies of these events deletes them.
     """
 
     erased: list[ErasedEntry]
@@ -166,8 +166,8 @@ class ContentErasedData(TypedDict):
 
 
 class ContentErasedEvent(TypedDict):
-    """Events of this conversation were erased. From this position on every reader treats their positions as known to
-    be empty; whoever keeps a copy of these events deletes it.
+    """Events of this conversation were erased. From this position on, every reader treats their positions as known to
+    be empty. A program that keeps copies of these events deletes them.
     """
 
     actor: str
@@ -181,7 +181,7 @@ class ContentErasedEvent(TypedDict):
 
 
 class Contract(TypedDict):
-    """The levels of the log contract that a server knows."""
+    """The levels of the log contract that a server supports."""
 
     reads: int
     writes: int
@@ -319,7 +319,7 @@ class ConversationWithUsers(TypedDict):
 
 
 class CredentialRotation(TypedDict):
-    """How credentials are replaced."""
+    """The options of a rotation of credentials."""
 
     overlap_s: NotRequired[int]
 
@@ -372,7 +372,7 @@ EnableFrom = Literal["cursor", "now"]
 
 
 class ErasedEntry(TypedDict):
-    """What stays of an erased event."""
+    """What is left of an erased event."""
 
     actor: str
     client_hash: NotRequired[str]
@@ -411,14 +411,14 @@ class Erasure(TypedDict):
 
 
 class ErasureConsumer(TypedDict):
-    """A consumer of the log, and whether it knows."""
+    """A consumer of the log, and whether it was told of the erasure."""
 
     ack_floor_past: bool
     name: str
 
 
 class ErasureCounts(TypedDict):
-    """The numbers of an erasure."""
+    """The counts of an erasure."""
 
     attachments: int
     edits: int
@@ -437,7 +437,7 @@ ErasureState = Literal["waiting", "hiding", "held", "erasing", "verifying", "don
 
 
 class ErasureWebhook(TypedDict):
-    """A webhook, and whether it knows."""
+    """A webhook, and whether it was told of the erasure."""
 
     delivered: bool
     id: str
@@ -451,7 +451,7 @@ class EventPage(TypedDict):
 
 
 class ExchangeRequest(TypedDict):
-    """The token of an external issuer, as in an exchange of RFC 8693."""
+    """The token of an external issuer, for a token exchange (RFC 8693)."""
 
     device: NotRequired[str]
     grant_type: GrantType
@@ -460,7 +460,7 @@ class ExchangeRequest(TypedDict):
 
 
 class Export(TypedDict):
-    """An export of the own data."""
+    """An export of the caller's data."""
 
     created_at: str
     expires_at: str
@@ -512,7 +512,7 @@ class FoundMessagePage(TypedDict):
 
 
 class GivenAgain(TypedDict):
-    """What is given again."""
+    """The result of a replay."""
 
     given: int | None
 
@@ -521,7 +521,7 @@ GrantType = Literal["urn:ietf:params:oauth:grant-type:token-exchange"]
 
 
 class HeldExport(TypedDict):
-    """An export of what a legal hold keeps."""
+    """An export of the content that a legal hold keeps."""
 
     created_at: str
     expires_at: str
@@ -602,7 +602,7 @@ class HostMemberRequest(TypedDict):
 
 
 class HostTokenRequest(TypedDict):
-    """The login to begin for a user of the host application."""
+    """The login to create for a user of the host application."""
 
     device: NotRequired[str]
     expires_in: NotRequired[int]
@@ -611,7 +611,7 @@ class HostTokenRequest(TypedDict):
 
 
 class HostTokens(TypedDict):
-    """The tokens of a login that a host application began."""
+    """The tokens of a login that a host application created."""
 
     access_token: str
     expires_in: int
@@ -704,7 +704,7 @@ class Info(TypedDict):
 
 
 class Invitation(TypedDict):
-    """An invitation of the caller into a conversation."""
+    """An invitation of the caller to a conversation."""
 
     conversation_id: str
     created_at: str
@@ -723,7 +723,7 @@ class InvitationPage(TypedDict):
 
 
 class Invite(TypedDict):
-    """An invitation code, without its text."""
+    """An invitation code, without the code itself."""
 
     created_at: str
     expires_at: str
@@ -826,7 +826,7 @@ class LoginRequest(TypedDict):
 
 
 class MadeApiKey(TypedDict):
-    """A key that was made."""
+    """A new API key."""
 
     expires_at: str | None
     id: str
@@ -871,13 +871,13 @@ class MemberPage(TypedDict):
 
 
 class MemberRemovedData(TypedDict):
-    """The actor removed a member of a group, or left it: then the actor is that member."""
+    """The actor removed a member from a group, or left it: the actor is then that member."""
 
     user_id: str
 
 
 class MemberRemovedEvent(TypedDict):
-    """The actor removed a member of a group, or left it: then the actor is that member."""
+    """The actor removed a member from a group, or left it: the actor is then that member."""
 
     actor: str
     conversation_id: str
@@ -965,7 +965,7 @@ class MessageDeletedEvent(TypedDict):
 
 class MessageEditedData(TypedDict):
     """The sender of a message replaced its text. The event is void if the actor was not a member at this position or
-    the message had been deleted before it. Of two edits the later position counts.
+    the message had been deleted before it. Of two edits, the one with the later position counts.
     """
 
     client_id: NotRequired[str]
@@ -977,7 +977,7 @@ class MessageEditedData(TypedDict):
 
 class MessageEditedEvent(TypedDict):
     """The sender of a message replaced its text. The event is void if the actor was not a member at this position or
-    the message had been deleted before it. Of two edits the later position counts.
+    the message had been deleted before it. Of two edits, the one with the later position counts.
     """
 
     actor: str
@@ -1000,8 +1000,8 @@ class MessagePage(TypedDict):
 
 
 class MessagePinnedData(TypedDict):
-    """The actor pinned a message. A message that is pinned already stays pinned. The event is void if the actor was
-    not a member at this position or the message had been deleted before it.
+    """The actor pinned a message. If the message is pinned already, nothing changes. The event is void if the actor
+    was not a member at this position or the message had been deleted before it.
     """
 
     client_id: NotRequired[str]
@@ -1010,8 +1010,8 @@ class MessagePinnedData(TypedDict):
 
 
 class MessagePinnedEvent(TypedDict):
-    """The actor pinned a message. A message that is pinned already stays pinned. The event is void if the actor was
-    not a member at this position or the message had been deleted before it.
+    """The actor pinned a message. If the message is pinned already, nothing changes. The event is void if the actor
+    was not a member at this position or the message had been deleted before it.
     """
 
     actor: str
@@ -1025,7 +1025,7 @@ class MessagePinnedEvent(TypedDict):
 
 
 class MessagePlace(TypedDict):
-    """A message or a title, by its place."""
+    """The location of a message or a title."""
 
     conversation_id: str
     position: int
@@ -1088,7 +1088,7 @@ class MessageUpdate(TypedDict):
 
 
 class MessageVersion(TypedDict):
-    """A present or earlier text of a message."""
+    """The current or an earlier text of a message."""
 
     position: int
     said_at: str
@@ -1154,13 +1154,13 @@ class NewErasure(TypedDict):
 
 
 class NewExport(TypedDict):
-    """What is wanted of an export."""
+    """The options of an export."""
 
     since: NotRequired[str]
 
 
 class NewHeldExport(TypedDict):
-    """What is to be exported."""
+    """The export to create."""
 
     hold: str
 
@@ -1212,7 +1212,7 @@ class NewMessage(TypedDict):
 
 
 class NewOwnErasure(TypedDict):
-    """What is to be erased, and a proof."""
+    """The scope of the erasure, and proof of identity."""
 
     confirm: NotRequired[str]
     scope: ErasureScope
@@ -1247,13 +1247,13 @@ NewWebhook = TypedDict(
 
 
 class OverdueCredentials(TypedDict):
-    """What is left to be revoked."""
+    """The credentials that are overdue for revocation."""
 
     overdue: int
 
 
 class OwnErasure(TypedDict):
-    """The erasure of the own account."""
+    """The erasure of the caller's account."""
 
     id: str
     requested_at: str
@@ -1263,7 +1263,7 @@ class OwnErasure(TypedDict):
 
 
 class ParkedEvent(TypedDict):
-    """An event that a consumer was given in vain."""
+    """An event that nats-server has stopped delivering to a consumer."""
 
     deliveries: int
     first_at: str
@@ -1282,7 +1282,7 @@ class ParkedEventPage(TypedDict):
 
 
 class PasswordChange(TypedDict):
-    """The new password, and the present one as proof."""
+    """The new password, and the current one as proof."""
 
     current_password: str
     new_password: str
@@ -1361,8 +1361,8 @@ ProvisionResult = Literal["created", "updated", "unchanged", "error"]
 
 
 class QuotedMessage(TypedDict):
-    """The message that another message answers. If the caller may not read it, the answer has only its id and
-    position.
+    """The message to which another message replies. If the caller may not read it, only its id and position are
+    present.
     """
 
     deleted: bool
@@ -1373,7 +1373,7 @@ class QuotedMessage(TypedDict):
 
 
 class RateLimit(TypedDict):
-    """A rate limit: `q` units in `w` seconds in the long run, and `burst` units at once after a silence."""
+    """A rate limit: `q` units per `w` seconds in the long run, and up to `burst` units at once."""
 
     burst: int
     key: str
@@ -1391,8 +1391,8 @@ class Reaction(TypedDict):
 
 
 class ReactionAddedData(TypedDict):
-    """The actor added a reaction to a message. A reaction that exists already stays. The event is void if the actor
-    was not a member at this position or the message had been deleted before it.
+    """The actor added a reaction to a message. If the reaction exists already, nothing changes. The event is void if
+    the actor was not a member at this position or the message had been deleted before it.
     """
 
     client_id: NotRequired[str]
@@ -1402,8 +1402,8 @@ class ReactionAddedData(TypedDict):
 
 
 class ReactionAddedEvent(TypedDict):
-    """The actor added a reaction to a message. A reaction that exists already stays. The event is void if the actor
-    was not a member at this position or the message had been deleted before it.
+    """The actor added a reaction to a message. If the reaction exists already, nothing changes. The event is void if
+    the actor was not a member at this position or the message had been deleted before it.
     """
 
     actor: str
@@ -1417,7 +1417,7 @@ class ReactionAddedEvent(TypedDict):
 
 
 class ReactionCount(TypedDict):
-    """The number of equal reactions to a message."""
+    """The number of identical reactions to a message."""
 
     count: int
     emoji: str
@@ -1468,8 +1468,8 @@ class Receipt(TypedDict):
 
 
 class ReceiptAdvancedData(TypedDict):
-    """The actor received or read messages. The event has both positions as they are now; a reader keeps the greatest.
-    The event is void if the actor was not a member at this position.
+    """The actor received or read messages. The event has both current positions; a reader keeps the greatest. The
+    event is void if the actor was not a member at this position.
     """
 
     delivered: int
@@ -1477,8 +1477,8 @@ class ReceiptAdvancedData(TypedDict):
 
 
 class ReceiptAdvancedEvent(TypedDict):
-    """The actor received or read messages. The event has both positions as they are now; a reader keeps the greatest.
-    The event is void if the actor was not a member at this position.
+    """The actor received or read messages. The event has both current positions; a reader keeps the greatest. The
+    event is void if the actor was not a member at this position.
     """
 
     actor: str
@@ -1500,7 +1500,7 @@ class ReceiptPage(TypedDict):
 
 
 class ReceiptUpdate(TypedDict):
-    """How far the caller has received and read a conversation; at least one of the two fields."""
+    """How far the caller has received and read a conversation. At least one of the two fields is required."""
 
     delivered: NotRequired[int]
     read: NotRequired[int]
@@ -1515,7 +1515,7 @@ class Recovery(TypedDict):
 
 
 class RecoveryRequest(TypedDict):
-    """How long a recovery token is wanted."""
+    """The lifetime of a recovery token."""
 
     expires_in: NotRequired[int]
 
@@ -1566,14 +1566,14 @@ class Roster(TypedDict):
 
 
 class RosterMember(TypedDict):
-    """A member at a position."""
+    """A member of the conversation at a position."""
 
     role: Role
     user_id: str
 
 
 class RotatedApiKey(TypedDict):
-    """The key that replaces another one."""
+    """The API key that replaces another one."""
 
     expires_at: str | None
     id: str
@@ -1600,13 +1600,13 @@ class RotatedSecret(TypedDict):
 
 
 class Rotation(TypedDict):
-    """How a key is replaced."""
+    """The options of a rotation of an API key."""
 
     overlap_s: NotRequired[int]
 
 
 class SecretRotation(TypedDict):
-    """How a secret is replaced."""
+    """The options of a rotation of a secret."""
 
     overlap_s: NotRequired[int]
 
@@ -1641,7 +1641,7 @@ class StartDirectConversation(TypedDict):
 
 
 class StartGroupConversation(TypedDict):
-    """A group, of which the caller becomes the owner."""
+    """A group. The caller becomes its owner."""
 
     kind: Literal["group"]
     members: NotRequired[list[str]]
@@ -1689,7 +1689,7 @@ class UserPage(TypedDict):
 
 
 class UserSummary(TypedDict):
-    """What clients show of a user."""
+    """The profile of a user that clients display."""
 
     avatar_url: str | None
     display_name: str
@@ -1726,7 +1726,9 @@ class Webhook(TypedDict):
 
 
 class WebhookChanges(TypedDict):
-    """Changes of a webhook. Absent fields stay; an empty list of lanes, conversations or services means all."""
+    """The changes to a webhook. Absent fields keep their values; an empty list of lanes, conversations or services
+    means all.
+    """
 
     concurrency: NotRequired[int]
     conversations: NotRequired[list[str]]
@@ -1757,7 +1759,7 @@ WebhookState = Literal["enabled", "disabled"]
 
 
 class WebhookTest(TypedDict):
-    """The answer of a receiver to a test."""
+    """The result of a test."""
 
     error: str | None
     ok: bool

@@ -11,9 +11,9 @@ export interface paths {
         put?: never;
         /**
          * Register
-         * @description Creates an account. A user name that is taken, or that looks like one that is taken, is refused with
-         *     `username_taken`. A server may want an invitation code (`invalid_invite`), or let nobody register
-         *     (`registration_closed`); `registration` of `GET /v1/info` says so.
+         * @description Creates an account. A user name that is taken, or too similar to one that is taken, is refused with
+         *     `username_taken`. The server may require an invitation code (`invalid_invite`) or may not accept registrations
+         *     at all (`registration_closed`): see `registration` of `GET /v1/info`.
          */
         post: operations["register"];
         delete?: never;
@@ -33,8 +33,9 @@ export interface paths {
         put?: never;
         /**
          * Recover an account
-         * @description Sets a new password by a recovery token, and ends all logins of the account. The token is spent. A token that is
-         *     wrong, spent, replaced or expired gets `invalid_recovery`, and counts like a wrong password at the log-in.
+         * @description Sets a new password with a recovery token, which can be used once, and ends all logins of the account. A token
+         *     that is wrong, used, replaced or expired is refused with `invalid_recovery`, and counts like a wrong password
+         *     at login.
          */
         post: operations["recover_account"];
         delete?: never;
@@ -52,7 +53,7 @@ export interface paths {
         };
         /**
          * List audit events
-         * @description Lists what has happened to accounts, keys and issuers, the earliest first. To wait for more, ask again with the
+         * @description Lists what has happened to accounts, keys and issuers, oldest first. To wait for more, ask again with the
          *     position of the last event as `after`. Needs any scope `admin:…`.
          */
         get: operations["list_audit_events"];
@@ -73,17 +74,18 @@ export interface paths {
         };
         /**
          * List consumers
-         * @description Lists the consumers by name, and how far each has come. 503 `not_configured` says that the node has no
-         *     VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
+         * @description Lists the consumers by name, and how far each has read. The response is 503 `not_configured` if the node has
+         *     no VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
          */
         get: operations["list_consumers"];
         put?: never;
         /**
          * Add a consumer
-         * @description Makes a durable of the name on each stream that the consumer reads, and credentials of NATS with the least permissions
-         *     that work. The same consumer again is success without new credentials, and completes what an earlier request has left;
-         *     another one of the name is a `conflict`. 503 `not_configured` says that the node has no VERBATIM_CONSUMERS_KEY_FILE.
-         *     Needs the scope `admin:consumers`, and with `bot` also `admin:services`.
+         * @description Creates a durable consumer of this name on each stream that the consumer reads, and NATS credentials with the
+         *     fewest permissions that work. Repeating the request succeeds without new credentials, and completes an earlier
+         *     request that was interrupted. A different consumer of the same name is a `conflict`. The response is 503
+         *     `not_configured` if the node has no VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`, and with
+         *     `bot` also `admin:services`.
          */
         post: operations["add_consumer"];
         delete?: never;
@@ -101,16 +103,16 @@ export interface paths {
         };
         /**
          * Get a consumer
-         * @description Returns what a consumer reads and how far it has come. Needs the scope `admin:consumers`.
+         * @description Returns what a consumer reads and how far it has read. Needs the scope `admin:consumers`.
          */
         get: operations["get_consumer"];
         put?: never;
         post?: never;
         /**
          * Remove a consumer
-         * @description Removes a consumer, its durables and the key by which it gave commands: it gets no event any more. Cutting its
-         *     connections needs the operator's signing key, which no node holds: the next `verbatim consumers sweep` does it, and
-         *     until then no consumer of the name can be added. Needs the scope `admin:consumers`.
+         * @description Removes a consumer, its durable consumers and the key with which it sent commands. It receives no more events.
+         *     Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
+         *     sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
          */
         delete: operations["remove_consumer"];
         options?: never;
@@ -127,8 +129,8 @@ export interface paths {
         };
         /**
          * List the parked events of a consumer
-         * @description Lists the events that nats-server has given up for a consumer in the last seven days, by stream and position, at most
-         *     10,000. Needs the scope `admin:consumers`.
+         * @description Lists the events that nats-server has stopped delivering to a consumer in the last seven days, by stream and
+         *     position, at most 10,000. Needs the scope `admin:consumers`.
          */
         get: operations["list_parked_events"];
         put?: never;
@@ -149,9 +151,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a consumer events again
-         * @description With `from` the consumer reads everything anew from there; that is a `conflict` while it is `live`, unless `yes` is
-         *     set. With `parked` it gets copies of parked events, each once. Needs the scope `admin:consumers`.
+         * Replay events to a consumer
+         * @description Delivers events to a consumer again. With `from` the consumer reads everything from that point on again; this
+         *     is a `conflict` while it is `live`, unless `yes` is set. With `parked` it receives copies of parked events,
+         *     each once. Needs the scope `admin:consumers`.
          */
         post: operations["replay_consumer"];
         delete?: never;
@@ -171,8 +174,9 @@ export interface paths {
         put?: never;
         /**
          * Replace the credentials of a consumer
-         * @description The old credentials are due to be revoked when the overlap is over. No node holds the operator's signing key, by which
-         *     they are revoked: `verbatim consumers sweep` does it. Needs the scope `admin:consumers`.
+         * @description Replaces the credentials of a consumer. The old ones are due for revocation when the overlap ends. Revoking
+         *     them needs the operator's signing key, which no node holds: `verbatim consumers sweep` does it. Needs the
+         *     scope `admin:consumers`.
          */
         post: operations["rotate_consumer"];
         delete?: never;
@@ -191,9 +195,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * See whether credentials are to be revoked
-         * @description A node cannot revoke credentials: it holds no key for that. 503 `not_configured` says that some should have been
-         *     revoked by now, and that an operator has to run `verbatim consumers sweep`. Needs the scope `admin:consumers`.
+         * Check for overdue credentials
+         * @description Checks whether credentials are overdue for revocation. A node cannot revoke them itself, because it does not
+         *     hold the key for it. The response is 503 `not_configured` if some are overdue: an operator then has to run
+         *     `verbatim consumers sweep`. Needs the scope `admin:consumers`.
          */
         post: operations["sweep_consumers"];
         delete?: never;
@@ -211,9 +216,10 @@ export interface paths {
         };
         /**
          * Get a roster at a position
-         * @description For programs that read the log from NATS: an event of the lanes `timeline` and `receipts` counts if its `ce-actor`
-         *     was a member at its position; otherwise it is void. A program that keeps no rosters asks here. The roster at a
-         *     position never changes. Needs the scope `admin:consumers`.
+         * @description Returns the members of a conversation at a position. A program that reads the log from NATS needs them, unless
+         *     it keeps rosters of its own: an event of the lanes `timeline` and `receipts` counts if its `ce-actor` was a
+         *     member at its position, and is void otherwise. The roster at a position never changes. Needs the scope
+         *     `admin:consumers`.
          */
         get: operations["get_roster"];
         put?: never;
@@ -235,13 +241,14 @@ export interface paths {
         put?: never;
         /**
          * Erase messages, titles or an account
-         * @description Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-         *     overwritten in the log. What stays is a skeleton: ids, times and types. The title that an event gave to a conversation is
-         *     erased by the position of that event, of which all else stays: the conversation has no title until somebody gives it
-         *     another. The erasure of an account takes no titles. An erased account is suspended, its logins end,
-         *     its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
-         *     erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
-         *     another one may bring it forward. Needs the scope `admin:erasure`.
+         * @description Requests the erasure of messages and their edits: they are hidden from every reader within seconds of
+         *     `starts_at`, then overwritten in the log. Only ids, times and types remain. The title that an event gave to a
+         *     conversation is erased by the position of that event; everything else about the event remains, and the
+         *     conversation has no title until a member sets another. The erasure of an account erases no titles. An erased
+         *     account is suspended and its logins end. Its row keeps the id and a meaningless name, and it cannot be
+         *     reactivated. The response comes before anything is erased: read the receipt to follow the erasure. A message
+         *     that is erased already may be named again. An account has one request at a time: another request may bring it
+         *     forward. Needs the scope `admin:erasure`.
          */
         post: operations["request_erasure"];
         delete?: never;
@@ -259,8 +266,8 @@ export interface paths {
         };
         /**
          * Get an erasure
-         * @description Returns the receipt of an erasure: how far it has come, and which consumers and webhooks have been told. Needs the
-         *     scope `admin:erasure`.
+         * @description Returns the receipt of an erasure: how far it has progressed, and which consumers and webhooks have been told.
+         *     Needs the scope `admin:erasure`.
          */
         get: operations["get_erasure"];
         put?: never;
@@ -281,12 +288,13 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Export what a legal hold keeps
-         * @description Requests an export of all that an active hold names at this moment: the events of its users, or of its conversations, as
-         *     they lie in the log, also texts that were deleted, that are older than their retention, or whose erasure is held. The
-         *     export is ready at once, for seven days or until the hold is lifted; 410 `hold_lifted` if it was. A service account may
-         *     ask twice within 24 hours for each hold; one more request gets 429 `too_many_exports`. Nobody but the audit trail is told.
-         *     Needs the scope `admin:export`.
+         * Export the content under a legal hold
+         * @description Requests an export of everything that an active hold covers at this moment: the events of its users or of its
+         *     conversations as they are stored in the log, including texts that were deleted, that are older than their
+         *     retention, or whose erasure is held. The export is ready at once, for seven days or until the hold is lifted.
+         *     If the hold was lifted already, the response is 410 `hold_lifted`. A service account may request two exports
+         *     of each hold within 24 hours; another request gets 429 `too_many_exports`. Only the audit trail records the
+         *     export. Needs the scope `admin:export`.
          */
         post: operations["request_held_export"];
         delete?: never;
@@ -304,7 +312,7 @@ export interface paths {
         };
         /**
          * Get an export of a legal hold
-         * @description Returns an export for which the caller has asked, with the link to its zip. Needs the scope `admin:export`.
+         * @description Returns an export that the caller requested, with the link to its zip. Needs the scope `admin:export`.
          */
         get: operations["get_held_export"];
         put?: never;
@@ -324,15 +332,16 @@ export interface paths {
         };
         /**
          * List legal holds
-         * @description Lists the holds, the latest first, also those that were lifted. Needs the scope `admin:holds`.
+         * @description Lists the holds, newest first, including lifted ones. Needs the scope `admin:holds`.
          */
         get: operations["list_holds"];
         put?: never;
         /**
          * Place a legal hold
-         * @description What the hold names is hidden when it is erased, as everything else, and stays in the log until the hold is lifted. What is
-         *     gone already does not come back. After the answer 201 nothing that the hold names is deleted; after a 503 the hold may be
-         *     placed all the same: look at the list. Nobody but operators is told of a hold. Needs the scope `admin:holds`.
+         * @description Places a legal hold. Content under a hold is hidden when it is erased, like any other, but stays in the log
+         *     until the hold is lifted. Content that is gone already does not come back. After the response 201 nothing
+         *     under the hold is deleted. After a 503 the hold may have been placed all the same: list the holds to find out.
+         *     Only operators can see holds. Needs the scope `admin:holds`.
          */
         post: operations["place_hold"];
         delete?: never;
@@ -357,8 +366,9 @@ export interface paths {
         post?: never;
         /**
          * Lift a legal hold
-         * @description Ends a hold. Erasures that no other hold keeps go on. The hold stays in the list, with the time and the account that
-         *     lifted it. A hold that was lifted before stays as it is. Needs the scope `admin:holds`.
+         * @description Lifts a hold. Erasures continue unless another hold blocks them. The hold stays in the list, with the time at
+         *     which it was lifted and the account that lifted it. Lifting a hold again changes nothing. Needs the scope
+         *     `admin:holds`.
          */
         delete: operations["lift_hold"];
         options?: never;
@@ -375,15 +385,15 @@ export interface paths {
         };
         /**
          * List invitation codes
-         * @description Lists the codes without their texts, the latest first. A code that ended more than 30 days ago may be absent. Needs
-         *     the scope `users:write`.
+         * @description Lists the invitation codes without the codes themselves, newest first. Codes that ended more than 30 days ago
+         *     may be missing. Needs the scope `users:write`.
          */
         get: operations["list_invites"];
         put?: never;
         /**
-         * Make an invitation code
-         * @description Makes a code with which people register while the server wants one (`VERBATIM_REGISTRATION=invite`). Needs the scope
-         *     `users:write`.
+         * Create an invitation code
+         * @description Creates a code with which people can register while the server requires one (`VERBATIM_REGISTRATION=invite`).
+         *     Needs the scope `users:write`.
          */
         post: operations["add_invite"];
         delete?: never;
@@ -404,7 +414,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an invitation code
-         * @description Ends a code. Accounts that were registered with it stay. Needs the scope `users:write`.
+         * @description Revokes a code. Accounts that were registered with it stay. Needs the scope `users:write`.
          */
         delete: operations["revoke_invite"];
         options?: never;
@@ -421,14 +431,14 @@ export interface paths {
         };
         /**
          * List service accounts
-         * @description Lists the service accounts, the latest first. Needs the scope `admin:services`.
+         * @description Lists the service accounts, newest first. Needs the scope `admin:services`.
          */
         get: operations["list_services"];
         put?: never;
         /**
-         * Make a service account
-         * @description Makes the account of a program. It has no password and no logins: it acts by API keys. Needs the scope
-         *     `admin:services`. A word in `scopes` that is no scope is refused with `unknown_scope`.
+         * Create a service account
+         * @description Creates an account for a program. It has no password and no logins: it uses API keys. An unknown word in
+         *     `scopes` is refused with `unknown_scope`. Needs the scope `admin:services`.
          */
         post: operations["add_service"];
         delete?: never;
@@ -446,14 +456,14 @@ export interface paths {
         };
         /**
          * List API keys
-         * @description Lists the live keys of a service account, the latest first. Needs the scope `admin:services`.
+         * @description Lists the live keys of a service account, newest first. Needs the scope `admin:services`.
          */
         get: operations["list_keys"];
         put?: never;
         /**
-         * Make an API key
-         * @description Makes a key of a service account, which has at most ten live keys. A network in `addresses` that is none is refused
-         *     with `bad_address`. Needs the scope `admin:services`.
+         * Create an API key
+         * @description Creates a key for a service account, which can have ten live keys. An invalid network in `addresses` is
+         *     refused with `bad_address`. Needs the scope `admin:services`.
          */
         post: operations["add_key"];
         delete?: never;
@@ -474,7 +484,8 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description Ends a key. All nodes refuse it within a second, and close its sockets with 4503. Needs the scope `admin:services`.
+         * @description Revokes a key. All nodes refuse it within a second, and close its sockets with 4503. Needs the scope
+         *     `admin:services`.
          */
         delete: operations["revoke_key"];
         options?: never;
@@ -493,8 +504,8 @@ export interface paths {
         put?: never;
         /**
          * Replace an API key
-         * @description Makes a key with the same name, scopes, networks and length of life. The old key works beside it for the overlap, and
-         *     then ends. Needs the scope `admin:services`.
+         * @description Creates a key with the same name, scopes, networks and lifetime. The old key keeps working beside it for the
+         *     overlap, and then expires. Needs the scope `admin:services`.
          */
         post: operations["rotate_key"];
         delete?: never;
@@ -514,9 +525,9 @@ export interface paths {
         put?: never;
         /**
          * Deactivate an account
-         * @description Ends all logins of any user within a second, however the account was made. The user keeps the place in conversations,
-         *     and cannot log in until the account is reactivated. Needs the scope `users:write`. The accounts of programs are not
-         *     deactivated: 404. Revoke their keys instead.
+         * @description Deactivates the account of any user, however it was created, and ends all its logins within a second. The user
+         *     stays a member of conversations, and cannot log in until the account is reactivated. The accounts of programs
+         *     cannot be deactivated (404): revoke their keys instead. Needs the scope `users:write`.
          */
         post: operations["deactivate_account"];
         delete?: never;
@@ -536,7 +547,8 @@ export interface paths {
         put?: never;
         /**
          * Reactivate an account
-         * @description Lets the user of a deactivated account log in again. The logins that ended stay ended. Needs the scope `users:write`.
+         * @description Reactivates a deactivated account, so that its user can log in again. The logins that ended stay ended. Needs
+         *     the scope `users:write`.
          */
         post: operations["reactivate_account"];
         delete?: never;
@@ -555,10 +567,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a recovery token
-         * @description Makes a token with which the owner of an account sets a new password without the present one, and ends the token
-         *     before it. Deliver the token to the owner over a way that you trust: Verbatim sends nothing. Needs the scope
-         *     `users:write`. The accounts of programs and deactivated accounts have no tokens: 404.
+         * Create a recovery token
+         * @description Creates a token with which the owner of an account can set a new password without the current one, and
+         *     invalidates the previous token. Deliver the token over a channel that you trust: Verbatim sends nothing. The
+         *     accounts of programs and deactivated accounts cannot have tokens (404). Needs the scope `users:write`.
          */
         post: operations["issue_recovery"];
         delete?: never;
@@ -576,16 +588,16 @@ export interface paths {
         };
         /**
          * List webhooks
-         * @description Lists the webhooks, the latest first. Needs the scope `admin:webhooks`.
+         * @description Lists the webhooks, newest first. Needs the scope `admin:webhooks`.
          */
         get: operations["list_webhooks"];
         put?: never;
         /**
          * Add a webhook
-         * @description Events are sent to the URL as structured CloudEvents, signed by Standard Webhooks, in order for each conversation, and
-         *     at least once. A URL whose host has a private address, or none, is refused with `bad_address`, and 503
-         *     `not_configured` says that the operator has set no key that seals secrets. There are at most 500 webhooks. Needs the
-         *     scope `admin:webhooks`.
+         * @description Adds a webhook. Events are sent to its URL as structured CloudEvents, signed as in Standard Webhooks, in order
+         *     within each conversation, and at least once. A URL whose host has a private address or no address is refused
+         *     with `bad_address`. The response is 503 `not_configured` if the operator has not set the key that encrypts
+         *     secrets. There can be 500 webhooks. Needs the scope `admin:webhooks`.
          */
         post: operations["add_webhook"];
         delete?: never;
@@ -603,7 +615,7 @@ export interface paths {
         };
         /**
          * Get a webhook
-         * @description Returns the settings of a webhook and how far its events have been sent. Needs the scope `admin:webhooks`.
+         * @description Returns the settings of a webhook and the progress of its delivery. Needs the scope `admin:webhooks`.
          */
         get: operations["get_webhook"];
         put?: never;
@@ -617,8 +629,8 @@ export interface paths {
         head?: never;
         /**
          * Change a webhook
-         * @description Changes the named settings within a second or two. Events that are under way are still sent by the old ones. Needs the
-         *     scope `admin:webhooks`.
+         * @description Changes the given settings within a second or two. Events that are in flight are still sent with the old ones.
+         *     Needs the scope `admin:webhooks`.
          */
         patch: operations["update_webhook"];
         trace?: never;
@@ -632,8 +644,8 @@ export interface paths {
         };
         /**
          * List the deliveries of a webhook
-         * @description Lists attempts, the latest first: failures of the last 7 days (at most 10,000), the last 1,000 successes, and parked
-         *     events (at most 10,000). An attempt is listed within a second or two. Needs the scope `admin:webhooks`.
+         * @description Lists attempts, newest first: failures of the last 7 days (at most 10,000), the last 1,000 successes, and
+         *     parked events (at most 10,000). An attempt appears within a second or two. Needs the scope `admin:webhooks`.
          */
         get: operations["list_webhook_deliveries"];
         put?: never;
@@ -655,8 +667,8 @@ export interface paths {
         put?: never;
         /**
          * Disable a webhook
-         * @description Stops sending within a second or two. The webhook misses nothing: it goes on where it was when it is enabled. Needs the
-         *     scope `admin:webhooks`.
+         * @description Disables a webhook, which stops sending within a second or two. The webhook misses nothing: once enabled, it
+         *     continues where it stopped. Needs the scope `admin:webhooks`.
          */
         post: operations["disable_webhook"];
         delete?: never;
@@ -676,8 +688,9 @@ export interface paths {
         put?: never;
         /**
          * Enable a webhook
-         * @description Sends events again, from the first one that the webhook has not got. Events that wait for a retry are due at once, also
-         *     if the webhook is enabled already. Needs the scope `admin:webhooks`.
+         * @description Enables a webhook, which sends events again, starting with the first one that it has not received. Events that
+         *     wait for a retry become due at once, even if the webhook was enabled already. Needs the scope
+         *     `admin:webhooks`.
          */
         post: operations["enable_webhook"];
         delete?: never;
@@ -696,9 +709,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send events to a webhook again
-         * @description Begins a replay, beside the ordinary delivery and by the same rules: in order for each conversation, with the same ids,
-         *     and with the header `verbatim-replay`. A webhook has at most four replays under way. Needs the scope `admin:webhooks`.
+         * Replay events to a webhook
+         * @description Starts a replay, which runs beside the ordinary delivery and follows the same rules: in order within each
+         *     conversation, with the same ids, and with the header `verbatim-replay`. A webhook can have four replays in
+         *     progress. Needs the scope `admin:webhooks`.
          */
         post: operations["replay_webhook"];
         delete?: never;
@@ -718,8 +732,8 @@ export interface paths {
         put?: never;
         /**
          * Replace the secret of a webhook
-         * @description Requests are signed by both secrets until the overlap is over, so a receiver can take the new one at any time in
-         *     between. Needs the scope `admin:webhooks`.
+         * @description Replaces the secret of a webhook. Requests are signed with both secrets until the overlap ends, so the
+         *     receiver can switch at any time in between. Needs the scope `admin:webhooks`.
          */
         post: operations["rotate_webhook"];
         delete?: never;
@@ -739,8 +753,8 @@ export interface paths {
         put?: never;
         /**
          * Test a webhook
-         * @description Sends one event of the type `verbatim.webhook.test.v1` to the receiver, and returns its answer. The event belongs to no
-         *     conversation and is not tried again. Needs the scope `admin:webhooks`.
+         * @description Sends one event of the type `verbatim.webhook.test.v1` to the receiver, and returns its response. The event
+         *     belongs to no conversation and is not retried. Needs the scope `admin:webhooks`.
          */
         post: operations["test_webhook"];
         delete?: never;
@@ -758,23 +772,22 @@ export interface paths {
         };
         /**
          * List my conversations
-         * @description The conversation with the latest activity comes first: the last message, or the time at which the caller
-         *     joined. The list has either the archived conversations or the others. It takes no `min_position`,
-         *     because a position belongs to one conversation.
+         * @description Lists the conversations of the caller. The conversation with the latest activity comes first: its last
+         *     message, or the time at which the caller joined. The list has either the archived conversations or the others.
+         *     It takes no `min_position`, because a position belongs to one conversation.
          */
         get: operations["list_conversations"];
         put?: never;
         /**
          * Start a conversation
-         * @description Two users share at most one direct conversation. If it exists, the answer is 200 with that conversation,
-         *     which also leaves the archive of the caller. A block between the two users is refused with `blocked`, and so is a group with a member who has blocked
-         *     the caller.
-         *     Where the server wants the consent of users who share no conversation with the caller
-         *     (`VERBATIM_ADD_STRANGERS`), such a user is invited into the direct conversation: the answer is 202. A
-         *     group with such a member is refused with `consent_required`: start the group without the user, then add
-         *     the user.
-         *     Every request creates another group, unless it repeats an `Idempotency-Key`: the same key gets the group
-         *     of the first request as it was created, and the same key with another body gets `idempotency_mismatch`.
+         * @description Starts a conversation. Two users share at most one direct conversation: if it exists, the response is 200 with
+         *     that conversation, which also leaves the archive of the caller. If one of the two users has blocked the other,
+         *     the request is refused with `blocked`, and so is a group with a member who has blocked the caller. If the
+         *     server requires the consent of users who share no conversation with the caller (`VERBATIM_ADD_STRANGERS`),
+         *     such a user is invited to the direct conversation, and the response is 202. A group with such a member is
+         *     refused with `consent_required`: start the group without the user, then add the user. Every request creates
+         *     another group, unless it repeats an `Idempotency-Key`: the same key returns the group of the first request as
+         *     it was created, and the same key with another body is refused with `idempotency_mismatch`.
          */
         post: operations["start_conversation"];
         delete?: never;
@@ -816,19 +829,19 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the members
-         * @description Lists the members of a conversation of the caller by user id, at present or at an earlier moment
+         * List members
+         * @description Lists the members of a conversation of the caller in the order of their user ids, now or at an earlier moment
          *     (`as_of`).
          */
         get: operations["list_members"];
         put?: never;
         /**
          * Add a member
-         * @description Adds a user to a group. The caller must be an admin or an owner; only an owner adds admins and owners. A
-         *     user who is a member already keeps the present role, and the answer is 200 with that role. A user who has
-         *     blocked the caller cannot be added: the answer is `blocked`. Where the server wants the consent of users
-         *     who share no conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member:
-         *     the answer is 202.
+         * @description Adds a user to a group. The caller must be an admin or an owner; only an owner can add admins and owners. If
+         *     the user is a member already, the response is 200 with the current role, which does not change. A user who has
+         *     blocked the caller cannot be added (`blocked`). If the server requires the consent of users who share no
+         *     conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member, and the response
+         *     is 202.
          */
         post: operations["add_member"];
         delete?: never;
@@ -849,15 +862,15 @@ export interface paths {
         post?: never;
         /**
          * Remove a member, or leave
-         * @description Admins and owners remove members of a group; every member may leave. The last owner cannot leave while
-         *     the group has other members: `last_owner`.
+         * @description Removes a member from a group. Admins and owners can remove members; every member can leave. The last owner
+         *     cannot leave while the group has other members (`last_owner`).
          */
         delete: operations["remove_member"];
         options?: never;
         head?: never;
         /**
          * Change a role
-         * @description Gives a member of a group another role. The caller must be an owner.
+         * @description Changes the role of a member of a group. The caller must be an owner.
          */
         patch: operations["change_role"];
         trace?: never;
@@ -871,18 +884,18 @@ export interface paths {
         };
         /**
          * List messages
-         * @description Without a parameter, or with `before`, the newest message comes first. With `after` the oldest comes
-         *     first. With `around` the newest comes first, and half of the page lies at or before that position.
-         *     `cursor` continues in the direction of the page before; after `around` it continues towards older
-         *     messages. With `as_of` the messages are as they were at that moment.
+         * @description Lists the messages of a conversation. Without a parameter, or with `before`, the newest message comes first.
+         *     With `after` the oldest comes first. With `around` the newest comes first, and half of the page lies at or
+         *     before that position. `cursor` continues in the direction of the previous page; after `around` it continues
+         *     towards older messages. With `as_of` the messages are as they were at that moment.
          */
         get: operations["list_messages"];
         put?: never;
         /**
          * Send a message
-         * @description The answer comes after the log has stored the message. The request needs an idempotency key, as
-         *     `client_id` or as the header. A retry with the same key gets the same answer, even if the message has
-         *     been edited or deleted since. The same key with another body gets `idempotency_mismatch`.
+         * @description Sends a message, and responds after the log has stored it. The request needs an idempotency key, as
+         *     `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
+         *     edited or deleted since. The same key with another body is refused with `idempotency_mismatch`.
          */
         post: operations["send_message"];
         delete?: never;
@@ -900,24 +913,24 @@ export interface paths {
         };
         /**
          * Get a message
-         * @description Returns the current message.
+         * @description Returns the current version of a message.
          */
         get: operations["get_message"];
         put?: never;
         post?: never;
         /**
          * Delete a message
-         * @description Deletes a message for all members. The sender may delete it, and in a group admins and owners. The
-         *     message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and
-         *     pin are no longer readable.
+         * @description Deletes a message for all members. The sender can delete it, and in a group admins and owners can, too. The
+         *     message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin can
+         *     no longer be read.
          */
         delete: operations["delete_message"];
         options?: never;
         head?: never;
         /**
          * Edit a message
-         * @description Replaces the text of a message of the caller. A text that the message has already changes nothing. A
-         *     deleted message cannot be edited: 409 `message_deleted`.
+         * @description Replaces the text of a message of the caller. The same text again changes nothing. A deleted message cannot be
+         *     edited (409 `message_deleted`).
          */
         patch: operations["edit_message"];
         trace?: never;
@@ -932,14 +945,14 @@ export interface paths {
         get?: never;
         /**
          * Pin a message
-         * @description In a group the caller must be an admin or an owner; in a direct conversation both members may pin. A
-         *     conversation has at most 100 pinned messages. A message that is pinned already stays pinned.
+         * @description Pins a message. In a group the caller must be an admin or an owner; in a direct conversation both members can
+         *     pin. A conversation has at most 100 pinned messages. Pinning a pinned message again changes nothing.
          */
         put: operations["pin_message"];
         post?: never;
         /**
          * Unpin a message
-         * @description Removes a pin, with the same permission as for pinning. Without a pin the request changes nothing.
+         * @description Removes a pin. Requires the same role as pinning. If the message is not pinned, the request changes nothing.
          */
         delete: operations["unpin_message"];
         options?: never;
@@ -956,7 +969,7 @@ export interface paths {
         };
         /**
          * List the reactions to a message
-         * @description Lists the reactions with their users, the earliest first, at present or at an earlier moment (`as_of`).
+         * @description Lists the reactions with their users, oldest first, now or at an earlier moment (`as_of`).
          */
         get: operations["list_reactions"];
         put?: never;
@@ -977,15 +990,16 @@ export interface paths {
         get?: never;
         /**
          * React to a message
-         * @description The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A member may add at most 20
-         *     different reactions to a message. A reaction that exists already stays. The server keeps an emoji fully
-         *     qualified, as Unicode lists it: with or without U+FE0F it is the same reaction.
+         * @description Adds a reaction of the caller. The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A
+         *     member can add at most 20 different reactions to a message. Adding the same reaction again changes nothing.
+         *     The server stores an emoji fully qualified, as Unicode lists it: with or without U+FE0F it is the same
+         *     reaction.
          */
         put: operations["add_reaction"];
         post?: never;
         /**
          * Remove a reaction
-         * @description Removes a reaction of the caller. Without that reaction the request changes nothing.
+         * @description Removes a reaction of the caller. If the caller has no such reaction, the request changes nothing.
          */
         delete: operations["remove_reaction"];
         options?: never;
@@ -1002,8 +1016,7 @@ export interface paths {
         };
         /**
          * List the versions of a message
-         * @description Lists the texts of a message, the earliest first and the current one last. A deleted message has no
-         *     versions.
+         * @description Lists the texts of a message, oldest first; the last one is current. A deleted message has no versions.
          */
         get: operations["list_message_versions"];
         put?: never;
@@ -1023,7 +1036,7 @@ export interface paths {
         };
         /**
          * List pinned messages
-         * @description Lists the pinned messages of a conversation, the latest pin first.
+         * @description Lists the pinned messages of a conversation, latest pin first.
          */
         get: operations["list_pins"];
         put?: never;
@@ -1043,9 +1056,9 @@ export interface paths {
         };
         /**
          * List the presence of members
-         * @description Lists the presence of all members of a conversation of the caller, by user id. A member who has blocked
-         *     the caller appears as if never online. Sockets get changes of presence, but not in conversations of more
-         *     than 500 members (a setting of the server): their clients poll this list.
+         * @description Lists the presence of all members of a conversation of the caller, in the order of their user ids. A member
+         *     who has blocked the caller appears as if never online. Sockets receive changes of presence, except in
+         *     conversations of more than 500 members (a setting of the server), where clients poll this list instead.
          */
         get: operations["list_presence"];
         put?: never;
@@ -1066,8 +1079,9 @@ export interface paths {
         get?: never;
         /**
          * Mark as read or delivered
-         * @description Positions only rise: a lower position changes nothing. A message that is read counts as delivered too.
-         *     Other members get the receipts of one user at most once a second.
+         * @description Records how far the caller has received and read a conversation. Positions only advance: a lower position
+         *     changes nothing. A message that is read counts as delivered, too. Other members receive the receipts of one
+         *     user at most once a second.
          */
         put: operations["advance_receipt"];
         post?: never;
@@ -1085,9 +1099,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the receipts
-         * @description Lists how far each member of a conversation of the caller has read, by user id, at present or at an
-         *     earlier moment (`as_of`). A member without a receipt is at position 0.
+         * List receipts
+         * @description Lists how far each member of a conversation of the caller has read, in the order of their user ids, now or at
+         *     an earlier moment (`as_of`). A member without a receipt is at position 0.
          */
         get: operations["list_receipts"];
         put?: never;
@@ -1106,7 +1120,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get my settings of a conversation
+         * Get my settings for a conversation
          * @description Returns the settings of the caller for one conversation. Other members do not see them.
          */
         get: operations["get_settings"];
@@ -1117,7 +1131,7 @@ export interface paths {
         head?: never;
         /**
          * Mute or archive a conversation
-         * @description Changes the settings of the caller for one conversation, on all devices of the caller. The change is no
+         * @description Changes the settings of the caller for one conversation, on all devices of the caller. The change creates no
          *     event, and other members do not see it. A user can archive at most 10,000 conversations.
          */
         patch: operations["update_settings"];
@@ -1133,9 +1147,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say that the caller is typing
-         * @description Tells the sockets of the other members, as the frame `typing` does. Nothing is stored. One signal in 3 s in each
-         *     conversation is passed on; more are dropped silently.
+         * Send a typing signal
+         * @description Tells the sockets of the other members that the caller is typing, like the frame `typing`. Nothing is stored.
+         *     The server passes on one signal per 3 s in each conversation, and drops the others silently.
          */
         post: operations["show_typing"];
         delete?: never;
@@ -1154,13 +1168,13 @@ export interface paths {
         /**
          * Follow my conversations
          * @description Returns the events of all conversations of the caller after a cursor. REST and the socket use the same
-         *     cursors. Without a cursor the answer begins at the present moment.
+         *     cursors. Without a cursor the response begins at the present moment.
          *
-         *     With `wait` the answer is held back until there is an event (long polling). With `Accept:
-         *     text/event-stream` the answer is a stream that ends when the access token expires; `Last-Event-ID` then
-         *     takes the place of `after`. A cursor that the server cannot continue from gets 410: load the state that
-         *     you need and begin without a cursor. The server limits how many requests of one user wait or stream at
-         *     once: one more gets 429 `too_many_followers`.
+         *     With `wait` the server holds the response back until there is an event (long polling). With `Accept:
+         *     text/event-stream` the response is a stream that ends when the access token expires; `Last-Event-ID` then
+         *     replaces `after`. A cursor from which the server cannot continue gets 410: load the state that you need and
+         *     begin without a cursor. The server limits how many requests of one user wait or stream at once: another one
+         *     gets 429 `too_many_followers`.
          */
         get: operations["follow_events"];
         put?: never;
@@ -1180,11 +1194,12 @@ export interface paths {
         };
         /**
          * Download an export
-         * @description Sends the zip, which is written during the download: the events up to the time of the request, and for the own data the
-         *     account, the logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
-         *     token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
-         *     or 403 `suspended`. The link to an export of a legal hold ends with its key, and when the hold is lifted: 410
-         *     `hold_lifted`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+         * @description Downloads the zip, which is written during the download. It has the events up to the time of the request. An
+         *     export of the caller's own data also has the account, the logins and the settings as they are now. A message
+         *     that was deleted in the meantime has no text. The link needs no access token. It ends when the export expires
+         *     or its login ends (410 `export_over`), or when the account is deactivated (403 `suspended`). The link to an
+         *     export of a legal hold ends with its key, and when the hold is lifted (410 `hold_lifted`). A node sends one
+         *     export at a time (503 `at_capacity`), at 10 MB a second at most.
          */
         get: operations["download_export"];
         put?: never;
@@ -1203,7 +1218,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get the server
+         * Get server information
          * @description Returns the version, the epoch, the durability and the limits of the server.
          */
         get: operations["get_info"];
@@ -1224,18 +1239,18 @@ export interface paths {
         };
         /**
          * List my logins
-         * @description Lists the active logins of the caller, the latest first. A session whose tokens of an external issuer are used as
-         *     they are is a login without a device.
+         * @description Lists the active logins of the caller, newest first. A session that uses the tokens of an external issuer
+         *     directly is a login without a device.
          */
         get: operations["list_logins"];
         put?: never;
         /**
          * Log in
-         * @description Checks the password and creates a login. An unknown user and a wrong password both get
-         *     `bad_credentials`. Wrong passwords have a rate limit for each group of addresses (`login`). From the
-         *     fifth wrong password for a user name, each attempt has to wait for longer, up to 15 minutes, and is
-         *     refused with `rate_limited` until then. A login expires after 30 days, and after 7 days without a
-         *     refresh. An account has at most 100 logins: one more ends the oldest.
+         * @description Checks the password and creates a login. An unknown user and a wrong password are both refused with
+         *     `bad_credentials`. Wrong passwords have a rate limit per group of addresses (`login`). From the fifth wrong
+         *     password for a user name on, each attempt has to wait longer, up to 15 minutes, and is refused with
+         *     `rate_limited` until then. A login expires after 30 days, and after 7 days without a refresh. An account has
+         *     at most 100 logins: another one ends the oldest.
          */
         post: operations["log_in"];
         delete?: never;
@@ -1296,9 +1311,10 @@ export interface paths {
         put?: never;
         /**
          * Exchange a token
-         * @description Logs in the user of an external issuer (RFC 8693). The operator names the issuers. The first exchange of a user
-         *     creates an account, if the issuer's rules allow it. The issuer and its name of the user (`sub`) find the account
-         *     of later exchanges; an e-mail address or a user name never does. A token of another issuer gets `unknown_issuer`.
+         * @description Logs in the user of an external issuer (RFC 8693). The operator configures the issuers. The first exchange of
+         *     a user creates an account, if the rules of the issuer allow it. Later exchanges find the account by the issuer
+         *     and its id for the user (`sub`), never by an e-mail address or a user name. A token of another issuer is
+         *     refused with `unknown_issuer`.
          */
         post: operations["exchange_token"];
         delete?: never;
@@ -1318,9 +1334,9 @@ export interface paths {
         put?: never;
         /**
          * Refresh tokens
-         * @description Returns the next pair of tokens. A refresh token can be used once. Within a grace period of 10 s a
-         *     second use returns the latest pair again, because the first answer may have been lost. A later use
-         *     counts as theft and ends the login.
+         * @description Returns the next pair of tokens. A refresh token can be used once. Within a grace period of 10 s a second use
+         *     returns the latest pair again, because the first response may have been lost. A later use counts as theft and
+         *     ends the login.
          */
         post: operations["refresh_login"];
         delete?: never;
@@ -1362,7 +1378,7 @@ export interface paths {
         };
         /**
          * List my blocks
-         * @description Lists the users whom the caller has blocked, the latest block first.
+         * @description Lists the users whom the caller has blocked, latest block first.
          */
         get: operations["list_blocks"];
         put?: never;
@@ -1383,16 +1399,16 @@ export interface paths {
         get?: never;
         /**
          * Block a user
-         * @description A block counts on all nodes within a second. Neither user can start a direct conversation with the
-         *     other, nor write, edit, react or pin in an existing one: both get `blocked`, which does not tell who
-         *     blocked whom. The blocked user no longer sees the presence of the caller. Messages stay readable and can
-         *     be deleted. The blocked user cannot add the caller to a group; groups that both share go on. A user can block at most 1,000 users.
+         * @description Blocks a user, on all nodes within a second. Neither user can start a direct conversation with the other, nor
+         *     write, edit, react or pin in an existing one: both get `blocked`, which does not tell who blocked whom. The
+         *     blocked user no longer sees the presence of the caller. Messages stay readable and can be deleted. The blocked
+         *     user cannot add the caller to a group; groups that both share continue. A user can block at most 1,000 users.
          */
         put: operations["block_user"];
         post?: never;
         /**
          * Unblock a user
-         * @description Removes a block. Without a block the request changes nothing.
+         * @description Removes a block. If the user is not blocked, the request changes nothing.
          */
         delete: operations["unblock_user"];
         options?: never;
@@ -1409,21 +1425,23 @@ export interface paths {
         };
         /**
          * Get my erasure
-         * @description Returns the request of the caller, or of an operator, that the account of the caller is erased.
+         * @description Returns the erasure of the caller's account that the caller or an operator has requested.
          */
         get: operations["get_own_erasure"];
         put?: never;
         /**
          * Erase my account
-         * @description Requests that the account of the caller is erased after 24 hours, alone or with all messages that the caller has sent.
-         *     `confirm` has the password; without it, the login has to be at most 5 minutes old, or the request gets `invalid_body`
-         *     at `/confirm`. A wrong password gets `wrong_password`, and counts like one at the log-in. Until `starts_at` the account
-         *     works as before, and the request can be cancelled. Another request can widen the scope.
+         * @description Requests the erasure of the caller's account after 24 hours, alone or with all messages that the caller has
+         *     sent. `confirm` has the password; without it, the login must be at most 5 minutes old, or the request is
+         *     refused with `invalid_body` at `/confirm`. A wrong password is refused with `wrong_password`, and counts like
+         *     one at login. Until `starts_at` the account works as before, and the request can be cancelled. Another request
+         *     can widen the scope.
          */
         post: operations["request_own_erasure"];
         /**
          * Cancel my erasure
-         * @description Takes back what the caller has requested, before its time. The request of an operator stays.
+         * @description Cancels the erasure that the caller has requested, until it begins. An erasure that an operator has requested
+         *     stays.
          */
         delete: operations["cancel_own_erasure"];
         options?: never;
@@ -1440,15 +1458,15 @@ export interface paths {
         };
         /**
          * List my exports
-         * @description Lists the exports of the caller, the latest first. An export that has expired is listed for another 30 days at least.
+         * @description Lists the exports of the caller, newest first. An export is listed for at least 30 days after it expires.
          */
         get: operations["list_exports"];
         put?: never;
         /**
          * Export my data
-         * @description Requests an export of everything that the caller may see at this moment: the account, the logins, the settings, and
-         *     the events of each conversation. The export is ready at once, for seven days. An account may ask twice within 24
-         *     hours; one more request gets 429 `too_many_exports`.
+         * @description Requests an export of everything that the caller may see at this moment: the account, the logins, the
+         *     settings, and the events of each conversation. The export is ready at once, for seven days. An account may
+         *     request two exports within 24 hours; another request gets 429 `too_many_exports`.
          */
         post: operations["request_export"];
         delete?: never;
@@ -1486,8 +1504,8 @@ export interface paths {
         };
         /**
          * List my invitations
-         * @description Lists the open invitations of the caller, the latest first. There are none unless the server wants the
-         *     consent of users who share no conversation (`VERBATIM_ADD_STRANGERS`). An invitation expires after 30 days.
+         * @description Lists the open invitations of the caller, newest first. There are none unless the server requires the consent
+         *     of users who share no conversation (`VERBATIM_ADD_STRANGERS`). An invitation expires after 30 days.
          */
         get: operations["list_invitations"];
         put?: never;
@@ -1510,8 +1528,8 @@ export interface paths {
         post?: never;
         /**
          * Decline an invitation
-         * @description Nobody is told. Another invitation into the same conversation has no effect before this one would have
-         *     expired.
+         * @description Declines an invitation. Nobody is told. Until it would have expired, another invitation to the same
+         *     conversation has no effect.
          */
         delete: operations["decline_invitation"];
         options?: never;
@@ -1530,8 +1548,8 @@ export interface paths {
         put?: never;
         /**
          * Accept an invitation
-         * @description The caller becomes a member of the conversation. If the user who has invited may not add members any
-         *     more, the answer is 404.
+         * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
+         *     may no longer add members, the response is 404.
          */
         post: operations["accept_invitation"];
         delete?: never;
@@ -1550,8 +1568,8 @@ export interface paths {
         get?: never;
         /**
          * Change my password
-         * @description Changes the password and ends all other logins of the caller. A wrong present password gets
-         *     `wrong_password`, and counts like a wrong password at the log-in.
+         * @description Changes the password and ends all other logins of the caller. A wrong current password is refused with
+         *     `wrong_password`, and counts like a wrong password at login.
          */
         put: operations["change_password"];
         post?: never;
@@ -1570,12 +1588,12 @@ export interface paths {
         };
         /**
          * Search messages
-         * @description Searches the current texts of all messages that the caller may read in the present conversations of the
-         *     caller. The newest message comes first. A message matches if it has all words, whole, in upper or lower
-         *     case. The query understands `"a phrase"`, `or` and `-without`. Words are compared as written, without
-         *     stemming and stop words. In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run
-         *     of characters is one phrase. A page may have fewer than `limit` messages although more follow. A query
-         *     that takes too long is refused with `too_broad`.
+         * @description Searches the current texts of all messages that the caller may read in the caller's current conversations,
+         *     newest first. A message matches if it contains all words, as whole words, in upper or lower case. The query
+         *     understands `"a phrase"`, `or` and `-without`. Words are compared as written, without stemming or stop words.
+         *     In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run of characters is one phrase. A
+         *     page may have fewer than `limit` messages although more follow. A query that takes too long is refused with
+         *     `too_broad`.
          */
         get: operations["search_messages"];
         put?: never;
@@ -1600,9 +1618,9 @@ export interface paths {
         get: operations["get_provisioned_conversation"];
         /**
          * Provision a conversation
-         * @description Makes the conversation with this external id, or changes it to what the request says. Members are a set: each
-         *     difference makes one event, and the same request again makes none. A request that was cut off is completed by the
-         *     next one. The service account is an owner of each group that it provisions.
+         * @description Creates the conversation with this external id, or updates it to match the request. The members are a set:
+         *     each difference creates one event, and repeating the request creates none. If a request is interrupted, the
+         *     next one completes it. The service account is an owner of each group that it provisions.
          */
         put: operations["provision_conversation"];
         post?: never;
@@ -1623,8 +1641,8 @@ export interface paths {
         put?: never;
         /**
          * Provision users
-         * @description Does for up to 100 users what provisioning one user does. One result for each user: an error of one user does not
-         *     keep the others from being provisioned.
+         * @description Provisions up to 100 users, each like provisioning one user. There is one result per user: an error for one
+         *     user does not stop the others.
          */
         post: operations["provision_users"];
         delete?: never;
@@ -1647,16 +1665,16 @@ export interface paths {
         get: operations["get_provisioned_user"];
         /**
          * Provision a user
-         * @description Makes the account of a user of the host application, or changes it to what the request says. The same request
-         *     again changes nothing: the answer has `result`. A `username` that another account has is refused with
-         *     `username_taken`; without `username`, the account gets a free one.
+         * @description Creates the account of a user of the host application, or updates it to match the request. Repeating the
+         *     request changes nothing: see `result`. A `username` that another account has is refused with `username_taken`;
+         *     without `username`, the account gets a free one.
          */
         put: operations["provision_user"];
         post?: never;
         /**
          * Deactivate a user
-         * @description Ends all logins of the user within a second. The user keeps the place in conversations, and cannot log in until
-         *     the user is reactivated.
+         * @description Deactivates a user, and ends all logins of the user within a second. The user stays a member of conversations,
+         *     and cannot log in until reactivated.
          */
         delete: operations["deactivate_user"];
         options?: never;
@@ -1675,7 +1693,7 @@ export interface paths {
         put?: never;
         /**
          * Reactivate a user
-         * @description Lets a deactivated user log in again. The logins that ended stay ended.
+         * @description Reactivates a user, who can then log in again. The logins that ended stay ended.
          */
         post: operations["reactivate_user"];
         delete?: never;
@@ -1694,9 +1712,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make tokens for a user
-         * @description Begins a login for a user of the host application. The user can list the login and revoke it, and the tokens open
-         *     sockets as those of every login. A deactivated user is refused with `suspended`.
+         * Create tokens for a user
+         * @description Creates a login for a user of the host application. The user can list and revoke the login, and its tokens
+         *     open sockets like those of any login. A deactivated user is refused with `suspended`.
          */
         post: operations["make_user_tokens"];
         delete?: never;
@@ -1715,7 +1733,7 @@ export interface paths {
         /**
          * Find users
          * @description Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
-         *     of the ids. Ids without a user are left out. Upper and lower case are the same in names.
+         *     of the ids. Ids without a user are left out. User names are case-insensitive.
          */
         get: operations["find_users"];
         put?: never;
@@ -1755,8 +1773,8 @@ export interface paths {
         };
         /**
          * Get the presence of a user
-         * @description Returns the presence of the caller, or of a user who shares a conversation with the caller. For all
-         *     other users, and for users who have blocked the caller, the answer is 404.
+         * @description Returns the presence of the caller, or of a user who shares a conversation with the caller. For all other
+         *     users, and for users who have blocked the caller, the response is 404.
          */
         get: operations["get_presence"];
         put?: never;
@@ -1777,7 +1795,7 @@ export interface components {
             avatar_url: string | null;
             /**
              * Format: date-time
-             * @description The time of the registration
+             * @description When the account was created
              */
             created_at: string;
             /** @description The name that other users see */
@@ -1794,53 +1812,53 @@ export interface components {
         };
         /** @description The fields to change; an absent field keeps its value */
         AccountUpdate: {
-            /** @description The https URL of a picture, at most 2048 bytes, without a user name and a password. `null` removes the picture */
+            /** @description The https URL of a picture, at most 2048 bytes, without a user name or password. `null` removes the picture */
             avatar_url?: string | null;
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed */
             display_name?: string;
         };
-        /** @description A consumer that is there now */
+        /** @description A consumer and, if it is new, its credentials */
         AddedConsumer: {
-            /** @description Whether this request added it. If it was there before, there are no credentials */
+            /** @description Whether this request added the consumer. If it existed already, the response has no credentials */
             added: boolean;
-            /** @description The prefix of the JetStream API for its program */
+            /** @description The prefix of the JetStream API that its program has to use */
             api_prefix: string;
-            /** @description The text of its `.creds` file. It is shown this once: the server does not keep it */
+            /** @description The contents of its `.creds` file. Shown only once: the server does not store it */
             credentials?: string;
-            /** @description The prefix of inboxes for its program */
+            /** @description The prefix of inboxes that its program has to use */
             inbox_prefix: string;
-            /** @description The name */
+            /** @description The name of the consumer */
             name: string;
             /** @description How to run the program */
             run: string;
-            /** @description The URLs of nats-server, as this node reaches it */
+            /** @description The URLs at which this node reaches nats-server */
             servers: string[];
             /** @description A program that reads the events. It expects the credentials in `<name>.creds` */
             snippet: string;
-            /** @description The streams that it reads by a durable of its name */
+            /** @description The streams that it reads, each through a durable consumer of its name */
             streams: string[];
         };
-        /** @description A webhook that was added */
+        /** @description A new webhook */
         AddedWebhook: {
-            /** @description The id */
+            /** @description The id of the webhook */
             id: string;
-            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            /** @description The public key with which a receiver verifies `v1a` signatures */
             public_key?: string;
-            /** @description The secret by which a receiver checks signatures of the kind `v1`. It is shown this once */
+            /** @description The secret with which a receiver verifies `v1` signatures. Shown only once */
             secret?: string;
         };
         /** @description An API key, without its secret */
         ApiKey: {
-            /** @description The networks from which the key may be used; empty for all */
+            /** @description The networks from which the key may be used; empty if it may be used from anywhere */
             addresses: string[];
             /**
              * Format: date-time
-             * @description The time at which the key was made
+             * @description When the key was created
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description The time at which the key ends; null if it does not
+             * @description When the key expires; null if it never does
              */
             expires_at: string | null;
             /**
@@ -1848,16 +1866,16 @@ export interface components {
              * @description The id of the key
              */
             id: string;
-            /** @description The address of that use */
+            /** @description The IP address of the last use */
             last_used_address: string | null;
             /**
              * Format: date-time
-             * @description The time of the last use, to the minute; null before the first use
+             * @description When the key was last used, to the minute; null if it has never been used
              */
             last_used_at: string | null;
             /** @description The name of the key */
             name: string;
-            /** @description The beginning of the key, by which people recognise it */
+            /** @description The first characters of the key, by which people recognise it */
             prefix: string;
             /** @description What the key may do */
             scopes: string[];
@@ -1866,18 +1884,18 @@ export interface components {
         ApiKeyPage: {
             /** @description The items of this page */
             items: components["schemas"]["ApiKey"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description One change of an account, a key or an issuer */
+        /** @description A change to an account, a key or an issuer */
         AuditEvent: {
             /**
              * Format: uuid
-             * @description The account that made the change; absent for an operator on the machine, and for a change that Verbatim makes by
-             *     itself
+             * @description The account that made the change; absent if an operator made it on the machine, and for a change that Verbatim
+             *     made by itself
              */
             actor?: string;
-            /** @description The data, by the schema of the type */
+            /** @description The data of the event. The type determines its fields */
             data: {
                 [key: string]: unknown;
             };
@@ -1891,14 +1909,14 @@ export interface components {
              * @description The position in the stream `AUDIT`
              */
             position: number;
-            /** @description The id of the account, key or issuer that the event is about; a hash for a thing without an id */
+            /** @description The id of the account, key or issuer that the event is about; a hash if it has no id */
             subject: string;
             /**
              * Format: date-time
-             * @description The time of the change, for people to read: positions give the order
+             * @description When the change was made, for display only: positions give the order
              */
             time: string;
-            /** @description The type: `account.created`. The word before the dot is the area */
+            /** @description The type, such as `account.created`. The word before the dot is the area */
             type: string;
             /**
              * Format: uuid
@@ -1910,24 +1928,24 @@ export interface components {
         AuditEventPage: {
             /** @description The items of this page */
             items: components["schemas"]["AuditEvent"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description A replay that has begun */
+        /** @description A replay that has started */
         BegunReplay: {
             /**
              * Format: uint64
-             * @description The number of events; null for a range of the log
+             * @description The number of events to send; null for a range of the log
              */
             events: number | null;
-            /** @description The id, as the header `verbatim-replay` of its requests has it */
+            /** @description The id of the replay. Its requests carry it in the header `verbatim-replay` */
             id: string;
         };
         /** @description A user whom the caller has blocked */
         Block: {
             /**
              * Format: date-time
-             * @description The time of the block
+             * @description When the user was blocked
              */
             created_at: string;
             /**
@@ -1940,105 +1958,105 @@ export interface components {
         BlockPage: {
             /** @description The items of this page */
             items: components["schemas"]["Block"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description A program of others that reads the log */
+        /** @description An external program that reads the log */
         Consumer: {
             /**
              * Format: uint64
-             * @description Its connections to nats-server; null if the servers do not tell
+             * @description The number of its connections to nats-server; null if the servers do not report it
              */
             connections: number | null;
-            /** @description The conversations that it reads; none for all */
+            /** @description The conversations that it reads; empty for all */
             conversations: string[];
             /**
              * Format: date-time
-             * @description The time at which it was added
+             * @description When the consumer was added
              */
             created_at: string;
-            /** @description Whether one process of it reads at a time */
+            /** @description Whether only one of its processes reads at a time */
             exclusive: boolean;
             /**
              * Format: date-time
-             * @description The time at which its credentials end; null if they do not
+             * @description When its credentials expire; null if they never do
              */
             expires_at: string | null;
-            /** @description Whether it gives commands */
+            /** @description Whether it sends commands */
             gives_commands: boolean;
             /**
              * Format: uint64
-             * @description The events that it has not acknowledged
+             * @description The number of events that it has not acknowledged
              */
             lag_events: number;
             /**
              * Format: uint64
-             * @description The age of the oldest of them, in seconds; 0 if there is none
+             * @description The age of the oldest event that it has not acknowledged, in seconds; 0 if there is none
              */
             lag_seconds: number;
-            /** @description The lanes that it reads; none if it gives commands only */
+            /** @description The lanes that it reads; empty if it only sends commands */
             lanes: string[];
             /**
              * Format: date-time
-             * @description When it was given an event, or has acknowledged one, the last time; null if it never was
+             * @description When it last received or acknowledged an event; null if it never has
              */
             last_active: string | null;
-            /** @description The name */
+            /** @description The name of the consumer */
             name: string;
-            /** @description Whether credentials of it should have been revoked by now: an operator has to run `verbatim consumers sweep` */
+            /** @description Whether old credentials are overdue for revocation. If so, an operator has to run `verbatim consumers sweep` */
             overdue: boolean;
             /**
              * Format: uint64
-             * @description The events that it was given in vain
+             * @description The number of its parked events, which nats-server has stopped delivering
              */
             parked: number;
             /** @description Whether it reads audit events */
             reads_audit: boolean;
             /**
              * Format: uint64
-             * @description The events that it was given more than once
+             * @description The number of events that were delivered to it more than once
              */
             redelivered: number;
-            /** @description What it does */
+            /** @description The state of the consumer */
             state: components["schemas"]["ConsumerState"];
-            /** @description The types of events that its program passes on; none for all */
+            /** @description The types of events that its program handles; empty for all */
             types: string[];
         };
         /** @description A page of a list */
         ConsumerPage: {
             /** @description The items of this page */
             items: components["schemas"]["Consumer"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description The events to give again: all from a point on, or parked ones as copies */
+        /** @description The events to deliver again: all events from a point on, or copies of parked events */
         ConsumerReplay: {
-            /** @description Where the consumer reads anew: `start`, a position or a time */
+            /** @description Where the consumer starts reading again: `start`, a position or a time */
             from?: components["schemas"]["Since"];
-            /** @description The positions of these. The default is all */
+            /** @description The positions of the parked events to copy. The default is all of them */
             ids?: number[];
-            /** @description Whether copies of parked events are given */
+            /** @description Whether to deliver copies of parked events */
             parked?: boolean;
-            /** @description Whether it reads anew also while it runs. The default is `false` */
+            /** @description Whether to move the consumer even if it is `live`. The default is `false` */
             yes?: boolean;
         };
         /**
-         * @description `live`: it asks for events, or was given some lately; `idle`: it has asked before; `stuck`: events have waited for a minute, and it has acknowledged none for a minute; `never_connected`: it has never asked
+         * @description `live`: it is asking for events, or received some within the last 30 seconds; `idle`: it has asked for events before; `stuck`: events have waited for a minute, and it has acknowledged none for a minute; `never_connected`: it has never asked for events
          * @enum {string}
          */
         ConsumerState: "live" | "idle" | "stuck" | "never_connected";
         /**
-         * @description Events of this conversation were erased. From this position on every reader treats their positions as known to be
-         *     empty; whoever keeps a copy of these events deletes it.
+         * @description Events of this conversation were erased. From this position on, every reader treats their positions as known to be
+         *     empty. A program that keeps copies of these events deletes them.
          */
         ContentErasedData: {
             /** @description The erased events, at most 200, in the order of their positions. */
             erased: components["schemas"]["ErasedEntry"][];
-            /** @description Why: `request`, `retention`, `expiry` or `moderation`. */
+            /** @description The reason: `request`, `retention`, `expiry` or `moderation`. */
             reason: string;
             /**
              * Format: uuid
@@ -2047,8 +2065,8 @@ export interface components {
             request_id: string;
         };
         /**
-         * @description Events of this conversation were erased. From this position on every reader treats their positions as known to be
-         *     empty; whoever keeps a copy of these events deletes it.
+         * @description Events of this conversation were erased. From this position on, every reader treats their positions as known to be
+         *     empty. A program that keeps copies of these events deletes them.
          */
         ContentErasedEvent: {
             /**
@@ -2074,12 +2092,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -2088,7 +2106,7 @@ export interface components {
              */
             type: "content.erased";
         };
-        /** @description The levels of the log contract that a server knows */
+        /** @description The levels of the log contract that a server supports */
         Contract: {
             /**
              * Format: uint32
@@ -2105,14 +2123,14 @@ export interface components {
         Conversation: {
             /**
              * Format: date-time
-             * @description The time of the last message, or the time at which the caller joined if that is later
+             * @description When the last message was sent, or when the caller joined if that is later
              */
             active_at: string;
             /** @description Whether the caller has archived the conversation */
             archived: boolean;
             /**
              * Format: date-time
-             * @description The time at which the conversation was created
+             * @description When the conversation was created
              */
             created_at: string;
             /**
@@ -2133,28 +2151,34 @@ export interface components {
             last_message?: components["schemas"]["LastMessage"];
             /**
              * Format: uint64
-             * @description The number of all members. Only in the list, with `include=members`
+             * @description The number of all members. Only in the list of conversations, with `include=members`
              */
             member_count?: number;
-            /** @description The first 10 members by user id, as the list of members has them. Only in the list, with `include=members` */
+            /**
+             * @description The first 10 members in the order of their user ids, as in the list of members. Only in the list of
+             *     conversations, with `include=members`
+             */
             members?: components["schemas"]["Member"][];
             /**
              * Format: int64
              * @description The number of unread messages that mention the caller
              */
             mentions: number;
-            /** @description The last 20 messages that the caller may read, the newest first. Only in the list, with `include=messages` */
+            /**
+             * @description The last 20 messages that the caller may read, newest first. Only in the list of conversations, with
+             *     `include=messages`
+             */
             messages?: components["schemas"]["Message"][];
             /** @description Whether the devices of the caller should stay silent about this conversation */
             muted: boolean;
             /**
              * Format: date-time
-             * @description The end of the mute; absent if the mute has no end
+             * @description When the mute ends; absent if it has no end
              */
             muted_until?: string;
             /**
              * Format: int64
-             * @description The position that this answer has reached. Pass it as `min_position` to later reads
+             * @description The position that this response has reached. Pass it as `min_position` to later reads
              */
             position: number;
             /**
@@ -2164,17 +2188,17 @@ export interface components {
             read: number;
             /**
              * Format: uint64
-             * @description The seconds for which messages are kept, if the conversation has a retention of its own
+             * @description How long messages are kept, in seconds; absent if the conversation has no retention of its own
              */
             retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
-            /** @description The title of a group, unless it was erased */
+            /** @description The title of a group; absent if it was erased */
             title?: string;
             /**
              * Format: int64
-             * @description The number of unread messages of other members, deleted ones left out. The server counts up to 1,000
-             *     among the latest 10,000 messages
+             * @description The number of unread messages from other members, without deleted ones. The server counts up to 1,000 among
+             *     the latest 10,000 messages
              */
             unread: number;
             /**
@@ -2202,7 +2226,7 @@ export interface components {
              * @enum {string}
              */
             kind: "direct" | "group";
-            /** @description The first members, among them the creator. */
+            /** @description The first members, including the creator. */
             members: components["schemas"]["FirstMember"][];
             /** @description The title of a group, as typed: at most 256 bytes of UTF-8. */
             title?: string;
@@ -2232,12 +2256,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -2247,7 +2271,7 @@ export interface components {
             type: "conversation.created";
         };
         /**
-         * @description Two people, or a group with a title and roles
+         * @description A direct conversation between two people, or a group with a title and roles
          * @enum {string}
          */
         ConversationKind: "direct" | "group";
@@ -2255,22 +2279,22 @@ export interface components {
         ConversationPage: {
             /** @description The items of this page */
             items: components["schemas"]["Conversation"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
         /** @description The settings of the caller for one conversation */
         ConversationSettings: {
-            /** @description Whether the conversation is archived. New messages do not end that */
+            /** @description Whether the conversation is archived. New messages do not unarchive it */
             archived: boolean;
-            /** @description Whether the devices of the caller should stay silent. The devices have to do so themselves */
+            /** @description Whether the devices of the caller should stay silent. The server does not enforce this */
             muted: boolean;
             /**
              * Format: date-time
-             * @description The end of the mute; absent if the mute has no end
+             * @description When the mute ends; absent if it has no end
              */
             muted_until?: string;
         };
@@ -2282,7 +2306,7 @@ export interface components {
             muted?: boolean;
             /**
              * Format: date-time
-             * @description The end of the mute, a time in the future
+             * @description When the mute ends: a time in the future
              */
             muted_until?: string;
         };
@@ -2292,8 +2316,8 @@ export interface components {
             history?: components["schemas"]["HistorySetting"];
             /**
              * Format: uint64
-             * @description The seconds for which messages are kept: older ones are shown to nobody and then erased. `null` keeps them as long as
-             *     the server does without it. Only owners may change it. The bounds stand in `/v1/info`
+             * @description How long messages are kept, in seconds: older ones are hidden from everyone and then erased. `null` removes
+             *     the setting, so that the default of the server applies. Only owners may change it. `/v1/info` has the limits
              */
             retention_s?: number | null;
             /** @description The new title: one line of at most 256 bytes of UTF-8, kept as typed */
@@ -2311,7 +2335,7 @@ export interface components {
             history?: "full" | "since_join";
             /**
              * Format: uint64
-             * @description The seconds for which messages are kept from now on; 0 if the group has no retention of its own any more.
+             * @description The seconds for which messages are kept from now on; 0 if the group no longer has a retention of its own.
              */
             retention_s?: number;
             /** @description The new title, as typed: at most 256 bytes of UTF-8. */
@@ -2342,12 +2366,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -2360,14 +2384,14 @@ export interface components {
         ConversationWithUsers: {
             /**
              * Format: date-time
-             * @description The time of the last message, or the time at which the caller joined if that is later
+             * @description When the last message was sent, or when the caller joined if that is later
              */
             active_at: string;
             /** @description Whether the caller has archived the conversation */
             archived: boolean;
             /**
              * Format: date-time
-             * @description The time at which the conversation was created
+             * @description When the conversation was created
              */
             created_at: string;
             /**
@@ -2388,28 +2412,34 @@ export interface components {
             last_message?: components["schemas"]["LastMessage"];
             /**
              * Format: uint64
-             * @description The number of all members. Only in the list, with `include=members`
+             * @description The number of all members. Only in the list of conversations, with `include=members`
              */
             member_count?: number;
-            /** @description The first 10 members by user id, as the list of members has them. Only in the list, with `include=members` */
+            /**
+             * @description The first 10 members in the order of their user ids, as in the list of members. Only in the list of
+             *     conversations, with `include=members`
+             */
             members?: components["schemas"]["Member"][];
             /**
              * Format: int64
              * @description The number of unread messages that mention the caller
              */
             mentions: number;
-            /** @description The last 20 messages that the caller may read, the newest first. Only in the list, with `include=messages` */
+            /**
+             * @description The last 20 messages that the caller may read, newest first. Only in the list of conversations, with
+             *     `include=messages`
+             */
             messages?: components["schemas"]["Message"][];
             /** @description Whether the devices of the caller should stay silent about this conversation */
             muted: boolean;
             /**
              * Format: date-time
-             * @description The end of the mute; absent if the mute has no end
+             * @description When the mute ends; absent if it has no end
              */
             muted_until?: string;
             /**
              * Format: int64
-             * @description The position that this answer has reached. Pass it as `min_position` to later reads
+             * @description The position that this response has reached. Pass it as `min_position` to later reads
              */
             position: number;
             /**
@@ -2419,17 +2449,17 @@ export interface components {
             read: number;
             /**
              * Format: uint64
-             * @description The seconds for which messages are kept, if the conversation has a retention of its own
+             * @description How long messages are kept, in seconds; absent if the conversation has no retention of its own
              */
             retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
-            /** @description The title of a group, unless it was erased */
+            /** @description The title of a group; absent if it was erased */
             title?: string;
             /**
              * Format: int64
-             * @description The number of unread messages of other members, deleted ones left out. The server counts up to 1,000
-             *     among the latest 10,000 messages
+             * @description The number of unread messages from other members, without deleted ones. The server counts up to 1,000 among
+             *     the latest 10,000 messages
              */
             unread: number;
             /**
@@ -2437,16 +2467,16 @@ export interface components {
              * @description The other member of a direct conversation
              */
             user_id?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description How credentials are replaced */
+        /** @description The options of a rotation of credentials */
         CredentialRotation: {
             /**
              * Format: uint64
-             * @description The seconds for which the old credentials work beside the new ones: 0 to 604800. The default is 86400
+             * @description How long the old credentials keep working beside the new ones, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
         };
@@ -2454,12 +2484,12 @@ export interface components {
         Delivery: {
             /**
              * Format: date-time
-             * @description The time at which the attempt began
+             * @description When the attempt began
              */
             at: string;
             /**
              * Format: uint32
-             * @description The number of the attempt of this event, from 1
+             * @description The number of the attempt for this event, starting at 1
              */
             attempt: number;
             /**
@@ -2468,18 +2498,18 @@ export interface components {
              */
             conversation_id: string;
             /**
-             * @description Why the event was not taken: `address_not_allowed`, `not_connected`, `timeout`, `broken_answer`, `redirect` or
-             *     `http_status`; null if it was
+             * @description Why the attempt failed: `address_not_allowed`, `not_connected`, `timeout`, `broken_answer`, `redirect` or
+             *     `http_status`; null if the receiver accepted the event
              */
             error: string | null;
             /**
              * Format: uuid
-             * @description The event, which is also the `webhook-id` of the request
+             * @description The id of the event, which is also the `webhook-id` of the request
              */
             event_id: string;
             /**
              * Format: uint64
-             * @description The number of the attempt among all of this server
+             * @description The number of the attempt in the delivery log of the server
              */
             id: number;
             /**
@@ -2487,20 +2517,20 @@ export interface components {
              * @description The position of the event
              */
             position: number;
-            /** @description The replay in which the event was sent; null if it was sent as it came */
+            /** @description The replay that sent the event; null if it was sent by the ordinary delivery */
             replay_id: string | null;
-            /** @description The beginning of the answer: at most 1,024 bytes */
+            /** @description The beginning of the response: at most 1,024 bytes */
             response: string;
-            /** @description What became of the attempt */
+            /** @description The outcome of the attempt */
             state: components["schemas"]["DeliveryState"];
             /**
              * Format: uint16
-             * @description The status of the answer; null if there is none
+             * @description The HTTP status of the response; null if there was no response
              */
             status: number | null;
             /**
              * Format: uint32
-             * @description The milliseconds that the request took
+             * @description The duration of the request, in milliseconds
              */
             took_ms: number;
         };
@@ -2508,11 +2538,11 @@ export interface components {
         DeliveryPage: {
             /** @description The items of this page */
             items: components["schemas"]["Delivery"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /**
-         * @description `ok`: the receiver has taken the event; `failed`: the attempt failed, and another one follows; `parked`: it was the last attempt
+         * @description `ok`: the receiver accepted the event; `failed`: the attempt failed, and the event will be retried; `parked`: the last attempt failed, and the event was parked
          * @enum {string}
          */
         DeliveryState: "ok" | "failed" | "parked";
@@ -2535,7 +2565,7 @@ export interface components {
             conversation_id: string;
             /**
              * Format: date-time
-             * @description The time of the edit; absent if the message had this text already
+             * @description When the message was edited; absent if it had this text already
              */
             edited_at?: string;
             /**
@@ -2545,31 +2575,34 @@ export interface components {
             id: string;
             /**
              * Format: int64
-             * @description The position of the edit, which this answer has reached. Pass it as `min_position` to later reads
+             * @description The position of the edit, which this response has reached. Pass it as `min_position` to later reads
              */
             position: number;
             /** @description The text, as typed */
             text: string;
         };
         /**
-         * @description `cursor`: with the first event that it has not got; `now`: with the next event
+         * @description `cursor`: from the first event that the webhook has not received; `now`: from the next event
          * @enum {string}
          */
         EnableFrom: "cursor" | "now";
-        /** @description What stays of an erased event. */
+        /** @description What is left of an erased event. */
         ErasedEntry: {
             /**
              * Format: uuid
              * @description The user who caused the event.
              */
             actor: string;
-            /** @description A hash of user, conversation and idempotency key, by which a retry of the erased command is known for ever. */
+            /**
+             * @description A hash of user, conversation and idempotency key, by which a retry of the erased command is recognised
+             *     forever.
+             */
             client_hash?: string;
-            /** @description Whether the event counted: an event of a user who was no member is void. */
+            /** @description Whether the event counted: an event of a user who was not a member is void. */
             counts: boolean;
             /**
-             * @description The data of the event without the title, for an event of the lane `roster`. Such an event is listed for its title only: a
-             *     conversation has no title from there on until a later event gives it another.
+             * @description The data of the event without the title, for an event of the lane `roster`. Only the title of such an event is
+             *     erased: from there on the conversation has no title until a later event sets another.
              */
             data?: {
                 [key: string]: unknown;
@@ -2601,36 +2634,36 @@ export interface components {
              * @description The time of the event.
              */
             time: string;
-            /** @description The type of the event, like `message.sent`. */
+            /** @description The type of the event, such as `message.sent`. */
             type: string;
         };
         /** @description The receipt of an erasure */
         Erasure: {
             /**
              * Format: date-time
-             * @description The time at which the archive had nothing of it any more. Without an archiver there is none
+             * @description When the content was gone from the archive. Absent without an archiver
              */
             archive_done_at?: string;
             /**
              * Format: date-time
-             * @description The time by which operators have removed every backup that was made before
+             * @description When operators must have removed every backup that was made before the content was gone
              */
             backups_gone_by?: string;
-            /** @description The consumers that read these streams */
+            /** @description The consumers that read the affected streams */
             consumers: components["schemas"]["ErasureConsumer"][];
-            /** @description The numbers of the erasure */
+            /** @description The counts of the erasure */
             counts: components["schemas"]["ErasureCounts"];
             /**
              * Format: date-time
-             * @description The time at which every position had been read again, on all replicas, and found empty
+             * @description When every position had been read again on all replicas and found empty
              */
             done_at?: string;
             /**
              * Format: date-time
-             * @description The time from which on no reader is given the content
+             * @description When the content was hidden from all readers
              */
             hidden_at?: string;
-            /** @description The legal holds that keep all that is left */
+            /** @description The legal holds that keep what is left */
             holds: string[];
             /**
              * Format: uuid
@@ -2639,55 +2672,55 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time at which the log had nothing at the positions any more
+             * @description When the content was gone from the log
              */
             log_done_at?: string;
-            /** @description Why */
+            /** @description The reason for the erasure */
             reason_code: string;
             /**
              * Format: date-time
-             * @description The time of the request
+             * @description When the erasure was requested
              */
             requested_at: string;
             /** @description What is erased */
             scope: components["schemas"]["ErasureScope"];
             /**
              * Format: date-time
-             * @description The time at which the erasure begins
+             * @description When the erasure begins
              */
             starts_at: string;
-            /** @description What is done next */
+            /** @description The state of the erasure */
             state: components["schemas"]["ErasureState"];
             /**
              * Format: uuid
-             * @description The account that is erased, if one is
+             * @description The erased account; absent if the erasure is of messages and titles
              */
             user_id?: string;
             /**
              * Format: date-time
-             * @description The time at which the views had followed
+             * @description When the views had caught up with the erasure
              */
             views_done_at?: string;
             /**
              * Format: date-time
-             * @description The time from which on no Raft log has the content. A log with several replicas does not tell it
+             * @description When the content was gone from the Raft log. Absent if the log has several replicas, which do not report it
              */
             wal_compacted_at?: string;
-            /** @description The webhooks */
+            /** @description The webhooks, and whether they were told */
             webhooks: components["schemas"]["ErasureWebhook"][];
         };
-        /** @description A consumer of the log, and whether it knows */
+        /** @description A consumer of the log, and whether it was told of the erasure */
         ErasureConsumer: {
-            /** @description Whether the consumer has acknowledged the events that tell of the erasure */
+            /** @description Whether the consumer has acknowledged the events that announce the erasure */
             ack_floor_past: boolean;
             /** @description The name of the consumer */
             name: string;
         };
-        /** @description The numbers of an erasure */
+        /** @description The counts of an erasure */
         ErasureCounts: {
             /**
              * Format: uint32
-             * @description The number of attachments. There are none yet
+             * @description The number of attachments: 0, because there are no attachments yet
              */
             attachments: number;
             /**
@@ -2702,70 +2735,70 @@ export interface components {
             messages: number;
             /**
              * Format: uint32
-             * @description The number of rows that were emptied or removed with an account
+             * @description The number of database rows that were cleared, or deleted with an account
              */
             rows: number;
             /**
              * Format: uint32
-             * @description The number of titles, if the request names some
+             * @description The number of titles; absent if there are none
              */
             titles?: number;
         };
         /**
-         * @description Why something is erased. The members of the conversation can read it in `content.erased`
+         * @description The reason for an erasure. The members of the conversation can read it in `content.erased`
          * @enum {string}
          */
         ErasureReason: "request" | "retention" | "expiry" | "moderation";
         /**
-         * @description What is erased: the `content` of messages, an `account` (its messages stay, and nothing says any more whose they are), or `account_and_content`
+         * @description What is erased: the `content` of messages, an `account` (its messages stay, but no longer show whose they are), or `account_and_content`
          * @enum {string}
          */
         ErasureScope: "content" | "account" | "account_and_content";
         /**
-         * @description What is done next: `waiting` for its time, `hiding` (the log is told), `held` (hidden, and legal holds keep what is left), `erasing`, `verifying` (every position is read again), or `done`
+         * @description `waiting`: the erasure begins at `starts_at`; `hiding`: events announce the erasure to all readers; `held`: the content is hidden, and legal holds keep what is left; `erasing`: the log is being overwritten; `verifying`: every position is being read again; `done`: nothing is left to do
          * @enum {string}
          */
         ErasureState: "waiting" | "hiding" | "held" | "erasing" | "verifying" | "done";
-        /** @description A webhook, and whether it knows */
+        /** @description A webhook, and whether it was told of the erasure */
         ErasureWebhook: {
-            /** @description Whether the events that tell of the erasure were delivered, or parked */
+            /** @description Whether the events that announce the erasure were delivered or parked */
             delivered: boolean;
             /** @description The webhook */
             id: string;
         };
         /**
-         * @description An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
-         *     an event for a link of the chain (`previous`) and ignores its data
+         * @description An event. `type` determines the fields of `data`. Later versions of the server add types: a client follows the
+         *     chain (`previous`) through an event of an unknown type, and ignores its data
          */
         Event: components["schemas"]["ContentErasedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberRemovedEvent"] | components["schemas"]["MemberRoleChangedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageEditedEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageSentEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ReceiptAdvancedEvent"];
         /** @description The events after a cursor */
         EventPage: {
-            /** @description The events in the order of the log, without a hole in any conversation */
+            /** @description The events in the order of the log, without a gap in any conversation */
             items: components["schemas"]["Event"][];
-            /** @description The cursor for `after` of the next request, present even if there was no event */
+            /** @description The cursor for `after` of the next request; present even if there was no event */
             next_cursor: string;
         };
-        /** @description The token of an external issuer, as in an exchange of RFC 8693 */
+        /** @description The token of an external issuer, for a token exchange (RFC 8693) */
         ExchangeRequest: {
             /** @description The name of the device: one line of at most 128 bytes of UTF-8, kept as typed */
             device?: string;
-            /** @description The kind of the request */
+            /** @description The grant type */
             grant_type: components["schemas"]["GrantType"];
             /** @description The access token of the issuer, a JWT of at most 4096 bytes */
             subject_token: string;
-            /** @description The kind of the token */
+            /** @description The type of the token */
             subject_token_type: components["schemas"]["SubjectTokenType"];
         };
-        /** @description An export of the own data */
+        /** @description An export of the caller's data */
         Export: {
             /**
              * Format: date-time
-             * @description The time of the request. The export has no later event
+             * @description When the export was requested. The export has no later event
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description The time at which the export expires
+             * @description When the export expires
              */
             expires_at: string;
             /**
@@ -2775,14 +2808,14 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time before which events are left out
+             * @description The beginning of the export: earlier events are left out
              */
             since?: string;
             /** @description Whether the export can be downloaded */
             state: components["schemas"]["ExportState"];
             /**
-             * @description The path of the zip on this server, with a secret in it, so that a browser can open it without an access token. The
-             *     link belongs to the login of this request and ends with it. Absent if the export has expired
+             * @description The path of the zip on this server. It contains a secret, so that a browser can open it without an access
+             *     token. The link belongs to the login of this request and ends with it. Absent if the export has expired
              */
             url?: string;
         };
@@ -2790,7 +2823,7 @@ export interface components {
         ExportPage: {
             /** @description The items of this page */
             items: components["schemas"]["Export"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /**
@@ -2823,8 +2856,8 @@ export interface components {
              */
             conversation_id: string;
             /**
-             * @description Up to 200 characters of the text, from shortly before the first match. The parts are plain text as
-             *     typed: escape each part, then mark the parts with `hit`
+             * @description Up to 200 characters of the text, starting shortly before the first match. The parts are plain text as typed:
+             *     escape each part, then mark those with `hit`
              */
             highlight: components["schemas"]["HighlightPart"][];
             /** @description The current message */
@@ -2834,36 +2867,36 @@ export interface components {
         FoundMessagePage: {
             /** @description The items of this page */
             items: components["schemas"]["FoundMessage"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description What is given again */
+        /** @description The result of a replay */
         GivenAgain: {
             /**
              * Format: uint32
-             * @description The number of copies; null if the consumer reads anew
+             * @description The number of copies; null if the consumer starts reading again from a point
              */
             given: number | null;
         };
         /**
-         * @description The kind of the request
+         * @description The grant type
          * @enum {string}
          */
         GrantType: "urn:ietf:params:oauth:grant-type:token-exchange";
-        /** @description An export of what a legal hold keeps */
+        /** @description An export of the content that a legal hold keeps */
         HeldExport: {
             /**
              * Format: date-time
-             * @description The time of the request. The export has no later event
+             * @description When the export was requested. The export has no later event
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description The time at which the export expires
+             * @description When the export expires
              */
             expires_at: string;
             /**
@@ -2879,8 +2912,8 @@ export interface components {
             /** @description Whether the export can be downloaded */
             state: components["schemas"]["ExportState"];
             /**
-             * @description The path of the zip on this server, with a secret in it. The link belongs to the key of this request and ends with it.
-             *     Absent if the export has expired, or the hold was lifted
+             * @description The path of the zip on this server. It contains a secret. The link belongs to the key of this request and ends
+             *     with it. Absent if the export has expired or the hold was lifted
              */
             url?: string;
         };
@@ -2902,7 +2935,7 @@ export interface components {
             conversations: string[];
             /**
              * Format: date-time
-             * @description The first time of the messages that the hold keeps
+             * @description The beginning of the period: the hold keeps no messages from before it
              */
             from?: string;
             /**
@@ -2912,29 +2945,29 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time at which the hold was lifted
+             * @description When the hold was lifted
              */
             lifted_at?: string;
             /**
              * Format: uuid
-             * @description The account that lifted the hold; absent for an operator on the machine
+             * @description The account that lifted the hold; absent if an operator lifted it on the machine
              */
             lifted_by?: string;
-            /** @description What operators call the hold */
+            /** @description The name of the hold, for operators */
             name: string;
             /**
              * Format: date-time
-             * @description The time at which the hold was placed
+             * @description When the hold was placed
              */
             placed_at: string;
             /**
              * Format: uuid
-             * @description The account that placed the hold; absent for an operator on the machine
+             * @description The account that placed the hold; absent if an operator placed it on the machine
              */
             placed_by?: string;
             /**
              * Format: date-time
-             * @description The time from which on the hold keeps no messages
+             * @description The end of the period: the hold keeps no messages from this time on
              */
             to?: string;
             /** @description The users, if the hold is on users */
@@ -2944,12 +2977,12 @@ export interface components {
         HoldPage: {
             /** @description The items of this page */
             items: components["schemas"]["Hold"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /** @description A provisioned conversation */
         HostConversation: {
-            /** @description The id that the host application gave */
+            /** @description The id in the host application */
             external_id: string;
             /**
              * Format: uuid
@@ -2958,30 +2991,30 @@ export interface components {
             id: string;
             /** @description Whether it is a direct conversation or a group */
             kind: components["schemas"]["ConversationKind"];
-            /** @description The members, with the service account */
+            /** @description The members, including the service account */
             members: components["schemas"]["HostMember"][];
             /**
              * Format: int64
              * @description The position of the last change. Pass it as `min_position` to later reads
              */
             position: number;
-            /** @description What the request has done; absent in the answer to a read */
+            /** @description What the request changed; absent in the response to a read */
             result?: components["schemas"]["ProvisionResult"];
-            /** @description The title of a group; null for a direct conversation, and for a title that was erased */
+            /** @description The title of a group; null for a direct conversation, and if the title was erased */
             title: string | null;
         };
         /** @description A conversation of the host application */
         HostConversationRequest: {
             /**
-             * @description Whether unknown members are made users, with their external ids as names to show. This needs the scope
+             * @description Whether to create users for unknown members, with their external ids as display names. Needs the scope
              *     `users:write`
              */
             create_users?: boolean;
-            /** @description Two people, or a group. It stays as it began */
+            /** @description A direct conversation or a group. The kind cannot be changed later */
             kind: components["schemas"]["ConversationKind"];
             /**
-             * @description All members, each once. Members of a group who are not here are removed. The service account is an owner of the
-             *     group besides
+             * @description All members, each once. Members of a group who are not listed are removed. The service account is an owner of
+             *     the group in addition
              */
             members: components["schemas"]["HostMemberRequest"][];
             /** @description The title of a group: one line of at most 256 bytes of UTF-8 */
@@ -2989,7 +3022,7 @@ export interface components {
         };
         /** @description A member of a provisioned conversation */
         HostMember: {
-            /** @description The id that the host application gave; null for a user whom the host application has not brought */
+            /** @description The id in the host application; null for a user who does not come from it */
             external_id: string | null;
             /** @description The role of the user */
             role: components["schemas"]["Role"];
@@ -3006,21 +3039,21 @@ export interface components {
             /** @description The role of the user; the default is `member`. A direct conversation has no roles */
             role?: components["schemas"]["Role"];
         };
-        /** @description The login to begin for a user of the host application */
+        /** @description The login to create for a user of the host application */
         HostTokenRequest: {
             /** @description The name of the device, in the user's list of logins: one line of at most 128 bytes of UTF-8 */
             device?: string;
             /**
              * Format: uint64
-             * @description The seconds for which each access token is valid: 60 to 3600; the default is 600
+             * @description The lifetime of each access token, in seconds: 60 to 3600. The default is 600
              */
             expires_in?: number;
-            /** @description Whether the answer has a refresh token. Without one, the login ends with its access token */
+            /** @description Whether to return a refresh token. Without one, the login ends with its access token */
             refresh?: boolean;
-            /** @description Provisions the user first, as `PUT` does. This needs the scope `users:write` */
+            /** @description The user to provision first, as `PUT` does. Needs the scope `users:write` */
             upsert?: components["schemas"]["HostUserRequest"];
         };
-        /** @description The tokens of a login that a host application began */
+        /** @description The tokens of a login that a host application created */
         HostTokens: {
             /** @description The access token for requests and sockets. Its claim `via` is the id of the service account */
             access_token: string;
@@ -3034,7 +3067,7 @@ export interface components {
              * @description The id of the login. The user can list the login, and revoke it
              */
             login_id: string;
-            /** @description The refresh token for the next pair of tokens, which can be used once */
+            /** @description The refresh token for the next pair of tokens. It can be used once */
             refresh_token?: string;
             /** @description The scheme of the access token */
             token_type: components["schemas"]["TokenType"];
@@ -3050,12 +3083,12 @@ export interface components {
             avatar_url: string | null;
             /**
              * Format: date-time
-             * @description The time at which the account was deactivated; null for an active account
+             * @description When the account was deactivated; null for an active account
              */
             deactivated_at: string | null;
             /** @description The name that other users see */
             display_name: string;
-            /** @description The id that the host application gave */
+            /** @description The id in the host application */
             external_id: string;
             /**
              * Format: uuid
@@ -3064,9 +3097,9 @@ export interface components {
             id: string;
             /** @description Whether the user is a person or a program */
             kind: components["schemas"]["UserKind"];
-            /** @description The JSON that the host application keeps with its user; null if there is none */
+            /** @description The JSON that the host application stores with the user; null if there is none */
             metadata: Record<string, never> | null;
-            /** @description What the request has done; absent in the answer to a read */
+            /** @description What the request changed; absent in the response to a read */
             result?: components["schemas"]["ProvisionResult"];
             /** @description The roles of the user in the host application */
             roles: string[];
@@ -3080,9 +3113,9 @@ export interface components {
         };
         /** @description Why a user of a batch was not provisioned */
         HostUserError: {
-            /** @description The code for programs */
+            /** @description The code of the error, for programs */
             code: string;
-            /** @description A sentence for people */
+            /** @description What is wrong and what to do, for people */
             detail: string;
             /** @description The field of the request, as a JSON pointer */
             pointer?: string;
@@ -3093,11 +3126,11 @@ export interface components {
             avatar_url?: string | null;
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8 */
             display_name: string;
-            /** @description The id that the host application gives */
+            /** @description The id in the host application */
             external_id: string;
-            /** @description JSON that the host application keeps with its user: an object of at most 4 KiB, which no other user sees */
+            /** @description JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees */
             metadata?: Record<string, never> | null;
-            /** @description The roles of the user in the host application. They give no role in conversations */
+            /** @description The roles of the user in the host application. They do not affect roles in conversations */
             roles?: string[];
             /** @description The name by which other users find the account */
             username?: string;
@@ -3111,13 +3144,13 @@ export interface components {
             avatar_url?: string | null;
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8 */
             display_name: string;
-            /** @description JSON that the host application keeps with its user: an object of at most 4 KiB, which no other user sees */
+            /** @description JSON that the host application stores with the user: an object of at most 4 KiB, which no other user sees */
             metadata?: Record<string, never> | null;
-            /** @description The roles of the user in the host application. They give no role in conversations */
+            /** @description The roles of the user in the host application. They do not affect roles in conversations */
             roles?: string[];
             /**
-             * @description The name by which other users find the account. Without it, a new account gets a name near `display_name`, and
-             *     an account that exists keeps its name
+             * @description The name by which other users find the account. Without it, a new account gets a name derived from
+             *     `display_name`, and an existing account keeps its name
              */
             username?: string;
         };
@@ -3125,14 +3158,14 @@ export interface components {
         HostUserResult: {
             /** @description The error of this user */
             error?: components["schemas"]["HostUserError"];
-            /** @description The id that the host application gave */
+            /** @description The id in the host application */
             external_id: string;
             /**
              * Format: uuid
              * @description The id of the user; absent with an error
              */
             id?: string;
-            /** @description What the request has done with this user */
+            /** @description What the request changed for this user */
             result: components["schemas"]["ProvisionResult"];
         };
         /** @description The results of a batch */
@@ -3142,11 +3175,11 @@ export interface components {
         };
         /** @description The server: its version, its log and its limits */
         Info: {
-            /** @description The levels of the log contract that this server knows */
+            /** @description The levels of the log contract that this server supports */
             contract: components["schemas"]["Contract"];
             /** @description How durable an acknowledged message is */
             durability: components["schemas"]["Durability"];
-            /** @description The id of the log. Positions and cursors of another epoch mean nothing here */
+            /** @description The id of the log. Positions and cursors of another epoch are not valid here */
             epoch: string;
             /** @description The features of this server */
             features: string[];
@@ -3169,54 +3202,54 @@ export interface components {
             /** @description The version of the program */
             version: string;
         };
-        /** @description An invitation of the caller into a conversation */
+        /** @description An invitation of the caller to a conversation */
         Invitation: {
             /**
              * Format: uuid
-             * @description The conversation, which the caller cannot read before
+             * @description The conversation. The caller cannot read it before accepting
              */
             conversation_id: string;
             /**
              * Format: date-time
-             * @description The time of the invitation
+             * @description When the caller was invited
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description The time at which the invitation expires
+             * @description When the invitation expires
              */
             expires_at: string;
             /**
              * Format: uuid
-             * @description The user who has invited
+             * @description The user who sent the invitation
              */
             invited_by: string;
             /** @description The kind of the conversation */
             kind: components["schemas"]["ConversationKind"];
-            /** @description The title of a group at the time of the invitation, unless it was erased */
+            /** @description The title of the group at the time of the invitation; absent if it was erased */
             title?: string;
         };
         /** @description A page of a list */
         InvitationPage: {
             /** @description The items of this page */
             items: components["schemas"]["Invitation"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description An invitation code, without its text */
+        /** @description An invitation code, without the code itself */
         Invite: {
             /**
              * Format: date-time
-             * @description The time at which the code was made
+             * @description When the code was created
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description The time at which the code expires
+             * @description When the code expires
              */
             expires_at: string;
             /**
@@ -3226,7 +3259,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time at which the code was revoked
+             * @description When the code was revoked
              */
             revoked_at?: string;
             /**
@@ -3244,19 +3277,19 @@ export interface components {
         InvitePage: {
             /** @description The items of this page */
             items: components["schemas"]["Invite"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /** @description The data of a new invitation code */
         InviteRequest: {
             /**
              * Format: uint32
-             * @description The seconds until the code expires, 60 to 31536000; 604800 (a week) if absent
+             * @description The seconds until the code expires, 60 to 31536000. The default is 604800 (a week)
              */
             expires_in?: number;
             /**
              * Format: uint32
-             * @description How many accounts can be registered with the code, 1 to 10000; 1 if absent
+             * @description How many accounts can be registered with the code, 1 to 10000. The default is 1
              */
             uses?: number;
         };
@@ -3264,12 +3297,12 @@ export interface components {
         LastMessage: {
             /**
              * Format: date-time
-             * @description The time of the deletion
+             * @description When the message was deleted
              */
             deleted_at?: string;
             /**
              * Format: date-time
-             * @description The time of the last edit
+             * @description When the message was last edited
              */
             edited_at?: string;
             /**
@@ -3289,7 +3322,7 @@ export interface components {
             sender: string;
             /**
              * Format: date-time
-             * @description The time at which the message was sent
+             * @description When the message was sent
              */
             sent_at: string;
             /** @description The current text; empty if the message is deleted */
@@ -3299,17 +3332,17 @@ export interface components {
         Limits: {
             /**
              * Format: uint64
-             * @description Bytes of the body of a request
+             * @description Bytes of a request body
              */
             body_bytes: number;
             /**
              * Format: uint64
-             * @description Bytes a second of the download of an export, before they are compressed
+             * @description The download speed of an export, in bytes per second before compression
              */
             export_bytes_per_second: number;
             /**
              * Format: uint64
-             * @description The seconds in which a download of an export has to end
+             * @description The seconds within which the download of an export has to finish
              */
             export_download_seconds: number;
             /**
@@ -3319,7 +3352,7 @@ export interface components {
             export_seconds: number;
             /**
              * Format: int64
-             * @description Exports for which an account may ask within 24 hours
+             * @description Exports that an account may request within 24 hours
              */
             exports_per_day: number;
             /**
@@ -3329,12 +3362,12 @@ export interface components {
             external_id_chars: number;
             /**
              * Format: uint32
-             * @description Frames that a client may send over one socket at once after a silence
+             * @description Frames that a client may send over one socket in a burst
              */
             frames_at_once: number;
             /**
              * Format: uint32
-             * @description Frames a second that a client may send over one socket in the long run
+             * @description Frames per second that a client may send over one socket in the long run
              */
             frames_per_second: number;
             /**
@@ -3349,12 +3382,12 @@ export interface components {
             holds: number;
             /**
              * Format: uint64
-             * @description The longest life of an access token that a host application asks for, in seconds
+             * @description The longest lifetime of an access token that a host application may request, in seconds
              */
             host_token_seconds_max: number;
             /**
              * Format: uint64
-             * @description The shortest life of an access token that a host application asks for, in seconds
+             * @description The shortest lifetime of an access token that a host application may request, in seconds
              */
             host_token_seconds_min: number;
             /**
@@ -3369,7 +3402,7 @@ export interface components {
             members: number;
             /**
              * Format: uint64
-             * @description Users whom a new group starts with, besides its owner
+             * @description Users with whom a new group can start, besides its owner
              */
             members_at_start: number;
             /**
@@ -3379,7 +3412,7 @@ export interface components {
             metadata_bytes: number;
             /**
              * Format: uint64
-             * @description Users whose names come with one answer
+             * @description Users whose names one response can include
              */
             names: number;
             /**
@@ -3409,7 +3442,7 @@ export interface components {
             provision_roles: number;
             /**
              * Format: uint64
-             * @description Users whom one request provisions
+             * @description Users that one request can provision
              */
             provision_users: number;
             /** @description The rate limits. A limit that is off is absent */
@@ -3421,7 +3454,7 @@ export interface components {
             reactions: number;
             /**
              * Format: uint64
-             * @description The retention of a conversation without one of its own, in seconds; absent if such messages are kept for ever
+             * @description The retention of a conversation without one of its own, in seconds; absent if its messages are kept forever
              */
             retention_seconds_default?: number;
             /**
@@ -3446,22 +3479,22 @@ export interface components {
             title_bytes: number;
             /**
              * Format: uint64
-             * @description Users whom one request asks for by their ids
+             * @description Users that one request can look up by id
              */
             user_ids: number;
             /**
              * Format: uint64
-             * @description Headers of its own that a webhook may have
+             * @description Custom headers of a webhook
              */
             webhook_headers: number;
             /**
              * Format: uint64
-             * @description The longest time for which the secret before the last rotation of a webhook still signs, in seconds
+             * @description The longest time for which the previous secret of a webhook keeps signing after a rotation, in seconds
              */
             webhook_overlap_seconds_max: number;
             /**
              * Format: int64
-             * @description Replays of one webhook under way
+             * @description Replays in progress for one webhook
              */
             webhook_replays: number;
             /**
@@ -3474,7 +3507,7 @@ export interface components {
         Login: {
             /**
              * Format: date-time
-             * @description The time at which the user logged in
+             * @description When the user logged in
              */
             created_at: string;
             /** @description Whether this request uses the login */
@@ -3483,7 +3516,7 @@ export interface components {
             device?: string;
             /**
              * Format: date-time
-             * @description The time at which the login expires at the latest
+             * @description When the login expires at the latest
              */
             expires_at: string;
             /**
@@ -3493,7 +3526,7 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time of the last refresh; of a token of an external issuer, the time of its last use, to the minute
+             * @description When the login was last refreshed; for tokens of an external issuer, when one was last used, to the minute
              */
             last_used_at: string;
         };
@@ -3501,7 +3534,7 @@ export interface components {
         LoginPage: {
             /** @description The items of this page */
             items: components["schemas"]["Login"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /** @description The user name and password of an account */
@@ -3513,11 +3546,11 @@ export interface components {
             /** @description The user name */
             username: string;
         };
-        /** @description A key that was made */
+        /** @description A new API key */
         MadeApiKey: {
             /**
              * Format: date-time
-             * @description The time at which the key ends; null if it does not
+             * @description When the key expires; null if it never does
              */
             expires_at: string | null;
             /**
@@ -3525,7 +3558,7 @@ export interface components {
              * @description The id of the key
              */
             id: string;
-            /** @description The key. It is shown this once: the server keeps a hash only */
+            /** @description The key. Shown only once: the server stores only a hash */
             key: string;
             /** @description What the key may do */
             scopes: string[];
@@ -3534,7 +3567,7 @@ export interface components {
         Member: {
             /**
              * Format: date-time
-             * @description The time at which the user joined
+             * @description When the user joined
              */
             joined_at: string;
             /** @description The role of the user */
@@ -3587,12 +3620,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -3605,14 +3638,14 @@ export interface components {
         MemberPage: {
             /** @description The items of this page */
             items: components["schemas"]["Member"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description The actor removed a member of a group, or left it: then the actor is that member. */
+        /** @description The actor removed a member from a group, or left it: the actor is then that member. */
         MemberRemovedData: {
             /**
              * Format: uuid
@@ -3620,7 +3653,7 @@ export interface components {
              */
             user_id: string;
         };
-        /** @description The actor removed a member of a group, or left it: then the actor is that member. */
+        /** @description The actor removed a member from a group, or left it: the actor is then that member. */
         MemberRemovedEvent: {
             /**
              * Format: uuid
@@ -3645,12 +3678,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -3701,12 +3734,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -3741,7 +3774,7 @@ export interface components {
             conversation_id: string;
             /**
              * Format: date-time
-             * @description The time of the deletion. A deleted message has no text, metadata, mentions, reactions or pin
+             * @description When the message was deleted. A deleted message has no text, metadata, mentions, reactions or pin
              */
             deleted_at?: string;
             /**
@@ -3751,12 +3784,12 @@ export interface components {
             deleted_by?: string;
             /**
              * Format: date-time
-             * @description The time of the last edit
+             * @description When the message was last edited
              */
             edited_at?: string;
             /**
-             * @description `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
-             *     and without the key of its sender
+             * @description `true` if the message was erased: its text is no longer stored anywhere. An erased message looks like a
+             *     deleted one, but without the idempotency key of its sender
              */
             erased?: boolean;
             /**
@@ -3764,7 +3797,7 @@ export interface components {
              * @description The id of the message
              */
             id: string;
-            /** @description The members whom the text mentions as `<@user id>`, by user id */
+            /** @description The members whom the text mentions as `<@user id>`, in the order of their user ids */
             mentions: string[];
             /** @description The metadata that a program added */
             metadata?: {
@@ -3777,9 +3810,9 @@ export interface components {
              * @description The position of the message
              */
             position: number;
-            /** @description The reactions, the earliest first */
+            /** @description The reactions, oldest first */
             reactions: components["schemas"]["ReactionCount"][];
-            /** @description The message that this message answers */
+            /** @description The message to which this message replies */
             reply_to?: components["schemas"]["QuotedMessage"];
             /**
              * Format: uuid
@@ -3788,7 +3821,7 @@ export interface components {
             sender: string;
             /**
              * Format: date-time
-             * @description The time at which the message was sent
+             * @description When the message was sent
              */
             sent_at: string;
             /** @description The current text, as typed; empty if the message is deleted */
@@ -3846,12 +3879,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -3861,13 +3894,13 @@ export interface components {
             type: "message.deleted";
         };
         /**
-         * @description The sender of a message replaced its text. The event is void if the actor was not a member at this position
-         *     or the message had been deleted before it. Of two edits the later position counts.
+         * @description The sender of a message replaced its text. The event is void if the actor was not a member at this position or the
+         *     message had been deleted before it. Of two edits, the one with the later position counts.
          */
         MessageEditedData: {
             /** @description The idempotency key of the actor, if the command had one. */
             client_id?: string;
-            /** @description The members at this position whom the new text mentions as `<@user id>`, by user id. */
+            /** @description The members at this position whom the new text mentions as `<@user id>`, in the order of their user ids. */
             mentions?: string[];
             /**
              * Format: uuid
@@ -3883,8 +3916,8 @@ export interface components {
             text: string;
         };
         /**
-         * @description The sender of a message replaced its text. The event is void if the actor was not a member at this position
-         *     or the message had been deleted before it. Of two edits the later position counts.
+         * @description The sender of a message replaced its text. The event is void if the actor was not a member at this position or the
+         *     message had been deleted before it. Of two edits, the one with the later position counts.
          */
         MessageEditedEvent: {
             /**
@@ -3910,12 +3943,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -3933,15 +3966,15 @@ export interface components {
             floor?: number;
             /** @description The items of this page */
             items: components["schemas"]["Message"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
         /**
-         * @description The actor pinned a message. A message that is pinned already stays pinned.
+         * @description The actor pinned a message. If the message is pinned already, nothing changes.
          *
          *     The event is void if the actor was not a member at this position or the message had been deleted
          *     before it.
@@ -3961,7 +3994,7 @@ export interface components {
             message_position: number;
         };
         /**
-         * @description The actor pinned a message. A message that is pinned already stays pinned.
+         * @description The actor pinned a message. If the message is pinned already, nothing changes.
          *
          *     The event is void if the actor was not a member at this position or the message had been deleted
          *     before it.
@@ -3990,12 +4023,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4004,7 +4037,7 @@ export interface components {
              */
             type: "message.pinned";
         };
-        /** @description A message or a title, by its place */
+        /** @description The location of a message or a title */
         MessagePlace: {
             /**
              * Format: uuid
@@ -4021,7 +4054,7 @@ export interface components {
         MessageSentData: {
             /** @description The idempotency key of the sender. */
             client_id: string;
-            /** @description The members at this position whom the text mentions as `<@user id>`, by user id. */
+            /** @description The members at this position whom the text mentions as `<@user id>`, in the order of their user ids. */
             mentions?: string[];
             /**
              * Format: uuid
@@ -4034,12 +4067,12 @@ export interface components {
             };
             /**
              * Format: uuid
-             * @description The message that this message answers.
+             * @description The message to which this message replies.
              */
             reply_to?: string;
             /**
              * Format: int64
-             * @description The position of the message that this message answers.
+             * @description The position of the message to which this message replies.
              */
             reply_to_position?: number;
             /** @description The text, as typed: at most 16 KiB of UTF-8. */
@@ -4070,12 +4103,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4134,12 +4167,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4153,7 +4186,7 @@ export interface components {
             /** @description The text: at most 16 KiB of UTF-8, kept exactly as typed */
             text: string;
         };
-        /** @description A present or earlier text of a message */
+        /** @description The current or an earlier text of a message */
         MessageVersion: {
             /**
              * Format: int64
@@ -4162,7 +4195,7 @@ export interface components {
             position: number;
             /**
              * Format: date-time
-             * @description The time at which the message was sent or edited
+             * @description When the message was sent or edited
              */
             said_at: string;
             /** @description The text, as typed */
@@ -4172,7 +4205,7 @@ export interface components {
         MessageVersionPage: {
             /** @description The items of this page */
             items: components["schemas"]["MessageVersion"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /** @description A message */
@@ -4186,7 +4219,7 @@ export interface components {
             conversation_id: string;
             /**
              * Format: date-time
-             * @description The time of the deletion. A deleted message has no text, metadata, mentions, reactions or pin
+             * @description When the message was deleted. A deleted message has no text, metadata, mentions, reactions or pin
              */
             deleted_at?: string;
             /**
@@ -4196,12 +4229,12 @@ export interface components {
             deleted_by?: string;
             /**
              * Format: date-time
-             * @description The time of the last edit
+             * @description When the message was last edited
              */
             edited_at?: string;
             /**
-             * @description `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
-             *     and without the key of its sender
+             * @description `true` if the message was erased: its text is no longer stored anywhere. An erased message looks like a
+             *     deleted one, but without the idempotency key of its sender
              */
             erased?: boolean;
             /**
@@ -4209,7 +4242,7 @@ export interface components {
              * @description The id of the message
              */
             id: string;
-            /** @description The members whom the text mentions as `<@user id>`, by user id */
+            /** @description The members whom the text mentions as `<@user id>`, in the order of their user ids */
             mentions: string[];
             /** @description The metadata that a program added */
             metadata?: {
@@ -4222,9 +4255,9 @@ export interface components {
              * @description The position of the message
              */
             position: number;
-            /** @description The reactions, the earliest first */
+            /** @description The reactions, oldest first */
             reactions: components["schemas"]["ReactionCount"][];
-            /** @description The message that this message answers */
+            /** @description The message to which this message replies */
             reply_to?: components["schemas"]["QuotedMessage"];
             /**
              * Format: uuid
@@ -4233,80 +4266,85 @@ export interface components {
             sender: string;
             /**
              * Format: date-time
-             * @description The time at which the message was sent
+             * @description When the message was sent
              */
             sent_at: string;
             /** @description The current text, as typed; empty if the message is deleted */
             text: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
         /** @description A consumer to add */
         NewConsumer: {
-            /** @description Whether it reads audit events, too. The default is `false` */
+            /** @description Whether it also reads audit events. The default is `false` */
             audit?: boolean;
             /**
              * Format: uuid
-             * @description The service account that gives commands under the name. This also needs the scope `admin:services`
+             * @description The service account in whose name it sends commands. This also needs the scope `admin:services`
              */
             bot?: string;
-            /** @description Whether it gives commands and reads nothing. The default is `false` */
+            /** @description Whether it only sends commands and reads nothing. The default is `false` */
             commands_only?: boolean;
-            /** @description The conversations that it reads. The default is all. Their number times that of the lanes may be 100 */
+            /**
+             * @description The conversations that it reads. The default is all. The number of conversations times the number of lanes may
+             *     be at most 100
+             */
             conversations?: string[];
-            /** @description Whether one process of it reads at a time, and the others stand by. The default is `false` */
+            /** @description Whether only one of its processes reads at a time, while the others stand by. The default is `false` */
             exclusive?: boolean;
             /**
              * Format: uint64
-             * @description The life of its credentials in seconds, at most ten years. Without it they work until they are revoked
+             * @description The lifetime of its credentials in seconds, at most ten years. Without it they are valid until they are
+             *     revoked
              */
             expires_in?: number;
             /** @description Where it begins: `now`, `start`, a position or a time. The default is `now` */
             from?: components["schemas"]["Since"];
             /** @description The lanes that it reads: `roster`, `timeline`, `receipts` and `control`. The default is all */
             lanes?: string[];
-            /** @description The language of the program in the answer. The default is `python` */
+            /** @description The programming language of the snippet in the response. The default is `python` */
             lang?: components["schemas"]["ProgramLanguage"];
-            /** @description The name, for ever: a letter a-z and then 1 to 31 of a-z, 0-9 and - */
+            /** @description The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and - */
             name: string;
             /**
-             * @description The types of events that its program passes on, like `message.sent`; the server gives all types of a lane. The
-             *     default is all
+             * @description The types of events that its program handles, such as `message.sent`; the server delivers all types of a lane.
+             *     The default is all
              */
             types?: string[];
         };
         /** @description A request for an erasure of messages and titles, or of one account */
         NewErasure: {
-            /** @description The account by the id of the host application, instead of messages */
+            /** @description The account to erase by its id in the host application, instead of messages */
             external_id?: string;
             /**
              * Format: uint32
-             * @description The seconds until the erasure begins: 0 if absent, and at most 30 days
+             * @description The seconds until the erasure begins, at most 30 days. The default is 0
              */
             grace_s?: number;
-            /** @description The messages, whose edits are erased with them, and titles */
+            /** @description The messages and titles to erase. The edits of a message are erased with it */
             messages?: components["schemas"]["MessagePlace"][];
-            /** @description Why */
+            /** @description The reason for the erasure */
             reason_code: components["schemas"]["ErasureReason"];
-            /** @description What is erased: `content` for messages, and by default `account_and_content` for an account */
+            /** @description What is erased: `content` for messages; for an account, the default is `account_and_content` */
             scope?: components["schemas"]["ErasureScope"];
             /**
              * Format: uuid
-             * @description The account, instead of messages
+             * @description The account to erase, instead of messages
              */
             user_id?: string;
         };
-        /** @description What is wanted of an export */
+        /** @description The options of an export */
         NewExport: {
             /**
              * Format: date-time
-             * @description Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
+             * @description The beginning of the export: earlier events are left out. The default is the first event that the caller may
+             *     see
              */
             since?: string;
         };
-        /** @description What is to be exported */
+        /** @description The export to create */
         NewHeldExport: {
             /**
              * Format: uuid
@@ -4316,30 +4354,30 @@ export interface components {
         };
         /** @description A new legal hold, on users or on conversations */
         NewHold: {
-            /** @description The conversations, instead of users: the hold keeps what was said there */
+            /** @description The conversations to hold, instead of users: the hold keeps what was said in them */
             conversations?: string[];
             /**
              * Format: date-time
-             * @description The first time of the messages that the hold keeps. Without it there is no first one
+             * @description The beginning of the period: the hold keeps no messages from before it. Without it the period has no beginning
              */
             from?: string;
-            /** @description What operators call the hold. Members and users are not told of it */
+            /** @description The name of the hold, for operators. Users never see it */
             name: string;
             /**
              * Format: date-time
-             * @description The time from which on the hold keeps no messages. Without it there is no last one
+             * @description The end of the period: the hold keeps no messages from this time on. Without it the period has no end
              */
             to?: string;
-            /** @description The users: the hold keeps what they have said, and who they are */
+            /** @description The users to hold: the hold keeps what they said, and their accounts */
             users?: string[];
         };
         /** @description A new invitation code */
         NewInvite: {
-            /** @description The code, which is shown this once: the field `invite` of registering */
+            /** @description The code, for the field `invite` of a registration. Shown only once */
             code: string;
             /**
              * Format: date-time
-             * @description The time at which the code expires
+             * @description When the code expires
              */
             expires_at: string;
             /**
@@ -4355,11 +4393,11 @@ export interface components {
         };
         /** @description The data of a new API key */
         NewKey: {
-            /** @description The networks from which the key may be used, in CIDR. Without it the key may be used from everywhere */
+            /** @description The networks from which the key may be used, in CIDR notation. Without it the key may be used from anywhere */
             addresses?: string[];
             /**
              * Format: uint64
-             * @description The life of the key in seconds, at most ten years. Without it the key lives until it is revoked
+             * @description The lifetime of the key in seconds, at most ten years. Without it the key is valid until it is revoked
              */
             expires_in?: number;
             /** @description The name of the key: one line of at most 128 bytes of UTF-8 */
@@ -4380,28 +4418,31 @@ export interface components {
         /** @description The message to send */
         NewMessage: {
             /**
-             * @description The idempotency key: the same at every retry of the request. A client that sends it as the header
-             *     `Idempotency-Key` may leave it out here
+             * @description The idempotency key: the same for every retry of the request. A client that sends the header `Idempotency-Key`
+             *     may leave it out
              */
             client_id: string;
             /**
-             * @description Metadata of a program: a JSON object of at most 4 KiB and 8 levels, with each name once in its object.
-             *     The server returns it as it was sent, with every digit of its numbers
+             * @description Metadata from a program: a JSON object of at most 4 KiB and 8 levels, without duplicate names. The server
+             *     returns it exactly as sent, with every digit of its numbers
              */
             metadata?: {
                 [key: string]: unknown;
             };
             /**
              * Format: uuid
-             * @description The message of this conversation that this message answers
+             * @description The message of this conversation to which this message replies
              */
             reply_to?: string;
             /** @description The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written `<@user id>` */
             text: string;
         };
-        /** @description What is to be erased, and a proof */
+        /** @description The scope of the erasure, and proof of identity */
         NewOwnErasure: {
-            /** @description The password of the account, at most 512 bytes. Without it, the login of the caller has to be at most 5 minutes old */
+            /**
+             * @description The password of the account, at most 512 bytes. Without it, the login of the caller must be at most 5 minutes
+             *     old
+             */
             confirm?: string;
             /** @description What is erased: `account`, or `account_and_content` */
             scope: components["schemas"]["ErasureScope"];
@@ -4411,28 +4452,28 @@ export interface components {
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8 */
             display_name: string;
             /**
-             * @description Limits that differ from everybody's, by policy: `service`, `send`, `start`, `members`, `search` or `connect`. A rate is
-             *     written as in the settings: `300/60:30` is 300 in 60 s and 30 at once, `off` is no limit. `service` counts for each key,
-             *     the others for the account; `send` counts only where it is given
+             * @description Rate limits that differ from the defaults, by policy: `service`, `send`, `start`, `members`, `search` or
+             *     `connect`. A rate is written as in the settings: `300/60:30` allows 300 in 60 s and 30 at once, and `off`
+             *     means no limit. `service` counts per key, the others per account; `send` applies only if it is set here
              */
             limits?: {
                 [key: string]: string;
             };
-            /** @description What the keys of the account may do at most */
+            /** @description The scopes that keys of the account can have */
             scopes: string[];
-            /** @description The unique name, by the rules of the user names of people */
+            /** @description The unique name, by the same rules as the user names of people */
             username: string;
         };
         /** @description A new webhook */
         NewWebhook: {
             /**
              * Format: uint16
-             * @description How many requests may be under way at once: 1 to 64. The default is 16
+             * @description How many requests may be in flight at once: 1 to 64. The default is 16
              */
             concurrency?: number;
-            /** @description The conversations of events. The default is all */
+            /** @description The conversations whose events are sent. The default is all */
             conversations?: string[];
-            /** @description What people write about the webhook: at most 256 bytes */
+            /** @description A description for people, at most 256 bytes */
             description?: string;
             /** @description Where events begin. The default is `now` */
             from?: components["schemas"]["Since"];
@@ -4440,33 +4481,33 @@ export interface components {
             headers?: {
                 [key: string]: string;
             };
-            /** @description The lanes of events: `roster`, `timeline`, `receipts`, `control`. The default is all */
+            /** @description The lanes whose events are sent: `roster`, `timeline`, `receipts`, `control`. The default is all */
             lanes?: string[];
-            /** @description Whether events of a conversation wait for one another. The default is `conversation` */
+            /** @description Whether events of a conversation wait for each other. The default is `conversation` */
             order?: components["schemas"]["WebhookOrder"];
             /**
-             * @description The service accounts of events: those that cause an event themselves or through which a user acts. The default is
-             *     all accounts
+             * @description The service accounts whose events are sent: events that they cause themselves, or that a user causes through
+             *     them. The default is all accounts
              */
             services?: string[];
-            /** @description The kind of signatures. The default is `v1` */
+            /** @description The signature scheme. The default is `v1` */
             signature?: components["schemas"]["WebhookSignature"];
-            /** @description Whether events carry no `data`: the receiver reads it by REST. The default is false */
+            /** @description Whether events are sent without `data`, which the receiver then reads by REST. The default is false */
             thin?: boolean;
-            /** @description The types of events, as `message.sent`; `*` for all */
+            /** @description The types of events to send, such as `message.sent`; `*` for all */
             types: string[];
-            /** @description Where events are sent: an https URL of at most 2,048 bytes, at port 80, 443, or 1024 and above */
+            /** @description The URL to which events are sent: https, at most 2,048 bytes, and port 80, 443, or 1024 and above */
             url: string;
         };
-        /** @description What is left to be revoked */
+        /** @description The credentials that are overdue for revocation */
         OverdueCredentials: {
             /**
              * Format: uint32
-             * @description The number of credentials that should have been revoked by now: always 0
+             * @description The number of credentials that are overdue for revocation: always 0
              */
             overdue: number;
         };
-        /** @description The erasure of the own account */
+        /** @description The erasure of the caller's account */
         OwnErasure: {
             /**
              * Format: uuid
@@ -4475,34 +4516,34 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time of the request
+             * @description When the erasure was requested
              */
             requested_at: string;
             /** @description What is erased */
             scope: components["schemas"]["ErasureScope"];
             /**
              * Format: date-time
-             * @description The time at which the erasure begins. Until then it can be cancelled
+             * @description When the erasure begins. Until then it can be cancelled
              */
             starts_at: string;
-            /** @description What is done next */
+            /** @description The state of the erasure */
             state: components["schemas"]["ErasureState"];
         };
-        /** @description An event that a consumer was given in vain */
+        /** @description An event that nats-server has stopped delivering to a consumer */
         ParkedEvent: {
             /**
              * Format: uint64
-             * @description How often it was given
+             * @description How often it was delivered
              */
             deliveries: number;
             /**
              * Format: date-time
-             * @description When nats-server gave it up the first time
+             * @description When nats-server first gave up delivering it
              */
             first_at: string;
             /**
              * Format: date-time
-             * @description When nats-server gave it up the last time
+             * @description When nats-server last gave up delivering it
              */
             last_at: string;
             /**
@@ -4510,9 +4551,9 @@ export interface components {
              * @description The position of the event
              */
             position: number;
-            /** @description `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good */
+            /** @description `max_deliveries`: the consumer never acknowledged it; `terminated`: the consumer rejected it for good */
             reason: string;
-            /** @description What the consumer said when it refused the event */
+            /** @description The reason that the consumer gave when it rejected the event */
             said?: string;
             /** @description The stream of the event */
             stream: string;
@@ -4521,22 +4562,25 @@ export interface components {
         ParkedEventPage: {
             /** @description The items of this page */
             items: components["schemas"]["ParkedEvent"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description The new password, and the present one as proof */
+        /** @description The new password, and the current one as proof */
         PasswordChange: {
-            /** @description The present password, at most 512 bytes */
+            /** @description The current password, at most 512 bytes */
             current_password: string;
             /**
-             * @description The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
-             *     server refuses the most used passwords
+             * @description The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
+             *     8265. The server rejects the most common passwords
              */
             new_password: string;
         };
         /** @description A recovery token, and the new password */
         PasswordRecovery: {
-            /** @description The new password: any characters, at most 512 bytes. The server refuses the most used passwords */
+            /**
+             * @description The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
+             *     8265. The server rejects the most common passwords
+             */
             new_password: string;
             /** @description The recovery token */
             token: string;
@@ -4547,7 +4591,7 @@ export interface components {
             message: components["schemas"]["Message"];
             /**
              * Format: date-time
-             * @description The time at which the message was pinned
+             * @description When the message was pinned
              */
             pinned_at: string;
             /**
@@ -4560,9 +4604,9 @@ export interface components {
         PinPage: {
             /** @description The items of this page */
             items: components["schemas"]["Pin"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
@@ -4571,7 +4615,7 @@ export interface components {
         Presence: {
             /**
              * Format: date-time
-             * @description The time at which the user was last online; absent if the user has never been online
+             * @description When the user was last online; absent if the user has never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
@@ -4586,9 +4630,9 @@ export interface components {
         PresencePage: {
             /** @description The items of this page */
             items: components["schemas"]["Presence"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
@@ -4602,7 +4646,7 @@ export interface components {
         PresenceWithUsers: {
             /**
              * Format: date-time
-             * @description The time at which the user was last online; absent if the user has never been online
+             * @description When the user was last online; absent if the user has never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
@@ -4612,25 +4656,22 @@ export interface components {
              * @description The user
              */
             user_id: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
         /**
-         * @description The language of a program
+         * @description A programming language
          * @enum {string}
          */
         ProgramLanguage: "rust" | "python" | "ts" | "go";
         /**
-         * @description What a request has done. Only an item of a batch has `error`
+         * @description What a request changed. Only an item of a batch can be `error`
          * @enum {string}
          */
         ProvisionResult: "created" | "updated" | "unchanged" | "error";
-        /**
-         * @description The message that another message answers. If the caller may not read it, the answer has only its id and
-         *     position
-         */
+        /** @description The message to which another message replies. If the caller may not read it, only its id and position are present */
         QuotedMessage: {
             /** @description Whether the message is deleted */
             deleted: boolean;
@@ -4652,25 +4693,25 @@ export interface components {
             /** @description The first 200 characters of the text; empty if the message is deleted */
             text?: string;
         };
-        /** @description A rate limit: `q` units in `w` seconds in the long run, and `burst` units at once after a silence */
+        /** @description A rate limit: `q` units per `w` seconds in the long run, and up to `burst` units at once */
         RateLimit: {
             /**
              * Format: uint32
-             * @description The units at once
+             * @description The units that can be used at once
              */
             burst: number;
-            /** @description What the limit counts for: an `account`, an `address`, a `conversation`, a `socket` */
+            /** @description What the limit counts per: an `account`, an `address`, a `conversation` or a `socket` */
             key: string;
             /** @description The name of the limit, as in the header `RateLimit-Policy` */
             policy: string;
             /**
              * Format: uint32
-             * @description The units of a window
+             * @description The units per window
              */
             q: number;
             /**
              * Format: uint32
-             * @description The window, in seconds
+             * @description The length of the window, in seconds
              */
             w: number;
         };
@@ -4680,7 +4721,7 @@ export interface components {
             emoji: string;
             /**
              * Format: date-time
-             * @description The time of the reaction
+             * @description When the user reacted
              */
             reacted_at: string;
             /**
@@ -4690,7 +4731,7 @@ export interface components {
             user_id: string;
         };
         /**
-         * @description The actor added a reaction to a message. A reaction that exists already stays.
+         * @description The actor added a reaction to a message. If the reaction exists already, nothing changes.
          *
          *     The event is void if the actor was not a member at this position or the message had been deleted
          *     before it.
@@ -4698,7 +4739,7 @@ export interface components {
         ReactionAddedData: {
             /** @description The idempotency key of the actor, if the command had one. */
             client_id?: string;
-            /** @description The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction. */
+            /** @description The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F and mean the same reaction. */
             emoji: string;
             /**
              * Format: uuid
@@ -4712,7 +4753,7 @@ export interface components {
             message_position: number;
         };
         /**
-         * @description The actor added a reaction to a message. A reaction that exists already stays.
+         * @description The actor added a reaction to a message. If the reaction exists already, nothing changes.
          *
          *     The event is void if the actor was not a member at this position or the message had been deleted
          *     before it.
@@ -4741,12 +4782,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4755,7 +4796,7 @@ export interface components {
              */
             type: "reaction.added";
         };
-        /** @description The number of equal reactions to a message */
+        /** @description The number of identical reactions to a message */
         ReactionCount: {
             /**
              * Format: int64
@@ -4771,9 +4812,9 @@ export interface components {
         ReactionPage: {
             /** @description The items of this page */
             items: components["schemas"]["Reaction"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
@@ -4787,7 +4828,7 @@ export interface components {
         ReactionRemovedData: {
             /** @description The idempotency key of the actor, if the command had one. */
             client_id?: string;
-            /** @description The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction. */
+            /** @description The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F and mean the same reaction. */
             emoji: string;
             /**
              * Format: uuid
@@ -4830,12 +4871,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4858,7 +4899,7 @@ export interface components {
             read: number;
             /**
              * Format: date-time
-             * @description The time at which `read` last rose; absent if it never has
+             * @description When `read` last advanced; absent if it never has
              */
             read_at?: string;
             /**
@@ -4868,8 +4909,8 @@ export interface components {
             user_id: string;
         };
         /**
-         * @description The actor received or read messages. The event has both positions as they are now; a reader keeps the
-         *     greatest. The event is void if the actor was not a member at this position.
+         * @description The actor received or read messages. The event has both current positions; a reader keeps the greatest. The event
+         *     is void if the actor was not a member at this position.
          */
         ReceiptAdvancedData: {
             /**
@@ -4884,8 +4925,8 @@ export interface components {
             read: number;
         };
         /**
-         * @description The actor received or read messages. The event has both positions as they are now; a reader keeps the
-         *     greatest. The event is void if the actor was not a member at this position.
+         * @description The actor received or read messages. The event has both current positions; a reader keeps the greatest. The event
+         *     is void if the actor was not a member at this position.
          */
         ReceiptAdvancedEvent: {
             /**
@@ -4911,12 +4952,12 @@ export interface components {
             position: number;
             /**
              * Format: int64
-             * @description The position of the event before it in the same conversation; 0 for the first event
+             * @description The position of the previous event in the same conversation; 0 for the first event
              */
             previous: number;
             /**
              * Format: date-time
-             * @description The time of the event, for people to read; the position gives the order
+             * @description When the event happened, for display only; the position gives the order
              */
             time: string;
             /**
@@ -4929,14 +4970,14 @@ export interface components {
         ReceiptPage: {
             /** @description The items of this page */
             items: components["schemas"]["Receipt"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
-            /** @description The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An id without an account is left out */
+            /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
-        /** @description How far the caller has received and read a conversation; at least one of the two fields */
+        /** @description How far the caller has received and read a conversation. At least one of the two fields is required */
         ReceiptUpdate: {
             /**
              * Format: int64
@@ -4953,10 +4994,10 @@ export interface components {
         Recovery: {
             /**
              * Format: date-time
-             * @description The time at which the token expires
+             * @description When the token expires
              */
             expires_at: string;
-            /** @description The token, which is shown this once. Anybody who has the token can set the password of the account */
+            /** @description The token. Shown only once. Anyone who has it can set the password of the account */
             token: string;
             /**
              * Format: uuid
@@ -4964,17 +5005,17 @@ export interface components {
              */
             user_id: string;
         };
-        /** @description How long a recovery token is wanted */
+        /** @description The lifetime of a recovery token */
         RecoveryRequest: {
             /**
              * Format: uint32
-             * @description The seconds until the token expires, 300 to 86400; 3600 if absent
+             * @description The seconds until the token expires, 300 to 86400. The default is 3600
              */
             expires_in?: number;
         };
         /** @description The refresh token of a login */
         RefreshRequest: {
-            /** @description The `refresh_token` of the last answer, which can be used once */
+            /** @description The `refresh_token` of the last response. It can be used once */
             refresh_token: string;
         };
         /** @description The data of a new account */
@@ -4984,11 +5025,11 @@ export interface components {
              *     user name as typed
              */
             display_name?: string;
-            /** @description The invitation code, where the server wants one (`registration` of `GET /v1/info`) */
+            /** @description The invitation code, if the server requires one (`registration` of `GET /v1/info`) */
             invite?: string;
             /**
-             * @description The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
-             *     server refuses the most used passwords
+             * @description The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265.
+             *     The server rejects the most common passwords
              */
             password: string;
             /**
@@ -4997,24 +5038,27 @@ export interface components {
              */
             username: string;
         };
-        /** @description The events to send again: those from a point of the log on, those of some deliveries, or those that are parked */
+        /** @description The events to send again: all from a point of the log on, those of some deliveries, or the parked ones */
         Replay: {
             /**
              * Format: uuid
              * @description The conversation of the events. The default is all
              */
             conversation_id?: string;
-            /** @description Deliveries, by their numbers in the delivery log */
+            /** @description The deliveries to repeat, by their numbers in the delivery log */
             deliveries?: number[];
             /** @description Where the events begin. A position alone needs `conversation_id`, unless the log has one stream */
             from?: components["schemas"]["Since"];
-            /** @description Whether the parked events are sent again, the oldest 1,000 at once */
+            /** @description Whether to send parked events again, the oldest 1,000 at once */
             parked?: boolean;
-            /** @description Where the events end: a position, which is the last one, or a time. The default is the present end of the log */
+            /**
+             * @description Where the events end: a position, whose event is included, or a time. The default is the current end of the
+             *     log
+             */
             until?: components["schemas"]["Since"];
         };
         /**
-         * @description What a member may do: an admin also adds and removes members, an owner also changes roles
+         * @description What a member may do: an admin can also add and remove members, and an owner can also change roles
          * @enum {string}
          */
         Role: "owner" | "admin" | "member";
@@ -5032,15 +5076,15 @@ export interface components {
             conversation_id: string;
             /** @description The kind of the conversation */
             kind: components["schemas"]["ConversationKind"];
-            /** @description All members, by id */
+            /** @description All members, in the order of their ids */
             members: components["schemas"]["RosterMember"][];
             /**
              * Format: int64
-             * @description The last position, up to the one that was asked for, whose event counts
+             * @description The position of the last event of the lane `roster` at or before the requested position
              */
             position: number;
         };
-        /** @description A member at a position */
+        /** @description A member of the conversation at a position */
         RosterMember: {
             /** @description The role of the user */
             role: components["schemas"]["Role"];
@@ -5050,11 +5094,11 @@ export interface components {
              */
             user_id: string;
         };
-        /** @description The key that replaces another one */
+        /** @description The API key that replaces another one */
         RotatedApiKey: {
             /**
              * Format: date-time
-             * @description The time at which the new key ends; null if it does not
+             * @description When the new key expires; null if it never does
              */
             expires_at: string | null;
             /**
@@ -5062,11 +5106,11 @@ export interface components {
              * @description The id of the new key
              */
             id: string;
-            /** @description The new key. It is shown this once: the server keeps a hash only */
+            /** @description The new key. Shown only once: the server stores only a hash */
             key: string;
             /**
              * Format: date-time
-             * @description The time at which the old key ends
+             * @description When the old key expires
              */
             old_expires_at: string;
             /** @description What the new key may do */
@@ -5074,13 +5118,13 @@ export interface components {
         };
         /** @description New credentials of a consumer */
         RotatedCredentials: {
-            /** @description The text of the new `.creds` file. It is shown this once: the server does not keep it */
+            /** @description The contents of the new `.creds` file. Shown only once: the server does not store it */
             credentials: string;
             /** @description The name of the consumer */
             name: string;
             /**
              * Format: date-time
-             * @description When the old credentials are due to be revoked, which the next `verbatim consumers sweep` does
+             * @description When the old credentials are due for revocation by the next `verbatim consumers sweep`
              */
             old_expires_at: string;
         };
@@ -5090,27 +5134,27 @@ export interface components {
             id: string;
             /**
              * Format: date-time
-             * @description The time until which the old secret signs too
+             * @description When the old secret stops signing
              */
             old_expires_at: string | null;
-            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            /** @description The public key with which a receiver verifies `v1a` signatures */
             public_key?: string;
-            /** @description The secret by which a receiver checks signatures of the kind `v1`. It is shown this once */
+            /** @description The secret with which a receiver verifies `v1` signatures. Shown only once */
             secret?: string;
         };
-        /** @description How a key is replaced */
+        /** @description The options of a rotation of an API key */
         Rotation: {
             /**
              * Format: uint64
-             * @description The seconds for which the old key works beside the new one: 0 to 604800. The default is 86400
+             * @description How long the old key keeps working beside the new one, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
         };
-        /** @description How a secret is replaced */
+        /** @description The options of a rotation of a secret */
         SecretRotation: {
             /**
              * Format: uint64
-             * @description The seconds for which the old secret signs beside the new one: 0 to 604800. The default is 86400
+             * @description How long the old secret keeps signing beside the new one, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
         };
@@ -5118,7 +5162,7 @@ export interface components {
         ServiceAccount: {
             /**
              * Format: date-time
-             * @description The time at which the account was made
+             * @description When the account was created
              */
             created_at: string;
             /** @description The name that other users see */
@@ -5128,13 +5172,13 @@ export interface components {
              * @description The id of the user
              */
             id: string;
-            /** @description `service` */
+            /** @description Always `service` */
             kind: components["schemas"]["UserKind"];
-            /** @description Its limits that differ from everybody's, by policy */
+            /** @description Its rate limits that differ from the defaults, by policy */
             limits: {
                 [key: string]: string;
             };
-            /** @description What the keys of the account may do at most */
+            /** @description The scopes that keys of the account can have */
             scopes: string[];
             /** @description The unique name */
             username: string;
@@ -5143,10 +5187,10 @@ export interface components {
         ServiceAccountPage: {
             /** @description The items of this page */
             items: components["schemas"]["ServiceAccount"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description A point of the log: `now`, `start`, a time (RFC 3339), the position of an event, or the position of an event in each stream, by the number of the stream */
+        /** @description A point in the log: `now`, `start`, a time (RFC 3339), the position of an event, or an object with the position of an event in each stream, keyed by the number of the stream */
         Since: unknown;
         /** @description The conversation to start */
         StartConversation: components["schemas"]["StartDirectConversation"] | components["schemas"]["StartGroupConversation"];
@@ -5163,7 +5207,7 @@ export interface components {
              */
             user_id: string;
         };
-        /** @description A group, of which the caller becomes the owner */
+        /** @description A group. The caller becomes its owner */
         StartGroupConversation: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -5176,7 +5220,7 @@ export interface components {
             title: string;
         };
         /**
-         * @description The kind of the token
+         * @description The type of the token
          * @enum {string}
          */
         SubjectTokenType: "urn:ietf:params:oauth:token-type:access_token" | "urn:ietf:params:oauth:token-type:jwt";
@@ -5199,13 +5243,13 @@ export interface components {
              * @description The id of the login
              */
             login_id: string;
-            /** @description The refresh token for the next pair of tokens, which can be used once */
+            /** @description The refresh token for the next pair of tokens. It can be used once */
             refresh_token: string;
             /** @description The scheme of the access token */
             token_type: components["schemas"]["TokenType"];
             /**
              * Format: uuid
-             * @description The user who has logged in
+             * @description The user who logged in
              */
             user_id: string;
         };
@@ -5239,10 +5283,10 @@ export interface components {
         UserPage: {
             /** @description The items of this page */
             items: components["schemas"]["User"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
-        /** @description What clients show of a user */
+        /** @description The profile of a user that clients display */
         UserSummary: {
             /** @description The https URL of a picture of the user; null if there is none */
             avatar_url: string | null;
@@ -5255,113 +5299,119 @@ export interface components {
         Webhook: {
             /**
              * Format: uint16
-             * @description How many requests may be under way at once
+             * @description How many requests may be in flight at once
              */
             concurrency: number;
-            /** @description The conversations of events; empty for all */
+            /** @description The conversations whose events are sent; empty for all */
             conversations: string[];
             /**
              * Format: date-time
-             * @description The time at which the webhook was added
+             * @description When the webhook was added
              */
             created_at: string;
-            /** @description What people write about the webhook */
+            /** @description A description for people */
             description: string;
             /**
              * Format: date-time
-             * @description The time since which it is disabled
+             * @description When the webhook was disabled
              */
             disabled_at: string | null;
-            /** @description Why the webhook is disabled: `operator`, `gone` (it has answered 410) or `failing`; null if it is enabled */
+            /**
+             * @description Why the webhook is disabled: `operator`, `gone` (the receiver responded with 410) or `failing`; null if it is
+             *     enabled
+             */
             disabled_reason: string | null;
             /**
              * Format: date-time
-             * @description The time since which no attempt has succeeded; null if the last one has
+             * @description When attempts began to fail; null if the last one succeeded
              */
             failing_since: string | null;
             /**
              * Format: uint32
-             * @description The number of attempts that have failed since then
+             * @description The number of failed attempts since `failing_since`
              */
             failures: number;
-            /** @description The names of the headers that are sent with each event */
+            /** @description The names of the custom headers that are sent with each event */
             headers: string[];
             /**
              * Format: uint64
              * @description The number of conversations that wait for a retry
              */
             held: number;
-            /** @description The id */
+            /** @description The id of the webhook */
             id: string;
             /**
              * Format: uint64
-             * @description The number of stored events that the webhook has still to get or to pass over
+             * @description The number of stored events that the webhook has yet to receive or skip
              */
             lag_events: number;
-            /** @description The lanes of events; empty for all */
+            /** @description The lanes whose events are sent; empty for all */
             lanes: string[];
             /**
              * Format: date-time
-             * @description The time until which the secret before the present one signs too; null if there is none
+             * @description When the previous secret stops signing; null if there is none
              */
             old_expires_at: string | null;
-            /** @description Whether events of a conversation wait for one another */
+            /** @description Whether events of a conversation wait for each other */
             order: components["schemas"]["WebhookOrder"];
             /**
              * Format: uint64
-             * @description The number of events that are parked
+             * @description The number of parked events
              */
             parked: number;
-            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            /** @description The public key with which a receiver verifies `v1a` signatures */
             public_key?: string;
             /**
              * Format: uint64
-             * @description The number of replays under way
+             * @description The number of replays in progress
              */
             replays: number;
-            /** @description The service accounts of events; empty for all accounts */
+            /** @description The service accounts whose events are sent; empty for all accounts */
             services: string[];
-            /** @description The kind of signatures */
+            /** @description The signature scheme */
             signature: components["schemas"]["WebhookSignature"];
-            /** @description Whether the webhook gets events */
+            /** @description Whether the webhook receives events */
             state: components["schemas"]["WebhookState"];
-            /** @description Whether events carry no `data` */
+            /** @description Whether events are sent without `data` */
             thin: boolean;
-            /** @description The types of events, `*` for all */
+            /** @description The types of events to send; `*` for all */
             types: string[];
-            /** @description Where events are sent */
+            /** @description The URL to which events are sent */
             url: string;
         };
-        /** @description Changes of a webhook. Absent fields stay; an empty list of lanes, conversations or services means all */
+        /**
+         * @description The changes to a webhook. Absent fields keep their values; an empty list of lanes, conversations or services means
+         *     all
+         */
         WebhookChanges: {
             /**
              * Format: uint16
-             * @description How many requests may be under way at once
+             * @description How many requests may be in flight at once
              */
             concurrency?: number;
-            /** @description The conversations of events */
+            /** @description The conversations whose events are sent */
             conversations?: string[];
-            /** @description What people write about the webhook */
+            /** @description A description for people */
             description?: string;
-            /** @description All headers to send with each event */
+            /** @description All custom headers to send with each event */
             headers?: {
                 [key: string]: string;
             };
-            /** @description The lanes of events */
+            /** @description The lanes whose events are sent */
             lanes?: string[];
-            /** @description Whether events of a conversation wait for one another */
+            /** @description Whether events of a conversation wait for each other */
             order?: components["schemas"]["WebhookOrder"];
-            /** @description The service accounts of events */
+            /** @description The service accounts whose events are sent */
             services?: string[];
-            /** @description Whether events carry no `data` */
+            /** @description Whether events are sent without `data` */
             thin?: boolean;
-            /** @description The types of events, `*` for all */
+            /** @description The types of events to send; `*` for all */
             types?: string[];
-            /** @description Where events are sent */
+            /** @description The URL to which events are sent */
             url?: string;
         };
         /**
-         * @description `conversation`: the next event of a conversation is sent when the one before it was taken or parked; `none`: events are sent as they come
+         * @description `conversation`: an event is sent once the previous event of its conversation was accepted or parked; `none`: events are sent as they come
          * @enum {string}
          */
         WebhookOrder: "conversation" | "none";
@@ -5369,35 +5419,35 @@ export interface components {
         WebhookPage: {
             /** @description The items of this page */
             items: components["schemas"]["Webhook"][];
-            /** @description The `cursor` of the next request; absent on the last page */
+            /** @description The `cursor` for the next request; absent on the last page */
             next_cursor?: string;
         };
         /**
-         * @description The kind of signatures by Standard Webhooks: `v1` (HMAC-SHA256) or `v1a` (Ed25519)
+         * @description The signature scheme of Standard Webhooks: `v1` (HMAC-SHA256) or `v1a` (Ed25519)
          * @enum {string}
          */
         WebhookSignature: "v1" | "v1a";
         /**
-         * @description Whether a webhook gets events
+         * @description Whether a webhook receives events
          * @enum {string}
          */
         WebhookState: "enabled" | "disabled";
-        /** @description The answer of a receiver to a test */
+        /** @description The result of a test */
         WebhookTest: {
-            /** @description Why the event was not taken, as in the delivery log; null if it was */
+            /** @description Why the test failed, as in the delivery log; null if the receiver accepted the event */
             error: string | null;
-            /** @description Whether the receiver has taken the event */
+            /** @description Whether the receiver accepted the event */
             ok: boolean;
-            /** @description The beginning of the answer: at most 1,024 bytes */
+            /** @description The beginning of the response: at most 1,024 bytes */
             response: string;
             /**
              * Format: uint16
-             * @description The status of the answer; null if there is none
+             * @description The HTTP status of the response; null if there was no response
              */
             status: number | null;
             /**
              * Format: uint32
-             * @description The milliseconds that the request took
+             * @description The duration of the request, in milliseconds
              */
             took_ms: number;
         };
@@ -5447,7 +5497,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5459,17 +5509,17 @@ export interface operations {
     list_audit_events: {
         parameters: {
             query?: {
-                /** @description Only events behind this position */
+                /** @description Only events after this position */
                 after?: number;
                 /** @description Only events of this area: `account`, `key`, `login` */
                 area?: string;
                 cursor?: string;
                 /** @description Only events about this account, key or issuer */
                 id?: string;
-                /** @description Only events among so many latest positions. It counts only without `after` and `since` */
+                /** @description Only events among this many of the latest positions. Ignored with `after` or `since` */
                 latest?: number;
                 limit?: number;
-                /** @description Only events since this time. It counts only without `after` */
+                /** @description Only events since this time. Ignored with `after` */
                 since?: string;
             };
             header?: never;
@@ -5525,7 +5575,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed already */
+            /** @description The resource existed already */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -5578,7 +5628,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5684,7 +5734,7 @@ export interface operations {
     get_roster: {
         parameters: {
             query?: {
-                /** @description The position of an event of the conversation; without it the roster is the present one */
+                /** @description The position of an event of the conversation. The default is the current roster */
                 at?: number;
             };
             header?: never;
@@ -5878,7 +5928,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -5945,7 +5995,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6061,7 +6111,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6108,7 +6158,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6128,7 +6178,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6243,7 +6293,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6281,11 +6331,11 @@ export interface operations {
     list_webhook_deliveries: {
         parameters: {
             query?: {
-                /** @description Only attempts of events of this conversation */
+                /** @description Only attempts to send events of this conversation */
                 conversation_id?: string;
                 cursor?: string;
                 limit?: number;
-                /** @description Only attempts of which this became */
+                /** @description Only attempts with this outcome */
                 state?: components["schemas"]["DeliveryState"];
             };
             header?: never;
@@ -6332,7 +6382,7 @@ export interface operations {
     enable_webhook: {
         parameters: {
             query?: {
-                /** @description Where the webhook goes on. The default is `cursor` */
+                /** @description Where the webhook continues. The default is `cursor` */
                 from?: components["schemas"]["EnableFrom"];
             };
             header?: never;
@@ -6431,7 +6481,7 @@ export interface operations {
     list_conversations: {
         parameters: {
             query?: {
-                /** @description `true` lists the archived conversations. The default is `false`, which lists the others */
+                /** @description Whether to list the archived conversations instead of the others. The default is `false` */
                 archived?: boolean;
                 cursor?: string;
                 include?: string;
@@ -6467,7 +6517,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed already */
+            /** @description The resource existed already */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6485,7 +6535,7 @@ export interface operations {
                     "application/json": components["schemas"]["Conversation"];
                 };
             };
-            /** @description The user was invited, and has to accept; the answer has no body */
+            /** @description The user was invited, and has to accept first. The response has no body */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -6498,7 +6548,7 @@ export interface operations {
         parameters: {
             query?: {
                 include?: "users";
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6553,7 +6603,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6590,7 +6640,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed already */
+            /** @description The resource existed already */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6608,7 +6658,7 @@ export interface operations {
                     "application/json": components["schemas"]["Membership"];
                 };
             };
-            /** @description The user was invited, and has to accept; the answer has no body */
+            /** @description The user was invited, and has to accept first. The response has no body */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -6629,7 +6679,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6668,7 +6718,7 @@ export interface operations {
     list_messages: {
         parameters: {
             query?: {
-                /** @description Lists messages after this position, the oldest first */
+                /** @description Lists messages after this position, oldest first */
                 after?: number;
                 /** @description Lists messages on both sides of this position */
                 around?: number;
@@ -6678,7 +6728,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6730,7 +6780,7 @@ export interface operations {
         parameters: {
             query?: {
                 include?: "users";
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6765,7 +6815,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6813,7 +6863,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6834,7 +6884,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6850,7 +6900,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6887,7 +6937,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6910,7 +6960,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -6924,7 +6974,7 @@ export interface operations {
             query?: {
                 cursor?: string;
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6953,7 +7003,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -6981,7 +7031,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -7018,7 +7068,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7034,7 +7084,7 @@ export interface operations {
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /** @description Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet` */
+                /** @description Waits up to 2 s until the response includes this position. If it does not, the response is 503 `not_yet` */
                 min_position?: number;
             };
             header?: never;
@@ -7115,7 +7165,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7127,7 +7177,7 @@ export interface operations {
     follow_events: {
         parameters: {
             query?: {
-                /** @description The cursor after which the answer begins */
+                /** @description The cursor after which the response begins */
                 after?: string;
                 limit?: number;
                 /** @description Seconds to wait for the first event, 0 to 60. The default is 0 */
@@ -7139,7 +7189,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page, or with `Accept: text/event-stream` server-sent events, each with an event as `data` and the cursor after that event as `id`. At the beginning and then as a sign of life the stream has `event: cursor` without data, whose `id` is the present cursor. The last one is `event: end`, whose `data` are the `code` and `detail` of a problem */
+            /** @description A page; or, with `Accept: text/event-stream`, a stream of server-sent events. Each has an event as `data` and the cursor after that event as `id`. At the beginning, and then as a heartbeat, the stream has `event: cursor` without data, whose `id` is the current cursor. It ends with `event: end`, whose `data` has the `code` and `detail` of a problem */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7165,7 +7215,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A zip. An answer that breaks off is not whole: download it again */
+            /** @description A zip. If the download is interrupted, the file is incomplete: download it again */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7254,7 +7304,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7272,7 +7322,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7408,7 +7458,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7428,7 +7478,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7490,7 +7540,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7603,7 +7653,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7623,7 +7673,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7645,7 +7695,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7657,15 +7707,12 @@ export interface operations {
     search_messages: {
         parameters: {
             query: {
-                /** @description Searches this conversation alone */
+                /** @description Searches only this conversation */
                 conversation_id?: string;
                 cursor?: string;
                 include?: "users";
                 limit?: number;
-                /**
-                 * @description Waits up to 2 s until the answer includes this position of the conversation. It needs
-                 *     `conversation_id`
-                 */
+                /** @description Waits up to 2 s until the response includes this position of the conversation. Requires `conversation_id` */
                 min_position?: number;
                 /** @description The query, with at least one word that is not excluded */
                 query: string;
@@ -7724,7 +7771,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed already */
+            /** @description The resource existed already */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7805,7 +7852,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It existed already */
+            /** @description The resource existed already */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7836,7 +7883,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done; the answer has no body */
+            /** @description Done. The response has no body */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7896,10 +7943,10 @@ export interface operations {
     find_users: {
         parameters: {
             query?: {
-                /** @description The ids of up to 100 users, with a comma between them. All of them come in one page */
+                /** @description The ids of up to 100 users, separated by commas. All of them come in one page */
                 ids?: string;
                 limit?: number;
-                /** @description The whole user name */
+                /** @description The complete user name */
                 username?: string;
             };
             header?: never;

@@ -2,15 +2,15 @@
 
 /** Every code of the server; its page `/problems/<code>` explains it. */
 export type ServerCode =
-  /** The conversation has not reached the named position. */
+  /** The conversation has not reached the position in the request. */
   | "ahead_of_head"
   /** The conversation exists already. */
   | "already_started"
-  /** Too many bytes of answers to this account are unread. */
+  /** Too many bytes of responses to this account are unread. */
   | "answers_unread"
   /** This node is at its limit for requests of this kind. */
   | "at_capacity"
-  /** A network of an API key is no network, or events may not be sent to the URL of a webhook. */
+  /** A network of an API key is invalid, or events may not be sent to the URL of a webhook. */
   | "bad_address"
   /** The body is incomplete, or its chunks are malformed. */
   | "bad_body"
@@ -18,71 +18,71 @@ export type ServerCode =
   | "bad_credentials"
   /** The request cannot become a WebSocket. */
   | "bad_handshake"
-  /** The head of the request breaks the rules of HTTP/1.1. */
+  /** The start line or a header of the request violates HTTP/1.1. */
   | "bad_request"
-  /** One of two people has blocked the other. */
+  /** One of two users has blocked the other. */
   | "blocked"
-  /** The body took too long. */
+  /** The body took too long to arrive. */
   | "body_too_slow"
-  /** Too many passwords are being checked. */
+  /** Too many passwords are being checked at the moment. */
   | "busy"
-  /** The present state forbids this. */
+  /** The current state does not allow this. */
   | "conflict"
-  /** A user shares no conversation with the caller, and this server wants the consent of such users. */
+  /** A user shares no conversation with the caller, and this server requires the consent of such users. */
   | "consent_required"
-  /** The server cannot continue from the cursor: `errors` says why. */
+  /** The server cannot continue from the cursor. `errors` has the reason. */
   | "cursor_gone"
   /** A direct conversation has two members, no title and no roles. */
   | "direct_conversation"
-  /** What was sent with this idempotency key was erased. */
+  /** The content that was sent with this idempotency key was erased and cannot be sent again. */
   | "erased"
-  /** The export has expired, the login or the key that was given the link has ended, or the server has another log by now. */
+  /** The export has expired, the login or the key of the link has ended, or the server has another log now. */
   | "export_over"
-  /** The external id belongs to a conversation of another kind, of other users, or of another service account. */
+  /** The external id belongs to a conversation of another kind, with other users, or of another service account. */
   | "external_id_taken"
-  /** The role of the caller, the kind of its credential or its address does not allow this; see `detail`. */
+  /** The role of the caller, its kind of credential or its address does not allow this. `detail` says which. */
   | "forbidden"
   /** The headers of the request are too large or too many. */
   | "headers_too_large"
-  /** The legal hold was lifted, so it keeps nothing any more. */
+  /** The legal hold was lifted and keeps nothing any longer. */
   | "hold_lifted"
-  /** The request has another version than HTTP/1.1. */
+  /** The request uses an HTTP version other than HTTP/1.1. */
   | "http_version_not_supported"
-  /** The message has no idempotency key, so a retry could become a second message. */
+  /** The message has no idempotency key, so a retry could create a second message. */
   | "idempotency_key_required"
-  /** The key was used for another body before. */
+  /** The idempotency key was used with another body. */
   | "idempotency_mismatch"
   /** The server failed. */
   | "internal"
-  /** The body is no JSON of the documented shape. */
+  /** The body does not have the documented structure. */
   | "invalid_body"
-  /** The refresh token is not valid, or not valid any more. */
+  /** The refresh token is invalid, or no longer valid. */
   | "invalid_grant"
   /** The invitation code is missing, wrong, used up, revoked or expired. */
   | "invalid_invite"
-  /** The API key is not valid, or was revoked. */
+  /** The API key is invalid or revoked. */
   | "invalid_key"
   /** A parameter of the request is invalid or unknown. */
   | "invalid_parameter"
-  /** The recovery token is wrong, spent, replaced or expired. */
+  /** The recovery token is wrong, used, replaced or expired. */
   | "invalid_recovery"
-  /** The access token is not valid. */
+  /** The access token is invalid. */
   | "invalid_token"
-  /** The time of the API key is over. */
+  /** The API key has expired. */
   | "key_expired"
-  /** This node does not hear from the log. */
+  /** This node has lost its connection to the log. */
   | "lagging_node"
   /** The conversation would have no owner. */
   | "last_owner"
   /** The login was revoked. */
   | "login_revoked"
-  /** There is no such user, or none for whom the service account may act. */
+  /** There is no such user, or the service account may not act for this user. */
   | "may_not_act_for"
   /** The message has been deleted. */
   | "message_deleted"
-  /** The resource does not have this method. */
+  /** The resource does not support this method. */
   | "method_not_allowed"
-  /** The caller has no scope for this operation; `detail` names the scope. */
+  /** The caller lacks the scope for this operation. `detail` names the scope. */
   | "missing_scope"
   /** The request has no access token. */
   | "missing_token"
@@ -90,43 +90,43 @@ export type ServerCode =
   | "no_such_member"
   /** The message in `reply_to` does not exist in this conversation. */
   | "no_such_message"
-  /** The operator has not set what this needs; `detail` names the setting. */
+  /** The operation needs a setting that the operator has not made. `detail` names it. */
   | "not_configured"
-  /** The thing does not exist, or the caller may not see it. */
+  /** The resource does not exist, or the caller may not see it. */
   | "not_found"
-  /** The server does not know the method, or the transfer coding of the body. */
+  /** The server does not support the method, or the transfer coding of the body. */
   | "not_implemented"
-  /** The views have not reached the requested position yet. */
+  /** The views have not caught up with the requested position yet. */
   | "not_yet"
   /** Web pages of this origin may not use this server. */
   | "origin_not_allowed"
   /** The caller sent too many requests. */
   | "rate_limited"
-  /** Nobody can register at this server. */
+  /** This server does not accept registrations. */
   | "registration_closed"
-  /** This node stops. */
+  /** This node is shutting down. */
   | "stopping"
   /** The account is suspended. */
   | "suspended"
-  /** This node has too much to do and refuses work of this kind. */
+  /** This node is overloaded and refuses requests of this kind. */
   | "temporary_reduced_capacity"
   /** The access token has expired. */
   | "token_expired"
-  /** The URL carries an access token, and proxies and browser histories keep URLs. */
+  /** The URL has an access token, and proxies and browser histories store URLs. */
   | "token_in_url"
-  /** The body, or the event that would be stored, has too many bytes. */
+  /** The body, or the event that the server would store, is too large. */
   | "too_large"
-  /** Too many conversations are archived. */
+  /** The caller has archived too many conversations. */
   | "too_many_archived"
-  /** This user has too many requests of this kind under way on this node. */
+  /** This user has too many requests of this kind in progress on this node. */
   | "too_many_at_once"
   /** The caller has blocked too many users. */
   | "too_many_blocks"
   /** A new member is in too many conversations. */
   | "too_many_conversations"
-  /** The account has asked for two exports of its data, or of the legal hold, within 24 hours. */
+  /** The account has requested two exports of its data, or of the legal hold, within 24 hours. */
   | "too_many_exports"
-  /** This user has too many requests that follow events on this node. */
+  /** This user follows events with too many requests on this node. */
   | "too_many_followers"
   /** There are 100 active holds. */
   | "too_many_holds"
@@ -134,7 +134,7 @@ export type ServerCode =
   | "too_many_invitations"
   /** There are too many invitation codes. */
   | "too_many_invites"
-  /** The service account has ten live keys. */
+  /** The service account has ten live keys, which is the maximum. */
   | "too_many_keys"
   /** The conversation is full. */
   | "too_many_members"
@@ -142,31 +142,31 @@ export type ServerCode =
   | "too_many_pins"
   /** The caller has too many reactions to this message. */
   | "too_many_reactions"
-  /** The webhook has four replays under way. */
+  /** The webhook has four replays in progress, which is the maximum. */
   | "too_many_replays"
   /** This user has too many open sockets on this node. */
   | "too_many_sockets"
-  /** There are 500 webhooks. */
+  /** There are 500 webhooks, which is the maximum. */
   | "too_many_webhooks"
-  /** The log or the database does not answer. */
+  /** The log or the database is not available. */
   | "unavailable"
-  /** The issuer of the token is not known here. */
+  /** The issuer of the token is not known to this server. */
   | "unknown_issuer"
   /** The client did not offer the subprotocol `verbatim.v1`. */
   | "unknown_protocol"
-  /** A word in `scopes` is no scope. */
+  /** A word in `scopes` is not a scope. */
   | "unknown_scope"
   /** The body is compressed. */
   | "unsupported_encoding"
   /** The body is not JSON. */
   | "unsupported_media_type"
-  /** This address speaks WebSocket, version 13, and nothing else. */
+  /** This address accepts only WebSocket, version 13. */
   | "upgrade_required"
   /** The request target is too long. */
   | "uri_too_long"
   /** The user name is taken, or too similar to a taken name. */
   | "username_taken"
-  /** The caller named themselves for a direct conversation. */
+  /** The caller tried to start a direct conversation, or to block, with their own account. */
   | "with_oneself"
   /** The current password is wrong. */
   | "wrong_password";

@@ -270,7 +270,7 @@ export type ServerPresence = {
   /** The time at which the user was last online. */
   last_seen_at: string;
   op: "presence";
-  /** The new status of the user. - `offline`: The user has no session. - `away`: The user has sessions, none of which is in use. - `online`: The user has a session that is in use. */
+  /** The new status of the user. - `offline`: The user has no session. - `away`: The user has sessions, but none is in use. - `online`: The user has a session that is in use. */
   status: "offline" | "away" | "online";
   /** The user. */
   user_id: string;
