@@ -293,7 +293,7 @@ mod tests {
             (one("leeway_s = -1"), "leeway_s"),
             (one("leeway_s = 301"), "leeway_s"),
             (one("jit = \"yes\""), "line 4"),
-            (one("groups = { \"chat-admins\" = \"owner\" }"), "`owner` is nothing"),
+            (one("groups = { \"chat-admins\" = \"owner\" }"), "cannot be mapped to `owner`"),
             (one(&one("")), "described twice"),
             ("[[issuer]]\niss = \"verbatim\"\naudience = [\"chat\"]".into(), "own tokens"),
             (one(&format!("username_claim = \"{}\"", "x".repeat(513))), "at most 512 bytes"),

@@ -376,7 +376,7 @@ mod tests {
             assert!(said.is_err_and(|said| said.contains("one way to log in")), "{urls}");
         }
         let creds = NatsServers::from("nats://one").with_credentials("hunter2");
-        assert!(creds.can_be_used().is_err_and(|bad| bad.to_string().contains("no `.creds` file")));
+        assert!(creds.can_be_used().is_err_and(|bad| bad.to_string().contains("not a `.creds` file")));
         assert!(!format!("{creds:?}").contains("hunter2"));
     }
 

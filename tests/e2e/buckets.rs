@@ -98,7 +98,7 @@ async fn a_bucket_that_cannot_be_used_is_told_with_what_to_do() {
     for (place, settings, says) in [
         (&at, &wrong[..], "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
         (&at, &unknown[..], "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
-        (&missing, &[], "make the bucket nowhere"),
+        (&missing, &[], "create the bucket nowhere"),
         (&nobody, &[], "127.0.0.1: no connection"),
     ] {
         for command in [&["backup", "create", "--to", place][..], &["backup", "verify", "--to", place]] {

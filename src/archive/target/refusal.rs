@@ -113,7 +113,7 @@ mod tests {
             Outcome::read(status, &body, Some("eu-west-1").filter(|_| status == 301), &place)
         };
         for (status, code, says) in [
-            (404, "NoSuchBucket", "make the bucket backups"),
+            (404, "NoSuchBucket", "create the bucket backups"),
             (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
             (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
             (400, "ExpiredToken", "AWS_SESSION_TOKEN"),
