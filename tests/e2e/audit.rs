@@ -115,7 +115,10 @@ async fn a_stolen_refresh_token_and_an_operators_revocation_are_events() {
     }
     for ended in [2, 0] {
         let ran = world.runs(&["logins", "revoke", "--since", "2126-01-01T00:00:00Z"]).await;
-        assert!(ran.code == Some(0) && ran.stdout.starts_with(&format!("revoked {ended} logins ")), "{ran:?}");
+        assert!(
+            ran.code == Some(0) && ran.stdout.starts_with(&format!("revoked {ended} logins ")),
+            "{ran:?}"
+        );
     }
     let told = events_of(&world, &ana.id).await;
     assert_eq!(told.len(), 3, "{told:?}");

@@ -170,7 +170,7 @@ async fn a_node_that_may_not_make_the_log_says_who_does() {
     operator.update_stream(wrong).await.expect("an operator may");
     let node = world.add_node("api,gateway,projector").await;
     let told = || async {
-        let wrong = "CHAT_2: duplicate_window is 60s and has to be 120s";
+        let wrong = "CHAT_2: duplicate_window is 60s and must be 120s";
         node.warnings().iter().any(|line| line["settings"] == wrong)
     };
     eventually("the wrong setting is told", told).await;

@@ -172,7 +172,7 @@ async fn a_node_whose_clock_is_wrong_is_out() {
     let node = Inside::start(&world, ahead(-45)).await;
     let (status, body) = node.readiness().await;
     assert_eq!((status, &body["parts"]["clock"]["code"]), (503, &"wrong".into()), "{body}");
-    assert!(body["trouble"].as_str().is_some_and(|trouble| trouble.contains("wrong by 45 s")), "{body}");
+    assert!(body["trouble"].as_str().is_some_and(|trouble| trouble.contains("off by 45 s")), "{body}");
     node.stops().await;
     world.nodes[0].is_ready().await;
     world.finish().await;
