@@ -215,7 +215,7 @@ async fn an_older_database_catches_up_and_logins_revoked_since_are_ended() {
 
     let revoked = world.runs(&["logins", "revoke", "--since", &copied_at]).await;
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
-    assert!(revoked.stdout.starts_with("2 logins"), "{revoked:?}");
+    assert!(revoked.stdout.starts_with("revoked 2 logins"), "{revoked:?}");
     starts_again(&mut world).await;
     let address = world.nodes[0].address;
     let refresh = json!({ "refresh_token": ben.refresh_token });
