@@ -7,8 +7,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     archive::{
-        ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, head::StreamEnd, segment::Segment,
-        told_again::told_again,
+        ArchiveError, ArchiveHead, ArchiveTarget,
+        chain::Chain,
+        head::StreamEnd,
+        segment::Segment,
+        told_again::{behind_titles, told_again},
     },
     domain::{Epoch, Position, Time},
     log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
@@ -320,6 +323,7 @@ async fn restore_stream(
             written((until - begin) as u64);
         }
     }
+    again.extend(behind_titles(&again));
     for (record, position) in again.iter_mut().zip(upto.0 + 1..) {
         record.position = Position(position);
     }

@@ -1,9 +1,14 @@
 //! What a restore to an earlier point tells again: the archive knows erasures that the restored log does not, because the events
 //! that list them stand behind the point.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use crate::{domain::Position, log::Record};
+use crate::{
+    domain::{Lane, Position},
+    log::Record,
+};
 
 /// The type of the events that list erased positions.
 const ERASED: &str = "verbatim.content.erased.v1";
@@ -23,16 +28,36 @@ pub(super) fn told_again(record: &Record, upto: Position) -> Option<Record> {
     Some(Record { payload: data.to_string().into(), ..record.clone() })
 }
 
+/// What stands behind that: an event that changes nothing, on each roster of which a title is listed. The last event of a roster
+/// must never be erased, and what stood behind the title may be behind the point, too. It is told whether it is or not, and at
+/// the end, so that every list stands no later than it did before.
+pub(super) fn behind_titles(again: &[Record]) -> Vec<Record> {
+    let mut rosters = BTreeSet::new();
+    let nothing = again.iter().filter(|record| lists_a_title(record)).filter_map(Record::nothing_on_roster);
+    nothing.filter(|nothing| rosters.insert(nothing.subject.clone())).collect()
+}
+
+fn lists_a_title(record: &Record) -> bool {
+    let data: Value = serde_json::from_slice(&record.payload).unwrap_or_default();
+    let entries = data["erased"].as_array();
+    entries.is_some_and(|entries| entries.iter().any(|entry| entry["lane"] == Lane::Roster.word()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 
     fn record(position: u64, kind: &str, payload: &str) -> Record {
         Record {
             position: Position(position),
             stored_at: 0,
-            subject: "chat.00.x.control".into(),
-            headers: format!("ce-id: 1\r\nce-type: {kind}\r\n").into(),
+            subject: format!("chat.ab.{ID}.control"),
+            headers: format!(
+                "ce-actor: {ID}\r\nce-id: {ID}\r\nce-source: /conversations/{ID}\r\nce-time: now\r\nce-type: {kind}\r\n"
+            )
+            .into(),
             payload: payload.to_owned().into(),
         }
     }
@@ -53,5 +78,19 @@ mod tests {
         assert_eq!(told(12, "verbatim.message.sent.v1", payload), None);
         assert_eq!(told(13, ERASED, r#"{"erased":[{"position":11},{"position":12}]}"#), None);
         assert_eq!(told(13, ERASED, "no JSON"), None);
+    }
+
+    #[test]
+    fn behind_titles_stands_what_changes_nothing_once_for_each_roster() {
+        let list = |lane: &str| record(12, ERASED, &format!(r#"{{"erased":[{{}},{{"lane":"{lane}"}}]}}"#));
+        let again = [list("timeline"), list("roster"), list("roster")];
+        let [nothing] = behind_titles(&again).try_into().expect("one event");
+        assert_eq!((&*nothing.subject, &nothing.payload[..]), (&*format!("chat.ab.{ID}.roster"), &b"{}"[..]));
+        let [here, there] = [&nothing, &again[1]]
+            .map(|record| ["ce-actor", "ce-source", "ce-time"].map(|name| record.header(name)));
+        assert_eq!(here, there);
+        assert_eq!(nothing.header("ce-type"), Some("verbatim.conversation.updated.v1"));
+        assert_eq!(nothing.header("ce-id"), Some("01930f3c-5a7b-7c3d-8e4f-0123456789aa"));
+        assert_eq!(behind_titles(&again[..1]), []);
     }
 }

@@ -170,7 +170,7 @@ impl Hiding {
         conversation: ConversationId,
         last: Position,
     ) -> Result<(), ErasureError> {
-        let nothing = ConversationUpdated { title: None, history: None, retention_s: None };
+        let nothing = ConversationUpdated::default();
         let draft = self.draft(erasure, conversation, Event::ConversationUpdated(nothing));
         match self.log.append_roster(&draft, last).await {
             Ok(_) | Err(Conflict::Changed(_)) => Ok(()),

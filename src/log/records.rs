@@ -1,7 +1,7 @@
 //! Records: the messages of a stream as they lie there, for the archive. A reader of records gives every message in order,
 //! whatever it means, and refuses to pass over a position without one.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use async_nats::{
     HeaderMap, HeaderName,
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
-    domain::{Lane, Position, Recorded, data_without_title},
+    domain::{ConversationUpdated, Event, Lane, Position, Recorded, data_without_title},
     log::{
         Damaged, Log, OpenError,
         envelope::{GONE, type_name},
@@ -114,22 +114,30 @@ impl Record {
         if *lane != Lane::Roster {
             return Self::placeholder(stream, streams, *position);
         }
-        let headers = [
-            ("ce-actor", actor.to_string()),
-            ("ce-datacontenttype", "application/json".into()),
-            ("ce-id", id.to_string()),
-            ("ce-source", format!("/conversations/{conversation}")),
-            ("ce-specversion", "1.0".into()),
-            ("ce-time", time.to_string()),
-            ("ce-type", type_name(&skeleton.word)),
-        ];
+        let source = format!("/conversations/{conversation}");
         Self {
             position: *position,
             stored_at: 0,
             subject: subject::of(*conversation, *lane),
-            headers: text(&headers),
+            headers: attributes(actor, id, &source, time, &skeleton.word),
             payload: skeleton.data.clone(),
         }
+    }
+
+    /// An event that changes nothing on the roster of the conversation of this event, with its actor and time. The id differs
+    /// in one bit, so that it is the same whenever it is made of this event.
+    pub(crate) fn nothing_on_roster(&self) -> Option<Self> {
+        let (conversation, _) = subject::conversation(&self.subject)?;
+        let id: Uuid = self.header("ce-id")?.parse().ok()?;
+        let id = Uuid::from_u128(id.as_u128() ^ 1);
+        let [actor, source, time] = ["ce-actor", "ce-source", "ce-time"].map(|name| self.header(name));
+        let nothing = Event::ConversationUpdated(ConversationUpdated::default());
+        Some(Self {
+            subject: subject::of(conversation, nothing.lane()),
+            headers: attributes(actor?, id, source?, time?, nothing.word()),
+            payload: nothing.data().ok()?.into(),
+            ..self.clone()
+        })
     }
 
     pub(in crate::log) fn of(
@@ -157,6 +165,19 @@ impl Record {
         }
         headers
     }
+}
+
+/// The headers of an event of ours.
+fn attributes(actor: impl Display, id: impl Display, source: &str, time: impl Display, word: &str) -> Bytes {
+    text(&[
+        ("ce-actor", actor.to_string()),
+        ("ce-datacontenttype", "application/json".into()),
+        ("ce-id", id.to_string()),
+        ("ce-source", source.into()),
+        ("ce-specversion", "1.0".into()),
+        ("ce-time", time.to_string()),
+        ("ce-type", type_name(word)),
+    ])
 }
 
 fn text(headers: &[(&str, String)]) -> Bytes {
@@ -369,7 +390,7 @@ impl RecordReader {
         }
     }
 
-    fn damaged(&self, why: impl std::fmt::Display) -> Damaged {
+    fn damaged(&self, why: impl Display) -> Damaged {
         Damaged { stream: self.stream.clone(), last: self.last, why: why.to_string() }
     }
 }

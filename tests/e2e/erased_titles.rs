@@ -290,3 +290,36 @@ async fn a_title_is_in_no_archive_and_a_restore_to_an_earlier_point_has_all_else
     assert_eq!(with_marker(&files_of_database(&world).await), [] as [PathBuf; 0]);
     world.finish().await;
 }
+
+/// What a node puts behind a title before it lists it is lost with a restore to a point between the two.
+#[tokio::test]
+async fn an_eraser_of_a_log_that_ends_with_an_erased_title_leaves_its_roster_as_it_was() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group(MARKER, &[]).await;
+    let dinner = ana.starts_group("Dinner", &[]).await;
+    let renamed = renames(&ana, &dinner, MARKER).await;
+    let id = asks(&program, &[(&lunch, lunch.position), (&dinner, renamed)]).await;
+    eventually_long("it is hidden", async || receipt(&program, &id).await["views_done_at"].is_string()).await;
+    creates(&world).await;
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &["--to-position", &format!("CHAT_0={renamed}")]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    world.nodes[0] = world.begins_node("api,gateway,projector", &[]).await.serves().await;
+    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
+    let mut eraser = starts_eraser(&world);
+    is_done(&program_at(&program, &ana), &id).await;
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    for (of, last) in [(&lunch, lunch.position), (&dinner, renamed)] {
+        for expected in [last, 0] {
+            let refused = appends(&world, of, expected).await.expect_err("it has missed something");
+            assert!(refused.contains("last sequence"), "{refused}");
+        }
+        ana.invites(of, &ben).await.expect(201);
+        let at = renames(&ana, of, "and now").await;
+        assert_eq!(titles(&ana, of, at).await, [json!("and now"), json!("and now")]);
+    }
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}

@@ -34,6 +34,8 @@ const PERSISTENCE: Duration = Duration::from_secs(60);
 const MEMBERS: usize = 8;
 /// Devices of each person.
 const DEVICES: usize = 2;
+/// How many people have their accounts erased.
+const LEAVING: usize = 3;
 
 /// Somebody with devices.
 pub struct Client {
@@ -53,7 +55,10 @@ struct Group {
 
 /// Everybody.
 pub struct Crowd {
+    /// Those who stay: of them the run expects that they get all and are let in.
     pub clients: Vec<Arc<Client>>,
+    /// Those whose accounts are erased. They own no group, and nobody brings them into one again.
+    pub leaving: Vec<Arc<Client>>,
     groups: Vec<Group>,
     pub storm: watch::Sender<u64>,
     chance: Chance,
@@ -65,6 +70,7 @@ impl Crowd {
     /// People with accounts, groups and open sockets; the servers are well.
     pub async fn gathers(world: &Arc<World>, sockets: usize, chance: &Chance) -> Self {
         let count = (sockets / DEVICES).max(MEMBERS + 1);
+        let stay = count - LEAVING;
         let mut people = Vec::new();
         for numbers in (0..count).collect::<Vec<_>>().chunks(10) {
             people.extend(join_all(numbers.iter().map(|n| Person::registers(world, *n))).await);
@@ -76,7 +82,8 @@ impl Crowd {
             let mut who: Vec<usize> = (0..count).collect();
             draw.shuffle(&mut who);
             who.truncate(MEMBERS + 1);
-            let (owner, members) = (who[0], &who[1..]);
+            who.sort_by_key(|number| *number >= stay);
+            let (owner, guest, members) = (who[0], who[1], &who[1..]);
             let ids: Vec<_> = members.iter().map(|member| people[*member].id).collect();
             let id = people[owner].starts(&format!("Group {number}"), &ids).await;
             if number % 2 == 1 {
@@ -85,7 +92,7 @@ impl Crowd {
                 people[owner].insists(0, Method::PATCH, &path, body).await.expect("an answer");
             }
             who.iter().for_each(|member| conversations[*member].push(id));
-            groups.push(Group { id, owner, guest: who[MEMBERS] });
+            groups.push(Group { id, owner, guest });
         }
         let (storm, seen) = watch::channel(0);
         let mut lives = JoinSet::new();
@@ -100,9 +107,10 @@ impl Crowd {
             }
             clients.push(Arc::new(Client { person, devices, conversations, sent: AtomicUsize::new(0) }));
         }
-        let crowd = Self { clients, groups, storm, chance: chance.clone(), lives };
+        let leaving = clients.split_off(stay);
+        let crowd = Self { clients, leaving, groups, storm, chance: chance.clone(), lives };
         let connected = async {
-            while crowd.connected() < count * DEVICES {
+            while crowd.connected() < stay * DEVICES {
                 sleep(Duration::from_millis(50)).await;
             }
         };
@@ -110,17 +118,18 @@ impl Crowd {
         crowd
     }
 
+    /// Somebody who stays.
     pub fn person(&self, id: UserId) -> Option<&Person> {
         self.clients.iter().map(|client| &client.person).find(|person| person.id == id)
     }
 
-    /// Who has started a group, and never leaves it.
-    pub fn owner_of(&self, conversation: ConversationId) -> &Person {
-        let group = self.groups.iter().find(|group| group.id == conversation).expect("a group");
-        &self.clients[group.owner].person
+    /// Who has started a group, and never leaves it; `None` if it is nobody's group.
+    pub fn owner_of(&self, conversation: ConversationId) -> Option<&Person> {
+        let group = self.groups.iter().find(|group| group.id == conversation)?;
+        Some(&self.clients[group.owner].person)
     }
 
-    /// How many sockets are open.
+    /// How many sockets of those who stay are open.
     pub fn connected(&self) -> usize {
         let nodes = self.clients.iter().flat_map(|client| &client.devices);
         nodes.filter(|device| device.node.load(Ordering::Relaxed) != NOWHERE).count()
@@ -135,7 +144,7 @@ impl Crowd {
     /// Everybody does what people do until told to stop, and finishes what was begun.
     pub fn talks(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for (number, client) in self.clients.iter().enumerate() {
+        for (number, client) in self.clients.iter().chain(&self.leaving).enumerate() {
             let (client, chance) = (client.clone(), self.chance.apart("talk", number));
             tasks.spawn(until(stop, move |stop| client.talks(chance, stop)));
         }
@@ -147,7 +156,7 @@ impl Crowd {
         tasks
     }
 
-    /// Waits until every device has what it shall have; it is for the checker to say what is missing
+    /// Waits until every device of those who stay has what it shall have; it is for the checker to say what is missing
     /// if that does not come.
     pub async fn settles(&self, has_all: impl Fn(&Person, &HashMap<ConversationId, u64>) -> bool) {
         let is_settled = |client: &Arc<Client>| {

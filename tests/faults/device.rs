@@ -94,6 +94,13 @@ struct End {
     retry_after: Option<u64>,
 }
 
+impl End {
+    /// Whether the server says that the account is suspended.
+    fn is_for_good(&self) -> bool {
+        self.code == Some(4504) || self.why == "handshake: 403"
+    }
+}
+
 impl Device {
     /// A new device of somebody, and what others may do to it.
     pub fn of(person: &Person, number: usize, chance: Chance, storm: watch::Receiver<u64>) -> (Self, Handle) {
@@ -107,7 +114,7 @@ impl Device {
         (Self { number, person, chance, cursor: None, wishes, is_slow, storm, node, reached }, handle)
     }
 
-    /// Connects, listens and comes back, for as long as the run lasts.
+    /// Connects, listens and comes back, for as long as the run lasts or the account of its person is there.
     pub async fn lives(mut self) {
         loop {
             let node = self.chance.below(2);
@@ -128,8 +135,12 @@ impl Device {
                 Some(millis) => Duration::from_millis(millis.min(LATER)),
                 None => self.chance.millis(50..=800),
             };
-            let (device, End { code, why, .. }) = (self.number, end);
+            let (device, is_over) = (self.number, end.is_for_good());
+            let End { code, why, .. } = end;
             self.person.world.history.note(What::Ended { device, socket, node, code, why });
+            if is_over {
+                return;
+            }
             sleep(pause).await;
         }
     }

@@ -89,7 +89,13 @@ pub async fn views(world: &World) -> Views {
         }
     }
     projector.stop().await;
-    Views { live: rows(&world.database).await, rebuilt: rows(&database).await }
+    let mut connection = PgConnection::connect(&world.database).await.expect("Postgres");
+    let of_accounts = "select table_name::text from information_schema.tables where table_schema = 'auth'";
+    let of_accounts: Vec<String> =
+        sqlx::query_scalar(of_accounts).fetch_all(&mut connection).await.expect("tables");
+    let accounts = rows(&world.database, "auth", of_accounts.iter().map(String::as_str)).await;
+    let [live, rebuilt] = [&world.database, &database].map(|of| rows(of, "view", views::tables()));
+    Views { live: live.await, rebuilt: rebuilt.await, accounts }
 }
 
 async fn has_caught_up(world: &World, database: &str) -> bool {
@@ -110,12 +116,16 @@ async fn has_caught_up(world: &World, database: &str) -> bool {
     true
 }
 
-/// Every row of every view.
-async fn rows(database: &str) -> BTreeMap<String, Vec<String>> {
+/// Every row of some tables.
+async fn rows<'a>(
+    database: &str,
+    schema: &str,
+    tables: impl Iterator<Item = &'a str>,
+) -> BTreeMap<String, Vec<String>> {
     let mut connection = PgConnection::connect(database).await.expect("Postgres");
     let mut all = BTreeMap::new();
-    for table in views::tables() {
-        let sql = format!("select row_to_json(t)::text from view.{table} t order by 1");
+    for table in tables {
+        let sql = format!("select row_to_json(t)::text from {schema}.{table} t order by 1");
         let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
         all.insert(table.to_owned(), rows.expect("rows"));
     }

@@ -1,5 +1,5 @@
 //! Somebody who erases what people have said while everything fails: an operator's program. Nodes hide, and the eraser in the
-//! process of the projector deletes; faults meet all of them.
+//! process of the projector deletes; faults meet all of them. Some people want to be forgotten altogether.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,15 +9,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     chance::Chance,
-    clients::Crowd,
-    history::{Key, What},
+    clients::{Client, Crowd},
+    history::{Change, Key, What},
     person::{Answer, Person},
     world::{World, program},
 };
 
 const ERASURES: &str = "/v1/admin/erasures";
-/// How long erasures may take once no fault is left: a node looks for late edits 12 s after it has hidden a message.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// How long erasures may take once no fault is left: a node looks for late edits 12 s after it has hidden a message, and nobody
+/// takes the work of a node that was killed within a minute.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A message whose erasure was asked for.
 pub struct Request {
@@ -66,27 +67,99 @@ pub async fn forgets(operator: &Person, mut chance: Chance, until: Instant) -> V
     requests
 }
 
-/// Waits until the receipts say that all is done, looks at what is left of each message, and lets its sender try once more.
-pub async fn is_forgotten(operator: &Person, requests: Vec<Request>, crowd: &Crowd) {
-    let deadline = Instant::now() + PATIENCE;
-    for Request { id, key, position } in requests {
-        let path = format!("{ERASURES}/{id}");
-        let state = async || {
-            let receipt = operator.insists(0, Method::GET, &path, None).await;
-            let state = receipt.and_then(|receipt| receipt.body["state"].as_str().map(str::to_owned));
-            state.unwrap_or_else(|| "unknown".to_owned())
-        };
-        let mut is = state().await;
-        while is != "done" && Instant::now() < deadline {
-            sleep(Duration::from_millis(200)).await;
-            is = state().await;
+/// An account whose erasure was asked for.
+pub struct Leaving {
+    id: String,
+    client: Arc<Client>,
+}
+
+/// Some people want to be forgotten, one after the other until a time, once they have said something and were put out of one of
+/// their groups. The operator gives them no day to think again. They go on talking, for as long as they are let in.
+pub async fn people_leave(
+    operator: &Person,
+    crowd: &Crowd,
+    mut chance: Chance,
+    until: Instant,
+) -> Vec<Leaving> {
+    let history = &operator.world.history;
+    let pause = (until - Instant::now()) / (crowd.leaving.len() as u32 + 1);
+    let mut requests = Vec::new();
+    for client in &crowd.leaving {
+        sleep(pause).await;
+        let Person { id: user, name, .. } = client.person.clone();
+        let has_said = |what: &What| matches!(what, What::Acknowledged { key, .. } if key.user == user);
+        while history.count_since(0, has_said) == 0 && Instant::now() < until {
+            sleep(Duration::from_millis(100)).await;
         }
-        let owner = crowd.owner_of(key.conversation);
+        if let Some(conversation) = client.conversations.first().copied()
+            && let Some(owner) = crowd.owner_of(conversation)
+        {
+            owner.changes(chance.below(2), conversation, user, Change::Remove).await;
+        }
+        history.note(What::ForgetAccount { user, name });
+        let Some(id) = client.person.wants_to_be_forgotten(chance.below(2)).await else { continue };
+        requests.push(Leaving { id, client: client.clone() });
+        let body = json!({ "user_id": user, "reason_code": "request" });
+        let answer = operator.insists(chance.below(2), Method::POST, ERASURES, Some(body)).await;
+        // Where the answer to an earlier attempt was lost, the account may be gone by now.
+        if !matches!(answer, Some(Answer { status: 202 | 400, .. })) {
+            history.note(What::Blunder { by: operator.id, what: format!("{answer:?}") });
+        }
+    }
+    requests
+}
+
+/// Waits until the receipts say that all is done, looks at what is left of each account, and lets its owner try once more.
+pub async fn are_forgotten(operator: &Person, requests: Vec<Leaving>, crowd: &Crowd, deadline: Instant) {
+    for Leaving { id, client } in requests {
+        let state = state(operator, &id, deadline).await;
+        let user = client.person.id;
+        let others = &crowd.clients[0].person;
+        let profile = others.insists(0, Method::GET, &format!("/v1/users/{user}"), None).await;
+        let mut shown: Vec<_> = profile.into_iter().map(|profile| profile.body.to_string()).collect();
+        for conversation in &client.conversations {
+            let Some(owner) = crowd.owner_of(*conversation) else { continue };
+            let latest = format!("/v1/conversations/{conversation}/messages?limit=100");
+            let page = owner.insists(0, Method::GET, &latest, None).await;
+            let items = page.as_ref().and_then(|page| page.body["items"].as_array()).into_iter().flatten();
+            shown.extend(items.filter(|item| item["sender"] == user.to_string()).map(Value::to_string));
+        }
+        let is_let_in = client.person.logs_in(0).await || client.person.logs_in(1).await;
+        operator.world.history.note(What::ForgottenAccount { user, state, is_let_in, shown });
+        for (number, conversation) in client.conversations.iter().copied().enumerate() {
+            let key = Key { user, conversation, client_id: "afterwards".to_owned() };
+            client.begins(&key, "still here");
+            client.person.sends(number % 2, &key, "still here").await;
+        }
+    }
+}
+
+/// What a receipt says as soon as all is done, or at the deadline.
+async fn state(operator: &Person, id: &str, deadline: Instant) -> String {
+    let path = format!("{ERASURES}/{id}");
+    loop {
+        let receipt = operator.insists(0, Method::GET, &path, None).await;
+        let state = receipt.and_then(|receipt| receipt.body["state"].as_str().map(str::to_owned));
+        match state {
+            Some(state) if state == "done" || Instant::now() >= deadline => return state,
+            None if Instant::now() >= deadline => return "unknown".to_owned(),
+            _ => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// Waits until the receipts say that all is done, looks at what is left of each message, and lets its sender try once more.
+pub async fn is_forgotten(operator: &Person, requests: Vec<Request>, crowd: &Crowd, deadline: Instant) {
+    for Request { id, key, position } in requests {
+        let state = state(operator, &id, deadline).await;
+        let Some(reader) = crowd.owner_of(key.conversation).or_else(|| crowd.person(key.user)) else {
+            continue;
+        };
         let around = format!("/v1/conversations/{}/messages?around={position}&limit=10", key.conversation);
-        let left = owner.insists(0, Method::GET, &around, None).await;
+        let left = reader.insists(0, Method::GET, &around, None).await;
         let items = left.as_ref().and_then(|answer| answer.body["items"].as_array()).into_iter().flatten();
         let left = items.filter(|item| item["position"] == position).map(Value::to_string).collect();
-        operator.world.history.note(What::Forgotten { key: key.clone(), position, state: is, left });
+        operator.world.history.note(What::Forgotten { key: key.clone(), position, state, left });
         if let Some(sender) = crowd.person(key.user) {
             sender.sends(0, &key, "once more").await;
         }

@@ -49,6 +49,11 @@ pub enum What {
     Forget { key: Key, position: u64 },
     /// What the receipt of an erasure says when no fault is left, and what REST shows of the message then.
     Forgotten { key: Key, position: u64, state: String, left: String },
+    /// Somebody asks for the erasure of their account, together with all that they have said.
+    ForgetAccount { user: UserId, name: String },
+    /// What the receipt of that says when no fault is left, whether the name and the password still let anybody in, and what REST
+    /// shows of the user and of the messages.
+    ForgottenAccount { user: UserId, state: String, is_let_in: bool, shown: Vec<String> },
     /// Somebody asks for a change of membership.
     Asked { by: UserId, conversation: ConversationId, user: UserId, change: Change },
     /// A change of membership was answered with success.

@@ -113,7 +113,7 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let crowd = Arc::new(Crowd::gathers(&world, settings.sockets, &chance).await);
     let operator = forgetting::operator(&world).await;
 
-    let hostile = Person::registers(&world, crowd.clients.len()).await;
+    let hostile = Person::registers(&world, crowd.clients.len() + crowd.leaving.len()).await;
     let flooding = tokio::spawn(hostile::floods(hostile, chance.apart("hostile", 0)));
     let stop = CancellationToken::new();
     let mut talking = crowd.talks(&stop);
@@ -124,7 +124,9 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     // What is asked for last has a third of the run to be hidden.
     let last = until - Duration::from_secs(settings.seconds / 3);
     let forgets = forgetting::forgets(&operator, chance.apart("forgets", 0), last);
-    let (requests, ..) = tokio::join!(forgets, lane(&of_servers, "servers"), lane(&of_clients, "clients"));
+    let leave = forgetting::people_leave(&operator, &crowd, chance.apart("leave", 0), last);
+    let (requests, leaving, ..) =
+        tokio::join!(forgets, leave, lane(&of_servers, "servers"), lane(&of_clients, "clients"));
     stop.cancel();
     // What was begun is finished: nobody tries longer than a minute, and now all answer.
     let finished = async { while talking.join_next().await.is_some() {} };
@@ -135,7 +137,9 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     assert!(flooded.is_err_and(|e| e.is_cancelled()), "somebody floods for as long as the run lasts");
     // Receipts are told up to a second late.
     sleep(Duration::from_secs(2)).await;
-    forgetting::is_forgotten(&operator, requests, &crowd).await;
+    let deadline = Instant::now() + forgetting::PATIENCE;
+    forgetting::is_forgotten(&operator, requests, &crowd, deadline).await;
+    forgetting::are_forgotten(&operator, leaving, &crowd, deadline).await;
     drop(operator);
 
     let truth = Truth::of(&evidence::log(&world).await.concat());
@@ -157,6 +161,10 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     if report.thrown_out == 0 {
         let evidence = format!("of {} sockets that were filled none was closed with 4408", report.floods);
         violations.push(Violation { rule: Rule::NoBlunder, evidence });
+    }
+    if report.accounts.1 == 0 {
+        let evidence = format!("of {} accounts none was erased", report.accounts.0);
+        violations.push(Violation { rule: Rule::Forgotten, evidence });
     }
     let world = Arc::into_inner(world).expect("everybody has gone");
     let errors = world.stop().await;

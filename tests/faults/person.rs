@@ -24,7 +24,7 @@ const REQUEST: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 pub struct Person {
     pub id: UserId,
-    name: String,
+    pub name: String,
     token: Arc<RwLock<String>>,
     http: reqwest::Client,
     pub world: Arc<World>,
@@ -168,6 +168,19 @@ impl Person {
             }
             Some(other) => {
                 history.note(What::Blunder { by: self.id, what: format!("{change:?}: {other:?}") });
+            }
+        }
+    }
+
+    /// Asks for the erasure of the own account with all that was said. The id of the request.
+    pub async fn wants_to_be_forgotten(&self, node: usize) -> Option<String> {
+        let body = json!({ "scope": "account_and_content", "confirm": PASSWORD });
+        let answer = self.insists(node, Method::POST, "/v1/me/erasure", Some(body)).await?;
+        match answer.status {
+            202 => answer.body["id"].as_str().map(str::to_owned),
+            _ => {
+                self.world.history.note(What::Blunder { by: self.id, what: format!("{answer:?}") });
+                None
             }
         }
     }

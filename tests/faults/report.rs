@@ -17,6 +17,8 @@ pub struct Report {
     pub frames: usize,
     /// Messages whose erasure was asked for, and those of them whose receipt says that all is done.
     pub erasures: (usize, usize),
+    /// The same of accounts.
+    pub accounts: (usize, usize),
     pub membership_changes: usize,
     /// Kind: how many, and how many of them were felt.
     pub faults: BTreeMap<String, (usize, usize)>,
@@ -53,6 +55,8 @@ impl Report {
                 What::Frame { .. } => report.frames += 1,
                 What::Forget { .. } => report.erasures.0 += 1,
                 What::Forgotten { state, .. } => report.erasures.1 += usize::from(state == "done"),
+                What::ForgetAccount { .. } => report.accounts.0 += 1,
+                What::ForgottenAccount { state, .. } => report.accounts.1 += usize::from(state == "done"),
                 What::Flooded { code, .. } => {
                     report.floods += 1;
                     report.thrown_out += usize::from(*code == Some(4408));
@@ -95,6 +99,7 @@ impl fmt::Display for Report {
         writeln!(f, "  events in the log       {}", self.stored_events)?;
         writeln!(f, "  frames given            {}", self.frames)?;
         writeln!(f, "  erasures asked, done    {}, {}", self.erasures.0, self.erasures.1)?;
+        writeln!(f, "  accounts asked, done    {}, {}", self.accounts.0, self.accounts.1)?;
         writeln!(f, "  membership changes      {}", self.membership_changes)?;
         writeln!(
             f,

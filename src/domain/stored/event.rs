@@ -130,7 +130,7 @@ pub struct ConversationCreated {
 }
 
 /// The actor changed the title or a setting of a group. An absent field keeps its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationUpdated {
     /// The new title, as typed: at most 256 bytes of UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use verbatim::domain::{ConversationId, UserId};
 
-use super::{Found, Rule};
+use super::{Found, Rule, erasures};
 use crate::{
     history::{Device, Entry, Socket, What},
     truth::{Told, Truth},
@@ -73,7 +73,8 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
             _ => {}
         }
     }
-    for feed in feeds.values() {
+    let leaving = erasures::accounts(history);
+    for feed in feeds.values().filter(|feed| !leaving.contains_key(&feed.user)) {
         for (id, told) in &truth.conversations {
             feed.is_complete(Rule::NoHole, *id, told, told.head() + 1, "the end", found);
         }

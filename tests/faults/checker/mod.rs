@@ -26,11 +26,13 @@ use crate::{
 /// REST answers has to rise in any case.
 const UNHEARD: Duration = Duration::from_secs(15);
 
-/// Every row of every view, twice: as they are, and as a second projector built them from the log.
+/// Every row of every view, twice: as they are, and as a second projector built them from the log. And every row of what is known of
+/// accounts.
 #[derive(Debug, Default, Clone)]
 pub struct Views {
     pub live: BTreeMap<String, Vec<String>>,
     pub rebuilt: BTreeMap<String, Vec<String>>,
+    pub accounts: BTreeMap<String, Vec<String>>,
 }
 
 /// What must not be.
@@ -91,7 +93,8 @@ pub fn check(history: &[Entry], streams: &[Vec<Recorded>], views: &Views) -> Vec
     let truth = Truth::of(log);
     sends::check(history, log, &truth, &mut found);
     feeds::check(history, &truth, &mut found);
-    erasures::check(history, log, &mut found);
+    erasures::check(history, log, &truth, &mut found);
+    erasures::check_accounts(history, log, views, &mut found);
     receipts(history, log, &mut found);
     membership(history, log, &mut found);
     compare(log, &truth, views, &mut found);

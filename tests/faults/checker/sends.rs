@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use verbatim::domain::{Event, MessageId, Recorded};
 
-use super::{Found, Rule};
+use super::{Found, Rule, erasures};
 use crate::{
     history::{Entry, Key, What},
     truth::Truth,
@@ -21,15 +21,20 @@ struct Sending<'a> {
 
 pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &mut Found) {
     let sendings = gather(history);
-    // An erased message does not say its key any more. Only such as were acknowledged are erased.
+    // An erased message does not say its key any more. One that was not acknowledged is erased only with its account.
     let mut keys: HashMap<_, &Key> = HashMap::new();
     for (key, sending) in &sendings {
         keys.extend(sending.acknowledged.iter().map(|(position, ..)| ((key.conversation, *position), key)));
     }
+    let mut hashes = HashSet::new();
     let mut stored: HashMap<Key, Vec<(u64, MessageId)>> = HashMap::new();
     for recorded in log {
         let Some(Event::MessageSent(message)) = &recorded.event else { continue };
-        if recorded.erased.is_some() {
+        if let Some(erasure) = &recorded.erased {
+            let of_key = erasure.client_hash.as_ref().map(|hash| (recorded.conversation, hash));
+            found.unless(of_key.is_none_or(|key| hashes.insert(key)), Rule::AcknowledgedOnce, || {
+                format!("the message at {} is in the log twice, erased", recorded.position)
+            });
             if let Some(key) = keys.get(&(recorded.conversation, recorded.position.0)) {
                 stored.entry((*key).clone()).or_default().push((recorded.position.0, message.message_id));
             }
@@ -44,12 +49,14 @@ pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &
         stored.entry(key).or_default().push((recorded.position.0, message.message_id));
     }
     let forgotten: HashSet<&Key> = history.iter().filter_map(|entry| forgotten(&entry.what)).collect();
+    let leaving = erasures::accounts(history);
     for (key, sending) in &sendings {
         let stored = stored.get(key).map_or(&[][..], Vec::as_slice);
         found.unless(stored.len() <= 1, Rule::AcknowledgedOnce, || {
             format!("{key:?} is in the log {} times: {stored:?}", stored.len())
         });
-        check_answers(key, sending, stored, forgotten.contains(key), truth, found);
+        let (is_to_forget, leaves) = (forgotten.contains(key), leaving.contains_key(&key.user));
+        check_answers(key, sending, stored, [is_to_forget, leaves], truth, found);
     }
 }
 
@@ -83,7 +90,7 @@ fn check_answers(
     key: &Key,
     sending: &Sending<'_>,
     stored: &[(u64, MessageId)],
-    is_to_forget: bool,
+    [is_to_forget, leaves]: [bool; 2],
     truth: &Truth,
     found: &mut Found,
 ) {
@@ -108,7 +115,8 @@ fn check_answers(
     for (status, code) in &sending.refused {
         let may_be_out = *code == "not_found" && !was_always_in;
         let may_be_erased = *code == "erased" && is_to_forget;
-        found.unless(may_be_out || may_be_erased, Rule::RefusedRightly, || {
+        let may_be_nobody = *code == "suspended" && leaves;
+        found.unless(may_be_out || may_be_erased || may_be_nobody, Rule::RefusedRightly, || {
             format!("{key:?}: {status} {code}, stays {stays:?}")
         });
     }

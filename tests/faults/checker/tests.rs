@@ -126,7 +126,7 @@ impl Run {
         });
         let rows = ["2", "3", "6", "10"].map(|row| format!("row {row}")).to_vec();
         let tables = BTreeMap::from([("message".to_owned(), rows)]);
-        run.views = Views { live: tables.clone(), rebuilt: tables };
+        run.views = Views { live: tables.clone(), rebuilt: tables, accounts: BTreeMap::new() };
         run
     }
 
