@@ -36,7 +36,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use archiving::{archive_alone, create_backup};
 pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sweep_always, with_office};
 pub use database::{database, database_with};
-pub(crate) use erasures::{AskHolds, ask_holds, erase, erase_patiently, show_erasures, verify_erasure};
+pub(crate) use erasures::{
+    AskHolds, LeftOfErasure, ask_holds, erase, erase_patiently, show_erasures, verify_erasure,
+};
 pub use error::AppError;
 pub(crate) use installation::{
     MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log,

@@ -41,6 +41,8 @@ pub(crate) struct ErasureRequest {
     pub done_at: Option<Time>,
     /// The legal holds that keep all that is left.
     pub held_by: Vec<HoldId>,
+    /// The copies of the log, by name, that may have something of what the log has lost.
+    pub waits_for: Vec<String>,
     /// The messages and titles, by conversation.
     pub parts: Vec<ErasurePart>,
 }
@@ -79,6 +81,7 @@ impl ErasureRequest {
             archive_done_at: None,
             done_at: None,
             held_by: Vec::new(),
+            waits_for: Vec::new(),
             parts,
         }
     }

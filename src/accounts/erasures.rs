@@ -40,10 +40,11 @@ struct Row {
     archive_done_at: Option<OffsetDateTime>,
     done_at: Option<OffsetDateTime>,
     held_by: Vec<Uuid>,
+    waits_for: Vec<String>,
 }
 
 const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
-                       hidden_at, views_done_at, log_done_at, archive_done_at, done_at, held_by";
+                       hidden_at, views_done_at, log_done_at, archive_done_at, done_at, held_by, waits_for";
 
 /// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
 /// erases as much as the greater one.
@@ -255,6 +256,20 @@ pub(crate) async fn log_is_done(
     transaction.commit().await
 }
 
+/// Notes the copies for which a request waits, by name.
+pub(crate) async fn waits_for(
+    pool: &PgPool,
+    id: ErasureId,
+    copies: impl Iterator<Item = &String>,
+) -> sqlx::Result<()> {
+    sqlx::query("update auth.erasure set waits_for = $2 where id = $1")
+        .bind(id.uuid())
+        .bind(copies.collect::<Vec<_>>())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
 /// Every position was read again. The first one who says so is believed. Nobody keeps any more who the account was, unless a hold
 /// on it was placed meanwhile: then nothing happens.
 pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
@@ -302,6 +317,7 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
         archive_done_at: row.archive_done_at.map(Time::of),
         done_at: row.done_at.map(Time::of),
         held_by: row.held_by.into_iter().map(HoldId::known).collect(),
+        waits_for: row.waits_for,
         parts: parts.remove(&row.id).unwrap_or_default(),
     };
     Ok(rows.into_iter().map(erasure).collect())

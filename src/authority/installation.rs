@@ -96,7 +96,7 @@ pub(crate) fn installation(at: i64) -> Vec<NewFile> {
         seed("readers.nk", &readers),
         secret(CONSUMERS_KEY, format!("{}\n{readers_name}\n", consumers.seed())),
         secret(NODE, user::node(&chat, at)),
-        secret(ERASER, user::eraser(&chat, at)),
+        secret(ERASER, user::eraser(&chat, at, [])),
         secret(OPERATOR, user::operator(&chat, at)),
         secret(SYSTEM, user::system(&system, at)),
         NewFile { name: ACCOUNTS, text: conf, is_secret: false },

@@ -66,6 +66,11 @@ pub(super) const OF_ERASER: &[&str] = &[
     "$JS.API.DIRECT.GET.>",
 ];
 
+/// What the eraser may publish besides, to delete from a mirror in another JetStream domain.
+pub(super) fn of_mirror(stream: &str, domain: &str) -> [String; 3] {
+    ["INFO", "MSG.GET", "MSG.DELETE"].map(|ask| format!("$JS.{domain}.API.STREAM.{ask}.{stream}"))
+}
+
 /// Streams from which nobody deletes single messages.
 pub(super) const NOT_OF_ERASER: &[&str] = &[
     "$JS.API.STREAM.MSG.DELETE.AUDIT",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::authority::{
     NKey,
-    subjects::{ASKS_STREAMS, COMMANDS, NOT_OF_ERASER, OF_CONSUMERS, OF_ERASER, OF_NODES},
+    subjects::{ASKS_STREAMS, COMMANDS, NOT_OF_ERASER, OF_CONSUMERS, OF_ERASER, OF_NODES, of_mirror},
     token::{Said, signed},
 };
 
@@ -38,9 +38,16 @@ pub(super) fn node(chat: &NKey, at: i64) -> String {
     with_rights(chat, "verbatim", at, Some(OF_NODES), &[])
 }
 
-/// The user of the eraser, for a server that knows the key of the account of the log.
-pub(crate) fn eraser(chat: &NKey, at: i64) -> String {
-    with_rights(chat, "eraser", at, Some(OF_ERASER), NOT_OF_ERASER)
+/// The user of the eraser, for a server that knows the key of the account of the log. It may also delete from mirrors in other
+/// JetStream domains: each is a stream and its domain.
+pub(crate) fn eraser<'a>(
+    chat: &NKey,
+    at: i64,
+    mirrors: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let elsewhere: Vec<String> = mirrors.into_iter().flat_map(|of| of_mirror(of.0, of.1)).collect();
+    let publish: Vec<&str> = OF_ERASER.iter().copied().chain(elsewhere.iter().map(String::as_str)).collect();
+    with_rights(chat, "eraser", at, Some(&publish), NOT_OF_ERASER)
 }
 
 /// A person who makes and changes streams, takes backups and repairs.
@@ -107,6 +114,8 @@ impl Consumer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+
     use super::*;
 
     /// The words of a configuration, without comments and layout.
@@ -121,5 +130,16 @@ mod tests {
         let reader = tokens(&with_password("reader", true)).join(" ");
         assert!(conf.contains(&reader), "{reader}\nis not in\n{conf}");
         assert!(!with_password("reader", false).contains("commands"));
+    }
+
+    #[test]
+    fn the_eraser_may_delete_from_mirrors_in_other_domains_that_are_named() {
+        let rights = |mirrors: &[(&str, &str)]| {
+            let file = eraser(&NKey::of_account(), 0, mirrors.iter().copied());
+            let token = file.lines().nth(1).expect("a token").split('.').nth(1).expect("claims").to_owned();
+            String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).expect("base64")).expect("text")
+        };
+        let delete = "$JS.hub.API.STREAM.MSG.DELETE.CHAT_0_COPY";
+        assert!(rights(&[("CHAT_0_COPY", "hub")]).contains(delete) && !rights(&[]).contains("hub"));
     }
 }

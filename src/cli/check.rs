@@ -9,7 +9,12 @@ use crate::{
     admin::{Agreement, Clocks},
     app::{self, AppError},
     archive,
-    cli::{addresses::addresses, open_files::enough_files, serve::Serve},
+    cli::{
+        addresses::addresses,
+        mirrors::{all_are_named, mirrors},
+        open_files::enough_files,
+        serve::Serve,
+    },
     clock::Clock,
     config::Settings,
     log::{Durability, Log, OpenError},
@@ -112,6 +117,11 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         report.say("durability", durable(log).await);
         report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
+        match mirrors(&servers, &settings).await {
+            Ok(mirrors) => mirrors.into_iter().for_each(|mirror| report.say("mirror", mirror)),
+            Err(error) => report.say("mirror", Err(error)),
+        }
+        warn("mirrors", all_are_named(log, &settings).await);
         report.say("audit", has_audit(log).await);
         if let Ok(pool) = &database {
             report.say("views", follow_from(log, pool).await);

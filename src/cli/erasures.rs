@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::{self, AppError},
+    app::{self, AppError, LeftOfErasure},
     cli::{failed::Failed, process::until_told, servers::Servers},
     domain::ErasureId,
 };
@@ -52,7 +52,8 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
             app::show_erasures(&servers.settings, &servers.addresses()?, Some(id)).await?
         }
         What::Verify { id, servers } => {
-            let left = app::verify_erasure(&servers.settings, &servers.addresses()?, id).await?;
+            // Mirrors in another domain are read by the eraser's user alone.
+            let left = app::verify_erasure(&servers.settings, &servers.erasers_addresses()?, id).await?;
             return Ok(told(left));
         }
     };
@@ -60,22 +61,23 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(left: Option<(Vec<u64>, usize)>) -> ExitCode {
-    match left {
-        Some((left, 0)) if left.is_empty() => {
-            println!("nothing is left: all positions were read and are empty");
-            return ExitCode::SUCCESS;
-        }
-        Some((left, held)) if left.is_empty() => {
-            println!("nothing is left except at {held} positions, which legal holds keep");
-            return ExitCode::SUCCESS;
-        }
-        Some((left, _)) => {
-            println!("REFUSED  the log still has messages at {left:?}: is the eraser running?");
-        }
-        None => println!("REFUSED  a replica is offline or behind, so its content is unknown: wait for it"),
+fn told(left: Option<LeftOfErasure>) -> ExitCode {
+    let Some(LeftOfErasure { at, held, copies }) = left else {
+        println!("REFUSED  a replica is offline or behind, so its content is unknown: wait for it");
+        return ExitCode::FAILURE;
+    };
+    if !at.is_empty() {
+        println!("REFUSED  the log still has messages at {at:?}: is the eraser running?");
     }
-    ExitCode::FAILURE
+    for (copy, why) in &copies {
+        println!("REFUSED  {copy}: {why}");
+    }
+    match (at.is_empty() && copies.is_empty(), held) {
+        (false, _) => return ExitCode::FAILURE,
+        (true, 0) => println!("nothing is left: all positions were read and are empty"),
+        (true, held) => println!("nothing is left except at {held} positions, which legal holds keep"),
+    }
+    ExitCode::SUCCESS
 }
 
 /// Erases until it is told to stop.

@@ -18,6 +18,7 @@ mod holds;
 mod log;
 mod logins;
 mod migrate;
+mod mirrors;
 mod nats;
 mod open_files;
 mod people;

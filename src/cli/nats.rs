@@ -13,6 +13,7 @@ use crate::{
     app::AppError,
     authority::{ACCOUNTS, NKey, eraser, installation},
     clock::Clock,
+    log::{MirrorName, MirrorNames},
 };
 
 #[derive(Debug, Args)]
@@ -29,7 +30,8 @@ enum What {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
-    /// Creates the NATS user of the eraser for an installation that was created without one.
+    /// Creates a NATS user of the eraser, for an installation that was created without one or has mirrors in other JetStream
+    /// domains.
     Eraser {
         /// The file `chat.nk` of the installation.
         #[arg(long, value_name = "FILE")]
@@ -37,6 +39,15 @@ enum What {
         /// The `.creds` file to write. An existing file is not overwritten.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// The mirrors, as in VERBATIM_MIRRORS: the user may also delete from the mirrors in other JetStream domains.
+        #[arg(
+            long,
+            env = "VERBATIM_MIRRORS",
+            default_value = "",
+            hide_default_value = true,
+            value_name = "STREAMS"
+        )]
+        mirrors: MirrorNames,
     },
 }
 
@@ -44,7 +55,7 @@ pub(super) fn nats(NatsCommand { what }: NatsCommand) -> Result<(), AppError> {
     let now = Clock::system().now().datetime().unix_timestamp();
     match what {
         What::Init { out } => init(&out, now),
-        What::Eraser { account_key, out } => make_eraser(&account_key, &out, now),
+        What::Eraser { account_key, out, mirrors } => make_eraser(&account_key, &out, &mirrors, now),
     }
 }
 
@@ -64,12 +75,14 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), AppError> {
 }
 
 /// The key of the account signs the user, and no server has to be told.
-fn make_eraser(account_key: &Path, out: &Path, now: i64) -> Result<(), AppError> {
+fn make_eraser(account_key: &Path, out: &Path, mirrors: &MirrorNames, now: i64) -> Result<(), AppError> {
     let refused = |why: &str| AppError::Refused(format!("cannot use {}: {why}", account_key.display()));
     let seed = fs::read_to_string(account_key).map_err(|e| refused(&e.to_string()))?;
     let account = NKey::account(seed.trim())
         .map_err(|_| refused("it is not an account key: name the file chat.nk of the installation"))?;
-    write(out, &eraser(&account, now), 0o600)?;
+    let elsewhere = mirrors.iter().map(MirrorName::parts);
+    let elsewhere = elsewhere.filter_map(|(stream, domain)| Some((stream, domain?)));
+    write(out, &eraser(&account, now, elsewhere), 0o600)?;
     println!("The eraser          VERBATIM_NATS_ERASER_CREDENTIALS_FILE={}", out.display());
     Ok(())
 }

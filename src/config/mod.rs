@@ -4,6 +4,7 @@
 mod archive;
 mod consumers;
 mod database;
+mod erasing;
 mod issuers;
 mod keys;
 mod layout;
@@ -20,6 +21,7 @@ mod traces;
 mod webhooks;
 
 pub use consumers::ConsumerSettings;
+pub(crate) use erasing::ErasingSettings;
 pub use layout::LayoutSettings;
 pub use remote::RemoteSettings;
 pub use role::NodeRole;

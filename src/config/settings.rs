@@ -12,6 +12,7 @@ use crate::{
         archive::ArchiveSettings,
         consumers::ScopedKeySetting,
         database::DatabaseSettings,
+        erasing::ErasingSettings,
         issuers::IssuerSettings,
         keys::KeySettings,
         limits::LimitSettings,
@@ -168,10 +169,8 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
     web: Option<ChatPage>,
 
-    /// Maximum number of deletions per second by the eraser in each stream.
-    #[arg(long, env = "VERBATIM_ERASE_RATE", default_value_t = 5, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u32).range(1..=5))]
-    pub(crate) erase_rate: u32,
+    #[command(flatten)]
+    pub(crate) erasing: ErasingSettings,
 
     /// Time limit for the download of an export of a user's data, in seconds. A slower client gets an incomplete file.
     #[arg(long, env = "VERBATIM_EXPORT_DEADLINE", default_value_t = 900, value_name = "SECONDS",

@@ -26,7 +26,7 @@ pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
     if folder.read(ERASER)?.is_none()
         && let Ok(chat) = NKey::account(&folder.read(CHAT_KEY)?.unwrap_or_default())
     {
-        folder.write(ERASER, &eraser(&chat, now), PRIVATE)?;
+        folder.write(ERASER, &eraser(&chat, now, []), PRIVATE)?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use sqlx::PgPool;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::{
     accounts::{
@@ -24,11 +24,13 @@ use crate::{
     clock::Clock,
     domain::{ErasurePositions, HoldId, Position},
     erasures::{
+        copies::{self, Copies, CopiesSeen},
         error::ErasureError,
         held::{held, holds_of_account},
+        pace::pace,
         wanted::WantedContent,
     },
-    log::{ErasedEvent, Log},
+    log::{ErasedEvent, Log, MirrorNames},
 };
 
 /// How often the eraser looks for something to do.
@@ -43,6 +45,8 @@ pub(crate) struct Eraser {
     pub(crate) clock: Clock,
     /// The most deletions of a second in one stream.
     pub(crate) rate: u32,
+    /// The mirrors of the log, from which it deletes, too.
+    pub(crate) mirrors: MirrorNames,
 }
 
 /// What the eraser has found at the listed positions of a stream.
@@ -61,6 +65,7 @@ struct Looks {
     unseen: BTreeSet<usize>,
     /// The holds of the last look.
     holds: BTreeSet<HoldId>,
+    copies: CopiesSeen,
 }
 
 impl Eraser {
@@ -71,6 +76,7 @@ impl Eraser {
             streams: all.clone().map(|stream| (stream, Looked::default())).collect(),
             unseen: all.collect(),
             holds: BTreeSet::new(),
+            copies: CopiesSeen::default(),
         };
         loop {
             let pause = match self.round(&mut looks).await {
@@ -113,10 +119,17 @@ impl Eraser {
                 }
             }
         }
-        for erasure in &open {
-            self.finish(erasure, looks, &holds).await?;
+        if open.is_empty() && streams.is_empty() && looks.copies.are_clean {
+            return failed;
         }
-        failed
+        let lost = |stream| &looks.streams[&stream].gone;
+        let (copies, cleaned) =
+            copies::clean(&self.log, &self.mirrors, self.rate, lost, &mut looks.copies).await;
+        looks.copies.without.retain(|id| open.iter().any(|erasure| erasure.id == *id));
+        for erasure in &open {
+            self.finish(erasure, looks, &copies, &holds).await?;
+        }
+        failed.and(cleaned.map_err(ErasureError::from))
     }
 
     /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if the stream has to be looked at again:
@@ -128,8 +141,7 @@ impl Eraser {
         holds: &[LegalHold],
     ) -> Result<bool, ErasureError> {
         let is_settled = self.settle(stream).await?;
-        let mut pace = interval(Duration::from_secs(1) / self.rate.max(1));
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = pace(self.rate);
         let mut listed = self.log.erased_in(stream).await?;
         listed.retain(|event| !looked.gone.contains(&event.position));
         let known: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
@@ -168,12 +180,13 @@ impl Eraser {
         Ok(is_settled)
     }
 
-    /// Notes that the content of a request is gone, waits for the archives, and then reads all of its positions again; or
-    /// that holds keep all that is left of it.
+    /// Notes that the content of a request is gone, waits for the archives and the copies, and then reads all of its positions
+    /// again; or that holds keep all that is left of it.
     async fn finish(
         &self,
         erasure: &ErasureRequest,
-        looks: &Looks,
+        looks: &mut Looks,
+        copies: &Copies,
         holds: &[LegalHold],
     ) -> Result<(), ErasureError> {
         let mut by: BTreeSet<HoldId> =
@@ -200,13 +213,38 @@ impl Eraser {
             let gone = self.positions(erasure).await?;
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now(), gone).await?;
         }
-        if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await? {
+        if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await?
+            || !self.is_out_of_copies(erasure, looks, copies).await?
+        {
             return Ok(());
         }
         if left(&self.log, erasure).await?.is_some_and(|left| left.is_empty()) {
             erasures::is_done(&self.pool, erasure, Stamp::now(&self.clock, By::default())).await?;
         }
         Ok(())
+    }
+
+    /// Whether no copy has anything of a request any more; otherwise the request says which copies it waits for.
+    async fn is_out_of_copies(
+        &self,
+        erasure: &ErasureRequest,
+        looks: &mut Looks,
+        copies: &Copies,
+    ) -> Result<bool, ErasureError> {
+        if looks.copies.without.contains(&erasure.id) {
+            return Ok(true);
+        }
+        let lacking = copies.lacking(&listed(&self.log, erasure).await?).await;
+        if lacking.is_empty() {
+            looks.copies.without.insert(erasure.id);
+        }
+        if !lacking.keys().eq(&erasure.waits_for) {
+            if !lacking.is_empty() {
+                tracing::warn!(erasure = %erasure.id, copies = ?lacking, "could not verify that all copies of the log are free of an erasure; retrying");
+            }
+            erasures::waits_for(&self.pool, erasure.id, lacking.keys()).await?;
+        }
+        Ok(lacking.is_empty())
     }
 
     /// The positions of a request, for the audit trail.
@@ -254,24 +292,32 @@ async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEv
     Ok(Some(left))
 }
 
-/// What is left in the log of a request: what no hold keeps, and what a hold keeps.
+/// What is left of a request: in the log what no hold keeps, and what a hold keeps, and the copies that may have something of what
+/// the log has lost, each with the reason.
 pub(crate) struct Leftover {
     pub(crate) unheld: Vec<Position>,
     pub(crate) held: Vec<Position>,
+    pub(crate) copies: BTreeMap<String, String>,
 }
 
-/// Looks what is left in the log of a request; `None` if nobody can tell.
+/// Looks what is left of a request in the log and its copies; `None` if nobody can tell of the log.
 pub(crate) async fn leftover(
     log: &Log,
+    mirrors: &MirrorNames,
     pool: &PgPool,
     erasure: &ErasureRequest,
 ) -> Result<Option<Leftover>, ErasureError> {
     let Some(left) = left(log, erasure).await? else { return Ok(None) };
+    let mut lost = listed(log, erasure).await?;
+    for (_, events) in &mut lost {
+        events.retain(|event| !left.contains(event));
+    }
+    let copies = copies::look(log, mirrors, &mut CopiesSeen::default()).await.lacking(&lost).await;
     let by = held(&holds::active(pool).await?, &left);
     let (held, unheld): (Vec<_>, Vec<_>) =
         left.into_iter().map(|event| event.position).zip(by).partition(|(_, by)| !by.is_empty());
     let positions = |some: Vec<(Position, BTreeSet<HoldId>)>| some.into_iter().map(|(at, _)| at).collect();
-    Ok(Some(Leftover { unheld: positions(unheld), held: positions(held) }))
+    Ok(Some(Leftover { unheld: positions(unheld), held: positions(held), copies }))
 }
 
 /// The erased events of a request in each conversation, with its stream, as far as the request has told of them.

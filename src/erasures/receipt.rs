@@ -45,7 +45,8 @@ pub(crate) struct ErasureReceipt {
     pub state: ErasureState,
     /// Whether the log has one copy only, and so no Raft log beside its blocks.
     pub is_single: bool,
-    /// The consumers of these streams, and whether each has passed the events that tell of the erasure.
+    /// The consumers of these streams, and whether each has passed the events that tell of the erasure. A copy of the log that may
+    /// still have something is among them, as one that has not.
     pub consumers: BTreeMap<String, bool>,
     /// The webhooks, and whether each was sent these events.
     pub webhooks: BTreeMap<WebhookId, bool>,
@@ -62,7 +63,8 @@ impl ErasureReceipt {
             ErasureRequest { starts_at, .. } if *starts_at <= now => ErasureState::Hiding,
             _ => ErasureState::Waiting,
         };
-        Self { erasure, state, is_single: false, consumers: BTreeMap::new(), webhooks: BTreeMap::new() }
+        let consumers = erasure.waits_for.iter().map(|copy| (copy.clone(), false)).collect();
+        Self { erasure, state, is_single: false, consumers, webhooks: BTreeMap::new() }
     }
 
     /// When no Raft log has the content any more; nothing where there is one, for a cluster does not tell.

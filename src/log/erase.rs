@@ -3,7 +3,7 @@
 //! Nothing is taken away that the log does not list: the event `content.erased` stands before the deletion. So a hole is
 //! explained before it is there, and whoever breaks off in between leaves nothing that another one could not go on with.
 
-use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
 
 use crate::{
     domain::{ConversationId, Position},
@@ -52,33 +52,20 @@ impl Log {
         }
         let of =
             self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
-        match of.delete_message(position.0).await {
-            Ok(_) => Ok(()),
-            Err(_) if self.is_gone(stream, position).await? => Ok(()),
-            Err(e) => Err(Unavailable::because(e)),
-        }
+        delete_at(&of, position).await.map_err(Unavailable::because)
     }
 
     /// Whether the leader has nothing at a position.
     pub(crate) async fn is_gone(&self, stream: usize, position: Position) -> Result<bool, Unavailable> {
         let of =
             self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
-        match of.get_raw_message(position.0).await {
-            Ok(_) => Ok(false),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
-            Err(e) => Err(Unavailable::because(e)),
-        }
+        has_nothing_at(&of, position).await.map_err(Unavailable::because)
     }
 
     /// Whether all replicas of a stream are there, and are as far as the leader.
     pub(crate) async fn replicas_follow(&self, stream: usize) -> Result<bool, Unavailable> {
         let of = self.jetstream.get_stream(layout::name(stream)).await.map_err(Unavailable::because)?;
-        let info = of.cached_info();
-        let Some(cluster) = &info.cluster else { return Ok(true) };
-        let others = info.config.num_replicas.saturating_sub(1);
-        let follows =
-            cluster.replicas.iter().filter(|one| one.current && !one.offline && one.lag.unwrap_or(0) == 0);
-        Ok(follows.count() >= others)
+        Ok(follow(of.cached_info()))
     }
 
     /// Whether nobody has anything at a position: the leader is asked, and then whoever of the replicas answers.
@@ -118,4 +105,34 @@ impl Log {
         };
         Ok(info.map(passed))
     }
+}
+
+/// Deletes the message at a position on every replica, which overwrites it. Nothing happens if it is gone.
+pub(in crate::log) async fn delete_at<T>(stream: &Stream<T>, position: Position) -> Result<(), String> {
+    match stream.delete_message(position.0).await {
+        Ok(_) => Ok(()),
+        Err(_) if has_nothing_at(stream, position).await.is_ok_and(|is_gone| is_gone) => Ok(()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Whether the leader of a stream has nothing at a position.
+pub(in crate::log) async fn has_nothing_at<T>(
+    stream: &Stream<T>,
+    position: Position,
+) -> Result<bool, String> {
+    match stream.get_raw_message(position.0).await {
+        Ok(_) => Ok(false),
+        Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// Whether all replicas of a stream are there, and are as far as the leader.
+pub(in crate::log) fn follow(info: &Info) -> bool {
+    let Some(cluster) = &info.cluster else { return true };
+    let others = info.config.num_replicas.saturating_sub(1);
+    let follows =
+        cluster.replicas.iter().filter(|one| one.current && !one.offline && one.lag.unwrap_or(0) == 0);
+    follows.count() >= others
 }

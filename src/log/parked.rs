@@ -18,18 +18,21 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    domain::Time,
+    domain::{Position, Time},
     log::{
-        Log, OpenError,
+        Log, OpenError, Unavailable,
         errors::refused,
-        streams::parked::{ADVISORIES, GIVEN_UP, REPLAY, advisories, replay, replays},
+        streams::{
+            layout,
+            parked::{ADVISORIES, GIVEN_UP, REPLAY, advisories, replay, replays},
+        },
     },
 };
 
 /// The headers of a copy: where its event lies.
-const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
+pub(super) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
-const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
+pub(super) const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 /// The most advisories that are read at once.
 const PAGE: usize = 10_000;
 /// How long a cluster may take until it knows a consumer that was just made, and the wait before it is asked again.
@@ -143,11 +146,15 @@ impl Log {
         Ok(found.into_values().collect())
     }
 
-    /// Gives a consumer copies of parked events, each once: behind the copy, the event is parked no more.
+    /// Gives a consumer copies of parked events, each once: behind the copy, the event is parked no more. An event that is
+    /// erased is not given, and not parked any more either.
     pub(crate) async fn give_again(&self, name: &str, letters: &[DeadLetter]) -> Result<u32, OpenError> {
-        let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
         let mut given = 0;
         for letter in letters {
+            if self.is_letter_erased(letter).await.map_err(refused)? {
+                self.is_not_parked(letter).await?;
+                continue;
+            }
             let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
             let event = stream.get_raw_message(letter.position).await.map_err(refused)?;
             // The id of the event would make JetStream take a second copy for a retry of the first one.
@@ -162,12 +169,27 @@ impl Log {
             headers.insert(STREAM, letter.stream.clone());
             let stored = self.jetstream.publish_with_headers(replay(name), headers, event.payload).await;
             stored.map_err(refused)?.await.map_err(refused)?;
-            for told in &letter.told {
-                advisories.delete_message(*told).await.map_err(refused)?;
-            }
+            self.is_not_parked(letter).await?;
             given += 1;
         }
         Ok(given)
+    }
+
+    /// Deletes what tells that an event is parked.
+    async fn is_not_parked(&self, letter: &DeadLetter) -> Result<(), OpenError> {
+        let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
+        for told in &letter.told {
+            advisories.delete_message(*told).await.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the log lists a parked event as erased.
+    async fn is_letter_erased(&self, letter: &DeadLetter) -> Result<bool, Unavailable> {
+        match layout::index(&letter.stream).filter(|stream| *stream < self.layout.streams) {
+            Some(stream) => Ok(self.skeleton(stream, Position(letter.position)).await?.is_some()),
+            None => Ok(false),
+        }
     }
 }
 

@@ -166,7 +166,7 @@ impl Restoring {
     pub(crate) async fn found(&self) -> Result<Vec<(String, Remade)>, OpenError> {
         let names: Vec<String> = self.jetstream().stream_names().try_collect().await.map_err(refused)?;
         let mut found = Vec::new();
-        for name in names.into_iter().filter(|name| name.starts_with("CHAT_") || name == AUDIT) {
+        for name in names.into_iter().filter(|name| layout::index(name).is_some() || name == AUDIT) {
             let stream = self.jetstream().get_stream(&name).await.map_err(refused)?;
             let info = stream.cached_info();
             let said = |key: &str| info.config.metadata.get(key).map(|epoch| Epoch(epoch.clone()));
@@ -274,7 +274,7 @@ impl Restoring {
 
 impl Remake {
     fn config(&self, stream: &str) -> Config {
-        match stream.strip_prefix("CHAT_").and_then(|index| index.parse().ok()) {
+        match layout::index(stream) {
             Some(index) => chat(index, self.layout, &self.epoch),
             None => audit(self.layout),
         }

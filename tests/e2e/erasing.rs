@@ -20,12 +20,18 @@ pub const MARKER: &str = "zebra-4711-crossing";
 
 /// The eraser, with its own NATS user.
 pub fn starts_eraser(world: &World) -> Child {
+    starts_eraser_with(world, &[])
+}
+
+/// The same with arguments more.
+pub fn starts_eraser_with(world: &World, arguments: &[&str]) -> Child {
     let url = world.nats.url_of(NatsUser::Eraser);
     let file = world.nats.folder().join("eraser.creds");
-    match file.exists() {
-        true => world.starts(&["eraser", "--nats-eraser-credentials-file", file.to_str().expect("UTF-8")]),
-        false => world.starts(&["eraser", "--nats-eraser-url", &url]),
-    }
+    let user = match file.exists() {
+        true => ["--nats-eraser-credentials-file", file.to_str().expect("UTF-8")],
+        false => ["--nats-eraser-url", &url],
+    };
+    world.starts(&[&["eraser"], &user[..], arguments].concat())
 }
 
 /// Nodes may not delete, and the eraser may neither write nor delete what is no message.

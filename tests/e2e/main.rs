@@ -39,6 +39,7 @@ mod drill;
 mod edge;
 mod erased;
 mod erased_archives;
+mod erased_copies;
 mod erased_titles;
 mod erasing;
 mod erasing_accounts;

@@ -127,9 +127,9 @@ struct ErasureCounts {
 /// A consumer of the log, and whether it was told of the erasure
 #[derive(Serialize, Object)]
 struct ErasureConsumer {
-    /// The name of the consumer
+    /// The name of the consumer; that of a copy of the log, like a mirror, while the erasure waits for it
     name: String,
-    /// Whether the consumer has acknowledged the events that announce the erasure
+    /// Whether the consumer has acknowledged the events that announce the erasure. `false` for a copy of the log
     ack_floor_past: bool,
 }
 
@@ -186,7 +186,7 @@ struct Erasure {
     done_at: Option<Time>,
     /// The legal holds that keep what is left
     holds: Vec<HoldId>,
-    /// The consumers that read the affected streams
+    /// The consumers that read the affected streams, and the copies of the log for which the erasure waits
     consumers: Vec<ErasureConsumer>,
     /// The webhooks, and whether they were told
     webhooks: Vec<ErasureWebhook>,

@@ -81,6 +81,12 @@ pub(in crate::log) fn name(index: usize) -> String {
     format!("CHAT_{index}")
 }
 
+/// The index of the stream with this name, if a log can have such a stream.
+pub(in crate::log) fn index(stream: &str) -> Option<usize> {
+    let index = stream.strip_prefix("CHAT_")?.parse().ok()?;
+    (name(index) == stream).then_some(index)
+}
+
 /// Looks at the log that is there and changes nothing.
 pub(in crate::log) async fn look(jetstream: &Context, wanted: Wanted) -> Result<Found, OpenError> {
     let there = all(jetstream).await?;

@@ -11,6 +11,8 @@ use crate::log::streams::layout::Layout;
 pub(in crate::log) const ADVISORIES: &str = "ADVISORIES";
 /// The stream of copies.
 pub(in crate::log) const REPLAY: &str = "REPLAY";
+/// The subjects of copies.
+pub(in crate::log) const REPLAYS: &str = "replay.*";
 /// The subjects on which nats-server tells that it gives an event up, up to the stream and the durable.
 pub(in crate::log) const GIVEN_UP: [&str; 2] =
     ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"];
@@ -39,7 +41,7 @@ pub(in crate::log) fn advisories(layout: Layout) -> Config {
 pub(in crate::log) fn replays(layout: Layout) -> Config {
     Config {
         name: REPLAY.to_owned(),
-        subjects: vec!["replay.*".to_owned()],
+        subjects: vec![REPLAYS.to_owned()],
         description: Some("Verbatim: copies of parked events, for the consumers that asked for them".into()),
         retention: RetentionPolicy::WorkQueue,
         discard: DiscardPolicy::New,

@@ -2649,7 +2649,7 @@ export interface components {
              * @description When operators must have removed every backup that was made before the content was gone
              */
             backups_gone_by?: string;
-            /** @description The consumers that read the affected streams */
+            /** @description The consumers that read the affected streams, and the copies of the log for which the erasure waits */
             consumers: components["schemas"]["ErasureConsumer"][];
             /** @description The counts of the erasure */
             counts: components["schemas"]["ErasureCounts"];
@@ -2711,9 +2711,9 @@ export interface components {
         };
         /** @description A consumer of the log, and whether it was told of the erasure */
         ErasureConsumer: {
-            /** @description Whether the consumer has acknowledged the events that announce the erasure */
+            /** @description Whether the consumer has acknowledged the events that announce the erasure. `false` for a copy of the log */
             ack_floor_past: boolean;
-            /** @description The name of the consumer */
+            /** @description The name of the consumer; that of a copy of the log, like a mirror, while the erasure waits for it */
             name: string;
         };
         /** @description The counts of an erasure */

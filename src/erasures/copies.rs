@@ -1,0 +1,175 @@
+//! Copies of the log that a deletion in the log does not reach: mirrors of its streams, and copies of parked events that consumers
+//! are given again. What is erased is deleted there, too, and a request is done when none of them has anything of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{join, join_all};
+
+use crate::{
+    domain::{ErasureId, Position},
+    erasures::pace::pace,
+    log::{CopiesRead, ErasedCopies, ErasedEvent, Log, Mirror, MirrorNames, NotMirrored, Unavailable},
+};
+
+/// The most deletions from a stream of copies before the log has its turn again.
+const AT_ONCE: usize = 25;
+
+/// The copies, as they were at one moment.
+pub(super) struct Copies {
+    /// By name.
+    mirrors: Vec<(String, Result<Mirror, NotMirrored>)>,
+    parked: Result<ErasedCopies, Unavailable>,
+}
+
+/// What an eraser knows of the copies from one look to the next.
+#[derive(Default)]
+pub(super) struct CopiesSeen {
+    /// The positions at which a mirror was found empty, by its name.
+    gone: BTreeMap<String, BTreeSet<Position>>,
+    read: CopiesRead,
+    /// Whether all copies were there, and nothing was left to delete.
+    pub(super) are_clean: bool,
+    /// The requests of which no copy has anything any more.
+    pub(super) without: BTreeSet<ErasureId>,
+}
+
+/// Looks at the copies.
+pub(super) async fn look(log: &Log, names: &MirrorNames, seen: &mut CopiesSeen) -> Copies {
+    let mirrors = names.iter().map(|name| async move { (name.to_string(), log.mirror(name).await) });
+    Copies { mirrors: join_all(mirrors).await, parked: log.erased_copies(&mut seen.read).await }
+}
+
+/// Deletes copies of parked events that are erased, and from each mirror what its stream has lost. Returns how the copies are
+/// behind that.
+pub(super) async fn clean<'a>(
+    log: &Log,
+    names: &MirrorNames,
+    rate: u32,
+    lost: impl Fn(usize) -> &'a BTreeSet<Position>,
+    seen: &mut CopiesSeen,
+) -> (Copies, Result<(), Unavailable>) {
+    let copies = look(log, names, seen).await;
+    let cleaned = copies.clean(log, rate, lost, seen).await;
+    let are_there = copies.parked.is_ok() && copies.mirrors.iter().all(|(_, mirror)| mirror.is_ok());
+    seen.are_clean = are_there && matches!(cleaned, Ok(true));
+    match cleaned {
+        Ok(true) => (copies, Ok(())),
+        cleaned => (look(log, names, seen).await, cleaned.map(drop)),
+    }
+}
+
+impl Copies {
+    /// Returns whether nothing was left to delete.
+    async fn clean<'a>(
+        &self,
+        log: &Log,
+        rate: u32,
+        lost: impl Fn(usize) -> &'a BTreeSet<Position>,
+        seen: &mut CopiesSeen,
+    ) -> Result<bool, Unavailable> {
+        for (name, _) in &self.mirrors {
+            seen.gone.entry(name.clone()).or_default();
+        }
+        let mirrors: BTreeMap<&String, &Mirror> =
+            self.mirrors.iter().filter_map(|(name, mirror)| Some((name, mirror.as_ref().ok()?))).collect();
+        let cleaned = seen.gone.iter_mut().filter_map(|(name, gone)| {
+            let mirror = mirrors.get(name)?;
+            Some(clean_mirror(log, mirror, rate, lost(mirror.origin), gone))
+        });
+        let (parked, cleaned) = join(clean_parked(log, rate, &self.parked), join_all(cleaned)).await;
+        let mut is_clean = parked?;
+        for cleaned in cleaned {
+            is_clean &= cleaned?;
+        }
+        Ok(is_clean)
+    }
+
+    /// The copies of which nobody can tell that they have nothing of these events, each with the reason.
+    pub(super) async fn lacking(&self, listed: &[(usize, Vec<ErasedEvent>)]) -> BTreeMap<String, String> {
+        if listed.iter().all(|(_, events)| events.is_empty()) {
+            return BTreeMap::new();
+        }
+        let mirrors = self.mirrors.iter().map(|(name, mirror)| async move {
+            let why = match mirror {
+                Ok(mirror) => why_not(mirror, listed).await,
+                Err(away) => Some(away.to_string()),
+            };
+            Some((name.clone(), why?))
+        });
+        let parked = match &self.parked {
+            Ok(copies) if !copies.sequences.is_empty() => {
+                Some("the stream still has copies of erased events".into())
+            }
+            Ok(copies) if !copies.replicas_follow => Some("a replica is offline or behind".into()),
+            Ok(_) => None,
+            Err(away) => Some(away.to_string()),
+        };
+        let parked = parked.map(|why| (Log::COPIES.to_owned(), why));
+        join_all(mirrors).await.into_iter().flatten().chain(parked).collect()
+    }
+}
+
+async fn clean_parked(
+    log: &Log,
+    rate: u32,
+    parked: &Result<ErasedCopies, Unavailable>,
+) -> Result<bool, Unavailable> {
+    let Ok(ErasedCopies { sequences, .. }) = parked else { return Ok(true) };
+    let mut pace = pace(rate);
+    for copy in sequences.iter().take(AT_ONCE) {
+        pace.tick().await;
+        log.erase_copy(*copy).await?;
+    }
+    Ok(sequences.is_empty())
+}
+
+/// A position counts as gone when the mirror was found empty there, which is after its deletion.
+async fn clean_mirror(
+    log: &Log,
+    mirror: &Mirror,
+    rate: u32,
+    lost: &BTreeSet<Position>,
+    gone: &mut BTreeSet<Position>,
+) -> Result<bool, Unavailable> {
+    if gone.len() == lost.len() || mirror.forbids().is_some() {
+        return Ok(true);
+    }
+    let (mut pace, mut deleted) = (pace(rate), 0);
+    let mut listed = log.erased_in(mirror.origin).await?;
+    listed.retain(|event| lost.contains(&event.position) && !gone.contains(&event.position));
+    for event in listed {
+        if !mirror.has_reached(event.position) || deleted == AT_ONCE {
+            return Ok(false);
+        }
+        if mirror.is_gone(event.position).await? {
+            gone.insert(event.position);
+            continue;
+        }
+        pace.tick().await;
+        mirror.erase(&event).await?;
+        deleted += 1;
+    }
+    Ok(deleted == 0)
+}
+
+/// Why a mirror may still have something of these events. What it has not reached may be on its way to it.
+async fn why_not(mirror: &Mirror, listed: &[(usize, Vec<ErasedEvent>)]) -> Option<String> {
+    let here = listed.iter().filter(|(stream, _)| *stream == mirror.origin);
+    let positions: Vec<Position> = here.flat_map(|(_, events)| events).map(|event| event.position).collect();
+    if !positions.iter().all(|position| mirror.has_reached(*position)) {
+        return Some("the mirror is behind its stream".into());
+    }
+    if !positions.is_empty() && !mirror.replicas_follow() {
+        return Some("a replica is offline or behind".into());
+    }
+    for position in positions {
+        match mirror.is_gone(position).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Some(mirror.forbids().unwrap_or_else(|| "the mirror still has erased events".into()));
+            }
+            Err(away) => return Some(away.to_string()),
+        }
+    }
+    None
+}

@@ -1,0 +1,90 @@
+//! Copies of parked events, which consumers are given again, when the events are erased: the stream REPLAY keeps a copy until its
+//! consumer has acknowledged it, or for a day.
+
+use async_nats::{
+    HeaderName,
+    jetstream::stream::{RawMessageErrorKind, Stream},
+};
+
+use crate::{
+    domain::Position,
+    log::{
+        Log, Unavailable, envelope,
+        erase::{delete_at, follow},
+        parked::{POSITION, STREAM},
+        streams::{
+            layout::{self, is_not_found},
+            parked::{REPLAY, REPLAYS},
+        },
+    },
+};
+
+/// The copies of erased events that were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasedCopies {
+    /// By their sequences.
+    pub sequences: Vec<u64>,
+    /// Whether all replicas were as far as the leader, which was asked.
+    pub replicas_follow: bool,
+}
+
+/// How far the copies went when none of them was one of an erased event, and how many positions were listed as erased then.
+/// Until one of both grows, there is none.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CopiesRead {
+    last: u64,
+    listed: usize,
+}
+
+impl Log {
+    /// The name of the stream of copies.
+    pub(crate) const COPIES: &str = REPLAY;
+
+    /// Looks for copies of events that the log lists as erased, as far as this process knows its lists.
+    pub(crate) async fn erased_copies(&self, read: &mut CopiesRead) -> Result<ErasedCopies, Unavailable> {
+        let stream = match self.jetstream.get_stream(REPLAY).await {
+            Ok(stream) => stream,
+            // A log of an older version has none until it is migrated.
+            Err(e) if is_not_found(e.kind()) => {
+                return Ok(ErasedCopies { sequences: Vec::new(), replicas_follow: true });
+            }
+            Err(e) => return Err(Unavailable::because(e)),
+        };
+        let replicas_follow = follow(stream.cached_info());
+        let listed = (0..self.layout.streams).map(|stream| self.erased(stream).count()).sum();
+        let now = CopiesRead { last: stream.cached_info().state.last_sequence, listed };
+        let sequences = if *read == now { Vec::new() } else { self.found_in(&stream).await? };
+        if sequences.is_empty() {
+            *read = now;
+        }
+        Ok(ErasedCopies { sequences, replicas_follow })
+    }
+
+    async fn found_in(&self, copies: &Stream) -> Result<Vec<u64>, Unavailable> {
+        let mut found = Vec::new();
+        let mut from = copies.cached_info().state.first_sequence;
+        loop {
+            let copy = match copies.get_first_raw_message_by_subject(REPLAYS, from).await {
+                Ok(copy) => copy,
+                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(found),
+                Err(e) => return Err(Unavailable::because(e)),
+            };
+            let header = |name: HeaderName| copy.headers.get(name).map(ToString::to_string);
+            let stream = header(STREAM).and_then(|stream| layout::index(&stream));
+            let position = header(POSITION).and_then(|position| position.parse().ok()).map(Position);
+            let of = stream.filter(|stream| *stream < self.layout.streams).zip(position);
+            let erased = of.and_then(|(stream, position)| self.erased(stream).at(position));
+            // An event of an earlier log may have stood at the same position.
+            if erased.is_some_and(|erased| erased.id == envelope::id(Some(&copy.headers))) {
+                found.push(copy.sequence);
+            }
+            from = copy.sequence + 1;
+        }
+    }
+
+    /// Takes a copy away. Its consumer may be faster.
+    pub(crate) async fn erase_copy(&self, sequence: u64) -> Result<(), Unavailable> {
+        let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(Unavailable::because)?;
+        delete_at(&copies, Position(sequence)).await.map_err(Unavailable::because)
+    }
+}
