@@ -386,7 +386,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["connection"],
             &["bus", "read"],
             &["append", "claims", "connections", "durables", "erase", "parked", "records", "trail", "upkeep"],
-            &["restoring"],
+            &["copies", "mirrors", "restoring"],
             &["mod"],
         ],
     ),
