@@ -94,7 +94,7 @@ impl Gateway {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "could not send presence: the list of blocked users is not available")
+                tracing::debug!(%error, "could not send presence: the list of blocked users is not available");
             }
         }
     }

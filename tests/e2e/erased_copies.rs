@@ -179,7 +179,7 @@ async fn a_receipt_waits_for_each_mirror_that_may_have_something() {
     is_done(&program, &id).await;
     // A stream with sources keeps what is erased.
     assert_eq!(streams_with_marker(&world), ["SUM"]);
-    assert!(world.runs(&["check", &mirrors[0], &mirrors[1]]).await.stdout.contains("WARNING  mirrors: SUM"));
+    assert!(world.runs(&["check", mirrors[0], mirrors[1]]).await.stdout.contains("WARNING  mirrors: SUM"));
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }
