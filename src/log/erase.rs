@@ -68,7 +68,8 @@ impl Log {
         Ok(follow(of.cached_info()))
     }
 
-    /// Whether nobody has anything at a position: the leader is asked, and then whoever of the replicas answers.
+    /// Whether nobody has anything at a position: the leader is asked, and then, if there are other replicas, whichever of
+    /// them answers. A mirror may answer, too, so a single replica is not asked twice.
     pub(crate) async fn is_gone_everywhere(
         &self,
         stream: usize,
@@ -80,7 +81,7 @@ impl Log {
         let of =
             self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
         let replicas = self.layout.replicas;
-        for _ in 0..if replicas > 1 { ASKED * replicas } else { 1 } {
+        for _ in 0..if replicas > 1 { ASKED * replicas } else { 0 } {
             match of.direct_get(position.0).await {
                 Ok(_) => return Ok(false),
                 Err(e) if e.kind() == DirectGetErrorKind::NotFound => {}
