@@ -13,7 +13,7 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use sqlx::PgPool;
+use sqlx::{FromRow, PgPool, postgres::PgRow};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use verbatim::{
@@ -192,49 +192,24 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
 /// The least that a page can be: the columns of the messages, as sqlx gives them.
 async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position)) {
     type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
-    let rows: Vec<Row> = sqlx::query_as(
-        "select id, position, sender, client_id, text, sent_at from message
-         where conversation_id = $1 and position < $2 order by position desc limit $3",
-    )
-    .bind(conversation.uuid())
-    .bind(position.0 as i64)
-    .bind(PAGE + 1)
-    .fetch_all(pool)
-    .await
-    .expect("rows");
-    drop(rows);
+    let sql = "select id, position, sender, client_id, text, sent_at from message
+               where conversation_id = $1 and position < $2 order by position desc limit $3";
+    drop(rows::<Row>(pool, sql, conversation, position.0 as i64, PAGE + 1).await);
 }
 
 /// The least that the same page can be with reactions, mentions and pins: the columns of each table, by one query for the
 /// messages and one for the whole page from each of the others.
 async fn bare_with_more(pool: &PgPool, user: UserId, (conversation, position): (ConversationId, Position)) {
     type Time = Option<OffsetDateTime>;
-    type Row = (
-        Uuid,
-        i64,
-        Uuid,
-        String,
-        String,
-        OffsetDateTime,
-        Option<String>,
-        Time,
-        Time,
-        Option<Uuid>,
-        Option<Uuid>,
-        Option<i64>,
-    );
-    let rows: Vec<Row> = sqlx::query_as(
+    type Id = Option<Uuid>;
+    type Row =
+        (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Time, Time, Id, Id, Option<i64>);
+    let sql =
         "select id, position, sender, client_id, text, sent_at, metadata, edited_at, deleted_at, deleted_by,
-                reply_to, reply_to_at
-         from message where conversation_id = $1 and position < $2 order by position desc limit $3",
-    )
-    .bind(conversation.uuid())
-    .bind(position.0 as i64)
-    .bind(PAGE + 1)
-    .fetch_all(pool)
-    .await
-    .expect("rows");
-    let (Some(last), Some(first)) = (rows.first(), rows.last()) else { panic!("a page") };
+                      reply_to, reply_to_at
+               from message where conversation_id = $1 and position < $2 order by position desc limit $3";
+    let messages = rows::<Row>(pool, sql, conversation, position.0 as i64, PAGE + 1).await;
+    let (Some(last), Some(first)) = (messages.first(), messages.last()) else { panic!("a page") };
     let (first, last) = (first.1, last.1);
     let reactions: Vec<(i64, String, i64, bool, i64)> = sqlx::query_as(
         "select message, emoji, count(*), bool_or(user_id = $4), min(position) from reaction
@@ -247,24 +222,26 @@ async fn bare_with_more(pool: &PgPool, user: UserId, (conversation, position): (
     .fetch_all(pool)
     .await
     .expect("rows");
-    let mentions: Vec<(i64, Uuid)> = sqlx::query_as(
-        "select message, user_id from mention where conversation_id = $1 and message between $2 and $3",
-    )
-    .bind(conversation.uuid())
-    .bind(first)
-    .bind(last)
-    .fetch_all(pool)
-    .await
-    .expect("rows");
-    let pins: Vec<(i64,)> =
-        sqlx::query_as("select message from pin where conversation_id = $1 and message between $2 and $3")
-            .bind(conversation.uuid())
-            .bind(first)
-            .bind(last)
-            .fetch_all(pool)
-            .await
-            .expect("rows");
-    drop((rows, reactions, mentions, pins));
+    let sql = "select message, user_id from mention where conversation_id = $1 and message between $2 and $3";
+    let mentions = rows::<(i64, Uuid)>(pool, sql, conversation, first, last).await;
+    let sql = "select message from pin where conversation_id = $1 and message between $2 and $3";
+    let pins = rows::<(i64,)>(pool, sql, conversation, first, last).await;
+    drop((messages, reactions, mentions, pins));
+}
+
+/// The rows of a query whose parameters are a conversation and two numbers.
+async fn rows<T>(
+    pool: &PgPool,
+    sql: &'static str,
+    conversation: ConversationId,
+    first: i64,
+    second: i64,
+) -> Vec<T>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let query = sqlx::query_as(sql).bind(conversation.uuid()).bind(first).bind(second);
+    query.fetch_all(pool).await.expect("rows")
 }
 
 /// Nothing is read of any of the conversations: all that there is has to be counted.

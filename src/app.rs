@@ -37,7 +37,7 @@ pub(crate) use archiving::{archive_alone, create_backup};
 pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sweep_always, with_office};
 pub use database::{database, database_with};
 pub(crate) use erasures::{
-    AskHolds, LeftOfErasure, ask_holds, erase, erase_patiently, show_erasures, verify_erasure,
+    AskHolds, Leftover, ask_holds, erase, erase_patiently, show_erasures, verify_erasure,
 };
 pub use error::AppError;
 pub(crate) use installation::{

@@ -1,11 +1,12 @@
 //! Erasures and legal holds: in a process that serves, by the eraser, and for an operator on the machine.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::time::sleep;
 
+pub(crate) use crate::erasures::Leftover;
 use crate::{
     accounts::{By, erasures as requests},
     app::{Addresses, AppError, Process, installation::open_installation},
@@ -13,8 +14,8 @@ use crate::{
     config::{ErasingSettings, NodeRole, Settings},
     domain::{ConversationId, ErasureId, HoldId, RetentionRules, Time, Title, UserId},
     erasures::{
-        Eraser, ErasureError, ErasureReceipt, Erasures, Expiring, Hiding, HoldError, HoldSubjects, Leftover,
-        LegalHold, MOST_SUBJECTS, WantedHold, leftover,
+        Eraser, ErasureError, ErasureReceipt, Erasures, Expiring, Hiding, HoldError, HoldSubjects, LegalHold,
+        MOST_SUBJECTS, WantedHold, leftover,
     },
     log::{Log, NotMirrored},
     views::Progress,
@@ -89,7 +90,7 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
         }
         sleep(PAUSE).await;
     };
-    for name in settings.erasing.mirrors.iter() {
+    for name in settings.erasing.mirrors.names.iter() {
         match log.mirror(name).await {
             Err(NotMirrored::NoMirror(why)) => return Err(AppError::Refused(why)),
             // A receipt waits for a mirror that is away.
@@ -98,7 +99,7 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
     }
     tracing::info!("erasing from the log");
     let ErasingSettings { erase_rate: rate, mirrors } = settings.erasing.clone();
-    Ok(Eraser { log, pool, clock: Clock::system(), rate, mirrors }.run().await)
+    Ok(Eraser { log, pool, clock: Clock::system(), rate, mirrors: mirrors.names }.run().await)
 }
 
 /// The same beside other roles: servers that are away are waited for.
@@ -124,34 +125,18 @@ pub(crate) async fn show_erasures(
     })
 }
 
-/// What is left of an erasure.
-#[derive(Debug)]
-pub(crate) struct LeftOfErasure {
-    /// The positions at which the log has something that no legal hold keeps.
-    pub(crate) at: Vec<u64>,
-    /// The number of positions that legal holds keep.
-    pub(crate) held: usize,
-    /// The copies that may have something of what the log has lost, each with the reason.
-    pub(crate) copies: BTreeMap<String, String>,
-}
-
 /// Reads every position of an erasure that has been hidden; `None` if a replica of the log is away.
 pub(crate) async fn verify_erasure(
     settings: &Settings,
     addresses: &Addresses,
     id: ErasureId,
-) -> Result<Option<LeftOfErasure>, AppError> {
+) -> Result<Option<Leftover>, AppError> {
     let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
     let erasure = requests::find(&pool, id).await?.ok_or(ErasureError::NotFound)?;
     if erasure.hidden_at.is_none() {
         return Err(AppError::Refused("nothing of this erasure is hidden yet: wait for its time".into()));
     }
-    let left = leftover(&log, &settings.erasing.mirrors, &pool, &erasure).await?;
-    Ok(left.map(|Leftover { unheld, held, copies }| LeftOfErasure {
-        at: unheld.iter().map(|position| position.0).collect(),
-        held: held.len(),
-        copies,
-    }))
+    Ok(leftover(&log, &settings.erasing.mirrors.names, &pool, &erasure).await?)
 }
 
 /// Does what an operator asks for. The answer has the shape of the admin API's.

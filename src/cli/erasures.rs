@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::{self, AppError, LeftOfErasure},
+    app::{self, AppError, Leftover},
     cli::{failed::Failed, process::until_told, servers::Servers},
     domain::ErasureId,
 };
@@ -61,18 +61,19 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(left: Option<LeftOfErasure>) -> ExitCode {
-    let Some(LeftOfErasure { at, held, copies }) = left else {
+fn told(left: Option<Leftover>) -> ExitCode {
+    let Some(Leftover { unheld, held, copies }) = left else {
         println!("REFUSED  a replica is offline or behind, so its content is unknown: wait for it");
         return ExitCode::FAILURE;
     };
-    if !at.is_empty() {
+    if !unheld.is_empty() {
+        let at: Vec<u64> = unheld.iter().map(|position| position.0).collect();
         println!("REFUSED  the log still has messages at {at:?}: is the eraser running?");
     }
     for (copy, why) in &copies {
         println!("REFUSED  {copy}: {why}");
     }
-    match (at.is_empty() && copies.is_empty(), held) {
+    match (unheld.is_empty() && copies.is_empty(), held.len()) {
         (false, _) => return ExitCode::FAILURE,
         (true, 0) => println!("nothing is left: all positions were read and are empty"),
         (true, held) => println!("nothing is left except at {held} positions, which legal holds keep"),

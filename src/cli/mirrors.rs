@@ -14,10 +14,10 @@ pub(super) async fn mirrors(
     settings: &Settings,
 ) -> Result<Vec<Result<String, String>>, AppError> {
     let mut found = Vec::new();
-    if settings.erasing.mirrors.iter().next().is_some() {
+    if settings.erasing.mirrors.names.iter().next().is_some() {
         let nats = erasers_addresses(servers)?.nats;
         let log = Log::open(&nats, settings.layout(), &Supervisor::new()).await?;
-        for name in settings.erasing.mirrors.iter() {
+        for name in settings.erasing.mirrors.names.iter() {
             found.push(erasable(&log, name).await.map_err(|e| e.to_string()));
         }
     }
@@ -38,7 +38,7 @@ async fn erasable(log: &Log, name: &MirrorName) -> Result<String, NotMirrored> {
 
 /// Fails if there are copies of the log from which the eraser does not delete.
 pub(super) async fn all_are_named(log: &Log, settings: &Settings) -> Result<String, String> {
-    let others = log.copies_besides(&settings.erasing.mirrors).await.map_err(|e| e.to_string())?;
+    let others = log.copies_besides(&settings.erasing.mirrors.names).await.map_err(|e| e.to_string())?;
     match others.is_empty() {
         true => Ok("no stream beside those of VERBATIM_MIRRORS has copies of the log".into()),
         false => Err(format!(

@@ -13,6 +13,7 @@ use crate::{
     app::AppError,
     authority::{ACCOUNTS, NKey, eraser, installation},
     clock::Clock,
+    config::MirrorSettings,
     log::{MirrorName, MirrorNames},
 };
 
@@ -39,15 +40,8 @@ enum What {
         /// The `.creds` file to write. An existing file is not overwritten.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// The mirrors, as in VERBATIM_MIRRORS: the user may also delete from the mirrors in other JetStream domains.
-        #[arg(
-            long,
-            env = "VERBATIM_MIRRORS",
-            default_value = "",
-            hide_default_value = true,
-            value_name = "STREAMS"
-        )]
-        mirrors: MirrorNames,
+        #[command(flatten)]
+        mirrors: MirrorSettings,
     },
 }
 
@@ -55,7 +49,7 @@ pub(super) fn nats(NatsCommand { what }: NatsCommand) -> Result<(), AppError> {
     let now = Clock::system().now().datetime().unix_timestamp();
     match what {
         What::Init { out } => init(&out, now),
-        What::Eraser { account_key, out, mirrors } => make_eraser(&account_key, &out, &mirrors, now),
+        What::Eraser { account_key, out, mirrors } => make_eraser(&account_key, &out, &mirrors.names, now),
     }
 }
 

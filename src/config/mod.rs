@@ -21,7 +21,7 @@ mod traces;
 mod webhooks;
 
 pub use consumers::ConsumerSettings;
-pub(crate) use erasing::ErasingSettings;
+pub(crate) use erasing::{ErasingSettings, MirrorSettings};
 pub use layout::LayoutSettings;
 pub use remote::RemoteSettings;
 pub use role::NodeRole;

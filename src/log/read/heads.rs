@@ -29,7 +29,7 @@ impl Log {
         }
     }
 
-    /// The look-up begins after this call, like one of its own: it takes along only conversations that wait.
+    /// The shared look-up begins after this call, so its answer is as fresh as that of a look-up of its own.
     async fn heads_among_others(&self, conversation: ConversationId) -> Result<Vec<Recorded>, NotRead> {
         let stream = self.stream_of(conversation);
         let (answer, has_to_ask) = self.gathered[stream].join(conversation);
