@@ -35,6 +35,8 @@ pub(crate) struct ErasureRequest {
     pub views_done_at: Option<Time>,
     /// When the log had nothing at the positions any more.
     pub log_done_at: Option<Time>,
+    /// When no Raft log had anything of it any more.
+    pub wal_compacted_at: Option<Time>,
     /// When no archive had anything of it any more.
     pub archive_done_at: Option<Time>,
     /// When every position was read again.
@@ -78,6 +80,7 @@ impl ErasureRequest {
             hidden_at: None,
             views_done_at: None,
             log_done_at: None,
+            wal_compacted_at: None,
             archive_done_at: None,
             done_at: None,
             held_by: Vec::new(),

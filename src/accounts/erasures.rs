@@ -37,6 +37,7 @@ struct Row {
     hidden_at: Option<OffsetDateTime>,
     views_done_at: Option<OffsetDateTime>,
     log_done_at: Option<OffsetDateTime>,
+    wal_compacted_at: Option<OffsetDateTime>,
     archive_done_at: Option<OffsetDateTime>,
     done_at: Option<OffsetDateTime>,
     held_by: Vec<Uuid>,
@@ -44,7 +45,8 @@ struct Row {
 }
 
 const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
-                       hidden_at, views_done_at, log_done_at, archive_done_at, done_at, held_by, waits_for";
+                       hidden_at, views_done_at, log_done_at, wal_compacted_at, archive_done_at, done_at, held_by, \
+                       waits_for";
 
 /// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
 /// erases as much as the greater one.
@@ -144,6 +146,17 @@ pub(crate) async fn partly_gone(pool: &PgPool) -> sqlx::Result<Vec<ErasureReques
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(10 * AT_ONCE).fetch_all(pool).await?;
     with_parts(pool, rows).await
+}
+
+/// Whether a request is due that is not hidden, or whose views have not followed. Every node asks this twice a second.
+pub(crate) async fn are_to_hide(pool: &PgPool, now: Time) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from auth.erasure
+                        where done_at is null and starts_at <= $1 and (hidden_at is null or views_done_at is null))",
+    )
+    .bind(now.datetime())
+    .fetch_one(pool)
+    .await
 }
 
 /// Takes a request whose time has come and that nobody hides, for as long as `until`.
@@ -256,6 +269,16 @@ pub(crate) async fn log_is_done(
     transaction.commit().await
 }
 
+/// No Raft log has anything of a request any more.
+pub(crate) async fn wal_is_compacted(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
+    sqlx::query("update auth.erasure set wal_compacted_at = coalesce(wal_compacted_at, $2) where id = $1")
+        .bind(id.uuid())
+        .bind(at.datetime())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
 /// Notes the copies for which a request waits, by name.
 pub(crate) async fn waits_for(
     pool: &PgPool,
@@ -314,6 +337,7 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
         hidden_at: row.hidden_at.map(Time::of),
         views_done_at: row.views_done_at.map(Time::of),
         log_done_at: row.log_done_at.map(Time::of),
+        wal_compacted_at: row.wal_compacted_at.map(Time::of),
         archive_done_at: row.archive_done_at.map(Time::of),
         done_at: row.done_at.map(Time::of),
         held_by: row.held_by.into_iter().map(HoldId::known).collect(),

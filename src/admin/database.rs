@@ -104,18 +104,13 @@ async fn look(
     }
     let schema = views::schema();
     let has_views = views::is_whole(connection, &schema).await?;
-    let points = views::points_in(connection, &schema).await?;
     let each_view = views::positions_in(connection, &schema).await?;
     let parked = if has_views { views::parked_in(connection, &schema).await? } else { 0 };
     let webhooks = hooks::figures::summary(connection).await?;
-    Ok(DatabaseSeen {
-        ahead,
-        has_accounts,
-        has_views,
-        views: points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect(),
-        each_view,
-        parked,
-        webhooks,
-        others,
-    })
+    let mut hindmost = BTreeMap::new();
+    for (_, stream, at) in &each_view {
+        let hindmost = hindmost.entry(*stream).or_insert(*at);
+        *hindmost = (*hindmost).min(*at);
+    }
+    Ok(DatabaseSeen { ahead, has_accounts, has_views, views: hindmost, each_view, parked, webhooks, others })
 }

@@ -195,7 +195,7 @@ fn shown(receipt: &ErasureReceipt) -> Value {
             "rows": erasure.rows,
         },
         "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
-        "wal_compacted_at": receipt.wal_compacted_at(), "archive_done_at": erasure.archive_done_at,
+        "wal_compacted_at": erasure.wal_compacted_at, "archive_done_at": erasure.archive_done_at,
         "backups_gone_by": receipt.backups_gone_by(), "done_at": erasure.done_at, "holds": erasure.held_by,
         "consumers": consumers.collect::<Vec<_>>(), "webhooks": webhooks.collect::<Vec<_>>(),
     }))

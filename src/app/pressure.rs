@@ -16,7 +16,7 @@ use crate::{
 /// The interval at which the waits are turned into a level of overload.
 const LOOK: Duration = Duration::from_millis(500);
 /// The interval at which a task measures its wait for a thread.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(100);
 /// The interval at which a connection to Postgres is asked for, while most connections are in use.
 const ASK: Duration = Duration::from_millis(100);
 /// The maximum number of measurements that wait for a connection at once.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::authority::subjects::{
-    CONNECTIONS, FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, VARZ, connections_of,
+    CONNECTIONS, FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, RAFT, VARZ, connections_of,
 };
 
 /// The public keys by which the accounts name one another.
@@ -23,7 +23,8 @@ pub(super) fn operator(signing_key: &str, system: &str) -> Value {
 /// SYS: the servers themselves. It answers what Verbatim asks of every server.
 pub(super) fn system(names: &Names<'_>) -> Value {
     let export = |name: &str, subject: &str| json!({ "name": name, "subject": subject, "type": "service", "response_type": "Stream" });
-    let exports = [export("varz", VARZ), export("connections", &connections_of(names.readers))];
+    let exports =
+        [export("varz", VARZ), export("raft", RAFT), export("connections", &connections_of(names.readers))];
     json!({ "type": "account", "version": 2, "limits": limits(0), "exports": exports })
 }
 
@@ -31,6 +32,7 @@ pub(super) fn system(names: &Names<'_>) -> Value {
 pub(super) fn chat(names: &Names<'_>) -> Value {
     let imports = json!([
         { "name": "varz", "subject": VARZ, "account": names.system, "type": "service" },
+        { "name": "raft", "subject": RAFT, "account": names.system, "type": "service" },
         {
             "name": "connections", "subject": connections_of(names.readers), "local_subject": CONNECTIONS,
             "account": names.system, "type": "service",

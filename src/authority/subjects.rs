@@ -2,6 +2,10 @@
 
 /// The request by which nodes read the settings that are really in force on every server.
 pub(super) const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
+/// The request by which the eraser reads the Raft logs, which keep an erased message for some minutes, and by which it
+/// learns the name of its account for that request.
+pub(super) const RAFT: &str = "$SYS.REQ.SERVER.PING.RAFTZ";
+pub(super) const OWN_USER: &str = "$SYS.REQ.USER.INFO";
 /// The request by which nodes and operators count the connections of consumers, in the account of the log. The system
 /// account has the key of the account READERS in its place.
 pub(super) const CONNECTIONS: &str = "$SYS.REQ.ACCOUNT.READERS.CONNZ";
@@ -47,6 +51,8 @@ pub(super) const OF_NODES: &[&str] = &[
     "$JS.ACK.>",
     "$JS.FC.>",
     VARZ,
+    RAFT,
+    OWN_USER,
     CONNECTIONS,
     // Replies to commands: to programs in READERS, and to people in this account.
     "_R_.>",
@@ -64,6 +70,8 @@ pub(super) const OF_ERASER: &[&str] = &[
     "$JS.API.STREAM.INFO.*",
     "$JS.API.STREAM.MSG.GET.*",
     "$JS.API.DIRECT.GET.>",
+    RAFT,
+    OWN_USER,
 ];
 
 /// What the eraser may publish besides, to delete from a mirror in another JetStream domain.

@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     domain::{ErasurePositions, HoldId, Position},
     erasures::{
+        compacting::Compacting,
         copies::{self, Copies, CopiesSeen},
         error::ErasureError,
         held::{held, holds_of_account},
@@ -33,9 +34,11 @@ use crate::{
     log::{ErasedEvent, Log, MirrorNames},
 };
 
-/// How often the eraser looks for something to do.
+/// The interval between two rounds while something is left to erase.
 const LOOK: Duration = Duration::from_millis(500);
-/// The pause behind a failure.
+/// The interval between two rounds otherwise.
+const REST: Duration = Duration::from_secs(2);
+/// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(3);
 
 /// What the eraser needs. Its NATS user may delete, and nothing else.
@@ -66,6 +69,13 @@ struct Looks {
     /// The holds of the last look.
     holds: BTreeSet<HoldId>,
     copies: CopiesSeen,
+    compacting: Compacting,
+}
+
+/// Whether a round of the eraser may have left something for the next one.
+enum Left {
+    Something,
+    Nothing,
 }
 
 impl Eraser {
@@ -77,10 +87,12 @@ impl Eraser {
             unseen: all.collect(),
             holds: BTreeSet::new(),
             copies: CopiesSeen::default(),
+            compacting: Compacting::default(),
         };
         loop {
             let pause = match self.round(&mut looks).await {
-                Ok(()) => LOOK,
+                Ok(Left::Something) => LOOK,
+                Ok(Left::Nothing) => REST,
                 Err(error) => {
                     tracing::warn!(%error, "could not erase; retrying");
                     PAUSE
@@ -90,7 +102,7 @@ impl Eraser {
         }
     }
 
-    async fn round(&self, looks: &mut Looks) -> Result<(), ErasureError> {
+    async fn round(&self, looks: &mut Looks) -> Result<Left, ErasureError> {
         let open = erasures::hidden(&self.pool).await?;
         let holds = holds::active(&self.pool).await?;
         let active = holds.iter().map(|hold| hold.id).collect();
@@ -120,16 +132,18 @@ impl Eraser {
             }
         }
         if open.is_empty() && streams.is_empty() && looks.copies.are_clean {
-            return failed;
+            return failed.map(|()| Left::Nothing);
         }
         let lost = |stream| &looks.streams[&stream].gone;
         let (copies, cleaned) =
             copies::clean(&self.log, &self.mirrors, self.rate, lost, &mut looks.copies).await;
-        looks.copies.without.retain(|id| open.iter().any(|erasure| erasure.id == *id));
+        let is_open = |id| open.iter().any(|erasure| erasure.id == id);
+        looks.copies.without.retain(|id| is_open(*id));
+        looks.compacting.retain(is_open);
         for erasure in &open {
             self.finish(erasure, looks, &copies, &holds).await?;
         }
-        failed.and(cleaned.map_err(ErasureError::from))
+        failed.and(cleaned.map_err(ErasureError::from)).map(|()| Left::Something)
     }
 
     /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if the stream has to be looked at again:
@@ -213,8 +227,10 @@ impl Eraser {
             let gone = self.positions(erasure).await?;
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now(), gone).await?;
         }
+        let of_raft = self.is_out_of_raft(erasure, looks).await?;
         if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await?
             || !self.is_out_of_copies(erasure, looks, copies).await?
+            || !of_raft
         {
             return Ok(());
         }
@@ -222,6 +238,30 @@ impl Eraser {
             erasures::is_done(&self.pool, erasure, Stamp::now(&self.clock, By::default())).await?;
         }
         Ok(())
+    }
+
+    /// Whether no Raft log has anything of a request any more, as far as the servers report it.
+    async fn is_out_of_raft(
+        &self,
+        erasure: &ErasureRequest,
+        looks: &mut Looks,
+    ) -> Result<bool, ErasureError> {
+        if erasure.wal_compacted_at.is_some() {
+            return Ok(true);
+        }
+        let streams = erasure.parts.iter().map(|part| self.log.stream_of(part.conversation)).collect();
+        match looks.compacting.is_over(&self.log, erasure.id, &streams).await {
+            Ok(Some(true)) => {
+                erasures::wal_is_compacted(&self.pool, erasure.id, self.clock.now()).await?;
+                Ok(true)
+            }
+            Ok(is_over) => Ok(is_over.is_none()),
+            // A replica is away, which other requests need not wait for.
+            Err(error) => {
+                tracing::debug!(%error, erasure = %erasure.id, "could not read the Raft logs");
+                Ok(false)
+            }
+        }
     }
 
     /// Whether no copy has anything of a request any more; otherwise the request says which copies it waits for.
@@ -275,19 +315,15 @@ impl Eraser {
 /// What is left in the log of the content of a request; `None` if a replica is away or behind, so that nobody can tell.
 async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEvent>>, ErasureError> {
     let listed = listed(log, erasure).await?;
-    let streams: BTreeSet<usize> = listed.iter().map(|(stream, _)| *stream).collect();
-    for stream in streams {
-        if !log.replicas_follow(stream).await? {
-            return Ok(None);
-        }
+    let mut by_stream: BTreeMap<usize, Vec<ErasedEvent>> = BTreeMap::new();
+    for (stream, events) in listed {
+        by_stream.entry(stream).or_default().extend(events);
     }
     let mut left = Vec::new();
-    for (stream, events) in listed {
-        for event in events {
-            if !log.is_gone_everywhere(stream, event.position).await? {
-                left.push(event);
-            }
-        }
+    for (stream, events) in by_stream {
+        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
+        let Some(at) = log.left_at(stream, &positions).await? else { return Ok(None) };
+        left.extend(events.into_iter().filter(|event| at.contains(&event.position)));
     }
     Ok(Some(left))
 }

@@ -18,10 +18,11 @@ use crate::{
     views,
 };
 
-/// The pause between two looks, and behind the last conversation.
+/// The pause between two batches of conversations.
 const PAUSE: Duration = Duration::from_millis(100);
-const LOOK: Duration = Duration::from_secs(1);
-/// The pause behind a failure, and while the streams admit readers that do not know erasures.
+/// The pause after the last conversation. Nobody sees an expired message meanwhile.
+const LOOK: Duration = Duration::from_secs(5);
+/// The pause after a failure, and while the streams admit readers that do not know erasures.
 const LATER: Duration = Duration::from_secs(10);
 /// The conversations of one look.
 const CONVERSATIONS: i64 = 200;

@@ -58,6 +58,9 @@ impl Hiding {
     /// Does one thing, if there is one to do.
     async fn step(&self) -> Result<bool, ErasureError> {
         let now = self.clock.now();
+        if !erasures::are_to_hide(&self.pool, now).await? {
+            return Ok(false);
+        }
         if let Some(erasure) = erasures::claim_due(&self.pool, now, now.plus(CLAIM)).await? {
             let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
             erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;

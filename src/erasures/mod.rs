@@ -9,6 +9,7 @@
 //! is asked for by the server itself (`expiring`).
 
 mod asking;
+mod compacting;
 mod copies;
 mod emptying;
 mod erasing;

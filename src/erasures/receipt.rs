@@ -43,8 +43,6 @@ pub(crate) struct ErasureReceipt {
     pub erasure: ErasureRequest,
     /// What is done next.
     pub state: ErasureState,
-    /// Whether the log has one copy only, and so no Raft log beside its blocks.
-    pub is_single: bool,
     /// The consumers of these streams, and whether each has passed the events that tell of the erasure. A copy of the log that may
     /// still have something is among them, as one that has not.
     pub consumers: BTreeMap<String, bool>,
@@ -64,12 +62,7 @@ impl ErasureReceipt {
             _ => ErasureState::Waiting,
         };
         let consumers = erasure.waits_for.iter().map(|copy| (copy.clone(), false)).collect();
-        Self { erasure, state, is_single: false, consumers, webhooks: BTreeMap::new() }
-    }
-
-    /// When no Raft log has the content any more; nothing where there is one, for a cluster does not tell.
-    pub(crate) fn wal_compacted_at(&self) -> Option<Time> {
-        self.erasure.log_done_at.filter(|_| self.is_single)
+        Self { erasure, state, consumers, webhooks: BTreeMap::new() }
     }
 
     /// When every backup is pruned that was made before the content was gone.
@@ -86,7 +79,6 @@ pub(super) async fn of(
     now: Time,
 ) -> Result<ErasureReceipt, ErasureError> {
     let mut receipt = ErasureReceipt::brief(erasure, now);
-    receipt.is_single = log.layout().replicas == 1;
     let readers = match receipt.erasure.hidden_at {
         Some(_) => consumers::all(pool, None, CONSUMERS).await?,
         None => Vec::new(),

@@ -1,7 +1,9 @@
-//! Erasing: the one way by which something is taken away from the log. JetStream overwrites the message on every replica.
+//! Erasing: the only way by which events are deleted from the log. JetStream overwrites the message on every replica.
 //!
-//! Nothing is taken away that the log does not list: the event `content.erased` stands before the deletion. So a hole is
-//! explained before it is there, and whoever breaks off in between leaves nothing that another one could not go on with.
+//! Only positions that the log lists are deleted: the event `content.erased` comes before the deletion. So a hole is
+//! explained before it exists, and an eraser that stops in between leaves nothing that the next one cannot finish.
+
+use std::collections::BTreeSet;
 
 use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
 
@@ -10,7 +12,7 @@ use crate::{
     log::{Log, Unavailable, level, memory::erased::ErasedEvent, streams::layout},
 };
 
-/// The questions to each replica, on average, since the servers choose who answers.
+/// The number of reads for each replica, on average: the servers choose which replica answers.
 const ASKED: usize = 4;
 /// The contract level of the readers that know erasures.
 const KNOWS_ERASURES: u32 = 2;
@@ -62,26 +64,46 @@ impl Log {
         has_nothing_at(&of, position).await.map_err(Unavailable::because)
     }
 
-    /// Whether all replicas of a stream are there, and are as far as the leader.
-    pub(crate) async fn replicas_follow(&self, stream: usize) -> Result<bool, Unavailable> {
-        let of = self.jetstream.get_stream(layout::name(stream)).await.map_err(Unavailable::because)?;
-        Ok(follow(of.cached_info()))
-    }
-
-    /// Whether nobody has anything at a position: the leader is asked, and then, if there are other replicas, whichever of
-    /// them answers. A mirror may answer, too, so a single replica is not asked twice.
-    pub(crate) async fn is_gone_everywhere(
+    /// The positions at which a replica of a stream still has a message; `None` if a replica is offline or behind.
+    ///
+    /// The leader is read. Another replica has nothing at these positions either once it has executed what the leader had
+    /// committed by then, which the servers report. If they do not, the replicas are read, too, as far as chance allows.
+    pub(crate) async fn left_at(
         &self,
         stream: usize,
-        position: Position,
-    ) -> Result<bool, Unavailable> {
-        if !self.is_gone(stream, position).await? {
-            return Ok(false);
+        positions: &[Position],
+    ) -> Result<Option<BTreeSet<Position>>, Unavailable> {
+        let of = self.jetstream.get_stream(layout::name(stream)).await.map_err(Unavailable::because)?;
+        if !follow(of.cached_info()) {
+            return Ok(None);
         }
-        let of =
-            self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
-        let replicas = self.layout.replicas;
-        for _ in 0..if replicas > 1 { ASKED * replicas } else { 0 } {
+        let mut left = BTreeSet::new();
+        for position in positions {
+            if !has_nothing_at(&of, *position).await.map_err(Unavailable::because)? {
+                left.insert(*position);
+            }
+        }
+        if self.layout.replicas == 1 {
+            return Ok(Some(left));
+        }
+        match self.replicas_are_current(stream).await? {
+            Some(true) => {}
+            Some(false) => return Ok(None),
+            None => {
+                for position in positions {
+                    if !self.is_gone_by_chance(&of, *position).await? {
+                        left.insert(*position);
+                    }
+                }
+            }
+        }
+        Ok(Some(left))
+    }
+
+    /// Whether no replica that answers has anything at a position. The servers choose which replica answers. A mirror may
+    /// answer, too.
+    async fn is_gone_by_chance(&self, of: &Stream, position: Position) -> Result<bool, Unavailable> {
+        for _ in 0..ASKED * self.layout.replicas {
             match of.direct_get(position.0).await {
                 Ok(_) => return Ok(false),
                 Err(e) if e.kind() == DirectGetErrorKind::NotFound => {}

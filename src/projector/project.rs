@@ -25,9 +25,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The shortest time between the beginnings of two batches. Events of a busy moment share a transaction, and an event
 /// that comes alone does not wait.
 const SHARED: Duration = Duration::from_millis(10);
-/// How often to check that the views are still there. By the same question Postgres knows that the holder of a turn
-/// lives (`turn.rs`).
-const LOOK: Duration = Duration::from_secs(2);
+/// The interval at which a projector checks that its views are still there. The same question tells Postgres that the
+/// holder of the turn is alive (`turn.rs`). Each stream asks, so a shorter interval would cost an idle installation
+/// more than everything else that it does.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long Postgres may take for one step of a batch. By itself it ends a statement after 10 s (`app.rs`).
 const STEP: Duration = Duration::from_secs(15);
 /// A projector without a log for so long leaves its turn to another projector, which may reach the log.
@@ -113,8 +114,7 @@ async fn work(
                 sleep_until(begun + SHARED).await;
             }
             _ = look.tick() => {
-                let is_whole = in_time(ANSWER, views::is_whole(&mut turn, schema)).await?;
-                if !is_whole || !in_time(ANSWER, views::stands(&mut turn, stream, projecting.at())).await? {
+                if !in_time(ANSWER, views::stands(&mut turn, schema, stream, projecting.at())).await? {
                     return Err(Stopped::NotOurs);
                 }
                 if log.is_connected() {

@@ -1,7 +1,7 @@
 //! The turn to project a stream: an advisory lock, which its holder has for as long as its session with Postgres
 //! lives. So the session has to end soon after the holder is gone, even without a sign: a machine without power or
-//! network says no goodbye, and a proxy may answer for it. The holder asks something every two seconds, and a silent
-//! holder loses its session.
+//! network says no goodbye, and a proxy may answer for it. The holder asks something every five seconds
+//! (`project.rs`), and a silent holder loses its session.
 
 use std::time::Duration;
 

@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Epoch, EventId, Point, Position},
-    views::{ALL, Checkpoint, bigint, position},
+    views::{
+        ALL, Checkpoint, bigint, position,
+        schema::{IS_WHOLE, asks_for_whole},
+    },
 };
 
 pub(super) const TABLE: &str = "checkpoint";
@@ -76,17 +79,30 @@ pub(crate) async fn resume(
     })
 }
 
-/// Whether the checkpoints of a stream are all where its projector believes them to be.
-pub(crate) async fn stands(connection: &mut PgConnection, stream: usize, at: Point) -> sqlx::Result<bool> {
-    let standing: i64 = sqlx::query_scalar(
-        "select count(*) from checkpoint where stream = $1 and position = $2 and event = $3",
-    )
-    .bind(stream as i32)
-    .bind(bigint(at.position))
-    .bind(at.event.uuid())
-    .fetch_one(connection)
-    .await?;
-    Ok(standing == ALL.len() as i64)
+/// Whether a schema is whole and the checkpoints of a stream are all where its projector believes them to be. An idle
+/// projector asks nothing else, so this is one round trip.
+pub(crate) async fn stands(
+    connection: &mut PgConnection,
+    schema: &str,
+    stream: usize,
+    at: Point,
+) -> sqlx::Result<bool> {
+    let sql = format!(
+        "select ({IS_WHOLE})
+                and (select count(*) from checkpoint where stream = $4 and position = $5 and event = $6) = $7"
+    );
+    let stands = asks_for_whole(sql, schema)
+        .bind(stream as i32)
+        .bind(bigint(at.position))
+        .bind(at.event.uuid())
+        .bind(ALL.len() as i64)
+        .fetch_one(connection)
+        .await;
+    match stands {
+        // Postgres does not plan a query of a table that is gone.
+        Err(e) if is_not_there(&e) => Ok(false),
+        stands => stands,
+    }
 }
 
 /// Moves the checkpoints of all projections of a stream, within the transaction of the rows and *before* them. So a

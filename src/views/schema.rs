@@ -1,7 +1,13 @@
 //! The schema of the views. One Postgres schema holds a whole set of views. Code makes the schema, and no migration
 //! does: a missing table comes back, built from the log. A set that was built beside the live one can take its place.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use std::sync::LazyLock;
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres,
+    postgres::{PgArguments, PgConnectOptions},
+    query::QueryScalar,
+};
 
 use crate::views::{ALL, Projection, checkpoints, parked};
 
@@ -88,23 +94,24 @@ pub(crate) async fn make_index(connection: &mut PgConnection, index: &'static st
 /// Marks a set as whole, now that it has all tables and indexes.
 pub(crate) async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let made_of: String =
-        sqlx::query_scalar("select md5($1)").bind(definition()).fetch_one(&mut *connection).await?;
+        sqlx::query_scalar("select md5($1)").bind(&*DEFINITION).fetch_one(&mut *connection).await?;
     execute(connection, format!("comment on schema {schema} is '{made_of}'")).await
+}
+
+/// Whether a schema ($1) has the definition $2 and all tables $3. It is asked often, so it only looks names up.
+pub(super) const IS_WHOLE: &str =
+    "obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
+     and (select bool_and(to_regclass(quote_ident($1) || '.' || name) is not null) from unnest($3::text[]) name)";
+
+/// A query that begins with the parameters of [`IS_WHOLE`].
+pub(super) fn asks_for_whole(sql: String, schema: &str) -> QueryScalar<'_, Postgres, bool, PgArguments> {
+    let names: Vec<&str> = tables().chain([checkpoints::TABLE, parked::TABLE]).collect();
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(schema).bind(&*DEFINITION).bind(names)
 }
 
 /// Whether a schema has all tables, as this build makes them.
 pub(crate) async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
-    let names: Vec<&str> = tables().chain([checkpoints::TABLE, parked::TABLE]).collect();
-    sqlx::query_scalar(
-        "select obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
-                and (select count(*) from pg_tables where schemaname = $1 and tablename = any($3)) = $4",
-    )
-    .bind(schema)
-    .bind(definition())
-    .bind(&names)
-    .bind(names.len() as i64)
-    .fetch_one(connection)
-    .await
+    asks_for_whole(format!("select {IS_WHOLE}"), schema).fetch_one(connection).await
 }
 
 /// Gives Postgres statistics of tables that have just been filled, and marks their rows as visible to all. Without
@@ -185,6 +192,4 @@ fn tables_defined() -> String {
 }
 
 /// The parts of a whole set.
-fn definition() -> String {
-    tables_defined() + &indexes().collect::<String>()
-}
+static DEFINITION: LazyLock<String> = LazyLock::new(|| tables_defined() + &indexes().collect::<String>());

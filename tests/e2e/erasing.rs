@@ -213,7 +213,7 @@ async fn an_eraser_that_is_killed_is_followed_by_another_one() {
     world.finish().await;
 }
 
-/// The consensus log of a server has what was sent until it is cut, and only the servers know when.
+/// The Raft log of a server has an erased message until the server compacts it, within three minutes.
 #[tokio::test]
 async fn a_replica_that_was_away_comes_back_clean() {
     let mut world = World::with_cluster(1).await;
@@ -240,23 +240,21 @@ async fn a_replica_that_was_away_comes_back_clean() {
 
     world.nats.nats(away).start_again().await.expect("it starts again");
     let receipt = is_done(&program, &id).await;
-    assert!(receipt.get("wal_compacted_at").is_none(), "{receipt}");
+    assert!(receipt["wal_compacted_at"].is_string(), "{receipt}");
     for server in 0..3 {
-        let folder = world.nats.nats(server).folder().to_owned();
-        let blocks = with_marker(&folder);
-        let blocks = blocks.iter().filter(|path| path.to_string_lossy().contains("/CHAT_0/msgs/"));
-        assert_eq!(blocks.collect::<Vec<_>>(), [] as [&PathBuf; 0], "server {server}");
+        // The blocks of the stream, and the Raft logs.
+        assert_eq!(with_marker(world.nats.nats(server).folder()), [] as [PathBuf; 0], "server {server}");
     }
     assert_eq!(world.runs(&["erasures", "verify", &id]).await.code, Some(0));
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }
 
-/// An erasure takes its time: first it looks twice for edits, and then it deletes at its rate.
+/// An erasure takes its time: it looks twice for edits, deletes at its rate, and waits for Raft logs.
 pub async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
-        assert!(begun.elapsed() < Duration::from_secs(90), "not in time: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(300), "not in time: {what}");
         sleep(Duration::from_millis(200)).await;
     }
 }

@@ -172,7 +172,7 @@ struct Erasure {
     /// When the content was gone from the log
     #[serde(skip_serializing_if = "Option::is_none")]
     log_done_at: Option<Time>,
-    /// When the content was gone from the Raft log. Absent if the log has several replicas, which do not report it
+    /// When no Raft log of a cluster had the content either. Absent if the servers do not report their Raft logs
     #[serde(skip_serializing_if = "Option::is_none")]
     wal_compacted_at: Option<Time>,
     /// When the content was gone from the archive. Absent without an archiver
@@ -194,7 +194,7 @@ struct Erasure {
 
 impl From<ErasureReceipt> for Erasure {
     fn from(receipt: ErasureReceipt) -> Self {
-        let (wal_compacted_at, backups_gone_by) = (receipt.wal_compacted_at(), receipt.backups_gone_by());
+        let backups_gone_by = receipt.backups_gone_by();
         let titles = receipt.erasure.titles();
         let ErasureReceipt { erasure, state, consumers, webhooks, .. } = receipt;
         let consumer = |(name, ack_floor_past)| ErasureConsumer { name, ack_floor_past };
@@ -217,7 +217,7 @@ impl From<ErasureReceipt> for Erasure {
             hidden_at: erasure.hidden_at,
             views_done_at: erasure.views_done_at,
             log_done_at: erasure.log_done_at,
-            wal_compacted_at,
+            wal_compacted_at: erasure.wal_compacted_at,
             archive_done_at: erasure.archive_done_at,
             backups_gone_by,
             done_at: erasure.done_at,

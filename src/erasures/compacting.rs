@@ -1,0 +1,66 @@
+//! The Raft logs of a cluster: they keep a message for some minutes after it was deleted, until the servers compact them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::ErasureId,
+    log::{Log, RaftLogs, Unavailable},
+};
+
+/// How long an answer of the servers counts: nothing is urgent, and every server is asked.
+const RECENT: Duration = Duration::from_secs(5);
+
+/// The erasures that wait for the Raft logs.
+#[derive(Default)]
+pub(super) struct Compacting {
+    /// The index in the Raft log of each stream up to which it may have the content of a request.
+    goals: BTreeMap<ErasureId, BTreeMap<usize, u64>>,
+    seen: BTreeMap<usize, (Instant, RaftLogs)>,
+}
+
+impl Compacting {
+    /// Whether no Raft log has the content of a request any more that the log has lost; `None` if the servers do not
+    /// report their Raft logs.
+    pub(super) async fn is_over(
+        &mut self,
+        log: &Log,
+        erasure: ErasureId,
+        streams: &BTreeSet<usize>,
+    ) -> Result<Option<bool>, Unavailable> {
+        if log.layout().replicas == 1 {
+            return Ok(Some(true));
+        }
+        if !self.goals.contains_key(&erasure) {
+            // The content and its deletion are in the Raft logs before this moment, so an earlier answer would not do.
+            let mut goals = BTreeMap::new();
+            for stream in streams {
+                let Some(logs) = log.raft_logs(*stream).await? else { return Ok(None) };
+                goals.insert(*stream, logs.committed);
+                self.seen.insert(*stream, (Instant::now(), logs));
+            }
+            tracing::info!(%erasure, "the log has lost the content of an erasure; waiting until the servers compact their Raft logs, within about three minutes");
+            self.goals.insert(erasure, goals);
+        }
+        for (stream, goal) in &self.goals[&erasure] {
+            let is_recent = |(at, _): &(Instant, RaftLogs)| at.elapsed() < RECENT;
+            if !self.seen.get(stream).is_some_and(is_recent) {
+                let Some(logs) = log.raft_logs(*stream).await? else { return Ok(None) };
+                self.seen.insert(*stream, (Instant::now(), logs));
+            }
+            if !self.seen[stream].1.are_compacted(*goal) {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
+    }
+
+    /// Forgets the requests that are not open any more.
+    pub(super) fn retain(&mut self, is_open: impl Fn(ErasureId) -> bool) {
+        self.goals.retain(|erasure, _| is_open(*erasure));
+    }
+}
