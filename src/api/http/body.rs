@@ -88,7 +88,7 @@ pub(in crate::api) fn missing(pointer: &str) -> Problem {
     Problem::invalid(pointer, "missing", "this field is required")
 }
 
-/// The greatest depth of brackets outside of strings.
+/// The maximum depth of brackets outside of strings.
 fn depth(json: &[u8]) -> usize {
     let (mut level, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
