@@ -1,7 +1,8 @@
 //! The **REST edge**: shapes and status codes. It has no SQL, no tables, no subjects and no rules: those live
 //! on the floors below.
 //!
-//! One file is one resource; an operation is one short method that parses, calls one use case, and shows:
+//! Each file holds one resource. An operation is a short method that parses its input, calls one use case,
+//! and shows the result:
 //!
 //! ```ignore
 //! /// Get a conversation
@@ -17,14 +18,15 @@
 //!   values as their types (`http::values`). A validator attribute on a shape is documented but never run:
 //!   limits belong in the types, or in the first lines of the method.
 //! - The use case: a function of [`reading`](crate::reading), [`access`](crate::access) or
-//!   [`commands`](crate::commands). A command whose answer shows a conversation is followed by a read of the
-//!   conversation.
-//! - The answer: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
-//! - The refusal: a [`Problem`], within the set of statuses that the operation names
-//!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`], [`Retried`]).
+//!   [`commands`](crate::commands). A command whose response shows a conversation is followed by a read of
+//!   that conversation.
+//! - The response: [`Reply`], [`Listed`], [`Created`], [`Made`], [`MadeOrInvited`], [`Requested`], [`Done`],
+//!   [`Reached`], with [`Page`] for lists.
+//! - The refusal: a [`Problem`], within the set of statuses that the operation names ([`Public`], [`Claimed`],
+//!   [`SignedIn`], [`Proven`], [`Keyed`], [`Followed`], [`Downloaded`], [`Found`], [`Ruled`], [`Retried`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; `reasons.rs` translates the errors of the floors below.
 //! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the
-//!   outermost layer, which every request passes.
+//!   outermost layer, through which every request passes.
 
 pub mod http;
 pub mod operations;

@@ -1,4 +1,4 @@
-//! Puts the operations under their paths, and builds each operation from the values that it calls.
+//! Maps the paths to the operations, and builds each operation from the values that it calls.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ use crate::{
     webhooks::Webhooks,
 };
 
-/// The floors below the edge. Each operation takes the few that it calls.
+/// The floors below the edge. Each operation takes only those that it calls.
 pub struct Parts {
     /// The commands, which make changes.
     pub commands: Commands,
@@ -84,7 +84,7 @@ pub struct Parts {
     pub erasures: Erasures,
     /// The exports of the users' own data, and of what legal holds keep.
     pub exports: Exports,
-    /// The check of the callers' proofs.
+    /// The authentication of callers.
     pub bearers: Bearers,
     /// The rate limits.
     pub limits: Arc<RateLimits>,
@@ -92,21 +92,21 @@ pub struct Parts {
     pub trail: Trail,
     /// The webhooks.
     pub webhooks: Webhooks,
-    /// The place from which consumers are kept.
+    /// The office that manages consumers.
     pub(crate) office: Office,
-    /// The answer of `GET /v1/info`.
+    /// The response of `GET /v1/info`.
     pub info: Info,
     /// The public address of this server.
     pub public_url: Option<PublicUrl>,
 }
 
-/// The groups of all operations.
+/// All groups of operations.
 type Operations = (
     (Accounts, Activity, Recoveries, Invites),
     Logins,
     (Me, ExportOperations, OwnErasures),
     (Users, HostUsers, HostTokenOperations, HostConversations),
-    // poem-openapi takes tuples of at most 16 groups, so some groups share a place.
+    // poem-openapi takes tuples of at most 16 groups, so some groups share a slot.
     (Blocks, Invitations),
     Conversations,
     Settings,
@@ -127,9 +127,10 @@ type Operations = (
 /// The path of the document.
 pub const DOCUMENT: &str = "/openapi.json";
 
-/// All operations under `/v1`, their document at [`DOCUMENT`], the public keys at
-/// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
-/// `/problems/`. The endpoint of the gateway stands beside them, and [`edge()`](crate::api::edge()) around both:
+/// All operations under `/v1`, their document at [`DOCUMENT`], the public keys at `/.well-known/jwks.json`, the
+/// discovery document at `/.well-known/openid-configuration`, the endpoint for logout tokens at
+/// `/v1/backchannel-logout`, the schemas of events under `/schemas/` and the kinds of problems under `/problems/`. The
+/// endpoint of the gateway goes beside them, and [`edge()`](crate::api::edge()) wraps both:
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
@@ -148,7 +149,8 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         info,
         public_url,
     } = parts;
-    // An operation is moved often before it is served: it holds the floors below by one pointer each.
+    // Operations are moved often before they are served, so each holds the floors below by one pointer per
+    // floor.
     let (access, commands, reading) = (Arc::new(access), Arc::new(commands), Arc::new(reading));
     let keys = keys::published(bearers.tokens.clone());
     let discovery = keys::described(&bearers.tokens, public_url);
@@ -222,8 +224,8 @@ pub fn document() -> String {
     document::text::<Operations>()
 }
 
-/// The operations of `api` under [`document::BASE`] with their document. The check of a caller finds `known`
-/// in the data of the request.
+/// The operations of `api` under [`document::BASE`] with their document. The caller check finds `known` in
+/// the data of the request.
 pub(super) fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations = OpenApiService::new(Strict(api), document::TITLE, document::VERSION);
     let document = Bytes::from(document::text::<A>());

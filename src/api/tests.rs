@@ -1,4 +1,4 @@
-//! Tests `http` with a small sample of an API and the requests of a client.
+//! Tests `http` with a small sample API and the requests of a client.
 
 use poem::{Body as Bytes, Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// The overload of a node with nothing to do.
+/// The `Overload` of an idle node.
 fn calm() -> Overload {
     Overload::new(std::time::Duration::from_secs(1))
 }

@@ -6,21 +6,21 @@ use crate::authority::subjects::{
     CONNECTIONS, FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, RAFT, VARZ, connections_of,
 };
 
-/// The public keys by which the accounts name one another.
+/// The public keys by which the accounts refer to one another.
 pub(super) struct Names<'a> {
     pub(super) system: &'a str,
     pub(super) chat: &'a str,
     pub(super) readers: &'a str,
-    /// The key that signs consumers, and can make nothing else.
+    /// The key that signs consumers. It can sign no other users.
     pub(super) consumers: &'a str,
 }
 
-/// The operator: whose key signs accounts, and which account is the system's.
+/// The operator: the key that signs accounts, and the system account.
 pub(super) fn operator(signing_key: &str, system: &str) -> Value {
     json!({ "type": "operator", "version": 2, "signing_keys": [signing_key], "system_account": system })
 }
 
-/// SYS: the servers themselves. It answers what Verbatim asks of every server.
+/// SYS: the account of the servers themselves. It answers the requests that Verbatim sends to every server.
 pub(super) fn system(names: &Names<'_>) -> Value {
     let export = |name: &str, subject: &str| json!({ "name": name, "subject": subject, "type": "service", "response_type": "Stream" });
     let exports =
@@ -28,7 +28,7 @@ pub(super) fn system(names: &Names<'_>) -> Value {
     json!({ "type": "account", "version": 2, "limits": limits(0), "exports": exports })
 }
 
-/// CHAT: the log, the nodes, and the person who operates it.
+/// CHAT: the account of the log, of the nodes and the eraser, and of the person who operates the log.
 pub(super) fn chat(names: &Names<'_>) -> Value {
     let imports = json!([
         { "name": "varz", "subject": VARZ, "account": names.system, "type": "service" },
@@ -48,9 +48,9 @@ pub(super) fn chat(names: &Names<'_>) -> Value {
     json!({ "type": "account", "version": 2, "limits": limits(-1), "imports": imports, "exports": exports })
 }
 
-/// READERS: microservices have an account of their own, because permissions do not cover the reply subject of a request.
-/// In the account of the log, a reader could have the server's answer sent to `chat.>`, and it would be stored as an
-/// event. Answers that cross accounts stay on the reader's side.
+/// READERS: consumers have an account of their own, because permissions do not cover the reply subject of a request. In
+/// the account of the log, a consumer could direct the server's reply to a subject of `chat.>`, and it would be stored
+/// as an event. Replies that cross accounts stay on the consumer's side.
 pub(super) fn readers(names: &Names<'_>) -> Value {
     let imports: Vec<Value> = FOR_CONSUMERS
         .iter()
@@ -76,7 +76,8 @@ pub(super) fn readers(names: &Names<'_>) -> Value {
     })
 }
 
-/// The limits of an account: none, but for JetStream, which is `-1` where the account may use it and `0` otherwise.
+/// The limits of an account: none except for JetStream, which is `-1` (no limit) where the account may use it and `0`
+/// otherwise.
 fn limits(jetstream: i64) -> Value {
     json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,

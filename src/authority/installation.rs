@@ -7,7 +7,7 @@ use crate::authority::{
     user,
 };
 
-/// The file that nats-server includes. It is written last: where it is, all others are.
+/// The file that nats-server includes. It is written last: if it exists, all others do.
 pub(crate) const ACCOUNTS: &str = "accounts.conf";
 
 /// The `.creds` of the nodes.
@@ -45,7 +45,7 @@ pub(crate) struct NewFile {
     pub(crate) name: &'static str,
     /// Its content.
     pub(crate) text: String,
-    /// Whether it has a private key.
+    /// Whether it contains a private key.
     pub(crate) is_secret: bool,
 }
 

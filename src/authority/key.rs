@@ -1,4 +1,4 @@
-//! Keys of NATS: Ed25519, written as text whose first letters say what a key is for.
+//! NATS keys: Ed25519 keys, encoded as text whose first letters say what a key is for.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use nkeys::KeyPair;
 /// A private key of an operator, an account or a user.
 pub(crate) struct NKey(KeyPair);
 
-/// The text is no private key of the wanted kind. The message never repeats the text.
+/// The text is not a private key of the wanted kind. The message never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is not the private key of {0}, which begins with {1}")]
 pub(crate) struct BadNKey(&'static str, &'static str);

@@ -1,8 +1,9 @@
 //! Which **NATS users** exist, and what they may do: the keys, accounts and users of NATS in operator mode.
 //!
-//! An operator signs accounts, an account signs users, and nats-server needs the operator alone to believe all of them.
-//! So a new user needs no change of the server. [`installation()`] makes all keys and files of a new installation. Pure but
-//! for the randomness of keys: nothing here reads a file or opens a connection.
+//! An operator signs accounts, an account signs users, and nats-server has to trust only the operator to accept all of
+//! them. So a new user needs no change to the server. [`installation()`] makes all keys and files of a new
+//! installation. Apart from the randomness of keys, the module is pure: nothing here reads a file or opens a
+//! connection.
 
 mod accounts;
 mod installation;

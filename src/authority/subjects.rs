@@ -1,13 +1,14 @@
-//! What each user may publish and subscribe to. `deploy/passwords.conf` grants the same to users with passwords.
+//! The subjects that each user may publish and subscribe to. `deploy/passwords.conf` grants the same to users with
+//! passwords.
 
-/// The request by which nodes read the settings that are really in force on every server.
+/// The request with which nodes read the settings that are actually in force on every server.
 pub(super) const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
-/// The request by which the eraser reads the Raft logs, which keep an erased message for some minutes, and by which it
-/// learns the name of its account for that request.
+/// The request with which the eraser reads the Raft logs, which keep an erased message for some minutes, and the request
+/// with which it learns the name of its account, which the first one needs.
 pub(super) const RAFT: &str = "$SYS.REQ.SERVER.PING.RAFTZ";
 pub(super) const OWN_USER: &str = "$SYS.REQ.USER.INFO";
-/// The request by which nodes and operators count the connections of consumers, in the account of the log. The system
-/// account has the key of the account READERS in its place.
+/// The request with which nodes and operators count the connections of consumers. This is its subject in the account of
+/// the log. In the system account, the public key of the account READERS replaces the name.
 pub(super) const CONNECTIONS: &str = "$SYS.REQ.ACCOUNT.READERS.CONNZ";
 
 /// The same request in the system account.
@@ -15,13 +16,14 @@ pub(super) fn connections_of(readers: &str) -> String {
     format!("$SYS.REQ.ACCOUNT.{readers}.CONNZ")
 }
 
-/// What nodes may publish: they append and read. They never change a stream of the log or take anything away from it.
+/// The subjects to which nodes may publish. Nodes append and read. They never change a stream of the log or delete
+/// anything from it.
 pub(super) const OF_NODES: &[&str] = &[
-    // Events, typing, and what nodes tell one another.
+    // Events, typing signals, and messages between nodes.
     "chat.*.*.*",
     "audit.*.*",
     "verbatim.>",
-    // What lies in memory only, and goes with its server.
+    // Streams and buckets that exist only in the memory of servers, and are lost with them.
     "$JS.API.STREAM.CREATE.PRESENCE",
     "$JS.API.STREAM.CREATE.KV_verbatim_nodes",
     "$JS.API.STREAM.CREATE.KV_verbatim_here",
@@ -31,7 +33,7 @@ pub(super) const OF_NODES: &[&str] = &[
     "$KV.verbatim_here.>",
     "$KV.verbatim_hooks.>",
     "$KV.verbatim_archive.>",
-    // Copies of parked events for consumers, and the notes that an event was parked. Neither is part of the log.
+    // Copies of parked events for consumers, and the advisories that an event was parked. Neither is part of the log.
     "replay.*",
     "$JS.API.STREAM.MSG.DELETE.ADVISORIES",
     // Reading.
@@ -60,8 +62,8 @@ pub(super) const OF_NODES: &[&str] = &[
     "_INBOX_operator.>",
 ];
 
-/// What the eraser may publish: it deletes single messages, and reads. A wildcard stands for a whole token, so the names of the
-/// streams cannot be narrowed down; what the eraser may not is in [`NOT_OF_ERASER`].
+/// The subjects to which the eraser may publish. It deletes single messages, and reads. A wildcard matches a whole
+/// token, so it cannot select streams by a part of their names. [`NOT_OF_ERASER`] lists the exceptions.
 pub(super) const OF_ERASER: &[&str] = &[
     "$JS.API.STREAM.MSG.DELETE.*",
     "$JS.API.INFO",
@@ -74,20 +76,20 @@ pub(super) const OF_ERASER: &[&str] = &[
     OWN_USER,
 ];
 
-/// What the eraser may publish besides, to delete from a mirror in another JetStream domain.
+/// The additional subjects that the eraser needs to delete from a mirror in another JetStream domain.
 pub(super) fn of_mirror(stream: &str, domain: &str) -> [String; 3] {
     ["INFO", "MSG.GET", "MSG.DELETE"].map(|ask| format!("$JS.{domain}.API.STREAM.{ask}.{stream}"))
 }
 
-/// Streams from which nobody deletes single messages.
+/// The streams from which the eraser may not delete messages.
 pub(super) const NOT_OF_ERASER: &[&str] = &[
     "$JS.API.STREAM.MSG.DELETE.AUDIT",
     "$JS.API.STREAM.MSG.DELETE.PRESENCE",
     "$JS.API.STREAM.MSG.DELETE.ADVISORIES",
 ];
 
-/// What the account of the log answers to the account of consumers: the subject there, and here; whether an answer is a
-/// stream of messages.
+/// The services that the account of the log exports to the account of consumers: the subject in the account of the log,
+/// the subject in the account of consumers, and whether a reply is a stream of messages.
 pub(super) const FOR_CONSUMERS: &[(&str, &str, bool)] = &[
     ("$JS.API.STREAM.NAMES", "log.api.STREAM.NAMES", false),
     ("$JS.API.STREAM.INFO.*", "log.api.STREAM.INFO.*", false),
@@ -99,17 +101,17 @@ pub(super) const FOR_CONSUMERS: &[(&str, &str, bool)] = &[
     ("$SRV.INFO.verbatim", "$SRV.INFO.verbatim", true),
 ];
 
-/// What a consumer may publish, as the template of its key: its name and its tags fill the gaps, and a subject whose tag
-/// is missing is not granted.
+/// The subjects to which a consumer may publish, as the template of the key that signs it. The name and the tags of the
+/// consumer fill the placeholders, and a subject whose tag is missing is not granted.
 pub(super) const OF_CONSUMERS: &[&str] = &[
     "log.api.STREAM.NAMES",
-    // With a filter it lists the subjects of a stream, which name every conversation: not for consumers of some
-    // conversations only.
+    // With a filter this lists the subjects of a stream, which name every conversation. So consumers of only some
+    // conversations may not use it.
     "log.api.{{tag(streams)}}.INFO.*",
     "log.api.CONSUMER.INFO.*.{{name()}}",
     "log.api.CONSUMER.MSG.NEXT.*.{{name()}}",
-    // Both forms of an acknowledgement, each with exactly as many tokens as it has: a longer or shorter one would have the
-    // name elsewhere, and an acknowledgement can ask for the next message.
+    // Both forms of an acknowledgement, each with its exact number of tokens. With more or fewer tokens the name would
+    // be in another place, and an acknowledgement can also ask for the next message.
     "$JS.ACK.*.{{name()}}.*.*.*.*.*",
     "$JS.ACK.*.*.*.{{name()}}.*.*.*.*.*.*",
     "verbatim.{{tag(bot)}}.{{name()}}.*",
@@ -119,8 +121,8 @@ pub(super) const OF_CONSUMERS: &[&str] = &[
 
 /// The tag of a consumer that may ask about streams.
 pub(super) const ASKS_STREAMS: &str = "streams:STREAM";
-/// The tags of a consumer that may give commands.
+/// The tags of a consumer that may send commands.
 pub(super) const COMMANDS: [&str; 2] = ["bot:commands", "asks:verbatim"];
 
-/// Where a consumer hears answers.
+/// The inbox in which a consumer receives replies.
 pub(super) const INBOX_OF_CONSUMERS: &str = "_INBOX_{{name()}}.>";

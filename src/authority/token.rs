@@ -1,4 +1,4 @@
-//! The signed texts of NATS: JWTs with the signature algorithm `ed25519-nkey`.
+//! The JWTs of NATS, with the signature algorithm `ed25519-nkey`.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
@@ -8,11 +8,11 @@ use crate::authority::NKey;
 
 const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 
-/// What a JWT says of its subject.
+/// The content of a JWT.
 pub(super) struct Said<'a> {
     /// The public key of the operator, the account or the user.
     pub(super) subject: &'a str,
-    /// A name for people; the templates of permissions use that of a user.
+    /// A name for people. The templates of permissions use the name of a user.
     pub(super) name: &'a str,
     /// Seconds since 1970.
     pub(super) at: i64,
@@ -21,7 +21,7 @@ pub(super) struct Said<'a> {
     pub(super) nats: Value,
 }
 
-/// The signed text.
+/// The signed JWT.
 pub(super) fn signed(by: &NKey, said: Said<'_>) -> String {
     let Said { subject, name, at, expires, nats } = said;
     let mut claims = json!({ "iat": at, "iss": by.public(), "name": name, "sub": subject, "nats": nats });
@@ -32,7 +32,7 @@ pub(super) fn signed(by: &NKey, said: Said<'_>) -> String {
 }
 
 fn sign(by: &NKey, mut claims: Value) -> String {
-    // Servers tell two JWTs of one account apart by this id, so it follows from the content.
+    // Servers distinguish two JWTs of one account by this id, so it is derived from the content.
     claims["jti"] = "".into();
     let id = digest(&SHA256, claims.to_string().as_bytes());
     claims["jti"] = BASE64.encode(id).into();
@@ -41,17 +41,17 @@ fn sign(by: &NKey, mut claims: Value) -> String {
     format!("{signed}.{signature}")
 }
 
-/// The claims of a JWT of NATS whose signature somebody else has checked.
+/// The claims of a NATS JWT that nats-server returned. Nothing here checks its signature.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Claims(Value);
 
-/// The text is no JWT of an account.
+/// The text is not a JWT of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is not an account JWT")]
 pub(crate) struct BadClaims;
 
 impl Claims {
-    /// Reads the claims of an account, as nats-server gives them.
+    /// Reads the claims of an account from its JWT, as nats-server returns it.
     pub(crate) fn of_account(token: &str) -> Result<Self, BadClaims> {
         let payload = token.trim().split('.').nth(1).ok_or(BadClaims)?;
         let json = BASE64.decode(payload).map_err(|_| BadClaims)?;
@@ -59,7 +59,8 @@ impl Claims {
         (claims["nats"]["type"] == "account").then_some(Self(claims)).ok_or(BadClaims)
     }
 
-    /// Until when each revoked user is refused, as far as its JWT was made before, by public key in seconds since 1970.
+    /// The revoked users by their public keys. A JWT of such a user is refused if it was issued at or before the given
+    /// time, in seconds since 1970.
     fn revocations(&mut self) -> &mut Map<String, Value> {
         let nats = self.0["nats"].as_object_mut().expect("the type was found in it");
         let revocations = nats.entry("revocations").or_insert_with(|| json!({}));
@@ -69,13 +70,14 @@ impl Claims {
         revocations.as_object_mut().expect("it was made one just now")
     }
 
-    /// Revokes JWTs of a user that were made until a time.
+    /// Revokes the JWTs of a user that were issued at or before `until`.
     pub(crate) fn revoke(&mut self, user: &str, until: i64) {
         self.revocations().insert(user.to_owned(), until.into());
     }
 }
 
-/// An account's claims, signed again. A server takes only what is not older than what it has, so the time never goes back.
+/// Signs the claims of an account again. A server accepts only a JWT that is not older than the one it has, so the time
+/// never goes back.
 pub(crate) fn signed_account(by: &NKey, claims: Claims, now: i64) -> String {
     let Claims(mut claims) = claims;
     claims["iss"] = by.public().into();

@@ -1,4 +1,4 @@
-//! Users: their JWTs, and the files by which they log in.
+//! Users: their JWTs, and the files with which they log in.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::authority::{
     token::{Said, signed},
 };
 
-/// The text of a `.creds` file, which has the JWT of a user and its private key.
+/// The text of a `.creds` file, which contains the JWT of a user and its private key.
 fn creds(token: &str, user: &NKey) -> String {
     format!(
         "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n\
@@ -18,8 +18,8 @@ fn creds(token: &str, user: &NKey) -> String {
     )
 }
 
-/// The `.creds` of a user of an account with these permissions to publish; without any, the user may do everything in
-/// the account.
+/// The `.creds` of a user of an account with these permissions to publish. If `publish` is `None`, the user may do
+/// everything in the account.
 fn with_rights(account: &NKey, name: &str, at: i64, publish: Option<&[&str]>, denied: &[&str]) -> String {
     let mut publish = publish.map_or_else(|| json!({}), |allow| json!({ "allow": allow }));
     if !denied.is_empty() {
@@ -38,8 +38,8 @@ pub(super) fn node(chat: &NKey, at: i64) -> String {
     with_rights(chat, "verbatim", at, Some(OF_NODES), &[])
 }
 
-/// The user of the eraser, for a server that knows the key of the account of the log. It may also delete from mirrors in other
-/// JetStream domains: each is a stream and its domain.
+/// The user of the eraser, for a server that knows the key of the account of the log. The user may also delete from
+/// `mirrors` in other JetStream domains, each given as a stream and its domain.
 pub(crate) fn eraser<'a>(
     chat: &NKey,
     at: i64,
@@ -50,12 +50,12 @@ pub(crate) fn eraser<'a>(
     with_rights(chat, "eraser", at, Some(&publish), NOT_OF_ERASER)
 }
 
-/// A person who makes and changes streams, takes backups and repairs.
+/// A person who creates, changes and repairs streams, and takes backups.
 pub(super) fn operator(chat: &NKey, at: i64) -> String {
     with_rights(chat, "operator", at, None, &[])
 }
 
-/// A person who watches and controls the servers, and tells them of new accounts.
+/// A person who monitors and controls the servers, and sends them the JWTs of accounts.
 pub(super) fn system(system: &NKey, at: i64) -> String {
     with_rights(system, "sys", at, None, &[])
 }
@@ -64,7 +64,7 @@ pub(super) fn system(system: &NKey, at: i64) -> String {
 /// from the environment.
 pub(crate) fn with_password(name: &str, commands: bool) -> String {
     let granted = |subject: &&&str| match subject {
-        // Without tags there is nobody whom it may be granted.
+        // A user with a password has no tags, so this subject is granted to none.
         _ if subject.contains("{{tag(streams)}}") => false,
         _ => commands || !subject.contains("{{tag("),
     };
@@ -80,23 +80,24 @@ pub(crate) fn with_password(name: &str, commands: bool) -> String {
     )
 }
 
-/// A consumer of the log, as its JWT says it.
+/// A consumer of the log, as its JWT describes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer<'a> {
-    /// Its name, which is that of its durables, too.
+    /// Its name, which is also the name of its durables.
     pub(crate) name: &'a str,
     /// The public key of the account of consumers.
     pub(crate) account: &'a str,
     /// Whether it reads all conversations.
     pub(crate) reads_all: bool,
-    /// Whether it may give commands.
+    /// Whether it may send commands.
     pub(crate) commands: bool,
     /// Seconds since 1970.
     pub(crate) expires: Option<i64>,
 }
 
 impl Consumer<'_> {
-    /// The public key of a new user, and its `.creds`. The key that signs has the permissions: a user has no others.
+    /// The public key of a new user, and its `.creds`. The permissions belong to the signing key: the user has no
+    /// others.
     pub(crate) fn signed(&self, by: &NKey, at: i64) -> (String, String) {
         let mut tags: Vec<&str> = Vec::new();
         if self.reads_all {

@@ -1,5 +1,5 @@
-//! The codes of problems, each with its cause and its cure. The list stands in the OpenAPI document and at
-//! `/problems/<code>`, to which the `type` of a problem leads.
+//! The codes of problems, each with its cause and its cure. The OpenAPI document has the list, and the `type`
+//! of a problem points to the entry at `/problems/<code>`.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// One kind of problem.
 pub(crate) struct Code {
     code: &'static str,
-    /// The statuses with which the code comes.
+    /// The statuses with which the code is sent.
     status: &'static [u16],
     cause: &'static str,
     cure: &'static str,
@@ -120,7 +120,7 @@ pub(crate) fn find(code: &str) -> Option<&'static Code> {
     ALL.iter().find(|known| known.code == code)
 }
 
-/// Whether a code is in the list. Every code of a problem has to be.
+/// Whether a code is in the list. The code of every problem has to be.
 pub(crate) fn is_known(code: &str) -> bool {
     find(code).is_some()
 }

@@ -1,5 +1,5 @@
-//! How every door says **no**: the refusal of a request as an RFC 9457 problem document, with the same members
-//! and headers at the listener, at the REST edge and at the handshake of a WebSocket.
+//! How every edge says **no**: a refused request gets an RFC 9457 problem document, with the same members and headers
+//! at the listener, at the REST edge and in the handshake of a WebSocket.
 
 mod codes;
 mod problem;

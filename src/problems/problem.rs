@@ -1,4 +1,4 @@
-//! A refusal, and the one function that writes it as an answer.
+//! A refusal, and the one function that writes it as a response.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -36,7 +36,7 @@ pub(crate) struct Problem {
     pub(crate) retry_after: Option<Duration>,
     /// The rate limit that the request exceeded, if it exceeded one.
     pub(crate) violated: Option<Policy>,
-    /// More headers of the answer.
+    /// Additional headers of the response.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -59,7 +59,7 @@ impl FieldError {
 }
 
 impl Problem {
-    /// A problem with any status; the functions below make the common ones.
+    /// A problem with any status; the functions below create the common ones.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         Self {
@@ -117,16 +117,16 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 
-    /// 403: the caller may not act for the user. The words are the same for a user who does not exist, so the answer does
-    /// not betray a user.
+    /// 403: the caller may not act for the user. The wording is the same if the user does not exist, so the response
+    /// does not reveal a user.
     pub(crate) fn may_not_act_for() -> Self {
         let detail = "You may not act for this user: name an active user who comes from a host application or an external \
                       issuer.";
         Self::forbidden("may_not_act_for", detail)
     }
 
-    /// 404: the resource does not exist, or the caller may not know that it does. The words are the same in
-    /// both cases, so the answer does not betray a hidden resource.
+    /// 404: the resource does not exist, or the caller may not know that it does. The wording is the same in
+    /// both cases, so the response does not reveal a hidden resource.
     pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -145,7 +145,7 @@ impl Problem {
         }
     }
 
-    /// 409: the request conflicts with the present state, or with an earlier request of the same key.
+    /// 409: the request conflicts with the present state, or with an earlier request with the same key.
     pub(crate) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
@@ -197,8 +197,8 @@ impl Problem {
 }
 
 impl Problem {
-    /// The answer to the request with this id. All problems are written here, so all have the same headers,
-    /// and no cache keeps them.
+    /// The response to the request with this id. All problems are written here, so all have the same headers,
+    /// and no cache stores them.
     pub(crate) fn answer(&self, id: RequestId) -> Response {
         let body = serde_json::to_vec(&Document::of(self, id.as_str())).unwrap_or_default();
         let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE).body(body);
@@ -274,7 +274,7 @@ pub(crate) struct Document {
     violated: Vec<String>,
 }
 
-/// The kinds of problems that an IETF draft (ratelimit-headers) names.
+/// The kinds of problems that an IETF draft (ratelimit-headers) defines.
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 

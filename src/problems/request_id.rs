@@ -1,4 +1,4 @@
-//! The id of a request: the answer, the problem and the log lines of the request name it.
+//! The id of a request, which is in the response, in the problem and in the log lines of the request.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The id of a request, in the header `x-request-id` of the answer, in problems and in the log.
+/// The id of a request, in the header `x-request-id` of the response, in problems and in log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RequestId(HeaderValue);
 
@@ -22,7 +22,7 @@ impl RequestId {
         CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self::fresh())
     }
 
-    /// Runs the answering of a request, with this id as the current one.
+    /// Runs `answering` with this id as the current one.
     pub(crate) async fn within<F: Future>(self, answering: F) -> F::Output {
         CURRENT.scope(self, answering).await
     }
@@ -42,7 +42,7 @@ impl RequestId {
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
     }
 
-    /// The client's own id of the request, if that id is short and plain; otherwise a new id.
+    /// The client's own id of the request, if it is short and plain; otherwise a new id.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let plain = |id: &&HeaderValue| {
             let id = id.as_bytes();

@@ -1,4 +1,4 @@
-//! The commands, and the request of REST that each of them is.
+//! The commands, and the REST request to which each of them corresponds.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::{
@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::problems::Problem;
 
-/// The most bytes of a body.
+/// The maximum number of bytes of a body.
 pub(super) const MAX_BODY: usize = 64 << 10;
 
-/// What stands for the rest of a command's fields.
+/// Where the remaining fields of a command go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
     /// The body of the request.
@@ -23,7 +23,6 @@ enum Rest {
     Query,
 }
 
-/// A command.
 pub(super) struct Command {
     pub(super) word: &'static str,
     pub(super) method: Method,
@@ -66,12 +65,13 @@ pub(super) const COMMANDS: &[Command] = {
     ]
 };
 
-/// The idempotency key of every change.
+/// The field with the idempotency key, which every change requires.
 pub(super) const KEY: &str = "client_id";
-/// What a segment of a path, a name or a value of a query may have as it is.
+/// The characters to escape in a path segment, and in a name or a value of a query: all except letters,
+/// digits and `-_.~`.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The request of REST that a command is.
+/// The REST request to which a command corresponds.
 pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
     let command = COMMANDS.iter().find(|command| command.word == word).ok_or_else(unknown)?;
     if body.len() > MAX_BODY {
@@ -100,7 +100,8 @@ pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
     let uri = path.parse::<Uri>().map_err(|_| Problem::internal())?;
     let mut request = Request::builder().method(command.method.clone()).uri(uri);
     if let Some(key) = key {
-        // A key that cannot be a header is refused there, like one in a body.
+        // Characters that a header cannot have become spaces. The operation refuses a key with spaces, as it
+        // refuses a wrong key in a body.
         request = request.header("idempotency-key", key.replace(|c: char| !c.is_ascii_graphic(), " "));
     }
     if command.rest == Rest::Body {
@@ -115,7 +116,7 @@ fn unknown() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }
 
-/// The path with the fields that it names.
+/// Fills in the placeholders of `template`, and removes their fields from `fields`.
 fn path(template: &str, fields: &mut Map<String, Value>) -> Result<String, Problem> {
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));

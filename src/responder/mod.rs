@@ -1,5 +1,5 @@
-//! The **NATS edge**: commands of programs by request and reply. It has no SQL, no tables and no rules: each command is
-//! a request of REST in other words, and goes the same way.
+//! The **NATS edge**: commands of programs by request and reply. It has no SQL, no tables and no rules: each command
+//! corresponds to a REST request, and takes the same path.
 
 mod commands;
 mod document;

@@ -1,4 +1,4 @@
-//! The reply to a command: the answer of REST in the headers and the body of a NATS message.
+//! The reply to a command: the REST response in the headers and the body of a NATS message.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::problems::{Problem, RequestId};
 
-/// The headers of an answer that a reply has, too, with their names there.
+/// The headers of a REST response that a reply also has, with their names in the reply.
 pub(super) const HEADERS: &[(&str, &str)] = &[
     ("x-request-id", "Verbatim-Request-Id"),
     ("verbatim-position", "Verbatim-Position"),
@@ -20,15 +20,14 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
 pub(super) const STATUS: &str = "Verbatim-Status";
 pub(super) const ERROR_CODE: &str = "Nats-Service-Error-Code";
 pub(super) const ERROR: &str = "Nats-Service-Error";
-/// How long the bytes of an answer may take. They are in memory already.
+/// The time limit for reading the body of a response, which is in memory already.
 const BYTES: Duration = Duration::from_secs(5);
 
-/// A reply.
 pub(super) struct Reply {
     status: String,
     headers: HeaderMap,
     error: Option<String>,
-    /// The answer of REST, or the problem.
+    /// The body of the REST response, or the problem.
     pub(super) body: Bytes,
 }
 
@@ -38,7 +37,7 @@ struct Refusal {
 }
 
 impl Reply {
-    /// The reply that carries an answer.
+    /// The reply that carries a REST response.
     pub(super) async fn of(answer: Response) -> Self {
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16().to_string();
@@ -49,7 +48,7 @@ impl Reply {
         Self { status, headers: parts.headers, error, body }
     }
 
-    /// The reply to a command that is no request.
+    /// The reply to a command that gets no REST response.
     pub(super) async fn refusal(problem: &Problem) -> Self {
         Self::of(problem.answer(RequestId::current())).await
     }

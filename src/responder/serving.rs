@@ -1,4 +1,4 @@
-//! Serving: each request gets one reply, and none waits in a line.
+//! Serves commands: each request gets one reply, and none waits in a queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,8 @@ use crate::{
     shares::{NoPlace, Shares, Sizes},
 };
 
-/// How many commands are answered at once. A program gets the answer 429 at once, and does not wait.
+/// How many commands are answered at once. None waits for a place: a program over its limit gets 429
+/// immediately, and a full node answers 503.
 const AT_ONCE: Sizes = Sizes {
     of_node: 4_096,
     of_one: 256,
@@ -28,12 +29,12 @@ const AT_ONCE: Sizes = Sizes {
     patience: Duration::ZERO,
     longest_rest: Duration::ZERO,
 };
-/// The deadline of a command that names none, and the latest one.
+/// The default deadline of a command, and the longest one.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(super) const LATEST: Duration = Duration::from_secs(30);
-/// The header that gives it, in milliseconds.
+/// The header with the deadline, in milliseconds.
 pub(super) const DEADLINE_HEADER: &str = "Verbatim-Deadline-Ms";
-/// The time before the retry of a command for which there was no place.
+/// How long a program waits before it retries a command that found no place or was not answered in time.
 const AGAIN: Duration = Duration::from_secs(1);
 const LATE: &str =
     "The command was not answered in time: send the same command again, with the same client_id.";
@@ -51,7 +52,8 @@ impl Responder {
         Self { endpoint, places: Shares::new(AT_ONCE) }
     }
 
-    /// Answers requests until `stop`. What is begun by then is among `under_way`, and is answered.
+    /// Answers requests until `stop`. The commands that have begun by then are tracked in `under_way`, and
+    /// are still answered.
     pub(crate) async fn serve(
         self,
         mut requests: CommandRequests,
@@ -64,7 +66,7 @@ impl Responder {
                 () = stop.cancelled() => return,
             };
             let Some(request) = request else { return };
-            // A request without a reply subject is of a program that would never learn what became of it.
+            // A request without a reply subject is dropped, because its sender would never learn the outcome.
             if request.wants_a_reply() {
                 under_way.spawn(self.clone().replies(request));
             }
@@ -91,7 +93,8 @@ impl Responder {
                 asked.headers_mut().insert(header, value);
             }
         }
-        // The scheme of the operations wants a bearer text. It is not read, because nats-server vouches for the name.
+        // The security scheme of the operations requires a bearer token. Its text is not read, because nats-server
+        // vouches for the name.
         asked.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer nats"));
         asked.extensions_mut().insert(Vouched(name));
         match timeout(deadline, self.endpoint.get_response(asked)).await {
@@ -121,7 +124,7 @@ fn no_place(lacking: NoPlace) -> Problem {
     }
 }
 
-/// How long the answer of a command may take.
+/// The time within which a command has to be answered.
 fn deadline(header: Option<&str>) -> Result<Duration, Problem> {
     let Some(text) = header else { return Ok(DEADLINE) };
     let within = text

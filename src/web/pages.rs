@@ -1,7 +1,8 @@
 //! Serves the pages that `sdk/pages/` builds: the chat page, and the page for operators.
 //!
-//! The built files are committed, so that cargo needs no Node.js. The name of a script or a style has a digest of its
-//! contents, and `index.html` tells the names: browsers keep these files for ever, and ask for `index.html` each time.
+//! The built files are committed, so that cargo needs no Node.js. The name of a script or a style contains a digest of
+//! its contents, and `index.html` refers to these names. So browsers cache these files forever, and request
+//! `index.html` each time.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -20,10 +21,10 @@ use crate::problems::Problem;
 /// `connect-src` includes the WebSockets of the same server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// For files that have a digest of their contents in their names.
+/// The cache policy of files whose names contain a digest of their contents.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
-/// The files of a page, as they are and compressed.
+/// The files of a page, each plain and compressed.
 struct Page {
     index: File,
     script: File,
@@ -54,7 +55,7 @@ static OPS: Page = Page {
     style: file!("ops/style.css", "text/css; charset=utf-8"),
 };
 
-/// Adds the chat page at `/chat/`, to which `/` leads.
+/// Adds the chat page at `/chat/`, to which `/` redirects.
 pub(crate) fn with_chat(routes: Route) -> Route {
     let home = make_sync(|_| Redirect::temporary("/chat/"));
     let page = make_sync(|request| CHAT.answer(&request));
@@ -65,7 +66,7 @@ pub(crate) fn with_chat(routes: Route) -> Route {
         .at("/chat/*path", get(page.map_to_response()))
 }
 
-/// Adds the page for operators at `/ops/`, to which `/` leads.
+/// Adds the page for operators at `/ops/`, to which `/` redirects.
 pub(crate) fn with_ops(routes: Route) -> Route {
     let home = make_sync(|_| Redirect::temporary("/ops/"));
     let page = make_sync(|request| OPS.answer(&request));
@@ -88,7 +89,7 @@ impl Page {
         file.answer(request, cache)
     }
 
-    /// Whether `index.html` names this file: then it is of this build.
+    /// Whether `index.html` refers to this file. If so, the file belongs to this build.
     fn names(&self, path: &str) -> bool {
         let quoted = format!("\"{path}\"");
         self.index.plain.windows(quoted.len()).any(|part| part == quoted.as_bytes())
@@ -120,7 +121,7 @@ impl File {
     }
 }
 
-/// Whether a client that sends this `Accept-Encoding` takes gzip.
+/// Whether a client that sends this `Accept-Encoding` accepts gzip.
 fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);

@@ -1,4 +1,4 @@
-//! Serves Swagger UI at `/docs/`, from assets inside the binary.
+//! Serves Swagger UI at `/docs/`, from assets that are embedded in the binary.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -58,7 +58,7 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         true => response.header(header::CONTENT_ENCODING, "gzip"),
         false => response,
     };
-    // Most files are parts of the binary, and are served without a copy.
+    // Most files are embedded in the binary, and are served without a copy.
     response.body(match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),

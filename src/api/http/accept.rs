@@ -12,8 +12,8 @@ struct Weight {
     is_named: bool,
 }
 
-/// Whether the client prefers a stream to JSON. At equal weights a named stream wins: no client names a
-/// stream that it cannot read.
+/// Whether the client prefers a stream to JSON. On a tie a stream that is named explicitly wins, because a
+/// client that names streams can read them.
 pub(in crate::api) fn wants_stream(accept: &str) -> bool {
     wants(accept, STREAM)
 }
@@ -84,7 +84,7 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// Splits a text at the separators that do not stand in quotes.
+/// Splits a text at the separators outside of quotes.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
     for (at, character) in text.char_indices() {

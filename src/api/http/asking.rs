@@ -1,4 +1,4 @@
-//! Keeps the account and the operation of the current request, for the layers around the check of the token.
+//! Keeps the account and the operation of the current request, for the layers around the token check.
 
 use std::cell::OnceCell;
 
@@ -14,13 +14,13 @@ struct Asking {
     operation: OnceCell<&'static str>,
 }
 
-/// Answers one request, whose account and operation are not known yet.
+/// Runs `answering` as one request, whose account and operation are not known yet.
 pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
     ASKING.scope(Asking::default(), acting::within(answering)).await
 }
 
-/// Records the account whose token or key this request had. For a program that acts for a user it is the account of the
-/// program, which holds the connection.
+/// Records the account whose token or key this request carried. If a program acts for a user, this is the account of
+/// the program, because the program holds the connection.
 pub(in crate::api) fn note(caller: &Identity) {
     // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
     // user.
@@ -37,7 +37,7 @@ pub(in crate::api) fn note_operation(operation: &'static str) {
     let _ = ASKING.try_with(|asking| asking.operation.set(operation));
 }
 
-/// The operation of this request; `none` if the request has come to no operation.
+/// The operation of this request; `none` if the request has reached no operation.
 pub(in crate::api) fn operation() -> &'static str {
     ASKING.with(|asking| asking.operation.get().copied()).unwrap_or("none")
 }

@@ -16,13 +16,13 @@ use crate::{domain::BadText, problems::Problem};
 /// The maximum number of nested objects and arrays.
 const DEPTH: usize = 32;
 
-/// The maximum number of characters of a detail or a pointer: an answer does not repeat a client's text at
+/// The maximum number of characters of a detail or a pointer: a response never repeats a client's text at
 /// length.
 const DETAIL: usize = 300;
 
-/// The JSON body of a request: an object, no deeper than 32 levels. Shapes derive
-/// `serde::Deserialize` (with `deny_unknown_fields`), which parses, and `poem_openapi::Object`,
-/// which documents. An optional field is `#[serde(default, deserialize_with = "given")]`.
+/// The JSON body of a request: an object, no deeper than 32 levels. Shapes derive `serde::Deserialize` (with
+/// `deny_unknown_fields`) for parsing and `poem_openapi::Object` for the document. An optional field is
+/// `#[serde(default, deserialize_with = "given")]`.
 pub struct Body<T>(pub T);
 
 impl<T: Type> Payload for Body<T> {
@@ -50,7 +50,7 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
-        // The listener has already read the whole body, and has enforced the limit of its size.
+        // The listener has already read the whole body, and has enforced the size limit.
         let whole = body.take()?.into_bytes().await?;
         Ok(Self(parse(&whole)?))
     }
@@ -58,7 +58,7 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
 
 impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
 
-/// The shape in `bytes`, or a problem that points at the first error.
+/// Parses the shape in `bytes`, or returns a problem that points at the first error.
 pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // RFC 8259 lets a parser ignore a byte order mark, which some programs put before their text.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -78,7 +78,7 @@ pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Prob
     Ok(shape)
 }
 
-/// The refusal of a body that is no JSON object.
+/// The refusal of a body that is not a JSON object.
 pub(in crate::api) fn no_object() -> Problem {
     Problem::invalid("", "wrong_type", "expected a JSON object")
 }
@@ -88,7 +88,7 @@ pub(in crate::api) fn missing(pointer: &str) -> Problem {
     Problem::invalid(pointer, "missing", "this field is required")
 }
 
-/// The greatest depth of brackets outside of strings.
+/// The maximum depth of brackets outside of strings.
 fn depth(json: &[u8]) -> usize {
     let (mut level, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
@@ -141,7 +141,7 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
         );
     } else if text.starts_with("unknown field") {
         let detail = expected.unwrap_or_else(|| "no fields are accepted".into());
-        // The path ends with the field, except in an enum with a tag, where serde gives no path.
+        // The path ends with the field, except in a tagged enum, for which serde gives no path.
         let path = if pointer.is_empty() { step(field) } else { pointer.to_owned() };
         return Problem::invalid(short(&path), "unknown_field", short(&detail));
     } else if text.starts_with("unknown variant") {
@@ -156,8 +156,8 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     Problem::invalid(short(pointer), code, short(&detail))
 }
 
-/// The code for a text of [`BadText`], `BadMetadata` or `Few`; the errors of all other domain values have the
-/// code `invalid`.
+/// The code for an error message of [`BadText`], `BadMetadata` or `Few`. The errors of all other domain
+/// values have the code `invalid`.
 fn text_code(text: &str) -> &'static str {
     if text == BadText::Empty.to_string() {
         "empty_text"

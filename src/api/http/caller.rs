@@ -1,5 +1,5 @@
-//! The caller of an operation. The access token, or the API key, is checked before the operation reads anything else of the
-//! request.
+//! The caller of an operation. The access token, or the API key, is checked before the operation reads anything else
+//! from the request.
 
 use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ use crate::{
 #[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
 pub struct Caller(Admitted);
 
-/// An authenticated caller. A read holds a place among the concurrent reads of the same user.
+/// An authenticated caller. A read occupies one of the user's places for concurrent reads.
 pub(in crate::api) struct Admitted {
     caller: credentials::Identity,
     _place: Option<Place<UserId>>,
 }
 
 /// The limits of concurrent reads. The node has no limit, because its connections are limited already. The
-/// limit for one user keeps a loop over expensive reads from taking the database from all other users.
+/// limit for one user stops a loop of expensive reads from starving all other users of the database.
 pub(in crate::api) const READS: Sizes = Sizes {
     of_node: Semaphore::MAX_PERMITS,
     of_one: 8,
@@ -40,7 +40,7 @@ pub(in crate::api) const READS: Sizes = Sizes {
     patience: Duration::from_secs(5),
     longest_rest: Duration::ZERO,
 };
-/// The path of following events, which is no short read and has a limit of its own.
+/// The path for following events. Such a request is not a short read, and has a limit of its own.
 const FOLLOWING: &str = "/v1/events";
 
 impl Deref for Caller {
@@ -75,7 +75,8 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     };
     asking::note(&caller);
     acting::charge(&door.limits, &caller).map_err(Problem::from)?;
-    // Known only now: otherwise an account could hold any number of connections by refusals that wait to be sent.
+    // The connection counts as known only now. Otherwise an account could hold any number of connections with refusals
+    // that wait to be sent.
     listen::is_known(request);
     request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
     let caller = match request.data::<ActedFor>() {
@@ -88,7 +89,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     Ok(Admitted { caller, _place: place })
 }
 
-/// The values that the check of a caller needs.
+/// The state that the caller check needs.
 #[derive(Clone)]
 pub(in crate::api) struct Door {
     pub(in crate::api) bearers: Bearers,

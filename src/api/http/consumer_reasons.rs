@@ -9,7 +9,7 @@ use crate::{
     problems::Problem,
 };
 
-/// The time before a retry of what an operator has to make possible first.
+/// How long a client waits before it retries an operation that an operator has to enable first.
 const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 impl From<ConsumerError> for Problem {

@@ -1,4 +1,4 @@
-//! The OpenAPI document. poem-openapi writes version 3.0.0, and this module makes valid 3.1 of it.
+//! The OpenAPI document. poem-openapi writes version 3.0.0, which this module converts to valid 3.1.
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
@@ -14,7 +14,7 @@ use crate::{
     problems,
 };
 
-/// The path under which all operations stand.
+/// The path prefix of all operations.
 pub const BASE: &str = "/v1";
 /// The title of the document.
 pub const TITLE: &str = "Verbatim";
@@ -50,7 +50,7 @@ sequence of `message.sent`, else `message_position` |
 | the time of an event | `sent_at`, `edited_at`, `joined_at`, ... | `time` | header `ce-time` |
 | how far a member has read | `read` | `position` of `read` | `read` of `receipt.advanced` |";
 
-/// The document of the operations of `A`: OpenAPI 3.1 in pretty JSON, the same bytes every time.
+/// The OpenAPI 3.1 document of the operations of `A`: pretty-printed JSON, with the same bytes every time.
 pub fn text<A: OpenApi>() -> String {
     let service = OpenApiService::new(Described::<A>(PhantomData), TITLE, VERSION)
         .description(DESCRIPTION)
@@ -80,7 +80,7 @@ impl<A: OpenApi> OpenApi for Described<A> {
 }
 
 /// Converts the document of poem-openapi to valid OpenAPI 3.1, with keys in alphabetical order. Input that is
-/// no JSON object gives an empty document.
+/// not a JSON object gives an empty document.
 pub fn lift(spec_json: &str) -> Value {
     let Ok(mut document) = serde_json::from_str::<Spec>(spec_json).map(Spec::merged) else {
         return json!({});
@@ -179,8 +179,8 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
     }
 }
 
-/// Lifts a parameter, a header or a content: each has a schema. Removes keywords that have their default
-/// value.
+/// Lifts a parameter, a header or a content, each of which has a schema. Removes keywords that have their
+/// default value.
 fn lift_described(described: &mut Value) {
     if let Some(schema) = described.get_mut("schema") {
         lift_schema(schema);
@@ -228,7 +228,7 @@ fn open_reference(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Writes whole bounds as integers: poem-openapi has floats, and writes `1.0` for `1`.
+/// Writes whole bounds as integers: poem-openapi stores floats and writes `1.0` for `1`.
 fn whole_numbers(schema: &mut Map<String, Value>) {
     for key in ["minimum", "maximum", "multipleOf"] {
         if let Some(bound) = schema.get_mut(key)
@@ -241,7 +241,7 @@ fn whole_numbers(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Since 3.1, `exclusiveMinimum` is the bound itself and no flag.
+/// Since 3.1, `exclusiveMinimum` is the bound itself, not a flag.
 fn exclusive(schema: &mut Map<String, Value>, exclusive: &str, bound: &str) {
     match schema.remove(exclusive) {
         Some(Value::Bool(true)) => {
@@ -254,7 +254,7 @@ fn exclusive(schema: &mut Map<String, Value>, exclusive: &str, bound: &str) {
     }
 }
 
-/// Since 3.1, the type `null` stands in place of `nullable`.
+/// Since 3.1, the type `null` replaces `nullable`.
 fn nullable(schema: &mut Map<String, Value>) {
     if schema.remove("nullable") != Some(Value::Bool(true)) {
         return;
@@ -269,8 +269,8 @@ fn nullable(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Since 3.1, schemas have a list `examples`. Fields with `null` are removed: the server leaves a field
-/// without a value out.
+/// Since 3.1, schemas have a list `examples`. Fields with `null` are removed, because the server omits a
+/// field that has no value.
 fn example(schema: &mut Map<String, Value>) {
     if let Some(mut example) = schema.remove("example") {
         drop_nulls(&mut example);

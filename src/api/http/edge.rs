@@ -1,4 +1,4 @@
-//! The outermost layer, which every request passes, whatever endpoint answers.
+//! The outermost layer. Every request passes through it, whichever endpoint answers.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -23,13 +23,13 @@ use crate::{
     },
 };
 
-/// The time before the retry of a request that was not answered in time.
+/// How long a client waits before it retries a request that timed out.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The path of sockets. The gateway itself reads the tokens of handshakes and charges them to budgets.
 const SOCKET: &str = "/v1/ws";
 
-/// Gives every request an id, a span and a deadline, refuses requests that no endpoint should see, and
-/// answers every error, even a panic, as a [`Problem`].
+/// Gives every request an id, a span and a deadline, refuses requests that no endpoint should see, and turns
+/// every error, even a panic, into a [`Problem`].
 pub fn edge<E: Endpoint>(
     inner: E,
     limits: Arc<RateLimits>,
@@ -113,8 +113,8 @@ impl<E: Endpoint> Edge<E> {
         }
     }
 
-    /// Refuses the request if an overloaded node does not do its kind of work at present. This comes before
-    /// the check of the token, because a refusal should cost as little as possible.
+    /// Refuses the request if the node is overloaded and currently sheds this kind of work. This comes before
+    /// the token check, because a refusal should cost as little as possible.
     fn bears(&self, request: &Request) -> Result<(), Shed> {
         let uri = request.uri();
         let work = work::of(request.method(), uri.path(), uri.query().unwrap_or_default());
@@ -149,7 +149,7 @@ impl<E: Endpoint> Edge<E> {
     }
 }
 
-/// The time limit of the answer. The limit does not cover the body, so an event stream continues.
+/// The time limit for a response. It does not cover the body, so an event stream continues.
 fn deadline(request: &Request) -> Duration {
     let mut parameters = request.uri().query().unwrap_or_default().split('&');
     let wait = parameters.find_map(|parameter| parameter.strip_prefix("wait="));
@@ -157,14 +157,14 @@ fn deadline(request: &Request) -> Duration {
     DEADLINE + Duration::from_secs(wait.into())
 }
 
-/// The trace that the client names in `traceparent`, if the header is valid and is there only once.
+/// The trace that the client names in `traceparent`, if the header is valid and appears only once.
 fn trace(headers: &HeaderMap) -> Option<TraceParent> {
     let mut named = headers.get_all("traceparent").iter();
     let first = named.next()?.to_str().ok()?;
     if named.next().is_some() { None } else { TraceParent::parse(first) }
 }
 
-/// The refusal of a request that is unacceptable by its head alone.
+/// The refusal of a request whose head alone makes it unacceptable.
 fn refused_at_once(request: &Request) -> Option<Problem> {
     if !strict::METHODS.contains(request.method()) {
         let detail = "The server does not know this method: use a standard method, in upper case.";
@@ -178,14 +178,14 @@ fn refused_at_once(request: &Request) -> Option<Problem> {
     }
 }
 
-/// Whether the body has another content coding than `identity`, which means no coding.
+/// Whether the body has a content coding other than `identity`, which means no coding.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let plain = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
     let mut lines = headers.get_all(header::CONTENT_ENCODING).iter();
     lines.any(|line| !line.as_bytes().split(|byte| *byte == b',').all(plain))
 }
 
-/// Replaces an error by a problem: a router below answers errors as plain text.
+/// Replaces an error response with a problem, because a router below writes errors as plain text.
 fn with_problem(response: Response) -> Response {
     let failed = response.status().is_client_error() || response.status().is_server_error();
     match failed && response.content_type() != Some(problems::CONTENT_TYPE) {

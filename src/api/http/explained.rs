@@ -1,4 +1,4 @@
-//! The pages that explain each kind of problem, to which the `type` of a problem leads.
+//! The pages that explain each kind of problem. The `type` of a problem links to its page.
 
 use poem::{IntoResponse as _, Request, Response, Route, endpoint::make_sync, get, http::header};
 

@@ -1,4 +1,4 @@
-//! The headers that the answers of many operations share, described once in the document.
+//! The headers that the responses of many operations share, described once in the document.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The parameter `include`: the names of all users whose ids an answer has, in the same answer.
+//! The parameter `include`, which adds the names of all users whose ids are in a response to that response.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -19,20 +19,20 @@ use crate::{
     reading::{Account, PreviewParts, ReadError, Reading},
 };
 
-/// The greatest limit of a list of conversations with their messages.
+/// The maximum `limit` for a list of conversations with their messages.
 const WITH_MESSAGES: usize = 50;
 
-/// An answer that has ids of users.
+/// A response that contains user ids.
 pub trait MentionsUsers: Type {
-    /// Adds all ids of users to `found`, the most important first.
+    /// Adds all user ids to `found`, the most important first.
     fn mention(&self, found: &mut Vec<UserId>);
 
-    /// The published name of the answer with names.
+    /// The published name of the response with names.
     fn published() -> String {
         format!("{}WithUsers", Self::name())
     }
 
-    /// The schema of the answer without names.
+    /// The schema of the response without names.
     fn plain(registry: &mut Registry) -> MetaSchema {
         Self::register(registry);
         registry.schemas.get(&*Self::name()).cloned().unwrap_or(MetaSchema::ANY)
@@ -54,7 +54,7 @@ impl<T: MentionsUsers> MentionsUsers for Page<T> {
     }
 }
 
-/// An answer, with the names of its users if the client asks for them.
+/// A response, with the names of its users if the client asks for them.
 #[derive(Serialize)]
 pub struct Named<T> {
     #[serde(flatten)]
@@ -77,14 +77,14 @@ struct UserSummary {
     kind: UserKind,
 }
 
-/// What comes with an answer: the parameter `include`.
+/// The parameter `include`: additions to a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Include {
     users: bool,
 }
 
 impl Include {
-    /// The answer, with the names of its users if the client asks for them.
+    /// The response, with the names of its users if the client asks for them.
     pub(in crate::api) async fn name<T: MentionsUsers>(
         self,
         answer: T,
@@ -94,7 +94,7 @@ impl Include {
     }
 }
 
-/// The answer, with the names of its users if `users` says so.
+/// The response, with the names of its users if `users` is set.
 pub(in crate::api) async fn named<T: MentionsUsers>(
     users: bool,
     answer: T,
@@ -117,7 +117,7 @@ pub(in crate::api) async fn named<T: MentionsUsers>(
     Ok(Named { answer, users: Some(users) })
 }
 
-/// Whether each of the `known` words is in a list with commas between them. The first unknown word is the error.
+/// Whether each of the `known` words is in a comma-separated list. The first unknown word is an error.
 pub(in crate::api) fn words<const N: usize>(list: &str, known: [&str; N]) -> Result<[bool; N], String> {
     let mut found = [false; N];
     for word in list.split(',') {
@@ -134,7 +134,7 @@ parameter!(() Include, "Include", false, MetaSchema {
     ..MetaSchema::new("string")
 });
 
-/// What comes with the list of conversations: its parameter `include`.
+/// The parameter `include` of the list of conversations: additions to the list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::api) struct FirstScreen {
     pub(in crate::api) users: bool,

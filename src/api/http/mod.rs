@@ -1,4 +1,4 @@
-//! How we speak HTTP: bodies, pages, problems, strictness and the document.
+//! The HTTP layer of the REST edge: bodies, pages, problems, strictness and the document.
 
 pub mod accept;
 pub mod asking;

@@ -1,5 +1,5 @@
-//! The header by which a program acts for a user. The operations of a user take it, and all others refuse it: a program
-//! that believes to act for a user must not act for itself.
+//! The header with which a program acts for a user. The operations of a user accept it, and all others refuse it: a
+//! program that believes it is acting for a user must not act as itself.
 
 use poem::http::HeaderMap;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::{
     problems::Problem,
 };
 
-/// The header as people write it.
+/// The header in its usual capitalisation.
 const HEADER: &str = "Verbatim-On-Behalf-Of";
 
 /// The user for whom the caller of an operation with this need wants to act.

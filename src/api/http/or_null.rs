@@ -9,7 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A value, or `null`. In the body of a request, `Option` around it tells `null` from an absent field.
+/// A value, or `null`. In the body of a request, an `Option` around it distinguishes `null` from an absent
+/// field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OrNull<T>(pub Option<T>);

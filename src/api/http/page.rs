@@ -1,4 +1,4 @@
-//! Lists in pages: the size of a page, the cursor of the next one, and the pages themselves.
+//! Pagination of lists: page sizes, cursors and the pages themselves.
 
 use std::{borrow::Cow, sync::OnceLock, time::Duration};
 
@@ -24,16 +24,17 @@ pub struct Page<T> {
     /// The `cursor` of the next request; `None` on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Where a history begins whose earlier messages are older than the retention of its conversation.
+    /// The position at which a history begins, if its earlier messages are older than the retention of its
+    /// conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     floor: Option<Position>,
-    /// The position and the cursor at which the list was read, for the headers of the answer.
+    /// The position and the cursor at which the list was read, for the headers of the response.
     #[serde(skip)]
     pub(in crate::api) standing: Standing,
 }
 
 impl<T> Page<T> {
-    /// A page of the first `limit` rows. One more row in `rows` means that the list continues: the next page
+    /// A page of the first `limit` rows. An extra row in `rows` means that the list continues: the next page
     /// then begins after the `end` of the last row of this page.
     pub fn cut<C: Serialize>(mut rows: Vec<T>, limit: Limit, end: impl FnOnce(&T) -> C) -> Self {
         let more = rows.len() > limit.get();
@@ -126,9 +127,9 @@ impl<T: Type> Type for Page<T> {
 pub struct Limit(u16);
 
 impl Limit {
-    /// The greatest accepted limit.
+    /// The maximum accepted limit.
     pub const MAX: u16 = 200;
-    /// The limit without the parameter.
+    /// The limit if the parameter is absent.
     pub const DEFAULT: u16 = 50;
 
     /// The limit as a number, 1 to 200.
@@ -136,7 +137,7 @@ impl Limit {
         self.0.into()
     }
 
-    /// The number of rows to read: one more than the page holds, because the last row shows that the list
+    /// The number of rows to read: one more than the page holds, because the extra row shows that the list
     /// continues.
     pub fn and_one(self) -> i64 {
         i64::from(self.0) + 1
@@ -153,17 +154,18 @@ impl Limit {
 pub struct Wait(pub Duration);
 
 impl Wait {
-    /// The greatest accepted wait, in seconds.
+    /// The maximum accepted wait, in seconds.
     pub const MAX: u16 = 60;
 }
 
-/// The key of this installation, which authenticates cursors. The parser of a parameter gets no state of an
-/// operation, so the key belongs to the process. The first key stays.
+/// The key with which this installation authenticates cursors. It is a static, because the parser of a
+/// parameter has no access to the state of an operation. The first key that is set stays.
 static KEY: OnceLock<hmac::Key> = OnceLock::new();
 /// The number of bytes of the authentication code in a cursor.
 const TAG: usize = 16;
 
-/// Sets the key that all nodes share. A code by this key proves that one of the nodes made the cursor.
+/// Sets the key that all nodes share. A code made with this key proves that one of the nodes issued the
+/// cursor.
 pub(in crate::api) fn authenticate(cursor_key: &[u8; 32]) {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, cursor_key));
 }
@@ -172,7 +174,7 @@ fn key() -> &'static hmac::Key {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]))
 }
 
-/// The authentication code of a cursor. The cursors of the feed have the same key and another prefix, so a
+/// The authentication code of a cursor. The cursors of the feed use the same key with another prefix, so a
 /// cursor of one kind is never valid as the other kind.
 fn tag(json: &[u8]) -> [u8; TAG] {
     let mut signing = hmac::Context::with_key(key());
@@ -199,7 +201,7 @@ impl<T: Serialize> std::fmt::Display for Cursor<T> {
     }
 }
 
-/// Implements `Type` for parameters whose schema stands inline in the document.
+/// Implements `Type` for parameters whose schema is inlined in the document.
 macro_rules! parameter {
     (($($of:tt)*) $name:ty, $word:literal, $required:literal, $schema:expr) => {
         impl $($of)* poem_openapi::types::Type for $name {

@@ -1,4 +1,4 @@
-//! Writes rate limits into the headers of an answer, in the format of the IETF draft ratelimit-headers.
+//! Writes rate limits into the headers of a response, in the format of the IETF draft ratelimit-headers.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::limits::{AppliedPolicy, Noted};
 
 /// The header with the limits that applied: `"send";q=300;w=60`.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// The header with the units that these limits have left: `"send";r=12;t=1`.
+/// The header with the remaining units of these limits: `"send";r=12;t=1`.
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Writes both headers, unless no limit applied.

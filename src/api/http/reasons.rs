@@ -16,9 +16,9 @@ use crate::{
     shares::NoPlace,
 };
 
-/// The time before a retry after an outage.
+/// How long a client waits before it retries when the server cannot answer at the moment.
 pub(in crate::api) const AGAIN: Duration = Duration::from_secs(1);
-/// The time before a retry at a node that has no free place.
+/// How long a client waits before it retries after a limit of this node, or after an issuer did not answer.
 pub(in crate::api) const LATER: Duration = Duration::from_secs(5);
 
 impl From<Refused> for Problem {
@@ -63,7 +63,7 @@ impl From<NotSettled> for Problem {
     }
 }
 
-/// The refusal to bring in users. Each unknown user gets an error at the user's pointer in the body.
+/// Converts the refusal to add users. Each unknown user gets an error at the user's pointer in the body.
 pub(in crate::api) fn not_brought_in(
     pointer: impl Fn(usize) -> String,
 ) -> impl FnOnce(NotBroughtIn) -> Problem {
@@ -185,7 +185,7 @@ impl From<NotProven> for Problem {
     }
 }
 
-/// The text of an error, with a capital and a full stop.
+/// The text of an error as a sentence, with a capital letter and a full stop.
 pub(in crate::api) fn sentence(error: impl std::error::Error) -> String {
     let mut text = format!("{error}.");
     text.get_mut(..1).map(str::make_ascii_uppercase);
@@ -228,7 +228,7 @@ impl From<Reset> for Problem {
     }
 }
 
-/// 410 for a cursor from which the server cannot continue, with the code of the reason.
+/// 410 for a cursor from which the server cannot continue. `reason` is the code of the reason.
 pub(in crate::api) fn gone(reason: &str) -> Problem {
     let detail =
         "The server cannot continue from this cursor: load your data by REST, then start without a cursor.";

@@ -1,4 +1,4 @@
-//! The errors that an operation documents: sets of statuses. The error type of an operation names its set.
+//! The sets of error statuses that operations document. The error type of an operation names its set.
 
 use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
@@ -7,7 +7,7 @@ use poem_openapi::{
 
 use crate::problems;
 
-/// The statuses that every operation may answer. Only operations with a body document 413 and 415.
+/// The statuses that every operation may return. Only operations with a body document 413 and 415.
 pub(in crate::api) const ALWAYS: [u16; 5] = [400, 413, 415, 429, 503];
 
 pub(in crate::api) fn register(registry: &mut Registry) {
@@ -103,22 +103,24 @@ macro_rules! refusals {
 refusals! {
     /// An operation that needs no token.
     Public: ;
-    /// An operation that needs no token, and makes a resource whose name may be taken, where that is open to the caller.
+    /// An operation that needs no token and creates a resource. The name may be taken, or the caller may not be allowed
+    /// to create one.
     Claimed: 403 409;
     /// An operation that needs a token.
     SignedIn: 401 403;
     /// An operation that needs a token and one more proof of identity.
     Proven: 401 403;
-    /// An operation that makes a resource once for each key, unless one user blocks the other.
+    /// An operation that creates a resource once for each key, unless one user blocks the other.
     Keyed: 401 403 409;
-    /// An operation that goes on from something that may be over: a cursor, a legal hold.
+    /// An operation that continues from something that may have ended: a cursor or a legal hold.
     Followed: 401 403 410;
-    /// An operation that gives a file to everybody who has its link.
+    /// An operation that serves a file to anyone with its link.
     Downloaded: 403 404 410;
     /// An operation on a resource that may not exist.
     Found: 401 403 404;
     /// An operation on a resource that may not exist, under rules that may forbid the operation.
     Ruled: 401 403 404 409;
-    /// The same for an operation whose idempotency key may be of something that was erased since.
+    /// Like `Ruled`, for an operation whose idempotency key may belong to something that has been erased
+    /// since.
     Retried: 401 403 404 409 410;
 }

@@ -1,4 +1,4 @@
-//! The answers of operations: each is written and documented by its type.
+//! The responses of operations. The type of a response both writes and documents it.
 
 use poem::{
     IntoResponse, Response,
@@ -21,7 +21,7 @@ use crate::{
     reading::Standing,
 };
 
-/// The header with the position of a list, or with the position that a command without an answer body has
+/// The header with the position of a list, or with the position that a command without a response body has
 /// reached.
 pub(in crate::api) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 
@@ -42,9 +42,9 @@ pub struct Created<T> {
     pub body: T,
 }
 
-/// 201 if this request made the resource, 200 if it existed before.
+/// 201 if this request created the resource, 200 if it existed before.
 pub enum Made<T> {
-    /// This request made the resource.
+    /// This request created the resource.
     Now(Created<T>),
     /// The resource existed before.
     Before(T),
@@ -52,7 +52,7 @@ pub enum Made<T> {
 
 /// 201 or 200, or 202 without a body if another user has to accept first.
 pub enum MadeOrInvited<T> {
-    /// The resource exists, made now or before.
+    /// The resource exists, whether it was created now or before.
     Made(Made<T>),
     /// The other user was invited.
     Invited,
@@ -66,10 +66,10 @@ pub struct Requested<T> {
     pub body: T,
 }
 
-/// 204: the request is done, and the answer has no body.
+/// 204: the request succeeded, and the response has no body.
 pub struct Done;
 
-/// 204 with the reached position in the header `Verbatim-Position`.
+/// 204 with the position that the command has reached in the header `Verbatim-Position`.
 pub struct Reached(pub Position);
 
 impl<T: Serialize + Send> IntoResponse for Reply<T> {

@@ -1,5 +1,5 @@
-//! Changes schemas of the document that depend on other schemas: closes the bodies of requests, and joins or
-//! splits the schemas of unions.
+//! Changes schemas of the document that depend on other schemas: closes request bodies, and joins or splits
+//! the schemas of unions.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ pub(in crate::api) fn members(object: Option<&mut Value>) -> impl Iterator<Item 
     object.and_then(Value::as_object_mut).into_iter().flat_map(|object| object.values_mut())
 }
 
-/// Makes all changes of this module in a whole document.
+/// Applies all changes of this module to a whole document.
 pub(in crate::api) fn relate(document: &mut Value) {
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         join_kinds(schemas);
@@ -24,9 +24,9 @@ pub(in crate::api) fn relate(document: &mut Value) {
     show_choices(schemas);
 }
 
-/// Joins the parts of each kind of a union. poem-openapi composes a kind of a tag and of fields
-/// (`Union_Kind`). Both become one object under the name of the fields, from which a code generator makes one
-/// type.
+/// Joins the parts of each kind of a union. poem-openapi composes a kind (`Union_Kind`) from a tag and its
+/// fields. Both become one object under the name of the fields, so that a code generator makes one type of
+/// it.
 fn join_kinds(schemas: &mut Map<String, Value>) {
     let of_two = |(name, schema): (&String, &Value)| {
         let [tag, fields] = schema.get("allOf")?.as_array()?.as_slice() else { return None };
@@ -58,7 +58,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 }
 
 /// Replaces the schema `Event` by a union with one object for each type of event. The code has one type for
-/// all events, because it passes their data on unread.
+/// all events, because it passes their data on without reading it.
 fn type_events(schemas: &mut Map<String, Value>) {
     let Some(event) = schemas.remove("Event") else { return };
     let data = |word: &str| format!("{}Data", pascal(word));
@@ -85,7 +85,7 @@ fn type_events(schemas: &mut Map<String, Value>) {
     schemas.insert("Event".to_owned(), union);
 }
 
-/// `member.role_changed` as the name of a type: `MemberRoleChanged`.
+/// Converts `member.role_changed` to the name of a type: `MemberRoleChanged`.
 fn pascal(word: &str) -> String {
     let capital = |part: &str| {
         let mut letters = part.chars();
@@ -95,7 +95,7 @@ fn pascal(word: &str) -> String {
 }
 
 /// Marks a field as required. The type in the code may not require it, because a client has a second way to
-/// give its value.
+/// send the value.
 fn require(schemas: &mut Map<String, Value>, name: &str, field: &str) {
     let Some(schema) = schemas.get_mut(name).and_then(Value::as_object_mut) else { return };
     let required = schema.entry("required").or_insert(json!([]));
@@ -116,7 +116,7 @@ fn bodies(document: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Forbids additional fields in the body of a request, or in each kind of a body that is a union.
+/// Forbids additional fields in a request body or, if the body is a union, in each of its kinds.
 fn close(schemas: &mut Value, name: &str) {
     let schema = &mut schemas[name];
     if let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) {
@@ -127,7 +127,7 @@ fn close(schemas: &mut Value, name: &str) {
     }
 }
 
-/// The name of the schema that a reference leads to.
+/// The name of the schema that a reference points to.
 fn named(reference: &Value) -> Option<String> {
     reference.get("$ref")?.as_str()?.rsplit('/').next().map(str::to_owned)
 }

@@ -5,19 +5,19 @@ use crate::{
     problems::Problem,
 };
 
-/// What an operation needs of its caller, before any rule of a conversation is asked.
+/// The requirement of an operation on its caller. It is checked before any rule of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum Need {
-    /// Any caller may do it.
+    /// Any caller may call the operation.
     Nothing,
     /// The caller needs any scope of operators, `admin:…`.
     AnyAdmin,
     /// The caller needs a scope.
     Scope(Scope),
-    /// The caller needs a login: no key may do it.
+    /// The caller needs a login: API keys are refused.
     Login,
-    /// The caller needs a scope and is a program that acts in its own name. People have some scopes too, and none of
-    /// them may see or change the users of a host application.
+    /// The caller needs a scope and must be a program that acts in its own name. People have some of these scopes too,
+    /// but none of them may see or change the users of a host application.
     OfProgram(Scope),
 }
 
@@ -126,13 +126,14 @@ const NEEDS: &[(&str, Need)] = {
     ]
 };
 
-/// What the operation of this id needs; `None` if it is not in the table.
+/// The [`Need`] of the operation with this id; `None` if it is not in the table.
 pub(in crate::api) fn need_of(operation: &str) -> Option<Need> {
     NEEDS.iter().find(|(id, _)| *id == operation).map(|(_, need)| *need)
 }
 
 impl Need {
-    /// Whether a program may do it on behalf of a user: the operation needs no more than every person has.
+    /// Whether a program may call the operation on behalf of a user: the operation needs no more than every
+    /// person has.
     pub(in crate::api) fn is_of_a_user(self) -> bool {
         match self {
             Self::Nothing => true,
@@ -141,7 +142,7 @@ impl Need {
         }
     }
 
-    /// Refuses a caller who lacks what the operation needs.
+    /// Refuses a caller that does not meet this need.
     pub(in crate::api) fn of(self, caller: &Identity) -> Result<(), Problem> {
         match self {
             Self::Scope(scope) | Self::OfProgram(scope) if !caller.scopes.contains(scope) => {
@@ -170,7 +171,7 @@ pub(in crate::api) fn missing(scope: &str) -> Problem {
     )
 }
 
-/// The scopes of a list of words. A word that is no scope is pointed at in the list at `pointer`.
+/// Parses a list of scopes. The error for an unknown word points at the word in the list at `pointer`.
 pub(in crate::api) fn of_words(pointer: &str, words: Vec<String>) -> Result<Scopes, Problem> {
     let scope = |(at, word): (usize, &String)| {
         Scope::named(word).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! The examples of refusals in the document, made by the code that refuses requests.
+//! The examples of refusals in the document, built by the code that refuses requests.
 
 use poem::http::StatusCode;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     problems::{Document, EXAMPLE_ID},
 };
 
-/// The example for `status` of an operation: a problem that the operation can answer. `shapes` holds the
+/// The example for `status` of an operation: a problem that the operation can return. `shapes` holds the
 /// schemas of the document.
 pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -> Value {
     let parameters: Vec<&str> = query_parameters(operation).collect();

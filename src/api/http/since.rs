@@ -1,4 +1,4 @@
-//! A point of the log from which events are wanted, as a body writes it.
+//! The point in the log from which a client wants events, as written in a body.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -15,13 +15,13 @@ use crate::{
     webhooks::Since,
 };
 
-/// The most streams of a map.
+/// The maximum number of streams in a map.
 const STREAMS: usize = 256;
-/// What is expected.
+/// The error for any other value.
 const EXPECTED: &str =
     "expected `now`, `start`, a time, a position, or an object with a position for each stream";
 
-/// A point of the log.
+/// A point in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinceValue(pub Since);
 

@@ -1,5 +1,5 @@
-//! Adds what poem-openapi leaves out of an operation: the refusal of unknown and repeated parameters and of
-//! unreadable headers, `Allow` on 405, and errors as problems in our words.
+//! Adds to operations what poem-openapi leaves out: it refuses unknown and repeated parameters and unreadable
+//! headers, sends `Allow` with 405, and words errors as our own problems.
 
 use std::{borrow::Borrow, collections::HashMap, sync::LazyLock};
 
@@ -68,7 +68,7 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The name of an operation, the names of its parameters in the query and in the headers, and what it needs of its caller.
+/// The name of an operation, the names of its query and header parameters, and its requirement on the caller.
 #[derive(Default)]
 struct Parameters {
     operation: Option<&'static str>,
@@ -151,7 +151,7 @@ impl Endpoint for Operation {
                 request.set_data(user);
             }
             Ok(None) => {}
-            // Without a token the answer is 401, as for every operation of a user.
+            // Without a token the response is 401, as for every operation of a user.
             Err(_)
                 if self.known.need.is_some_and(Need::is_of_a_user)
                     && !request.headers().contains_key(header::AUTHORIZATION) => {}
@@ -165,8 +165,8 @@ impl Endpoint for Operation {
     }
 }
 
-/// Joins the lines of `Accept`. A header with a list may come in several lines, which mean the same as one
-/// line with all values (RFC 9110, section 5.3).
+/// Joins the lines of `Accept`. A header that is a list may be sent in several lines, which mean the same as
+/// one line with all values (RFC 9110, section 5.3).
 fn join_lists(headers: &mut HeaderMap) {
     let lines: Vec<&[u8]> = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1
@@ -198,7 +198,8 @@ fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> 
     })
 }
 
-/// The refusal of a header that poem-openapi would ignore: it is repeated, or has bytes that are no text.
+/// The refusal of a header that poem-openapi would ignore: it is repeated, or has bytes that are not visible
+/// ASCII.
 fn wrong_header(given: &HeaderMap, known: &[String]) -> Option<Problem> {
     known.iter().find_map(|name| {
         let mut values = given.get_all(name).iter();

@@ -1,4 +1,4 @@
-//! Translates the errors of poem and poem-openapi into problems in our words.
+//! Translates the errors of poem and poem-openapi into problems with our own wording.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -75,7 +75,7 @@ pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
     }
 }
 
-/// poem-openapi's reason in our words, without the names of our types around it.
+/// Rewords poem-openapi's reason, and strips the names of our types around it.
 fn reason(text: &str) -> Cow<'_, str> {
     let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);
     let why = text

@@ -1,6 +1,6 @@
-//! Bounds the answers that wait to be read. A client that asks and does not read leaves its answers in the
-//! memory of this node. So the bytes of unread answers are limited, for each account and in total, and so is
-//! the time in which a client has to read an answer.
+//! Bounds the responses that clients have not read yet. A client that sends requests without reading the
+//! responses leaves them in the memory of this node. So the bytes of unread responses are limited, for each
+//! account and in total, and so is the time that a client has to read a response.
 
 use std::{
     collections::HashMap,
@@ -16,20 +16,20 @@ use tokio::time::Instant;
 
 use crate::{domain::UserId, problems::Problem, telemetry::METRICS};
 
-/// The size up to which an answer is not counted: such an answer fits into the buffers of its connection, and
+/// Responses up to this size are not counted: such a response fits into the buffers of its connection, and
 /// the number of connections is limited.
 const SMALL: usize = 16 * 1024;
-/// The maximum number of bytes of unread answers to one account. A single answer may be larger.
+/// The maximum number of bytes of unread responses to one account. A single response may be larger.
 const OF_ONE: usize = 16 << 20;
-/// The maximum number of bytes of all unread answers.
+/// The maximum number of bytes of all unread responses.
 const OF_ALL: usize = 128 << 20;
-/// The time in which every answer may be read.
+/// The time that a client has to read any response.
 const READ_WITHIN: Duration = Duration::from_secs(30);
-/// The number of bytes for which an answer gets one more second.
+/// The number of bytes of a response for which the client gets one more second.
 const PER_SECOND: usize = 32 * 1024;
 /// The number of bytes that are handed to the connection at a time.
 const PIECE: usize = 64 * 1024;
-/// The time before the retry of a refused request.
+/// How long a client waits before it retries a refused request.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The counts of unread bytes. Clones are cheap and share the counts.
@@ -42,7 +42,7 @@ struct Counts {
     each: HashMap<UserId, usize>,
 }
 
-/// The counted bytes of one answer. Dropping this value takes them off the counts.
+/// The counted bytes of one response. Dropping this value subtracts them from the counts.
 struct Share {
     of: Unread,
     user: UserId,
@@ -50,10 +50,10 @@ struct Share {
 }
 
 impl Unread {
-    /// Counts an answer to `user` until it is read. If there is no room for the answer, returns a short
-    /// refusal instead.
+    /// Counts a response to `user` until it is read. If there is no room for it, returns a short refusal
+    /// instead.
     pub(in crate::api) async fn count(&self, user: UserId, mut answer: Response) -> Response {
-        // A stream of events does not end, and has a bound of its own.
+        // An event stream does not end, and has a bound of its own.
         if answer.content_type().is_some_and(|kind| kind.starts_with("text/event-stream")) {
             return answer;
         }
@@ -105,8 +105,8 @@ impl Drop for Share {
     }
 }
 
-/// A body in pieces, which breaks off if the client does not read it in time. If the client reads nothing at
-/// all, no further piece is asked for, and the connection notices that by itself.
+/// A body that is sent in pieces and aborted if the client does not read it in time. If the client reads
+/// nothing at all, no further piece is requested, and the connection itself detects that.
 fn piecewise(body: Bytes, share: Share) -> Body {
     let until = Instant::now() + READ_WITHIN + Duration::from_secs((body.len() / PER_SECOND) as u64);
     Body::from_bytes_stream(stream::unfold((body, share), move |(mut rest, share)| async move {

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
-/// (`fn(&str) -> Result<Self, impl Display>`) and a schema, which stands inline.
+/// (`fn(&str) -> Result<Self, impl Display>`) and an inline schema.
 macro_rules! documented {
     ($($name:ty: $parse:expr, $schema:expr;)+) => {$(
         impl poem_openapi::types::Type for $name {
@@ -43,7 +43,7 @@ macro_rules! documented {
     )+};
 }
 
-/// The same as `documented!` for enums of plain words: their schema is a component under the published name.
+/// Like `documented!`, for enums of plain words: their schema is a component under the published name.
 macro_rules! words {
     ($($(#[doc = $doc:literal])* $name:ident as $published:literal: $($word:literal)+;)+) => {$(
         impl poem_openapi::types::Type for $name {
@@ -208,7 +208,7 @@ fn host_word(limit: usize, example: &str) -> MetaSchema {
 }
 
 /// The schema of a string of `min` to `max` characters. If the limit is in bytes, a string of fewer
-/// characters may be too long.
+/// characters may still be too long.
 pub(crate) fn string(min: usize, max: usize, example: &str) -> MetaSchema {
     MetaSchema {
         min_length: Some(min),

@@ -8,7 +8,7 @@ use crate::{
     webhooks::{BadEndpoint, WebhookError},
 };
 
-/// The time before a retry of what an operator has to make possible first.
+/// How long a client waits before it retries an operation that an operator has to enable first.
 const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 impl From<WebhookError> for Problem {

@@ -1,4 +1,4 @@
-//! Registering.
+//! The registration of accounts.
 
 use std::sync::Arc;
 

@@ -113,7 +113,7 @@ impl AuditTrail {
     }
 }
 
-/// A parameter that becomes a token of a subject.
+/// Checks a parameter that becomes a token of a NATS subject.
 fn token(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
         Some(value) if !audit::is_token(&value) => {

@@ -1,5 +1,5 @@
-//! The address to which an issuer sends logout tokens (OpenID Connect Back-Channel Logout 1.0). It takes a form, as that
-//! specification says, and so is no operation of our document.
+//! The endpoint to which an issuer sends logout tokens (OpenID Connect Back-Channel Logout 1.0). It takes a form, as
+//! that specification requires, so it is not an operation of our document.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     problems::Problem,
 };
 
-/// The most bytes of a form: a logout token, and room for other fields.
+/// The maximum size of a form, in bytes: enough for a logout token and some other fields.
 const MOST_BYTES: usize = 16 * 1024;
 
 pub(in crate::api) struct BackchannelLogout(pub(in crate::api) Arc<Access>);
@@ -49,13 +49,13 @@ impl BackchannelLogout {
             body.map_err(|_| bad("The form is incomplete or too large: send `logout_token` alone."))?;
         let form = std::str::from_utf8(&body).unwrap_or_default();
         let mut tokens = form.split('&').filter_map(|field| field.strip_prefix("logout_token="));
-        // The characters of a token need no escape in a form.
+        // The characters of a token need no escaping in a form.
         let (Some(token), None) = (tokens.next(), tokens.next()) else {
             return Err(bad("The form has no `logout_token`, or more than one: send one."));
         };
         match self.0.log_out_by_issuer(token, from).await {
             Ok(()) => Ok(()),
-            // The specification has one status for every token that does not count.
+            // The specification has a single status for all invalid tokens.
             Err(AccessError::NotProven(why)) if why != NotProven::Unavailable => {
                 let problem = Problem::from(why);
                 Err(Problem::new(StatusCode::BAD_REQUEST, problem.code, problem.detail))

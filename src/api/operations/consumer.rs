@@ -1,4 +1,4 @@
-//! A consumer, as it is added and shown.
+//! The shapes of consumers in requests and responses.
 
 use std::{path::Path, time::Duration};
 
@@ -19,11 +19,11 @@ use crate::{
     webhooks::Since,
 };
 
-/// The most conversations, and the most types.
+/// The maximum number of conversations, and of types.
 const MOST: usize = 100;
-/// The most lanes.
+/// The maximum number of lanes.
 const LANES: usize = 16;
-/// Credentials for an example, which are those of no user of any server.
+/// Credentials for an example. They belong to no user of any server.
 pub(in crate::api) const CREDENTIALS: &str =
     "-----BEGIN NATS USER JWT-----\neyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ…";
 
@@ -104,7 +104,7 @@ pub(in crate::api) struct NewConsumer {
     lang: Option<ProgramLanguage>,
 }
 
-/// A point of all streams; the pointer is that of the field.
+/// Converts the field `from` to one starting point for all streams. An error points at the field.
 pub(in crate::api) fn start_at(from: SinceValue) -> Result<StartAt, Problem> {
     match from.0 {
         Since::Now => Ok(StartAt::Now),
@@ -119,7 +119,7 @@ pub(in crate::api) fn start_at(from: SinceValue) -> Result<StartAt, Problem> {
 }
 
 impl NewConsumer {
-    /// What it reads.
+    /// The filter that selects what the consumer reads.
     pub(in crate::api) fn filter(&self) -> Result<ConsumerFilter, Problem> {
         let Self { lanes, conversations, types, audit, bot, commands_only, exclusive, .. } = self;
         let list = |words: &Option<Few<String, MOST>>| words.clone().map(Few::into_vec).unwrap_or_default();
@@ -141,7 +141,7 @@ impl NewConsumer {
         Ok(filter.map_err(ConsumerError::from)?.exclusive(exclusive.unwrap_or(false)))
     }
 
-    /// The consumer that reads this.
+    /// The consumer to add, with this filter.
     pub(in crate::api) fn wanted<'a>(
         &'a self,
         filter: &'a ConsumerFilter,

@@ -1,4 +1,5 @@
-//! Acts on consumers: new credentials, events again, and what was given in vain.
+//! Actions on consumers: rotating credentials, replaying events, listing parked events, checking for overdue
+//! credentials.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::{
     webhooks::Since,
 };
 
-/// The most parked events that are named at once.
+/// The maximum number of parked events that a request can name.
 const MOST: usize = 1_000;
 
 /// The options of a rotation of credentials

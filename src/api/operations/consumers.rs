@@ -1,4 +1,4 @@
-//! Consumers: adding, looking at and removing them.
+//! Adding, listing and removing consumers.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl ConsumerOperations {
         let filter = new.filter()?;
         let wanted = new.wanted(&filter)?;
         if let Some(service) = new.bot {
-            // Otherwise this scope alone would be worth all scopes of any service account.
+            // Otherwise the scope `admin:consumers` alone would grant all scopes of any service account.
             Need::Scope(Scope::AdminServices).of(&caller)?;
             consumers::is_the_same(&self.office, &new.name, &filter).await?;
             self.access.bind_name(service, &name, caller.by()).await.map_err(|refused| match refused {

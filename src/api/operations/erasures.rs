@@ -23,7 +23,7 @@ use crate::{
     problems::Problem,
 };
 
-/// The time before a retry of what an operator has to make possible first.
+/// How long a client waits before it retries an operation that an operator has to enable first.
 const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 words! {
@@ -274,7 +274,7 @@ impl From<ErasureError> for Problem {
     }
 }
 
-/// What a request names: messages or one account, and a scope that fits.
+/// The target that a request names: messages or one account, with a matching scope.
 fn target(
     messages: Option<Few<MessagePlace, MOST_MESSAGES>>,
     user_id: Option<UserId>,

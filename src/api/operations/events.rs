@@ -28,7 +28,7 @@ use crate::{
     reading::{EventReader, Events, Shown},
 };
 
-/// The time between two signs of life of a stream without events.
+/// The time between two heartbeats of a stream without events.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// An event. `type` determines the fields of `data`. Later versions of the server add types: a client follows the
@@ -188,7 +188,8 @@ impl Following {
     ) -> Result<Told, Followed> {
         let is_stream = accept.0.is_some_and(|accept| wants_stream(&accept));
         let waits = is_stream || !wait.0.0.is_zero();
-        // A browser opens the old address again, and sends the place to continue from in a header.
+        // A browser reconnects with the original URL, and sends the cursor to continue from in a header. So
+        // the header wins.
         let cursor = last.0.filter(|last| !last.is_empty()).or(after.0);
         let mut reader = self.events.follow(*caller, cursor, waits).await?;
         if is_stream {
@@ -202,9 +203,9 @@ impl Following {
     }
 }
 
-/// A stream until the token has ended, the log or the views do not answer, or this node stops. It begins with a cursor,
-/// so that a client misses nothing if the stream breaks before the first event. The last part says why the stream ends,
-/// and the client continues with the last id.
+/// A stream that lasts until the token expires, the log or the views do not answer, or this node stops. It begins with
+/// a cursor, so that a client misses nothing if the stream breaks before the first event. The last part says why the
+/// stream ends, and the client reconnects with the last id.
 fn told(reader: EventReader) -> Response {
     let begin = format!("retry: {}\n{}", reader.retry(), place(&reader));
     let events = stream::unfold(Some(reader), |reader| async move {
@@ -217,7 +218,7 @@ fn told(reader: EventReader) -> Response {
     });
     let texts = stream::once(ready(begin)).chain(events);
     let bytes = texts.map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
-    // A proxy that buffers answers would hold events back.
+    // A proxy that buffers responses would hold events back.
     Response::builder()
         .content_type(STREAM)
         .header("x-accel-buffering", "no")
@@ -237,15 +238,15 @@ async fn part(reader: &mut EventReader) -> Result<String, Problem> {
     let mut text = String::new();
     for (shown, at) in &events {
         let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
-        // A line break in JSON stands between its parts, and would end the line `data` here.
+        // In JSON a line break is only whitespace between tokens. Here it would end the line `data`.
         let data = data.replace(['\n', '\r'], " ");
         text.push_str(&format!("id: {}\ndata: {data}\n\n", reader.cursor_at(at)));
     }
     Ok(text)
 }
 
-/// The cursor of a stream, at its beginning and as a sign of life. It is an event of its own kind without data, because
-/// many clients ignore an id without an event.
+/// The cursor of a stream, sent at its beginning and as a heartbeat. It is an event of its own kind without data,
+/// because many clients ignore an id without an event.
 fn place(reader: &EventReader) -> String {
     format!("event: cursor\nid: {}\ndata:\n\n", reader.cursor())
 }

@@ -1,4 +1,4 @@
-//! The own data of the caller, as a file to take along.
+//! Exports of the caller's own data as a file.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ struct Zip(Download);
 impl IntoResponse for Zip {
     fn into_response(self) -> Response {
         let name = format!("attachment; filename=\"{}\"", self.0.name);
-        // The address of the file is a secret, which no page that is opened from it may learn.
+        // The URL of the file is a secret, so no page that is opened from it may learn it as the referrer.
         Response::builder()
             .content_type(ZIP)
             .header(header::CONTENT_DISPOSITION, name)
@@ -210,7 +210,7 @@ pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
     use ExportError::*;
     match error {
         TooMany { again } => {
-            // A second more: the header has whole seconds.
+            // One second is added, because the header has whole seconds.
             let wait = exports.wait(again) + Duration::from_secs(1);
             let detail = "The account has requested two such exports within 24 hours: download one of them, or try again later.";
             Problem::too_many("too_many_exports", detail, wait)

@@ -135,7 +135,7 @@ impl From<HoldError> for Problem {
     }
 }
 
-/// What a request names: users or conversations.
+/// The subjects that a request names: users or conversations.
 fn subjects(
     users: Option<Few<UserId, MOST_SUBJECTS>>,
     conversations: Option<Few<ConversationId, MOST_SUBJECTS>>,

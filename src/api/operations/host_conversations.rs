@@ -1,4 +1,4 @@
-//! Provisioning the conversations of a host application. Their members are a set.
+//! Provisioning the conversations of a host application. A request sets all members of a conversation.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     domain::{ConversationId, ExternalId, Kind, Position, Role, Title, UserId},
 };
 
-/// The most members that a host application gives to a conversation.
+/// The maximum number of members in a request.
 pub(super) const MOST: usize = 500;
 
 /// A member of a conversation of the host application

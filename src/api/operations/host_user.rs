@@ -14,10 +14,10 @@ use crate::{
     domain::{ExternalId, HostRole, Json, Metadata, Time, UserId, UserKind},
 };
 
-/// The most roles of a user.
+/// The maximum number of roles of a user.
 pub(super) const MOST_ROLES: usize = 32;
 
-/// What a request has done: `error` stands in a batch only
+/// What a request changed. `error` occurs only in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::api) enum ProvisionResult {
@@ -80,7 +80,7 @@ impl Example for HostUserRequest {
 }
 
 impl HostUserRequest {
-    /// The user, or the error of the field below `pointer` that is wrong.
+    /// The user, or an error that points at the wrong field below `pointer`.
     pub(in crate::api) fn parse(self, external_id: ExternalId, pointer: &str) -> Result<HostUser, Problem> {
         let at_name = format!("{pointer}/display_name");
         let username = self.username.map(|typed| Username::parse(&typed)).transpose();

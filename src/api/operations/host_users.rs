@@ -1,4 +1,4 @@
-//! Provisioning the users of a host application, whose table of users is the truth.
+//! Provisioning the users of a host application, whose table of users is the source of truth.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     domain::{ExternalId, UserId},
 };
 
-/// The most users of a batch.
+/// The maximum number of users in a batch.
 pub(super) const MOST: usize = 100;
 
 /// Users of the host application
@@ -228,7 +228,7 @@ impl HostUsers {
     }
 }
 
-/// Refuses a list in which an external id stands twice.
+/// Refuses a list in which an external id occurs twice.
 pub(in crate::api) fn each_once(ids: &[ExternalId], list: &str) -> Result<(), Problem> {
     let mut seen = std::collections::HashSet::with_capacity(ids.len());
     match ids.iter().position(|id| !seen.insert(id)) {

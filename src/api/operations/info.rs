@@ -222,25 +222,25 @@ impl RateLimit {
 /// The frame rate of one socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
-    /// The frames a second in the long run.
+    /// The frames per second in the long run.
     pub per_second: u32,
-    /// The frames at once after a silence.
+    /// The frames that may come in a burst after a quiet period.
     pub at_once: u32,
 }
 
-/// What an operator chooses and the answer tells.
+/// The operator's settings that the response reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Chosen {
     /// Who may register.
     pub registration: Registration,
-    /// The time in which an export has to be downloaded.
+    /// The time within which the download of an export has to finish.
     pub export_deadline: Duration,
     /// The rules for how long messages are kept.
     pub retention: RetentionRules,
 }
 
 impl Info {
-    /// The answer of a server with this log.
+    /// The response of a server with this log.
     pub fn new(
         epoch: &Epoch,
         durability: &commands::Durability,

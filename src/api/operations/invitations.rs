@@ -1,4 +1,4 @@
-//! The conversations into which I am invited.
+//! The caller's invitations to conversations.
 
 use std::sync::Arc;
 

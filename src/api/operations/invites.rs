@@ -1,4 +1,4 @@
-//! Invitation codes, with which people register while registration is by invitation.
+//! Invitation codes, with which people register if registration requires one.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The public keys by which other programs check access tokens (RFC 7517), and the document that names them (OpenID Connect
-//! Discovery).
+//! The public keys with which other programs verify access tokens (RFC 7517), and the document that names them (OpenID
+//! Connect Discovery).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{credentials::Tokens, log::PublicUrl, problems::Problem};
 
-/// How long others may keep both documents. A key has to be published for longer before it signs.
+/// How long clients may cache both documents. A key has to be published for longer than that before it signs.
 const KEPT: &str = "public, max-age=300";
 
 /// The path of the keys.
@@ -30,8 +30,8 @@ pub(in crate::api) fn published(tokens: Arc<Tokens>) -> RouteMethod {
     get(answer.map_to_response())
 }
 
-/// Serves the document that says where the keys are: at the public address, or without one at the address that the
-/// client has asked.
+/// Serves the discovery document, which says where the keys are: below the public URL or, without one, below the
+/// address that the client used.
 pub(in crate::api) fn described(tokens: &Tokens, public_url: Option<PublicUrl>) -> RouteMethod {
     let issuer = tokens.issuer().to_owned();
     let answer = make_sync(move |request: Request| {
@@ -58,7 +58,7 @@ pub(in crate::api) fn described(tokens: &Tokens, public_url: Option<PublicUrl>) 
     get(answer)
 }
 
-/// The address that the client has asked. A cache keeps the answer for this address alone.
+/// The address that the client used. A cache stores the response for this address only.
 fn asked(request: &Request) -> Option<String> {
     let host = request.header(header::HOST)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:-_[]".contains(c);

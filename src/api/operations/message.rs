@@ -118,7 +118,7 @@ impl Message {
         }
     }
 
-    /// A message as it was stored: the same at every retry, also after an edit or a deletion.
+    /// A message as it was stored. So every retry gets the same response, even after an edit or a deletion.
     pub(in crate::api) fn sent(conversation_id: ConversationId, sender: UserId, sent: Sent) -> Self {
         let Sent { position, time, message } = sent;
         let quoted = message.reply_to.zip(message.reply_to_position);

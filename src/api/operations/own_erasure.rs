@@ -60,7 +60,7 @@ struct OwnErasure {
 impl From<ErasureReceipt> for OwnErasure {
     fn from(ErasureReceipt { erasure, state, .. }: ErasureReceipt) -> Self {
         let (id, scope) = (erasure.id, erasure.scope);
-        // Of legal holds, nobody is told but operators.
+        // Only operators may learn of legal holds.
         let state = if state == ErasureState::Held { ErasureState::Waiting } else { state };
         Self { id, state, scope, requested_at: erasure.requested_at, starts_at: erasure.starts_at }
     }

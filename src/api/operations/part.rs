@@ -34,7 +34,7 @@ impl Wanted {
         Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
     }
 
-    /// The messages to read for a page of at most `limit`: one more than that says that the list goes on.
+    /// The messages to read for a page of at most `limit`. An extra message shows that the list continues.
     pub(in crate::api) fn asked(&self, limit: Limit) -> Asked {
         match *self {
             Self::From(direction) => Asked::From(direction, limit.and_one()),
@@ -45,7 +45,7 @@ impl Wanted {
         }
     }
 
-    /// The page of the messages that were read.
+    /// Cuts the page out of the messages that were read.
     pub(in crate::api) fn page(&self, found: Vec<reading::Message>, limit: Limit) -> Page<reading::Message> {
         match *self {
             Self::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
@@ -54,13 +54,14 @@ impl Wanted {
     }
 }
 
-/// The messages of a page at or before the position `around`, and the messages behind it.
+/// The numbers of messages on a page around a position: those at or before the position, and those after it.
 fn halves(limit: Limit) -> (i64, i64) {
     let newer = limit.get() as i64 / 2;
     (limit.get() as i64 - newer, newer)
 }
 
-/// A page around a position. The messages come newest first; one more than `older` may lie at or before the position.
+/// A page around a position. The messages come newest first. If more than `older` of them lie at or before the
+/// position, the list continues.
 fn cut_around(mut found: Vec<reading::Message>, position: Position, older: i64) -> Page<reading::Message> {
     let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
     let more = at_or_before > older;

@@ -4,7 +4,7 @@ use poem::{EndpointExt as _, IntoResponse as _, Response, endpoint::BoxEndpoint,
 
 use crate::{api::Problem, log};
 
-/// Serves the schemas, which change with the program only.
+/// Serves the schemas, which change only with the program.
 pub(in crate::api) fn published() -> BoxEndpoint<'static, Response> {
     let files = log::schema_files();
     let file =

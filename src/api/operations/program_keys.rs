@@ -19,12 +19,12 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
-/// The most networks of a key.
+/// The maximum number of networks of a key.
 const ADDRESSES: usize = 32;
-/// The longest life of a key, in seconds: ten years.
+/// The longest lifetime of a key, in seconds: ten years.
 const LIFE: u64 = 315_360_000;
 
-/// A key for an example, which is no key of any server.
+/// A key for an example. It is valid on no server.
 const KEY: &str = "vbk_4fG0aZ9bY1cX_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc_000000";
 const PUBLIC: &str = "vbk_4fG0aZ9bY1cX";
 

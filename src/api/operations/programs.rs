@@ -17,7 +17,7 @@ use crate::{
     limits::OwnLimits,
 };
 
-/// The most scopes in a list.
+/// The maximum number of scopes in a list.
 pub(in crate::api) const SCOPES: usize = 64;
 
 /// The data of a new service account

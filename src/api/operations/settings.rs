@@ -1,4 +1,4 @@
-//! The private settings of the caller for a conversation. A change is no event of the conversation.
+//! The private settings of the caller for a conversation. A change is not an event of the conversation.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::{
     domain::{Kind, Title, UserId},
 };
 
-/// The most members of a new group, besides its owner.
+/// The maximum number of members of a new group, besides its owner.
 pub(in crate::api) const MOST: usize = 100;
 
 /// The conversation to start
@@ -52,7 +52,8 @@ impl Example for StartGroupConversation {
     }
 }
 
-/// The fields of both kinds. Serde loses the place of an error behind a tag, so the kind is read as a field.
+/// The fields of both kinds. In a tagged enum serde loses the path of an error, so the kind is read as a
+/// plain field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -66,7 +67,7 @@ struct Fields {
 }
 
 impl TryFrom<Fields> for StartConversation {
-    /// In the words of serde, which [`crate::api::Body`] turns into pointers.
+    /// An error in serde's wording, which [`crate::api::Body`] turns into a pointer and a code.
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {

@@ -70,7 +70,7 @@ pub(in crate::api) struct Users {
 pub(in crate::api) struct UserIds(Vec<UserId>);
 
 impl UserIds {
-    /// The most ids.
+    /// The maximum number of ids.
     pub(in crate::api) const MAX: usize = 100;
 }
 

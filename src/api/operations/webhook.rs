@@ -15,7 +15,7 @@ use crate::{
     webhooks::{SeenEndpoint, Shape, Since},
 };
 
-/// The most types, conversations or service accounts of a webhook.
+/// The maximum number of types, conversations or service accounts of a webhook.
 pub(in crate::api) const MOST: usize = 100;
 
 /// The signature scheme
@@ -108,7 +108,7 @@ pub(in crate::api) struct NewWebhook {
 }
 
 impl NewWebhook {
-    /// The settings, the kind of signatures and where events begin.
+    /// The settings, the signature scheme and the point at which events begin.
     pub(in crate::api) fn parts(self) -> (Shape, SignatureKind, Since) {
         let shape = Shape {
             url: Some(self.url),

@@ -1,4 +1,4 @@
-//! Acts on a webhook: replacing its secret, testing, enabling and disabling it.
+//! Actions on a webhook: replacing its secret, testing, enabling and disabling it.
 
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Example for WebhookTest {
     }
 }
 
-/// Where an enabled webhook goes on
+/// Where an enabled webhook continues
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum EnableFrom {

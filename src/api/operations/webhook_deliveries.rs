@@ -1,4 +1,4 @@
-//! The delivery log of a webhook, and sending events again.
+//! The delivery log of a webhook, and replays.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -17,10 +17,10 @@ use crate::{
     webhooks::{self, Range, Since, Webhooks},
 };
 
-/// The most deliveries of one replay.
+/// The maximum number of deliveries in one replay.
 const MOST: usize = 100;
 
-/// What became of an attempt
+/// The outcome of an attempt
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum DeliveryState {

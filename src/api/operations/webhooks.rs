@@ -1,4 +1,4 @@
-//! Webhooks: adding, looking at, changing and removing them.
+//! Adding, listing, changing and removing webhooks.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -21,7 +21,7 @@ use crate::{
     webhooks::{MAX_HEADERS, Shape, Webhooks},
 };
 
-/// A secret for examples, which is no secret of any server.
+/// A secret for examples. It is valid on no server.
 pub(in crate::api) const SECRET: &str = "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 /// A new webhook
@@ -44,7 +44,7 @@ impl Example for AddedWebhook {
     }
 }
 
-/// Refuses more headers than may be sent.
+/// Refuses more headers than a webhook may have.
 fn few_headers(shape: Shape) -> Result<Shape, Problem> {
     match shape.headers.as_ref().map_or(0, Vec::len) {
         0..=MAX_HEADERS => Ok(shape),

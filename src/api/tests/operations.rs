@@ -1,4 +1,4 @@
-//! The document of all operations, and what lies beside them.
+//! Tests of the document of all operations, and of the route of the gateway beside them.
 
 use std::{fs, path::Path};
 
@@ -17,7 +17,7 @@ pub(super) fn document() -> Value {
     serde_json::from_str(&api::document()).expect("json")
 }
 
-/// Method, path and operation of each.
+/// All operations, each with its method and path.
 pub(super) fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().expect("paths").iter();
     paths
@@ -187,14 +187,14 @@ fn every_operation_says_what_it_is() {
         assert!(secured || operation["security"] == json!([]), "{name}");
         assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
         let is_of_one = ["{id}", "{external_id}", "{name}"].iter().any(|one| name.contains(one))
-            // A caller has one erasure at most, or none.
+            // A caller has at most one erasure.
             || ["get /v1/me/erasure", "delete /v1/me/erasure"].contains(&name.as_str());
         assert_eq!(is_of_one, responses.contains_key("404"), "{name}");
     }
 }
 
-/// A read whose answer has ids of users gives their names, too. The reads in this list have none: they answer with
-/// whole users, with nothing of users, or as events.
+/// Every read whose response has user ids can also include the names. The reads in this list cannot: they return whole
+/// users, no users, or events, or they serve operators or host applications.
 #[test]
 fn every_read_with_ids_of_users_gives_their_names() {
     let document = document();
@@ -206,7 +206,7 @@ fn every_read_with_ids_of_users_gives_their_names() {
         })
         .map(|(name, _)| name)
         .collect();
-    // Audit events and codes are of operators, and have no names on purpose.
+    // Audit events and invitation codes are for operators, and deliberately have no names.
     let expected = [
         "get /v1/admin/audit",
         "get /v1/admin/consumers",

@@ -1,4 +1,4 @@
-//! What an overloaded node refuses at the REST edge.
+//! Tests of the requests that an overloaded node refuses at the REST edge.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     overload::{Overload, Waits, WorkKind},
 };
 
-/// Every operation, and the work that it is.
+/// Every operation, and its kind of work.
 const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("post /v1/accounts", Some(WorkKind::Connect)),
     ("post /v1/admin/services", None),

@@ -1,4 +1,4 @@
-//! A small API upon the kit.
+//! A small sample API built on `http`.
 
 use poem::Request;
 use poem_openapi::{
