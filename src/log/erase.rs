@@ -1,7 +1,7 @@
-//! Erasing: the one way by which something is taken away from the log. JetStream overwrites the message on every replica.
+//! Erasing: the only way in which something is deleted from the log. JetStream overwrites the message on every replica.
 //!
-//! Nothing is taken away that the log does not list: the event `content.erased` stands before the deletion. So a hole is
-//! explained before it is there, and whoever breaks off in between leaves nothing that another one could not go on with.
+//! Only positions that the log lists are deleted: the event `content.erased` is appended before the deletion. So a hole
+//! is explained before it exists, and when an eraser stops in between, another one can continue.
 
 use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
 
@@ -10,7 +10,7 @@ use crate::{
     log::{Log, Unavailable, level, memory::erased::ErasedEvent, streams::layout},
 };
 
-/// The questions to each replica, on average, since the servers choose who answers.
+/// The requests to each replica, on average, because the servers choose which replica answers.
 const ASKED: usize = 4;
 /// The contract level of the readers that know erasures.
 const KNOWS_ERASURES: u32 = 2;
@@ -45,7 +45,7 @@ impl Log {
         Ok(self.erased(stream).events_of(conversation))
     }
 
-    /// Takes the message at a listed position away. Nothing happens if it is gone.
+    /// Deletes the message at a listed position. Does nothing if it is already gone.
     pub(crate) async fn erase(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
         if self.erased(stream).at(position).is_none() {
             return Err(Unavailable::because(format!("no record in the log says that {position} is erased")));
@@ -62,14 +62,15 @@ impl Log {
         has_nothing_at(&of, position).await.map_err(Unavailable::because)
     }
 
-    /// Whether all replicas of a stream are there, and are as far as the leader.
+    /// Whether all replicas of a stream are online, and are as far as the leader.
     pub(crate) async fn replicas_follow(&self, stream: usize) -> Result<bool, Unavailable> {
         let of = self.jetstream.get_stream(layout::name(stream)).await.map_err(Unavailable::because)?;
         Ok(follow(of.cached_info()))
     }
 
-    /// Whether nobody has anything at a position: the leader is asked, and then, if there are other replicas, whichever of
-    /// them answers. A mirror may answer, too, so a single replica is not asked twice.
+    /// Whether no replica has anything at a position. The leader is asked, and then, if there are other replicas, any
+    /// replica that answers a direct get. A mirror may answer direct gets, too, so a log with a single replica makes
+    /// none.
     pub(crate) async fn is_gone_everywhere(
         &self,
         stream: usize,
@@ -91,8 +92,8 @@ impl Log {
         Ok(true)
     }
 
-    /// Whether a consumer has acknowledged everything up to a position, or has nothing more to read; `None` if it does not
-    /// read the stream.
+    /// Whether a consumer has acknowledged everything up to a position, or has nothing more to read; `None` if it does
+    /// not read the stream.
     pub(crate) async fn has_passed(
         &self,
         consumer: &str,
@@ -108,7 +109,7 @@ impl Log {
     }
 }
 
-/// Deletes the message at a position on every replica, which overwrites it. Nothing happens if it is gone.
+/// Deletes the message at a position on every replica, which overwrites it. Does nothing if it is already gone.
 pub(in crate::log) async fn delete_at<T>(stream: &Stream<T>, position: Position) -> Result<(), String> {
     match stream.delete_message(position.0).await {
         Ok(_) => Ok(()),
@@ -129,7 +130,7 @@ pub(in crate::log) async fn has_nothing_at<T>(
     }
 }
 
-/// Whether all replicas of a stream are there, and are as far as the leader.
+/// Whether all replicas of a stream are online, and are as far as the leader.
 pub(in crate::log) fn follow(info: &Info) -> bool {
     let Some(cluster) = &info.cluster else { return true };
     let others = info.config.num_replicas.saturating_sub(1);
