@@ -72,8 +72,8 @@ struct Advisory {
 }
 
 impl Log {
-    /// Creates the streams of parked events, if they are missing. Nodes may not create streams, and find these
-    /// existing.
+    /// Creates the streams of parked events, if they are missing. Nodes may not create streams, and find these two in
+    /// place.
     pub(crate) async fn make_parked(&self) -> Result<(), OpenError> {
         for stream in [advisories(self.layout()), replays(self.layout())] {
             if self.jetstream.get_stream(&stream.name).await.is_err() {

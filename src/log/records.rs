@@ -94,8 +94,8 @@ impl Record {
         }
     }
 
-    /// What an erasure leaves of this record: its place, and of a roster event all but the title, because it has
-    /// members. A restore to a point before the event that lists it as erased has no other source for them.
+    /// What an erasure leaves of this record: its place, and of a roster event all but the title, because roster events
+    /// name the members. A restore to a point before the event that lists it as erased has no other source for them.
     #[must_use]
     pub(crate) fn erased(&self, stream: &str, streams: usize) -> Self {
         let is_of_roster = subject::conversation(&self.subject)

@@ -40,7 +40,7 @@ const RESTORED_FROM: &str = "verbatim.restored_from";
 /// How long JetStream remembers a `Nats-Msg-Id` during a restore: the least that it allows. A log may have an id twice,
 /// hours apart, and a restore writes hours within a second.
 const WINDOW: Duration = Duration::from_millis(100);
-/// After this time, another record may have the id of a record that was written.
+/// How long after a record was written another one may have its id.
 const FORGOTTEN: Duration = Duration::from_millis(300);
 /// The most records and bytes of a batch.
 const MAX_BATCH: usize = 500;

@@ -122,9 +122,9 @@ impl Log {
     }
 
     /// Folds a conversation up to its heads, and returns where it begins. The heads are read first and limit the fold:
-    /// an event that is stored between the two reads still comes from the follower. The caller checks for holes
+    /// an event that is stored between the two reads still comes from the follower. The caller checks for holes only
     /// *afterwards*, because a missing event may have been one of this conversation, unless its position is before the
-    ///   beginning.
+    /// beginning.
     async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {

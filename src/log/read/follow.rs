@@ -29,7 +29,7 @@ use crate::{
 const MAX_BATCH: usize = 500;
 /// The most bytes of data in a batch, give or take an event.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// The most erased positions that are taken in a row.
+/// The longest run of erased positions that is added to a batch at once.
 const MOST_ERASED: usize = 5_000;
 /// How often a hole is read again before it is believed.
 const ATTEMPTS: u32 = 3;

@@ -154,7 +154,7 @@ impl Log {
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
             if found.has_conversation() {
-                // A replica may lack an erased event, so the event that lists it is noted, which comes later.
+                // A replica may lack an erased event, so the later event that lists it is noted instead.
                 let there = found.erased.as_ref().map_or(position, |erasure| erasure.told_at);
                 known.note(there, found.conversation);
             }

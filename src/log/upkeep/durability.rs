@@ -20,7 +20,7 @@ pub enum Durability {
         /// Seconds between two syncs.
         seconds: u64,
     },
-    /// The server did not answer: the account may not request `$SYS.REQ.SERVER.PING.VARZ`.
+    /// The server did not say: the account may not request `$SYS.REQ.SERVER.PING.VARZ`.
     Unknown,
 }
 
