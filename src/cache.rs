@@ -1,15 +1,15 @@
 //! A bounded cache: it remembers answers that cost a question, until a change makes it forget them.
 //!
-//! A [`Cache`] holds a maximum weight. When an entry comes in beyond that weight, `quick_cache` evicts
-//! entries that are used seldom (CLOCK-Pro: a flood of keys that are asked for once does not evict the keys
-//! in use). An eviction costs time and never correctness, because a miss asks again. Knowledge that must not
-//! be lost belongs in a register and not in a cache; ARCHITECTURE.md lists the caches and the registers.
+//! A [`Cache`] holds a maximum weight. When an entry is added beyond that weight, `quick_cache` evicts entries that are
+//! rarely used (CLOCK-Pro: a flood of keys that are asked for once does not evict the keys in use). An eviction costs
+//! time and never correctness, because a miss asks again. Knowledge that must not be lost belongs in a register and not
+//! in a cache; ARCHITECTURE.md lists the caches and the registers.
 //!
 //! # No answer outlives a change that it does not show
 //!
-//! A change can be stored, and this process can hear of the change, between a question to the database and
-//! the answer. The answer then shows the time before the change, and a cache that kept the answer would serve
-//! it for a long time. Therefore:
+//! A change can be stored, and this process can learn of it, between a question to the database and the answer. The
+//! answer then shows the state before the change, and a cache that kept the answer would serve it for a long time.
+//! Therefore:
 //!
 //! 1. The caller takes a number ([`Cache::ask`]) and *then* asks the database.
 //! 2. [`Cache::forget`] removes the entry and notes the last number that was taken. A change is stored before
@@ -40,7 +40,7 @@ use crate::telemetry::{CACHES, OneCache};
 /// to be short and must not use the same cache.
 pub(crate) struct Cache<K, V>(Mutex<Inner<K, V>>);
 
-/// The number of a question whose answer has not come yet.
+/// The number of a question whose answer has not arrived yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question(u64);
 
@@ -54,7 +54,7 @@ struct Inner<K, V> {
     told: Told,
 }
 
-/// What the metrics know of a cache. The entries of all caches with one name are one figure, to which each adds its own.
+/// The metrics of a cache. All caches with the same name share one gauge, to which each adds its own entries.
 struct Told {
     metrics: OneCache,
     entries: i64,
@@ -170,8 +170,8 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         Question(inner.asked)
     }
 
-    /// Keeps the answer to a question, unless a key was forgotten since the number was taken, or a younger
-    /// question about the key has an answer.
+    /// Keeps the answer to a question, unless a key was forgotten since the number was taken, or a younger question
+    /// about the key has been answered.
     pub(crate) fn answer(&self, Question(asked): Question, key: K, value: V) {
         let mut inner = self.inner();
         let is_older = inner.entries.peek(&key).is_some_and(|entry| entry.asked > asked);
@@ -217,8 +217,8 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         self.told.tell(self.entries.len());
     }
 
-    /// Evicts entries after one has grown. `quick_cache` evicts when an entry comes in, and not when an entry
-    /// grows, so the grown entry is removed and comes in anew.
+    /// Evicts entries after one has grown. `quick_cache` evicts when an entry is inserted, and not when an entry grows,
+    /// so the grown entry is removed and inserted again.
     fn fit(&mut self, key: &K) {
         if self.entries.weight() > self.entries.capacity()
             && let Some((key, entry)) = self.entries.remove(key)

@@ -1,4 +1,4 @@
-//! Time and ids. They are handed down, so that a test can say what time it is.
+//! Time and ids. They are passed down from the caller, so that a test can set the time.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Clock {
         Time::of((self.0)())
     }
 
-    /// The time now in nanoseconds since 1970, as the spans of traces have it.
+    /// The time now in nanoseconds since 1970, for the spans of traces.
     pub(crate) fn unix_nanos(&self) -> u64 {
         u64::try_from((self.0)().unix_timestamp_nanos()).unwrap_or(0)
     }
@@ -45,7 +45,7 @@ impl Clock {
     }
 }
 
-/// A unique name on which no decision depends: of a request, a consumer, a process.
+/// A unique name on which no decision depends, for a request, a consumer or a process.
 #[expect(clippy::disallowed_methods, reason = "no test has to foresee such a name")]
 pub(crate) fn name() -> Uuid {
     Uuid::now_v7()

@@ -10,7 +10,8 @@ use std::{
 pub struct Networks(Vec<Network>);
 
 impl Networks {
-    /// Reads a list with commas. A network of all addresses is refused, with `everything` as what to write instead.
+    /// Parses a comma-separated list. A network of all addresses is refused, with `everything` as the hint in the
+    /// error.
     pub(crate) fn parse(list: &str, everything: &str) -> Result<Self, BadNetwork> {
         match list.trim() {
             "" => Ok(Self::default()),
@@ -38,7 +39,7 @@ impl Networks {
     }
 }
 
-/// The number of bits before an IPv4 address that is mapped.
+/// The number of bits before an IPv4 address that is mapped to IPv6.
 const MAPPED: u32 = 96;
 
 /// All addresses that begin with the same bits, as IPv6 addresses (IPv4 addresses are mapped).
@@ -49,7 +50,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Reads an address, or a network like `10.0.0.0/8` without bits behind its prefix.
+    /// Parses an address, or a network like `10.0.0.0/8` without bits after its prefix.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         read(text).ok().map(|(network, _)| network)
     }
@@ -81,7 +82,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// A text that is no network, and what to write instead.
+/// A text that is not a network, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{network}` is not a network: {instead}")]
 pub struct BadNetwork {

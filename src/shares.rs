@@ -1,5 +1,5 @@
-//! Fair shares: a node has a number of places for one kind of work, and one holder gets no more than a share
-//! of them. Further work of a holder waits in a line of its own, so it is slow for that holder alone.
+//! Fair shares: a node has a number of places for one kind of work, and one holder gets no more than a share of them.
+//! Further work of a holder waits in a queue of its own, so it slows down that holder alone.
 
 use std::{
     collections::HashMap,
@@ -27,7 +27,7 @@ pub(crate) struct Sizes {
     /// The longest wait for each of the two places, the holder's and the node's.
     pub patience: Duration,
     /// A holder's next piece of work begins after a rest as long as the last one took, and no longer than this. So a
-    /// holder whose work never ends has half of a processor.
+    /// holder whose work never ends uses half of a core.
     pub longest_rest: Duration,
 }
 
@@ -81,8 +81,8 @@ struct Work<K: Eq + Hash + Copy> {
     begun: Instant,
 }
 
-/// A piece of work that counts as its holder's until the value is dropped, also if its request is given up
-/// while it waits.
+/// A piece of work that counts as its holder's until the value is dropped, even if its request is cancelled while it
+/// waits.
 #[derive(Debug)]
 struct Inside<K: Eq + Hash + Copy> {
     shares: Shares<K>,

@@ -1,6 +1,6 @@
 //! Tasks that live as long as the process. Half a process is worse than none: a hub that has died leaves stale rosters
-//! behind, on which commands are still decided. So the first task that panics, or ends without being told to, takes the
-//! whole process out.
+//! behind, on which commands are still decided. So the first task that panics, or ends without being told to, stops the
+//! whole process.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -48,11 +48,11 @@ impl Supervisor {
             // The process stops, so no other task sees the state that a panic has left half done.
             let work = AssertUnwindSafe(work).catch_unwind();
             tokio::select! {
-                // A task that ends when it is told to has not failed, so the order to stop is looked at first.
+                // A task that ends when it is told to has not failed, so the order to stop is checked first.
                 biased;
                 () = supervisor.0.stop.cancelled() => {}
                 outcome = work => match outcome {
-                    // The order may have come after the first branch was looked at.
+                    // The order may have come after the first branch was checked.
                     Ok(()) if supervisor.0.stop.is_cancelled() => {}
                     Ok(()) => ended(&supervisor),
                     Err(panic) => supervisor.fail(name, said(&*panic)),
@@ -87,7 +87,7 @@ impl Supervisor {
         &self.0.stop
     }
 
-    /// Ends all tasks where they stand and waits until the last one is gone. `false`: that took longer than `patience`.
+    /// Cancels all tasks and waits until the last one has ended. `false`: that took longer than `patience`.
     pub async fn stop(&self, patience: Duration) -> bool {
         self.0.stop.cancel();
         self.0.tasks.close();

@@ -1,4 +1,4 @@
-//! Writing: an event counts when JetStream has answered that it is stored, not before.
+//! Appending: an event counts once JetStream has acknowledged that it is stored, not before.
 
 use std::{pin::pin, time::Duration};
 
@@ -17,11 +17,12 @@ use crate::{
     telemetry::traces::{self, OpenSpan, SpanKind},
 };
 
-/// An append that takes longer is a sign that the log does not work as it should.
+/// An append that takes longer than this is a sign that the log is not healthy.
 const SLOW: Duration = Duration::from_secs(2);
 
 impl Log {
-    /// What is published. If spans are recorded, the readers of the event go on from the span of its publication.
+    /// The message to publish. If spans are recorded, it names the span of its publication as the parent for the
+    /// event's readers.
     fn outgoing(&self, draft: &Draft, span: Option<&OpenSpan>) -> Outgoing {
         let mut headers = draft.headers(self.public_url.as_deref());
         if let Some(span) = span {
@@ -93,7 +94,7 @@ impl Log {
                     self.queues[self.stream_of(draft.conversation)].took(begun.elapsed());
                     return Ok(position);
                 }
-                // The event that was faster may be ours, from an attempt that had no answer.
+                // The event that got in first may be this one, from an attempt whose answer was lost.
                 Err(Refused::WrongLast) => {
                     let next = self.next_in_roster(draft.conversation, expected).await?;
                     return match next {
@@ -115,7 +116,7 @@ impl Log {
         }
     }
 
-    /// Tells a presence change to a conversation. The log does not keep it for ever, so one attempt is enough.
+    /// Appends a presence change to a conversation. It is not kept for ever, so one attempt is enough.
     pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
         debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
         match publish(&self.client, self.outgoing(draft, None), Instant::now() + REQUEST_TIMEOUT).await {

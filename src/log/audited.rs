@@ -1,4 +1,4 @@
-//! An audit event as a message of the stream AUDIT: a CloudEvents 1.0 event in binary mode, as the log's events are.
+//! An audit event as a message of the stream AUDIT: a CloudEvents 1.0 event in binary mode, like the events of the log.
 
 use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub(in crate::log) fn filter(area: Option<&str>, id: Option<&str>) -> String {
     format!("audit.{}.{}", area.unwrap_or("*"), id.unwrap_or("*"))
 }
 
-/// The attributes of an event. JetStream knows a retry by the id of the event.
+/// The attributes of an event. JetStream recognises a retry by the id of the event.
 pub fn audit_headers(event: &AuditEvent, public_url: Option<&PublicUrl>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = type_name(&event.word);
@@ -47,8 +47,8 @@ pub fn audit_headers(event: &AuditEvent, public_url: Option<&PublicUrl>) -> Head
     headers
 }
 
-/// Reads a message of the stream; `None` if it is no audit event of ours. Optional attributes that cannot be read are
-/// left out, and types that this version does not know are passed on.
+/// Reads a message of the stream; `None` if it is not one of our audit events. Optional attributes that cannot be read
+/// are left out, and types that this version does not know are passed on.
 pub fn read_audit(subject: &str, headers: Option<&HeaderMap>, data: &Bytes) -> Option<AuditEvent> {
     let mut tokens = subject.split('.');
     let (root, area, id) = (tokens.next()?, tokens.next()?, tokens.next()?);

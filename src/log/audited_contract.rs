@@ -87,7 +87,7 @@ pub(super) fn messages() -> impl Iterator<Item = (String, Value)> {
     })
 }
 
-/// The headers with which an event of this data is really written.
+/// The headers that an event with this data is really written with.
 fn example_headers(word: &str, data: &Value) -> Value {
     let event = AuditEvent {
         id: EXAMPLE_EVENT.parse().expect("an id"),
@@ -103,7 +103,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
     pairs.map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
 }
 
-/// The schemas of the document: those of the payloads, without names of their own, and that of the headers.
+/// The schemas of the document: those of the payloads, without `$id` and `$schema`, and that of the headers.
 pub(super) fn components() -> impl Iterator<Item = (String, Value)> {
     let unnamed = |(name, mut schema): (String, Value)| {
         if let Value::Object(members) = &mut schema {

@@ -1,5 +1,5 @@
-//! The accounts of nats-server in operator mode: asking for the JWT of one, and telling the servers a new one. It is the
-//! errand of an operator, with the user of the system account; nodes have none.
+//! The accounts of nats-server in operator mode: reading the JWT of an account, and sending the servers a new one. Only
+//! an operator does this, as a user of the system account; nodes have no such user.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl SystemAccount {
         Ok(answer)
     }
 
-    /// Tells the servers a new JWT of an account. It counts at once, and cuts the users that it revokes.
+    /// Sends the servers a new JWT of an account. It takes effect at once, and disconnects the users that it revokes.
     pub(crate) async fn tell(&self, token: String) -> Result<(), OpenError> {
         let answer = self.ask("$SYS.REQ.CLAIMS.UPDATE".into(), token).await?;
         let answer: Value = serde_json::from_str(&answer).map_err(refused)?;

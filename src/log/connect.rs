@@ -1,4 +1,4 @@
-//! Connecting: the servers that the settings name, our credentials, and the failures that waiting does not cure.
+//! Connecting: the servers that the settings name, our credentials, and the failures that a retry does not cure.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -12,29 +12,29 @@ use crate::log::{
     streams::maker::Refusals,
 };
 
-/// So many refusals of our credentials in a row are believed. A server that is starting may open its port a moment
-/// before it knows its accounts.
+/// After this many refusals of our credentials in a row, connecting fails. Fewer prove nothing: a starting server may
+/// open its port a moment before it knows its accounts.
 const REFUSALS: usize = 5;
-/// How long to wait before credentials that were refused are tried again.
+/// How long to wait before refused credentials are tried again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 
-/// The servers of a log: their URLs, and the proof of our identity where the URLs have none.
+/// The servers of a log: their URLs, and our login if the URLs have none.
 #[derive(Clone)]
 pub struct NatsServers {
-    /// A comma-separated list, which may have user and password.
+    /// A comma-separated list, which may contain user and password.
     urls: String,
     login: Option<NatsLogin>,
     tls: NatsTls,
 }
 
-/// A proof of our identity that stands in a file of its own.
+/// A login that comes from a file of its own.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum NatsLogin {
     /// The text of a `.creds` file: a JWT and its private key.
     Credentials(String),
     /// The private key of a user that the server knows by its public key.
     Key(String),
-    /// A secret of all users.
+    /// A secret that all users share.
     Token(String),
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct NatsTls {
 }
 
 impl fmt::Debug for NatsServers {
-    /// Neither the URLs nor the login: both have secrets.
+    /// Shows neither the URLs nor the login: both contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsServers").finish_non_exhaustive()
     }
@@ -79,7 +79,7 @@ impl From<&NatsServers> for NatsServers {
 }
 
 impl NatsServers {
-    /// The same servers with a login that their URLs do not have.
+    /// The same servers with a login that is not in their URLs.
     pub(crate) fn with_login(self, login: Option<NatsLogin>) -> Self {
         Self { login, ..self }
     }
@@ -100,7 +100,7 @@ impl NatsServers {
         Ok(parsed.addresses.iter().map(|address| address.as_url_str().to_owned()).collect())
     }
 
-    /// Whether the servers can be reached and asked with what is known of them.
+    /// Checks the URLs, the login and the options for TLS, without connecting.
     pub(crate) fn can_be_used(&self) -> Result<(), BadUrl> {
         self.options().map(drop)
     }
@@ -124,7 +124,7 @@ impl NatsServers {
                     "the file with the login has no private user NKey, which begins with SU".into(),
                 ));
             }
-            // The library wants a line break behind the last line, which settings lose.
+            // The library needs a line break after the last line, and reading a setting removes it.
             (Some(NatsLogin::Credentials(creds)), None) => {
                 ConnectOptions::with_credentials(&format!("{creds}\n"))
                     .map_err(|_| BadUrl("the file with the login is not a `.creds` file".into()))?
@@ -140,14 +140,14 @@ impl NatsServers {
     }
 }
 
-/// A proof of our identity in a URL.
+/// A login in a URL.
 #[derive(Clone, PartialEq, Eq)]
 enum Credentials {
     Password { user: String, password: String },
     Token(String),
 }
 
-/// The URLs, read. All servers get the same credentials, because they are one system.
+/// The parsed URLs. All servers get the same credentials, because they are one system.
 struct Parsed {
     /// Without the credentials, so that no log line of a library can show them.
     addresses: Vec<ServerAddr>,
@@ -216,10 +216,10 @@ fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     if address.host().is_empty() { Err(no_host()) } else { Ok((address, credentials)) }
 }
 
-/// The state of a connection, as the callbacks of the client note it.
+/// The state of a connection, as recorded by the callbacks of the client.
 #[derive(Clone)]
 pub(super) struct Noted {
-    /// How often a connection was made.
+    /// How often a connection was established.
     pub(super) connections: watch::Sender<u64>,
     /// Whether there is a connection.
     pub(super) works: watch::Sender<bool>,
@@ -256,7 +256,7 @@ fn large_enough(client: Client) -> Result<Client, OpenError> {
 fn noting(options: ConnectOptions, Noted { connections, works, refusals }: Noted) -> ConnectOptions {
     options
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
-        // A server that hangs is noticed when the third ping is due.
+        // A hanging server is noticed when the third ping is due.
         .ping_interval(Duration::from_secs(2))
         .connection_timeout(Duration::from_secs(2))
         .request_timeout(Some(REQUEST_TIMEOUT))
@@ -279,7 +279,7 @@ fn noting(options: ConnectOptions, Noted { connections, works, refusals }: Noted
                 Event::SlowConsumer(subscription) => {
                     tracing::warn!(subscription, "dropped messages of a subscription with a full queue");
                 }
-                // Only this process closes its connections: a command that has ended, or a failed try to open.
+                // Only this process closes its connections: after a command, or after a failed attempt to open the log.
                 Event::Closed => tracing::debug!("closed the connection to NATS"),
                 other => tracing::warn!(event = %other, "the connection to NATS reported a problem"),
             }
@@ -287,12 +287,12 @@ fn noting(options: ConnectOptions, Noted { connections, works, refusals }: Noted
         })
 }
 
-/// Whether a server has looked at our credentials and refused them.
+/// Whether a server has checked our credentials and refused them.
 fn is_refusal(e: &ConnectError) -> bool {
     matches!(e.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
 }
 
-/// An error with all its causes, each once: many an error repeats the one below it.
+/// An error with all its causes, each once: many errors repeat the error below them.
 fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

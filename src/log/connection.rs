@@ -1,5 +1,5 @@
-//! A connection to the log, with the parts that all readers and writers of this process share. Reading, appending
-//! and upkeep stand in `impl Log` blocks of other files, which this file does not know.
+//! A connection to the log, with the parts that all readers and writers of this process share. Reading, appending and
+//! upkeep are in `impl Log` blocks of other files, on which this file does not depend.
 
 use std::sync::Arc;
 
@@ -119,7 +119,7 @@ impl Connection {
 }
 
 impl Log {
-    /// Connects to one of the servers and looks at the log that is there. Nothing is made or changed.
+    /// Connects to one of the servers and inspects the existing log. Creates and changes nothing.
     pub async fn open(
         servers: impl Into<NatsServers>,
         wanted: Wanted,
@@ -140,8 +140,8 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// The same, but makes a log where there is none, with so many streams unless `wanted` says another number. A
-    /// log that has lost a stream stays lost.
+    /// The same, but creates a log if there is none, with this number of streams unless `wanted` says another number. A
+    /// log that has events and has lost a stream is refused.
     pub async fn make(
         servers: impl Into<NatsServers>,
         wanted: Wanted,
@@ -153,7 +153,7 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Makes the streams that a log has lost, empty, and begins a new epoch.
+    /// Creates the streams that a log has lost, as empty streams, and begins a new epoch.
     pub async fn make_what_is_missing(
         servers: impl Into<NatsServers>,
         wanted: Wanted,
@@ -165,27 +165,27 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch counts in it.
+    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch is valid in it.
     pub async fn begin_epoch(servers: impl Into<NatsServers>) -> Result<Epoch, OpenError> {
         layout::begin_epoch(&Connection::to(servers.into()).await?.maker).await
     }
 
-    /// The same log; long rosters are read from snapshots on.
+    /// The same log, with long rosters read from snapshots on.
     pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
         Self { snapshots, ..self }
     }
 
-    /// The same log; its events name their schemas under this URL.
+    /// The same log, with events that name their schemas under this URL.
     pub fn with_public_url(self, public_url: Option<PublicUrl>) -> Self {
         Self { public_url: public_url.map(Arc::new), ..self }
     }
 
-    /// The epoch: one life of this log, until a loss or a restore begins another.
+    /// The epoch of this log, which lasts until a loss or a restore begins another.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
     }
 
-    /// How it is laid out.
+    /// The layout of this log.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -195,7 +195,7 @@ impl Log {
         layout::name(stream)
     }
 
-    /// Which stream a conversation lives in.
+    /// The stream that a conversation lives in.
     pub fn stream_of(&self, conversation: ConversationId) -> usize {
         subject::stream_of(conversation, self.layout.streams)
     }
@@ -210,7 +210,7 @@ impl Log {
         self.connections.subscribe()
     }
 
-    /// Whether events can be appended at present, as far as the appends under way tell.
+    /// Whether events can be appended at present, judging by the appends under way.
     pub fn works(&self) -> watch::Receiver<bool> {
         self.works.subscribe()
     }
@@ -229,12 +229,12 @@ impl Log {
         &self.known[self.stream_of(conversation)]
     }
 
-    /// Whether this process has heard of a stream recently enough to authorise by its rosters.
+    /// Whether this process has heard from a stream recently enough to authorise by its rosters.
     pub fn is_current(&self, stream: usize) -> bool {
         self.signs.is_current(stream, Instant::now())
     }
 
-    /// The same of all streams.
+    /// The same for all streams.
     pub fn is_current_everywhere(&self) -> bool {
         (0..self.layout.streams).all(|stream| self.is_current(stream))
     }

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use crate::log::Log;
 
-/// The question about the connections of the account READERS, which the system account answers.
+/// The request for the connections of the account READERS, which the system account answers.
 const CONNECTIONS: &str = "$SYS.REQ.ACCOUNT.READERS.CONNZ";
 /// How long the first server may take to answer.
 const ANSWER: Duration = Duration::from_secs(1);
-/// The number of servers is not known, so answers are awaited for so long after the last one.
+/// The number of servers is not known, so we wait this long for another answer after each one.
 const MORE: Duration = Duration::from_millis(100);
-/// The most connections that one server tells.
+/// The most connections that one server lists.
 const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -31,20 +31,20 @@ struct Connz {
 
 #[derive(Deserialize)]
 struct Connection {
-    /// The signed text by which a user of operator mode logged in.
+    /// The JWT with which a user of operator mode logged in.
     jwt: Option<String>,
     /// The name of a user with a password; in operator mode a public key.
     authorized_user: Option<String>,
 }
 
-/// What the signed text of a user says.
+/// The claims in the JWT of a user.
 #[derive(Deserialize)]
 struct UserClaims {
     name: String,
 }
 
 impl Connection {
-    /// The name of the user. nats-server has checked the signed text, so its words are believed.
+    /// The name of the user. nats-server has verified the JWT, so its claims are trusted.
     fn user(self) -> Option<String> {
         let Some(jwt) = self.jwt else { return self.authorized_user };
         let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
@@ -53,7 +53,7 @@ impl Connection {
 }
 
 impl Log {
-    /// The number of connections of each consumer, by its name; `None` if no server tells.
+    /// The number of connections of each consumer, by its name; `None` if no server answers.
     pub(crate) async fn connections_of_consumers(&self) -> Option<HashMap<String, u64>> {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.ok()?;

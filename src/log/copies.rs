@@ -1,5 +1,5 @@
-//! Copies of parked events, which consumers are given again, when the events are erased: the stream REPLAY keeps a copy until its
-//! consumer has acknowledged it, or for a day.
+//! Erasing the copies of parked events. The stream REPLAY delivers parked events to consumers again, and keeps a copy
+//! until its consumer has acknowledged it, or for a day.
 
 use async_nats::{
     HeaderName,
@@ -22,14 +22,14 @@ use crate::{
 /// The copies of erased events that were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErasedCopies {
-    /// By their sequences.
+    /// The sequences of the copies.
     pub sequences: Vec<u64>,
-    /// Whether all replicas were as far as the leader, which was asked.
+    /// Whether all replicas were as far as the leader when it was asked.
     pub replicas_follow: bool,
 }
 
-/// How far the copies went when none of them was one of an erased event, and how many positions were listed as erased then.
-/// Until one of both grows, there is none.
+/// The last sequence of the stream, and the number of positions that were listed as erased, at a time when no copy was
+/// one of an erased event. Until one of the two grows, there is no such copy.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CopiesRead {
     last: u64,
@@ -40,11 +40,11 @@ impl Log {
     /// The name of the stream of copies.
     pub(crate) const COPIES: &str = REPLAY;
 
-    /// Looks for copies of events that the log lists as erased, as far as this process knows its lists.
+    /// Looks for copies of events that the log lists as erased, as far as this process knows the lists.
     pub(crate) async fn erased_copies(&self, read: &mut CopiesRead) -> Result<ErasedCopies, Unavailable> {
         let stream = match self.jetstream.get_stream(REPLAY).await {
             Ok(stream) => stream,
-            // A log of an older version has none until it is migrated.
+            // A log of an older version has no such stream until it is migrated.
             Err(e) if is_not_found(e.kind()) => {
                 return Ok(ErasedCopies { sequences: Vec::new(), replicas_follow: true });
             }
@@ -74,7 +74,7 @@ impl Log {
             let position = header(POSITION).and_then(|position| position.parse().ok()).map(Position);
             let of = stream.filter(|stream| *stream < self.layout.streams).zip(position);
             let erased = of.and_then(|(stream, position)| self.erased(stream).at(position));
-            // An event of an earlier log may have stood at the same position.
+            // An event of an earlier log may have been at the same position.
             if erased.is_some_and(|erased| erased.id == envelope::id(Some(&copy.headers))) {
                 found.push(copy.sequence);
             }
@@ -82,7 +82,7 @@ impl Log {
         }
     }
 
-    /// Takes a copy away. Its consumer may be faster.
+    /// Deletes a copy. Its consumer may be faster.
     pub(crate) async fn erase_copy(&self, sequence: u64) -> Result<(), Unavailable> {
         let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(Unavailable::because)?;
         delete_at(&copies, Position(sequence)).await.map_err(Unavailable::because)

@@ -1,4 +1,4 @@
-//! The durables of consumers, one on each stream that a consumer reads, all of its name.
+//! The durables of a consumer: one on each stream that it reads, all with its name.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -24,19 +24,19 @@ use crate::{
     },
 };
 
-/// The metadata by which a durable is known again: the name of its consumer, and a hash of what it reads.
+/// The metadata that identify a durable: the name of its consumer, and a hash of what it reads.
 const CONSUMER: &str = "verbatim.consumer";
 const FILTER: &str = "verbatim.filter";
-/// How long a process may be silent before an event is given again. nats-server takes the first of the waits below instead,
-/// as its answer to the creation says.
+/// How long a process may be silent before an event is delivered again. nats-server uses the first of the waits below
+/// instead, as its answer to the creation says.
 const ACK_WAIT: Duration = Duration::from_secs(30);
-/// The waits before an event is given again.
+/// The waits before an event is delivered again, in seconds.
 const BACKOFF: [u64; 5] = [1, 5, 30, 120, 600];
-/// How often an event is given at most. After that it is parked.
+/// How often an event is delivered at most. After that it is parked.
 const DELIVERIES: i64 = 10;
-/// The one group of processes of an exclusive consumer: nats-server gives events to one process of a group.
+/// The only group of an exclusive consumer: nats-server delivers the events of a group to one process.
 pub(crate) const GROUP: &str = "one";
-/// How long the process that reads may ask for nothing before another one takes over.
+/// How long the reading process may request nothing before another one takes over.
 const TAKE_OVER: Duration = Duration::from_secs(30);
 /// How many events may wait for their acknowledgement.
 const PENDING: i64 = 1_000;
@@ -46,7 +46,7 @@ const PENDING: i64 = 1_000;
 pub(crate) enum StartAt {
     /// At the first event.
     First,
-    /// Behind the last event.
+    /// After the last event.
     Now,
     /// At a position of each stream.
     Position(u64),
@@ -54,16 +54,16 @@ pub(crate) enum StartAt {
     Time(Time),
 }
 
-/// A durable as it is to be made.
+/// A durable to be created.
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerDurable {
     /// The stream.
     pub stream: String,
-    /// What it reads there.
+    /// The subjects that it reads there.
     pub subjects: Vec<String>,
 }
 
-/// What all durables of a consumer have in common.
+/// The settings that all durables of a consumer share.
 #[derive(Debug, Clone)]
 pub(crate) struct Durables<'a> {
     /// The name of the consumer.
@@ -72,17 +72,17 @@ pub(crate) struct Durables<'a> {
     pub filter: &'a str,
     /// Where it begins.
     pub from: StartAt,
-    /// Whether one process of the consumer reads at a time.
+    /// Whether only one process of the consumer reads at a time.
     pub is_exclusive: bool,
 }
 
-/// What a look at a durable finds.
+/// Whether a durable exists, and is the expected one.
 pub(crate) enum FoundDurable {
     /// There is none.
     None,
-    /// It reads the same.
+    /// It belongs to the same consumer, and reads the same.
     Same,
-    /// It is somebody else's, or reads something else.
+    /// It belongs to another program, or reads something else.
     Other,
 }
 
@@ -91,17 +91,17 @@ pub(crate) enum FoundDurable {
 pub(crate) struct DurableState {
     /// Events that it has not acknowledged.
     pub lag: u64,
-    /// Since when the oldest of them lies in the log.
+    /// When the oldest of them was stored.
     pub waits_since: Option<Time>,
-    /// Events that were given more than once and are not acknowledged.
+    /// Events that were delivered more than once and are not acknowledged.
     pub redelivered: u64,
-    /// When it was given an event, or has acknowledged one, the last time.
+    /// When it last received or acknowledged an event.
     pub last_active: Option<Time>,
-    /// When it has acknowledged the last time.
+    /// When it last acknowledged an event.
     pub acknowledged: Option<Time>,
-    /// Requests for events that wait.
+    /// Pending requests for events.
     pub waiting: usize,
-    /// When the durable was made.
+    /// When the durable was created.
     pub made: Time,
 }
 
@@ -132,12 +132,12 @@ impl Log {
         ConsumerDurable { stream: AUDIT.into(), subjects: vec!["audit.*.*".into()] }
     }
 
-    /// The durable by which a consumer gets parked events again.
+    /// The durable through which a consumer gets parked events again.
     pub(crate) fn durable_of_replays(&self, name: &str) -> ConsumerDurable {
         ConsumerDurable { stream: parked::REPLAY.into(), subjects: vec![parked::replay(name)] }
     }
 
-    /// Looks at the durable of a consumer on a stream.
+    /// Inspects the durable of a consumer on a stream.
     pub(crate) async fn durable(&self, of: &Durables<'_>, stream: &str) -> Result<FoundDurable, OpenError> {
         let Some(found) = self.durable_info(of.name, stream).await? else { return Ok(FoundDurable::None) };
         let has = |key: &str, value: &str| found.config.metadata.get(key).is_some_and(|has| has == value);
@@ -147,7 +147,7 @@ impl Log {
         }
     }
 
-    /// Makes a durable. The server is asked to make and not to change one, so it never harms one that is there.
+    /// Creates a durable. The server is asked to create and never to change one, so an existing durable is not harmed.
     pub(crate) async fn make_durable(
         &self,
         of: &Durables<'_>,
@@ -158,7 +158,7 @@ impl Log {
             durable_name: Some(of.name.to_owned()),
             filter_subjects: durable.subjects.clone(),
             deliver_policy: match of.from {
-                // Copies that wait are new to it, wherever it begins.
+                // Waiting copies are new to the consumer, wherever it begins.
                 _ if is_replay => DeliverPolicy::All,
                 StartAt::First => DeliverPolicy::All,
                 StartAt::Now => DeliverPolicy::New,
@@ -214,8 +214,8 @@ impl Log {
         }
     }
 
-    /// How far the durable of a name has come in a stream; `None` without one. `parked` has the positions of the stream
-    /// that nats-server has given up.
+    /// How far the durable of a name has come in a stream; `None` if there is none. `parked` has the positions of the
+    /// stream that nats-server has given up on.
     pub(crate) async fn durable_state(
         &self,
         name: &str,
@@ -264,9 +264,9 @@ impl Log {
 
 /// The time of the oldest event that the durable has not acknowledged.
 ///
-/// The floor of acknowledgements tells it, but stands still at an event that was parked until nothing waits for its
-/// acknowledgement any more. Behind such an event, the oldest of those that wait is taken to be so far behind the last one
-/// that was given as there are.
+/// It is the first event after the floor of acknowledgements, but the floor stops before a parked event until no event
+/// waits for its acknowledgement any more. In that case the time is an estimate: the waiting events are taken to be the
+/// last ones that were delivered.
 async fn oldest(stream: &Stream<()>, info: &Info, parked: &BTreeSet<u64>) -> Result<Option<Time>, OpenError> {
     let given = info.delivered.stream_sequence;
     let waiting = info.num_ack_pending as u64;
@@ -286,13 +286,13 @@ async fn oldest(stream: &Stream<()>, info: &Info, parked: &BTreeSet<u64>) -> Res
     }
 }
 
-/// The first event behind a position that the durable reads, and when it was stored.
+/// The first event after a position that the durable reads, and when it was stored.
 async fn first_behind(stream: &Stream<()>, info: &Info, position: u64) -> Option<(u64, Time)> {
     let mut subjects = info.config.filter_subjects.clone();
     if !info.config.filter_subject.is_empty() {
         subjects.push(info.config.filter_subject.clone());
     }
-    // One question instead of one for each lane.
+    // One request instead of one for each lane.
     if Lane::DURABLE.iter().all(|lane| subjects.contains(&format!("chat.*.*.{}", lane.word()))) {
         subjects = vec!["chat.*.*.*".to_owned()];
     }

@@ -1,4 +1,4 @@
-//! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. The headers have its
+//! An event as a message: a CloudEvents 1.0 event in the binary mode of the NATS binding. The headers have its
 //! attributes, the payload has its data.
 
 use async_nats::{HeaderMap, HeaderName};
@@ -17,15 +17,15 @@ use crate::{
 const PREFIX: &str = "verbatim.";
 /// The separator before the version of a type in `ce-type`.
 const VERSION: &str = ".v";
-/// The version that no word names: `message.sent` is `verbatim.message.sent.v1`.
+/// The version that words leave out: `message.sent` is `verbatim.message.sent.v1`.
 const FIRST: &str = "1";
 
-/// The word of a placeholder: a restore puts it where an erasure has taken an event away.
+/// The word of a placeholder, which a restore puts where an erasure has deleted an event.
 pub(super) const GONE: &str = "gone";
-/// The header by which JetStream knows a retry.
+/// The header by which JetStream recognises a retry.
 pub(super) static MESSAGE_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 
-// A name that is a text would be checked and copied at every use.
+// A header name that is a string would be checked and copied at every use.
 static SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
 static ID: HeaderName = HeaderName::from_static("ce-id");
 static SOURCE: HeaderName = HeaderName::from_static("ce-source");
@@ -48,17 +48,17 @@ pub struct Draft {
     pub actor: UserId,
     /// The service account through which the user acts, if there is one.
     pub via: Option<UserId>,
-    /// The time, for people to read: order is the log's.
+    /// The time, for people to read: the log decides the order.
     pub time: Time,
     /// The event itself.
     pub event: Event,
-    /// The actor's idempotency key, by which a retry is known. Without a key only this very draft is known again.
+    /// The actor's idempotency key, by which a retry is recognised. Without a key only this same draft is recognised.
     pub key: Option<ClientId>,
     /// The trace of the request.
     pub trace: Option<TraceParent>,
 }
 
-/// A hash of user, conversation and idempotency key. It stands for the key where the key itself must not.
+/// A hash of user, conversation and idempotency key, for places where the key itself must not appear.
 pub(crate) fn client_hash(user: UserId, conversation: ConversationId, key: &str) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(user.uuid().as_bytes());
@@ -67,7 +67,7 @@ pub(crate) fn client_hash(user: UserId, conversation: ConversationId, key: &str)
     URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
 }
 
-/// The id in the headers of a message, even if the message is no event; the nil id if there is none.
+/// The id in the headers of a message, even if the message is not an event; the nil id if there is none.
 pub(super) fn id(headers: Option<&HeaderMap>) -> EventId {
     let id = headers.and_then(|all| all.get(ID.clone())).and_then(|id| id.as_str().parse().ok());
     id.unwrap_or(EventId::known(Uuid::nil()))
@@ -80,8 +80,8 @@ pub fn type_name(told: &str) -> String {
     if word(&named).is_some() { named } else { format!("{named}{VERSION}{FIRST}") }
 }
 
-/// The word by which clients are told a type: `message.sent` for `verbatim.message.sent.v1`. Another version of
-/// the type has other data, so it is another word: `message.sent.v2`. `None` if `ce-type` names no type of ours.
+/// The word for a type that clients get: `message.sent` for `verbatim.message.sent.v1`. Another version of the type has
+/// other data, so it has another word: `message.sent.v2`. `None` if `ce-type` names none of our types.
 pub(super) fn word(kind: &str) -> Option<&str> {
     let named = kind.strip_prefix(PREFIX)?;
     let (word, version) = named.rsplit_once(VERSION)?;
@@ -91,7 +91,7 @@ pub(super) fn word(kind: &str) -> Option<&str> {
 }
 
 impl Draft {
-    /// Where it is published.
+    /// The subject on which it is published.
     pub fn subject(&self) -> String {
         subject::of(self.conversation, self.event.lane())
     }
@@ -101,7 +101,7 @@ impl Draft {
         self.event.data().expect("an event's data has string keys and no maps, so it is JSON").into()
     }
 
-    /// A hash, never a client's raw text: the window of `Nats-Msg-Id` is stream-wide.
+    /// A hash, never a client's raw text: the duplicate window of `Nats-Msg-Id` spans the whole stream.
     pub(super) fn message_id(&self) -> String {
         let Some(key) = &self.key else { return self.id.to_string() };
         client_hash(self.actor, self.conversation, key.as_str())
@@ -156,7 +156,8 @@ impl Recorded {
             .to_owned();
         // Readers pass on events that they cannot read themselves, and a client's JSON has to be text.
         std::str::from_utf8(&data).map_err(|_| malformed(&format!("the data of {word} are not UTF-8")))?;
-        // In a lane whose events this version does not know, a type that it knows elsewhere may mean something else.
+        // In a lane whose events this version does not know, a type that it knows from another lane may mean something
+        // else.
         let event = if lane.is_read() { Event::read(&word, &data) } else { None }
             .transpose()
             .map_err(|e| malformed(&format!("the data of {word} cannot be read: {e}")))?;
@@ -173,7 +174,7 @@ impl Recorded {
             lane,
             id: header(&ID)?.parse().map_err(|_| malformed("ce-id is not an id"))?,
             actor: header(&ACTOR)?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
-            // It decides nothing here, so one that cannot be read makes no event unreadable.
+            // It decides nothing here, so an event with an unreadable one can still be read.
             via: header(&VIA).ok().and_then(|via| via.parse().ok()),
             time: header(&TIME)?.parse().map_err(|_| malformed("ce-time is not a time"))?,
             word,
@@ -184,8 +185,8 @@ impl Recorded {
         })
     }
 
-    /// The same for readers that have to go on: a message that cannot be read is poison. A message on a subject of no
-    /// conversation is given to the nil conversation, which has no members.
+    /// The same for readers that have to continue: a message that cannot be read is poison. A message whose subject
+    /// names no conversation is assigned to the nil conversation, which has no members.
     pub(super) fn read_or_poison(
         position: u64,
         subject: &str,

@@ -47,7 +47,7 @@ impl Log {
         Ok(self.erased(stream).events_of(conversation))
     }
 
-    /// Takes the message at a listed position away. Nothing happens if it is gone.
+    /// Deletes the message at a listed position. Does nothing if it is already gone.
     pub(crate) async fn erase(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
         if self.erased(stream).at(position).is_none() {
             return Err(Unavailable::because(format!("no record in the log says that {position} is erased")));
@@ -113,8 +113,8 @@ impl Log {
         Ok(true)
     }
 
-    /// Whether a consumer has acknowledged everything up to a position, or has nothing more to read; `None` if it does not
-    /// read the stream.
+    /// Whether a consumer has acknowledged everything up to a position, or has nothing more to read; `None` if it does
+    /// not read the stream.
     pub(crate) async fn has_passed(
         &self,
         consumer: &str,
@@ -130,7 +130,7 @@ impl Log {
     }
 }
 
-/// Deletes the message at a position on every replica, which overwrites it. Nothing happens if it is gone.
+/// Deletes the message at a position on every replica, which overwrites it. Does nothing if it is already gone.
 pub(in crate::log) async fn delete_at<T>(stream: &Stream<T>, position: Position) -> Result<(), String> {
     match stream.delete_message(position.0).await {
         Ok(_) => Ok(()),
@@ -151,7 +151,7 @@ pub(in crate::log) async fn has_nothing_at<T>(
     }
 }
 
-/// Whether all replicas of a stream are there, and are as far as the leader.
+/// Whether all replicas of a stream are online, and are as far as the leader.
 pub(in crate::log) fn follow(info: &Info) -> bool {
     let Some(cluster) = &info.cluster else { return true };
     let others = info.config.num_replicas.saturating_sub(1);

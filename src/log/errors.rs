@@ -1,4 +1,4 @@
-//! Why the log refuses: to be opened, to be written to and to be read.
+//! The errors of the log: why it cannot be opened, written to or read.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct BadUrl(pub(in crate::log) String);
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The setting is no address of a nats-server.
+    /// The setting is not the address of a nats-server.
     #[error("VERBATIM_NATS_URL cannot be used: {0}")]
     Url(#[from] BadUrl),
     /// nats-server cannot be reached.
@@ -29,7 +29,7 @@ pub enum OpenError {
          VERBATIM_NATS_TOKEN_FILE"
     )]
     Refused(String),
-    /// nats-server takes only smaller messages than events may be.
+    /// The largest message that nats-server accepts is smaller than the largest event.
     #[error(
         "nats-server accepts messages of up to {found} bytes, but events have up to {MAX_EVENT_BYTES}: set `max_payload` \
          in its configuration to {MAX_EVENT_BYTES} or more (its default is 1MB)"
@@ -38,7 +38,7 @@ pub enum OpenError {
         /// Its `max_payload`.
         found: usize,
     },
-    /// The log was made with another layout, or its streams do not belong together.
+    /// The log was created with another layout, or its streams do not belong together.
     #[error("{0}")]
     Layout(String),
     /// There is no stream of the log.
@@ -47,42 +47,42 @@ pub enum OpenError {
          lost log from a backup (deploy/DISASTERS.md)"
     )]
     NoLog,
-    /// The log asks for a newer version of Verbatim.
+    /// The log requires a newer version of Verbatim.
     #[error(
         "this version is too old for the log: {stream} requires contract level {needed}, but this version supports only \
          up to level {}. Run the version that wrote the log, or a newer one",
         CONTRACT.reads
     )]
     TooOld {
-        /// The stream that asks for a newer version.
+        /// The stream that requires a newer version.
         stream: String,
         /// The level that a reader must have at least.
         needed: String,
     },
-    /// A restore has begun and is not over.
+    /// A restore has begun and is not finished.
     #[error(
         "the log is being restored, and {0} is not ready: run the same `verbatim restore` again until it succeeds"
     )]
     Restoring(String),
-    /// Some streams of the log are not there.
+    /// Some streams of the log are missing.
     #[error(
         "the log is incomplete: {0} missing. Restore from a backup (deploy/DISASTERS.md); only if there is none, create \
          the missing streams, empty, with `verbatim log recreate`"
     )]
     Missing(String),
-    /// The stream of audit events is not there.
+    /// The stream of audit events is missing.
     #[error(
         "the stream AUDIT is missing, and audit events wait in Postgres: create it with `verbatim migrate` for a log of an \
          older version; restore a lost one from a backup, or recreate it empty with `verbatim log recreate`"
     )]
     NoAudit,
-    /// This user may not make or change streams.
+    /// This user may not create or change streams.
     #[error(
         "this NATS user may not create or change streams (nats-server refuses {0}). Run `verbatim migrate`, or the \
          `verbatim log` command that you need, with an operator's user in VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
-    /// JetStream does not answer, or refused to make or to update a stream.
+    /// JetStream does not answer, or refused to create or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),
 }
@@ -98,7 +98,7 @@ pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {
 pub struct Unavailable(String);
 
 impl Unavailable {
-    /// The reason is for log lines; clients are not told it.
+    /// The reason is for log lines; clients do not see it.
     pub fn because(why: impl fmt::Display) -> Self {
         Self(why.to_string())
     }
@@ -107,7 +107,7 @@ impl Unavailable {
 /// Why an event was not appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotAppended {
-    /// nats-server takes no message of its size; trying again does not help.
+    /// nats-server accepts no message of this size; a retry does not help.
     #[error(
         "nats-server refuses a message of this size: raise its `max_payload`, or `max_msg_size` of the stream"
     )]
@@ -149,7 +149,7 @@ impl From<Unavailable> for Conflict {
     }
 }
 
-/// The stream has a hole: a reader that goes on would lose events.
+/// The stream has a hole: a reader that continued would lose events.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{stream} cannot be read beyond {last}: {why}")]
 pub struct Damaged {
@@ -157,7 +157,7 @@ pub struct Damaged {
     pub stream: String,
     /// The last position before the damage.
     pub last: Position,
-    /// The damage behind that position.
+    /// The damage after that position.
     pub why: String,
 }
 
@@ -181,7 +181,7 @@ impl From<NotRead> for Unavailable {
     }
 }
 
-/// A message in a stream of the log that is no event of ours.
+/// A message in a stream of the log that is not one of our events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("message {position} on {subject} is not an event: {why}")]
 pub struct Malformed {

@@ -1,5 +1,5 @@
 //! Contract levels. The metadata of the streams say which level a reader must have at least, so a node that is too old
-//! refuses to start, instead of passing over events that it does not understand.
+//! refuses to start, instead of skipping events that it does not understand.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub(in crate::log) const RESTORING: &str = "restoring";
 pub(crate) struct Contract {
     /// The highest level that this version reads.
     pub reads: u32,
-    /// The level that this version writes. A level is written one release after it is read at the earliest.
+    /// The level that this version writes. A level is written, at the earliest, one release after it is read.
     pub writes: u32,
 }
 

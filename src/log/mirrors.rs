@@ -1,5 +1,5 @@
-//! Mirrors: streams of an operator that have what a stream of the log has, at the same positions. A deletion does not travel
-//! to them, so whatever is erased in the log is erased here once more.
+//! Mirrors: streams of an operator that have the same messages as a stream of the log, at the same positions. Deletions
+//! are not mirrored, so everything that is erased in the log is erased in the mirrors, too.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -23,10 +23,10 @@ use crate::{
 
 /// The most mirrors of a log.
 const MOST: usize = 512;
-/// The longest name that nats-server takes.
+/// The longest name that nats-server accepts.
 const LONGEST: usize = 255;
 
-/// The name of a mirror: that of its stream, and behind an `@` the JetStream domain where it lies if that is another one.
+/// The name of a mirror: the name of its stream, and after an `@` its JetStream domain, if that is not the log's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MirrorName {
     stream: String,
@@ -43,7 +43,7 @@ pub struct MirrorNames(BTreeSet<MirrorName>);
 pub struct BadMirrors(String);
 
 impl MirrorName {
-    /// The stream, and the domain if the mirror lies in another one than the log.
+    /// The stream, and the domain if the mirror is in another one than the log.
     pub fn parts(&self) -> (&str, Option<&str>) {
         (&self.stream, self.domain.as_deref())
     }
@@ -103,13 +103,13 @@ impl FromStr for MirrorNames {
     }
 }
 
-/// Why a mirror cannot be looked at.
+/// Why a mirror cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotMirrored {
-    /// The stream is no mirror of a stream of the log: another name is meant.
+    /// The stream is not a mirror of a stream of this log: the settings name the wrong stream.
     #[error("{0}")]
     NoMirror(String),
-    /// The stream is not there, or does not answer.
+    /// The stream does not exist, or does not answer.
     #[error("{0}")]
     Away(String),
 }
@@ -120,7 +120,7 @@ impl From<NotMirrored> for Unavailable {
     }
 }
 
-/// A mirror, as its leader has shown it.
+/// A mirror, in the state that its leader has reported.
 #[derive(Debug, Clone)]
 pub(crate) struct Mirror {
     name: MirrorName,
@@ -130,7 +130,7 @@ pub(crate) struct Mirror {
 }
 
 impl Log {
-    /// Looks at a mirror.
+    /// Asks for the state of a mirror.
     pub(crate) async fn mirror(&self, name: &MirrorName) -> Result<Mirror, NotMirrored> {
         let context = match &name.domain {
             None => self.jetstream.clone(),
@@ -154,7 +154,7 @@ impl Log {
         Ok(Mirror { name: name.clone(), origin, stream })
     }
 
-    /// Which stream of the log a stream mirrors, or what it does instead.
+    /// The stream of the log that a stream mirrors; otherwise the error says what the stream does instead.
     fn origin_of(&self, config: &Config) -> Result<usize, String> {
         if config.sources.as_ref().is_some_and(|sources| !sources.is_empty()) {
             return Err("has sources and so positions of its own, at which the eraser finds no event".into());
@@ -164,7 +164,7 @@ impl Log {
         origin.ok_or_else(|| format!("mirrors {}, which is no stream of this log", mirror.name))
     }
 
-    /// The streams that have copies of the log and are not among these: what is erased stays there.
+    /// The streams that copy the log and are not among `names`: erased content stays there.
     pub(crate) async fn copies_besides(&self, names: &MirrorNames) -> Result<Vec<String>, Unavailable> {
         let streams: Vec<_> = self.jetstream.streams().try_collect().await.map_err(Unavailable::because)?;
         let copies = streams.into_iter().map(|info| info.config).filter(|config| {
@@ -177,7 +177,7 @@ impl Log {
 }
 
 impl Mirror {
-    /// Why nothing can be deleted there.
+    /// Why nothing can be deleted from this mirror; `None` if deletion is possible.
     pub(crate) fn forbids(&self) -> Option<String> {
         let (name, config) = (&self.name, &self.stream.cached_info().config);
         let why = match (config.deny_delete, config.sealed) {
@@ -188,18 +188,18 @@ impl Mirror {
         Some(format!("{why}, so nothing can be erased there: make the mirror again without it"))
     }
 
-    /// How many positions it is behind the end of its stream.
+    /// How many positions it lags behind the end of its stream.
     pub(crate) fn behind(&self, end: Position) -> u64 {
         end.0.saturating_sub(self.stream.cached_info().state.last_sequence)
     }
 
-    /// Whether it has taken in what there was up to a position. It takes events in by their order, so an event that it lacks
-    /// then, and that its stream has lost, does not come any more.
+    /// Whether it has copied everything up to a position. It copies events in order, so an event that it lacks by then,
+    /// and that its stream no longer has, will not arrive.
     pub(crate) fn has_reached(&self, position: Position) -> bool {
         self.stream.cached_info().state.last_sequence >= position.0
     }
 
-    /// Whether all of its replicas were there, and as far as its leader.
+    /// Whether all of its replicas were online, and as far as its leader.
     pub(crate) fn replicas_follow(&self) -> bool {
         follow(self.stream.cached_info())
     }
@@ -209,7 +209,8 @@ impl Mirror {
         has_nothing_at(&self.stream, position).await.map_err(|e| self.away(e))
     }
 
-    /// Takes away an erased event, or what a restore has put in its place. Another event stays: then this is a mirror of another log.
+    /// Deletes an erased event, or the placeholder that a restore has put in its place. Any other event stays, because
+    /// it shows that this is a mirror of another log.
     pub(crate) async fn erase(&self, event: &ErasedEvent) -> Result<(), NotMirrored> {
         let there = self.stream.get_raw_message(event.position.0).await.map_err(|e| self.away(e))?;
         let (position, headers) = (there.sequence, Some(&there.headers));

@@ -3,9 +3,9 @@
 //! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
 //! in order, [`Log::fold`] and [`Log::at`] look a conversation up.
 //!
-//! A [`Log`] is a connection and knows its parts: `streams/` makes the streams, `memory/` has what this process
-//! remembers of them, `write/` has the queue in front of each stream. Reading, appending and upkeep are done with a
-//! connection, so their files stand above `connection.rs`.
+//! A [`Log`] is a connection and joins its parts: `streams/` creates the streams, `memory/` has what this process
+//! remembers of them, `write/` has the queue in front of each stream. Reading, appending and upkeep need a connection,
+//! so their files are on the floor above `connection.rs`.
 
 mod append;
 mod audited;

@@ -1,5 +1,5 @@
-//! Parked events: events that nats-server has given up for a consumer. The event itself lies in the log for ever, so a
-//! dead letter is a number, and a consumer gets it again as a copy.
+//! Parked events: events that nats-server has given up delivering to a consumer. The event itself stays in the log for
+//! ever, so a dead letter is only a position, and the consumer gets the event again as a copy.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,17 +29,17 @@ use crate::{
     },
 };
 
-/// The headers of a copy: where its event lies.
+/// The headers of a copy, which say where its event is.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
 pub(super) const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 /// The most advisories that are read at once.
 const PAGE: usize = 10_000;
-/// How long a cluster may take until it knows a consumer that was just made, and the wait before it is asked again.
+/// How long a cluster may take to learn of a new consumer, and the wait before it is asked again.
 const KNOWN: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// An event that a consumer was given in vain.
+/// An event that was delivered to a consumer without success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct DeadLetter {
     /// The stream of the event.
@@ -48,16 +48,16 @@ pub(crate) struct DeadLetter {
     pub position: u64,
     /// `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good.
     pub reason: &'static str,
-    /// What the consumer said when it refused it.
+    /// The reason that the consumer gave when it refused the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// How often it was given.
+    /// How often it was delivered.
     pub deliveries: u64,
-    /// When nats-server gave it up the first time.
+    /// When nats-server gave up on it the first time.
     pub first_at: Time,
-    /// When it did so the last time.
+    /// When nats-server gave up on it the last time.
     pub last_at: Time,
-    /// The messages of the stream ADVISORIES that tell of it.
+    /// The messages of the stream ADVISORIES that report it.
     #[serde(skip)]
     told: Vec<u64>,
 }
@@ -72,7 +72,8 @@ struct Advisory {
 }
 
 impl Log {
-    /// Makes the streams of parked events, if they are missing. Nodes may not make any, and find these made.
+    /// Creates the streams of parked events, if they are missing. Nodes may not create streams, and find these two in
+    /// place.
     pub(crate) async fn make_parked(&self) -> Result<(), OpenError> {
         for stream in [advisories(self.layout()), replays(self.layout())] {
             if self.jetstream.get_stream(&stream.name).await.is_err() {
@@ -82,7 +83,7 @@ impl Log {
         Ok(())
     }
 
-    /// How often nats-server has given up an event, by the name of the consumer. An event may count more than once.
+    /// How often nats-server has given up on an event, by the name of the consumer. An event may count more than once.
     pub(crate) async fn given_up(&self) -> Result<HashMap<String, u64>, OpenError> {
         let mut counts = HashMap::new();
         let stream = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
@@ -117,7 +118,8 @@ impl Log {
         for message in page_of(&consumer).await? {
             let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
             let info = message.info().map_err(refused)?;
-            // The durable by which copies are given has the same name: a copy that fails is parked as its event.
+            // The durable that delivers copies has the same name, so this consumer also reads the advisories about
+            // copies. They name a position in REPLAY, which is not a position in the log.
             if advisory.stream == REPLAY {
                 continue;
             }
@@ -141,13 +143,13 @@ impl Log {
             entry.last_at = at;
             entry.told.push(info.stream_sequence);
         }
-        // It would go by itself; the places of a stream's consumers are few.
+        // The consumer would expire by itself, but a stream can have only so many of them.
         drop(stream.delete_consumer(&consumer.cached_info().name).await);
         Ok(found.into_values().collect())
     }
 
-    /// Gives a consumer copies of parked events, each once: behind the copy, the event is parked no more. An event that is
-    /// erased is not given, and not parked any more either.
+    /// Sends a consumer copies of parked events, each once: after the copy is stored, the event is no longer parked. An
+    /// erased event is not sent, and is no longer parked either.
     pub(crate) async fn give_again(&self, name: &str, letters: &[DeadLetter]) -> Result<u32, OpenError> {
         let mut given = 0;
         for letter in letters {
@@ -157,7 +159,7 @@ impl Log {
             }
             let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
             let event = stream.get_raw_message(letter.position).await.map_err(refused)?;
-            // The id of the event would make JetStream take a second copy for a retry of the first one.
+            // With the id of the event, JetStream would take a second copy for a retry of the first one.
             let mut headers = HeaderMap::new();
             for (name, values) in
                 event.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"))
@@ -175,7 +177,7 @@ impl Log {
         Ok(given)
     }
 
-    /// Deletes what tells that an event is parked.
+    /// Deletes the messages that report an event as parked.
     async fn is_not_parked(&self, letter: &DeadLetter) -> Result<(), OpenError> {
         let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
         for told in &letter.told {
@@ -193,8 +195,8 @@ impl Log {
     }
 }
 
-/// The messages that a new consumer has to give, at most [`PAGE`]. In a cluster the servers may not know the consumer yet, and
-/// answer 503: then nothing was given, and it is asked again.
+/// The messages that a new consumer delivers, at most [`PAGE`]. In a cluster the servers may not know the consumer yet,
+/// and answer 503: then nothing was delivered, and the request is repeated.
 async fn page_of(consumer: &PullConsumer) -> Result<Vec<Message>, OpenError> {
     let begun = Instant::now();
     loop {

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 pub struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The absolute URL of the schema of a type: CloudEvents wants no other kind in `dataschema`.
+    /// The absolute URL of the schema of a type: CloudEvents requires an absolute one in `dataschema`.
     pub(crate) fn schema(&self, kind: &str) -> String {
         format!("{}/schemas/{kind}.json", self.0)
     }
@@ -19,7 +19,7 @@ impl fmt::Display for PublicUrl {
     }
 }
 
-/// The text is no such URL.
+/// The text is not such a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPublicUrl;
 

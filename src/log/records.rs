@@ -1,5 +1,5 @@
-//! Records: the messages of a stream as they lie there, for the archive. A reader of records gives every message in order,
-//! whatever it means, and refuses to pass over a position without one.
+//! Records: the messages of a stream as they are stored, for the archive. A reader of records returns every message in
+//! order, whatever it means, and refuses to skip a position without one.
 
 use std::{fmt::Display, time::Duration};
 
@@ -33,7 +33,7 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A stream that is silent for so long may have lost its last records.
+/// A stream that is silent for this long may have lost its last records.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// A message of a stream.
@@ -41,12 +41,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Record {
     /// Its position.
     pub position: Position,
-    /// When JetStream has stored it, in nanoseconds since 1970.
+    /// When JetStream stored it, in nanoseconds since 1970.
     pub stored_at: i64,
     /// Its subject.
     pub subject: String,
-    /// Its headers, as lines `Name: value` that end with CR and LF, in the order of their names: the client library keeps
-    /// names and values, and not their order.
+    /// Its headers, as lines `Name: value` that end with CR and LF, in the order of their names: the client library
+    /// keeps names and values, but not their order.
     pub headers: Bytes,
     /// Its data.
     pub payload: Bytes,
@@ -59,14 +59,14 @@ impl Record {
         text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// The headers that mean something once the message is stored: without the conditions of its append.
+    /// The headers that still mean something once the message is stored, without the conditions of its append.
     pub(crate) fn lasting_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = std::str::from_utf8(&self.headers).unwrap_or_default();
         let pairs = text.split("\r\n").filter_map(|line| line.split_once(": "));
         pairs.filter(|(name, _)| !name.starts_with("Nats-Expected-") && !name.starts_with("Nats-Batch-"))
     }
 
-    /// Whether another record says the same at the same position.
+    /// Whether another record has the same content at the same position.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.position == other.position
             && self.subject == other.subject
@@ -74,8 +74,8 @@ impl Record {
             && self.lasting_headers().eq(other.lasting_headers())
     }
 
-    /// What stands at a position from which an erasure has taken the record: it says nothing, and keeps the positions
-    /// behind it what they are.
+    /// The placeholder at a position whose record an erasure has deleted: it says nothing, and keeps the later
+    /// positions unchanged.
     pub(crate) fn placeholder(stream: &str, streams: usize, position: Position) -> Self {
         let index = (0..streams).find(|index| layout::name(*index) == stream).unwrap_or_default();
         let shard = index * SHARDS / streams;
@@ -94,8 +94,8 @@ impl Record {
         }
     }
 
-    /// What an erasure leaves of this record: its place, and of an event of a roster all but the title, because members stand
-    /// in it. Who restores to a point before the event that lists it as erased has nothing else to go by.
+    /// What an erasure leaves of this record: its place, and of a roster event all but the title, because roster events
+    /// name the members. A restore to a point before the event that lists it as erased has no other source for them.
     #[must_use]
     pub(crate) fn erased(&self, stream: &str, streams: usize) -> Self {
         let is_of_roster = subject::conversation(&self.subject)
@@ -108,7 +108,7 @@ impl Record {
         Self { payload, ..self.clone() }
     }
 
-    /// The same of an event that is gone, by its skeleton.
+    /// The same for an event that is gone, made from its skeleton.
     pub(in crate::log) fn left(skeleton: &Recorded, stream: &str, streams: usize) -> Self {
         let Recorded { position, conversation, lane, id, actor, time, .. } = skeleton;
         if *lane != Lane::Roster {
@@ -124,8 +124,8 @@ impl Record {
         }
     }
 
-    /// An event that changes nothing on the roster of the conversation of this event, with its actor and time. The id differs
-    /// in one bit, so that it is the same whenever it is made of this event.
+    /// An event that changes nothing on the roster of this event's conversation, with the same actor and time. Its id
+    /// is this event's with one bit changed, so that it is always the same for this event.
     pub(crate) fn nothing_on_roster(&self) -> Option<Self> {
         let (conversation, _) = subject::conversation(&self.subject)?;
         let id: Uuid = self.header("ce-id")?.parse().ok()?;
@@ -167,7 +167,7 @@ impl Record {
     }
 }
 
-/// The headers of an event of ours.
+/// The headers of one of our events.
 fn attributes(actor: impl Display, id: impl Display, source: &str, time: impl Display, word: &str) -> Bytes {
     text(&[
         ("ce-actor", actor.to_string()),
@@ -199,7 +199,7 @@ pub(crate) struct KeptDurable {
     pub stream: String,
     /// Its name.
     pub name: String,
-    /// All up to this position are acknowledged.
+    /// All events up to this position are acknowledged.
     pub ack_floor: u64,
     /// Its configuration, as JetStream's API has it.
     pub config: Value,
@@ -221,7 +221,7 @@ pub(crate) struct RecordReader {
     messages: Option<Messages>,
     last: Position,
     failures: u32,
-    /// Whether a hole was found that nothing explains, and the leader was not asked since.
+    /// Whether a hole was found that nothing explains, and the leader has not been asked since.
     is_puzzled: bool,
 }
 
@@ -238,7 +238,7 @@ impl Log {
         Ok(StreamEnds { first: Position(state.first_sequence), last: Position(state.last_sequence) })
     }
 
-    /// Reads the records of a stream behind a position.
+    /// Reads the records of a stream after a position.
     pub(crate) fn records(&self, stream: &str, after: Position) -> RecordReader {
         RecordReader {
             log: self.clone(),
@@ -269,8 +269,8 @@ impl Log {
 }
 
 impl RecordReader {
-    /// Waits for records and takes all that are there, at most a thousand. Safe to cancel. An outage is waited for; a
-    /// position without a message is an error.
+    /// Waits for records and takes all that are available, up to about a thousand; records of a run of erased positions
+    /// come on top. Safe to cancel. An outage is waited out; a position without a message is an error.
     pub(crate) async fn batch(&mut self) -> Result<Vec<Record>, Damaged> {
         loop {
             if let Some(index) = self.index().filter(|_| self.is_puzzled) {
@@ -302,7 +302,7 @@ impl RecordReader {
                         }
                         Err(damaged) => return Err(damaged),
                     },
-                    // A consumer that has failed once is never asked again: async-nats would panic.
+                    // A consumer that has failed once is never polled again: async-nats would panic.
                     _ => self.messages = None,
                 }
                 next = match &mut self.messages {
@@ -335,9 +335,9 @@ impl RecordReader {
         }
     }
 
-    /// Adds the record to a batch, if it is the next one behind erased positions, and says how many bytes it has.
-    /// Otherwise the consumer starts again from the expected position. What is listed as erased and still there is a record
-    /// like all others: it may have to be kept.
+    /// Adds the record to a batch, if it is the next one, possibly after erased positions, and returns its size in
+    /// bytes. Otherwise the consumer starts again from the expected position. A record that is listed as erased and
+    /// still exists is treated like all others: it may have to be kept.
     fn take(&mut self, message: Message, batch: &mut Vec<Record>) -> Result<Option<usize>, Damaged> {
         let info = message.info().map_err(|e| self.damaged(e))?;
         let (position, stored_at) = (info.stream_sequence, info.published);
@@ -374,7 +374,7 @@ impl RecordReader {
         Ok(Some(bytes))
     }
 
-    /// The only sign of records that are missing at the end of a stream is that they do not come.
+    /// The only sign of records that are missing at the end of a stream is that they do not arrive.
     async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
         let Ok(ends) = self.log.ends_of(&self.stream).await else { return Ok(()) };
         if ends.last <= self.last {

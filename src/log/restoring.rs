@@ -1,7 +1,8 @@
-//! Restoring a log: its streams are made again, in another epoch, and get the records of an archive at the same positions.
+//! Restoring a log: its streams are recreated in another epoch, and get the records of an archive at the same
+//! positions.
 //!
-//! Until the restore is over, the metadata of the streams say that nobody may read them, in words that every version
-//! understands. So a restore that was killed is seen, and can go on behind its last record.
+//! Until the restore is finished, the metadata of the streams say that nobody may read them, in a form that every
+//! version understands. So a restore that was killed is noticed, and can continue after its last record.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -36,17 +37,17 @@ use crate::{
 
 /// The metadata with the epoch of the archive that a stream is restored from.
 const RESTORED_FROM: &str = "verbatim.restored_from";
-/// How long JetStream knows a `Nats-Msg-Id` during a restore: the least that it allows. A log may have an id twice, hours
-/// apart, and a restore writes hours within a second.
+/// How long JetStream remembers a `Nats-Msg-Id` during a restore: the least that it allows. A log may have an id twice,
+/// hours apart, and a restore writes hours within a second.
 const WINDOW: Duration = Duration::from_millis(100);
-/// So long after a record was written, another one may have its id.
+/// How long after a record was written another one may have its id.
 const FORGOTTEN: Duration = Duration::from_millis(300);
 /// The most records and bytes of a batch.
 const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// How long a batch may take.
 const BATCH_WITHIN: Duration = Duration::from_secs(15);
-/// How often a batch is tried, and the wait between.
+/// How often a batch is tried, and the wait between attempts.
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -56,7 +57,7 @@ pub(crate) enum NotRestored {
     /// The servers do not answer, or refuse.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// A stream has something else than the archive.
+    /// A stream has another record than the archive.
     #[error(
         "{stream} has a different record at {at} than the archive: nothing in it was changed. {WHAT_ELSE}"
     )]
@@ -66,7 +67,7 @@ pub(crate) enum NotRestored {
         /// The position.
         at: Position,
     },
-    /// A record came to another position than its own.
+    /// A record was stored at another position than its own.
     #[error(
         "a record of {stream} that belongs to {wanted} was stored at {found}: another program writes to the stream. Stop \
          all nodes, delete the streams that this restore has created, and start over"
@@ -79,7 +80,7 @@ pub(crate) enum NotRestored {
         /// The position that JetStream gave.
         found: Position,
     },
-    /// JetStream does not take a batch.
+    /// JetStream does not accept a batch.
     #[error(
         "{stream} does not accept the records after {last}: {why}. Fix that, and run the same command again"
     )]
@@ -88,7 +89,7 @@ pub(crate) enum NotRestored {
         stream: String,
         /// The last record that is stored.
         last: Position,
-        /// What the server says.
+        /// The server's reason.
         why: String,
     },
 }
@@ -96,14 +97,14 @@ pub(crate) enum NotRestored {
 const WHAT_ELSE: &str =
     "Restore into other servers, or delete its streams if you are sure that nobody needs them";
 
-/// A log that is to be made again.
+/// A log that is to be recreated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Remake {
     /// The epoch that begins.
     pub epoch: Epoch,
     /// The epoch of the archive.
     pub from: Epoch,
-    /// The streams, and the copies of each.
+    /// The streams, and the replicas of each.
     pub layout: Layout,
 }
 
@@ -119,7 +120,7 @@ pub(crate) enum Remade {
         /// The epoch that begins.
         epoch: Epoch,
     },
-    /// It is a part of a log that no restore has touched; a stream without an epoch is none of ours, or AUDIT.
+    /// It is part of a log that no restore has touched; a stream without an epoch is not ours, or is AUDIT.
     Whole(Option<Epoch>),
 }
 
@@ -130,7 +131,7 @@ pub(crate) struct Restoring {
     maker: Maker,
 }
 
-/// A stream that gets its records.
+/// Writes the records of a stream.
 pub(crate) struct Writer<'a> {
     of: &'a Restoring,
     stream: String,
@@ -157,12 +158,12 @@ impl Restoring {
         &self.maker.jetstream
     }
 
-    /// Another life of the log.
+    /// An epoch for the restored log.
     pub(crate) fn new_epoch() -> Epoch {
         layout::new_epoch()
     }
 
-    /// The streams of a log that are there.
+    /// The existing streams of a log.
     pub(crate) async fn found(&self) -> Result<Vec<(String, Remade)>, OpenError> {
         let names: Vec<String> = self.jetstream().stream_names().try_collect().await.map_err(refused)?;
         let mut found = Vec::new();
@@ -180,7 +181,7 @@ impl Restoring {
         Ok(found)
     }
 
-    /// Makes a stream, or marks one that is kept, as being restored.
+    /// Creates a stream that is marked as being restored, or marks an existing one that is kept.
     pub(crate) async fn make(&self, remake: &Remake, stream: &str, first: Position) -> Result<(), OpenError> {
         let there = self.found().await?.into_iter().find(|(name, _)| name == stream).map(|(_, state)| state);
         let is_kept = matches!(there, Some(Remade::Begun { .. } | Remade::Whole(_)));
@@ -231,8 +232,8 @@ impl Restoring {
         Ok(Record::of(message.sequence, message.time, &message.subject, headers, message.payload))
     }
 
-    /// Makes a durable again, behind what it had acknowledged, and never behind the end of its stream: JetStream would be
-    /// silent for ever (nats-server#5412).
+    /// Recreates a durable. It begins after the last position that it had acknowledged, but never beyond the position
+    /// after the end of its stream: JetStream would be silent for ever (nats-server#5412).
     pub(crate) async fn make_durable(&self, kept: &KeptDurable, end: Position) -> Result<(), OpenError> {
         let mut config: consumer::Config = serde_json::from_value(kept.config.clone()).map_err(refused)?;
         let from = kept.ack_floor.min(end.0) + 1;
@@ -242,19 +243,19 @@ impl Restoring {
         let made: jetstream::response::Response<serde_json::Value> =
             self.jetstream().request(subject, &request).await.map_err(refused)?;
         match made {
-            // It was made before this restore was killed, or with the stream that is kept.
+            // It was created before this restore was killed, or came with the stream that is kept.
             jetstream::response::Response::Err { error } if error.error_code().0 == 10_148 => Ok(()),
             jetstream::response::Response::Err { error } => Err(refused(error)),
             jetstream::response::Response::Ok(_) => Ok(()),
         }
     }
 
-    /// The log, while nobody else may read it.
+    /// The log that is being restored, which nobody else may read.
     pub(crate) async fn log(&self, tasks: &Supervisor) -> Result<Log, OpenError> {
         Log::open_restored(&self.servers, tasks).await
     }
 
-    /// Gives the streams their lasting settings, the first one last. From then on, nodes may read the log.
+    /// Gives the streams their final settings, the first stream last. From then on, nodes may read the log.
     pub(crate) async fn finish(&self, remake: &Remake) -> Result<(), OpenError> {
         let chat = (0..remake.layout.streams).rev().map(layout::name);
         for stream in [AUDIT.to_owned()].into_iter().chain(chat) {
@@ -266,7 +267,7 @@ impl Restoring {
         Ok(())
     }
 
-    /// A writer behind the last record of a stream.
+    /// A writer that continues after the last record of a stream.
     pub(crate) fn writer(&self, stream: &str, last: Position) -> Writer<'_> {
         Writer { of: self, stream: stream.to_owned(), last, recent: VecDeque::new() }
     }
@@ -300,7 +301,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Waits until JetStream does not know any of these ids any more.
+    /// Waits until JetStream has forgotten all of these ids.
     async fn await_forgotten(&mut self, ids: &HashSet<String>) {
         while self.recent.front().is_some_and(|(written, _)| written.elapsed() > FORGOTTEN) {
             self.recent.pop_front();
@@ -326,7 +327,7 @@ impl Writer<'_> {
                 Ok(answer) => format!("the answer was {answer:?}"),
                 Err(refused) => refused.to_string(),
             };
-            // The answer may be lost, and the batch stored.
+            // The batch may be stored although its answer was lost.
             let found = self.of.ends(&self.stream).await.map(|ends| ends.last);
             match found {
                 Ok(found) if found.0 == wanted => break,
@@ -353,7 +354,7 @@ impl Writer<'_> {
     }
 }
 
-/// How many of the first records go into one batch, and their ids: JetStream refuses a batch in which one stands twice.
+/// How many of the first records go into one batch, and their ids: JetStream refuses a batch that has an id twice.
 fn batch(records: &[Record]) -> (usize, HashSet<String>) {
     let (mut ids, mut bytes, mut size) = (HashSet::new(), 0, 0);
     for record in records.iter().take(MAX_BATCH) {

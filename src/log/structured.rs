@@ -15,7 +15,7 @@ pub(crate) enum EventData<'a> {
     Stored,
     /// No data.
     None,
-    /// Other data than those that were stored. The schema of the type does not describe them, so the event names no schema.
+    /// Other data than the stored data. The schema of the type does not describe them, so the event names no schema.
     Instead(&'a RawValue),
 }
 
@@ -40,8 +40,8 @@ struct Structured<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// The JSON of an event; `previous` is the position before it in the chain of its conversation, and nothing for an event that
-/// counts for nobody.
+/// The JSON of an event; `previous` is the position before it in the chain of its conversation, and `None` for an event
+/// that does not count.
 pub(crate) fn structured(
     recorded: &Recorded,
     previous: Option<Position>,

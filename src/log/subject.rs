@@ -1,12 +1,12 @@
-//! Subjects: `chat.<shard>.<conversation id>.<lane>`. They are built from ids only, so no text of a person gets into a
-//! subject.
+//! Subjects: `chat.<shard>.<conversation id>.<lane>`. They are built from ids only, so a subject never holds text of a
+//! person.
 
 use crate::domain::{ConversationId, Lane};
 
 /// The number of shards, fixed for ever: the last two hex digits of a conversation's id.
 pub(super) const SHARDS: usize = 256;
 
-/// The last token of the core subject for typing, which no stream keeps.
+/// The last token of the core subject for typing, which no stream stores.
 const TYPING: &str = "typing";
 
 /// The subject of a lane of a conversation.
@@ -36,12 +36,12 @@ fn with_last_token(conversation: ConversationId, last: &str) -> String {
     format!("chat.{:02x}.{conversation}.{last}", conversation.shard())
 }
 
-/// The conversation and last token of a subject of ours; `None` for anything not canonical.
+/// The conversation and last token of one of our subjects; `None` for anything not canonical.
 pub(super) fn conversation(subject: &str) -> Option<(ConversationId, &str)> {
     let mut tokens = subject.split('.');
     let (root, shard, id, last) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
     let read: ConversationId = id.parse().ok()?;
-    // One conversation has one subject a lane: ids are in lower case there, as they are written.
+    // A conversation has exactly one subject for each lane: ids are in lower case there, as they are written.
     let canonical = root == "chat" && tokens.next().is_none() && id == read.to_string();
     (canonical && shard == format!("{:02x}", read.shard())).then_some((read, last))
 }
@@ -51,13 +51,13 @@ pub(super) fn lane(token: &str) -> Option<Lane> {
     Lane::named(token).filter(|_| token != TYPING)
 }
 
-/// Whether a stream takes, by this subject, the events of a lane that only a newer version knows.
+/// Whether a stream with this subject stores the events of a lane that only a newer version knows.
 pub(super) fn is_of_newer_lane(subject: &str) -> bool {
     let tokens: Vec<&str> = subject.split('.').collect();
     matches!(tokens[..], ["chat", _, "*", word] if matches!(lane(word), Some(Lane::Newer(_))))
 }
 
-/// Which of `streams` streams a conversation lives in, for ever.
+/// Which of `streams` streams a conversation lives in; it never changes.
 pub(super) fn stream_of(conversation: ConversationId, streams: usize) -> usize {
     usize::from(conversation.shard()) * streams / SHARDS
 }

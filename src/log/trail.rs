@@ -40,20 +40,20 @@ pub(crate) struct Audit {
 /// A part of the audit events.
 #[derive(Debug)]
 pub(crate) struct AuditPage {
-    /// The events. Messages that are no audit events are left out.
+    /// The events. Messages that are not audit events are left out.
     pub events: Vec<Audit>,
     /// The position up to which the stream was read.
     pub end: Position,
-    /// The same, if there may be more events behind it.
+    /// The same, if there may be more events after it.
     pub next: Option<Position>,
 }
 
 /// The events to read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditRange {
-    /// Only events behind this position.
+    /// Only events after this position.
     pub after: Position,
-    /// Only events that the stream has stored since this time. It counts only without a position.
+    /// Only events that the stream has stored since this time. It applies only without a position.
     pub since: Option<Time>,
     /// Only events of this area.
     pub area: Option<String>,
@@ -66,14 +66,14 @@ pub(crate) struct AuditRange {
 pub(crate) struct LastAudit {
     /// Its position.
     pub position: Position,
-    /// The event.
+    /// Its id.
     pub id: EventId,
 }
 
 /// Why an audit event was not appended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotAudited {
-    /// The last event of the subject is another one than expected.
+    /// The last event of the subject is not the expected one.
     #[error("another event about the same subject was stored meanwhile")]
     Overtaken,
     /// The stream does not answer, or refuses.
@@ -82,12 +82,12 @@ pub(crate) enum NotAudited {
 }
 
 impl Log {
-    /// Makes the stream of audit events, unless it is there.
+    /// Creates the stream of audit events, unless it exists.
     pub(crate) async fn make_audit(&self) -> Result<(), OpenError> {
         self.maker.create(audit(self.layout)).await
     }
 
-    /// The position of the last audit event; `None` if the stream is not there.
+    /// The position of the last audit event; `None` if the stream does not exist.
     pub(crate) async fn last_audit(&self) -> Result<Option<Position>, OpenError> {
         match self.jetstream.get_stream(AUDIT).await {
             Ok(stream) => Ok(Some(Position(stream.cached_info().state.last_sequence))),
@@ -96,7 +96,7 @@ impl Log {
         }
     }
 
-    /// The last event about the subject of each of these events, by subject. A replica that lags may answer with an
+    /// The last event about the subject of each of these events, by subject. A lagging replica may answer with an
     /// earlier one: [`Log::append_audit`] then refuses.
     pub(crate) async fn last_audits(
         &self,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::work::WorkKind;
 
-/// The shortest waits since the last look, one for each resource: even the luckiest piece of work had to wait
-/// so long. A burst makes the longest wait long but leaves the shortest one short; only a queue that never
-/// empties makes the shortest one long. The wait is zero where nothing had to wait. `None`: waiting work was
-/// not served, so the wait is unknown; the cause may be an outage.
+/// The shortest waits since the last measurement, one for each resource: even the luckiest piece of work had to wait
+/// this long. A burst makes the longest wait long but leaves the shortest one short; only a queue that never empties
+/// makes the shortest one long. The wait is zero where nothing had to wait. `None`: waiting work was not served, so the
+/// wait is unknown; the cause may be an outage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waits {
     /// The wait for a thread of this process.
@@ -42,10 +42,10 @@ impl Level {
         WorkKind::ALL.get(usize::from(self.0).checked_sub(1)?).copied()
     }
 
-    /// The level after a look, at most one step away. So each refusal takes effect before more is refused,
-    /// and a single long wait, as after an outage, refuses next to nothing. A kind of work is refused as soon
-    /// as waits reach its threshold, and until all waits are known to be below half of the threshold:
-    /// otherwise the level would go up and down at every look.
+    /// The level after a measurement, at most one step away. So each refusal takes effect before more is refused, and a
+    /// single long wait, as after an outage, refuses next to nothing. A kind of work is refused as soon as waits reach
+    /// its threshold, and stays refused until all waits are known to be below half of the threshold: otherwise the
+    /// level would go up and down at every measurement.
     #[must_use]
     pub fn next(self, waits: Waits, least: Duration) -> Self {
         let reached = waits.level(least, 1);
@@ -61,7 +61,7 @@ impl Level {
 }
 
 impl Waits {
-    /// The level for waits `times` as long as these.
+    /// The level for waits that are `times` times as long as these.
     fn level(self, least: Duration, times: u32) -> Level {
         let of = |wait: Option<Duration>| {
             let wait = wait.unwrap_or_default() * times;

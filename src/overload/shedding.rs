@@ -45,7 +45,7 @@ impl Overload {
         Self(Arc::new(Inner { least, level: AtomicU8::new(0) }))
     }
 
-    /// Whether a piece of work may go on.
+    /// Whether a piece of work may proceed.
     pub fn admit(&self, work: WorkKind) -> Result<(), Shed> {
         if !self.level().refuses(work) {
             return Ok(());
@@ -59,7 +59,7 @@ impl Overload {
         Level::of_number(self.0.level.load(Relaxed))
     }
 
-    /// Moves to the next level after a look. Only one task may call it, because it loads and stores the level
+    /// Moves to the next level after a measurement. Only one task may call it, because it loads and stores the level
     /// separately.
     pub fn look(&self, waits: Waits) {
         let before = self.level();

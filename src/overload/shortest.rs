@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-/// The shortest wait since the last look. Cheap to clone.
+/// The shortest wait since it was last taken. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Shortest(Arc<Mutex<Noted>>);
 
@@ -23,8 +23,8 @@ impl Shortest {
         noted.count += 1;
     }
 
-    /// Returns how many waits have ended and the shortest of them, then begins to count anew. Fewer than
-    /// `least` waits are kept for the next look, and their shortest is `None`.
+    /// Returns how many waits have ended and the shortest of them, then starts over. Fewer than `least` waits are kept
+    /// for the next call, and the shortest is `None`.
     pub fn take(&self, least: u32) -> (u32, Option<Duration>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.count < least {

@@ -17,7 +17,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// The wait that gets the kind refused. The first kind is refused from `least` on.
+            /// The wait from which on the kind is refused. The first kind is refused from `least` on.
             pub(super) fn refused_from(self, least: Duration) -> Duration {
                 match self { $(Self::$name => least * $quarters / 4,)+ }
             }

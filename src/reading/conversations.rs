@@ -22,8 +22,8 @@ use crate::{
 pub type ListPlace = (Time, ConversationId);
 
 impl Reading {
-    /// A part of the archive of a user, or of the conversations outside of it. A place is empty if the views
-    /// list a conversation of which the user is no longer a member by the log.
+    /// A part of the archive of a user, or of the conversations outside of it. A place is empty if the views list a
+    /// conversation of which, according to the log, the user is no longer a member.
     pub async fn conversations(
         &self,
         me: UserId,

@@ -105,7 +105,7 @@ impl NoSuchPoint {
     }
 }
 
-/// Why a reader of events cannot begin or go on.
+/// Why a reader of events cannot begin or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// Too many requests follow events.
@@ -117,7 +117,7 @@ pub enum FollowError {
     /// The account of the reader was deactivated.
     #[error("the account is suspended: ask the operator")]
     Suspended,
-    /// The user for whom a program follows the events is not active any more.
+    /// The user for whom a program follows the events is no longer active.
     #[error("the caller may not act for this user any more")]
     MayNotActFor,
     /// The server cannot continue from the cursor.

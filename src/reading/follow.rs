@@ -1,4 +1,4 @@
-//! Following the events of a user without a socket: a look at the events that are there, and then a wait for more.
+//! Following the events of a user without a socket: reading the events that exist, and then waiting for more.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 /// The source of the events of all users. Cheap to clone: each reader has a clone.
 #[derive(Clone)]
 pub struct Events {
-    /// The log, whose connections are watched.
+    /// The log, which knows whether this process has heard from it recently.
     pub log: Log,
     /// The position up to which this process has followed the log.
     pub conversations: Conversations,
@@ -42,17 +42,16 @@ pub struct EventReader {
     source: Events,
     caller: Identity,
     at: Vec<Point>,
-    /// The place among the followers, which wakes a reader that waits; `None` for a reader that only looks.
+    /// The place among the followers, which wakes a waiting reader; `None` for a reader that does not wait.
     follower: Option<Arc<Follower>>,
     /// Whether the follower knows the conversations of the user.
     is_settled: bool,
-    /// Whether there may be events behind `at`.
+    /// Whether there may be events after `at`.
     is_behind: bool,
 }
 
 impl Events {
-    /// A reader of the events behind a cursor, or from now on. A reader that waits takes a place among the
-    /// followers.
+    /// A reader of the events after a cursor, or from now on. A reader that waits takes a place among the followers.
     pub async fn follow(
         &self,
         caller: Identity,
@@ -70,7 +69,7 @@ impl Events {
 }
 
 impl EventReader {
-    /// Refuses a cursor behind which messages are expired by now: a stream that has begun could only end.
+    /// Refuses a cursor after which messages have expired by now: once a stream has begun, it could only be ended.
     pub async fn must_be_whole(&self) -> Result<(), FollowError> {
         let Events { feed, conversations, .. } = &self.source;
         let to = farther(&self.at, &conversations.points());
@@ -80,18 +79,18 @@ impl EventReader {
         }
     }
 
-    /// The cursor behind all events that the reader has returned.
+    /// The cursor after all events that the reader has returned.
     pub fn cursor(&self) -> String {
         self.cursor_at(&self.at)
     }
 
-    /// The cursor behind all events up to these points.
+    /// The cursor after all events up to these points.
     pub fn cursor_at(&self, at: &[Point]) -> String {
         self.source.feed.cursor(self.caller.user, at)
     }
 
-    /// The milliseconds after which a client opens a broken stream again. The number is random, so that
-    /// streams that broke at the same time do not come back at the same time.
+    /// The milliseconds after which a client reopens a broken stream. The number is random, so that streams that broke
+    /// at the same time do not come back at the same time.
     pub fn retry(&self) -> u128 {
         let drawn = self.source.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
         1_000 + drawn % 4_000
@@ -102,8 +101,8 @@ impl EventReader {
         *self.source.stopping.borrow()
     }
 
-    /// Waits for the next events, each with the points behind that event. Returns no events if none came
-    /// before `until`, if this process is stopping, or if the reader only looks and there are none now.
+    /// Waits for the next events, each with the points after that event. Returns no events if none arrived before
+    /// `until`, if this process is stopping, or if the reader does not wait and there are none now.
     pub async fn next(
         &mut self,
         limit: usize,
@@ -146,20 +145,20 @@ impl EventReader {
         }
     }
 
-    /// Reads the events between `at` and now. Only a read that has to replay events takes a turn, so that
-    /// readers that wait in vain take no turns from others.
+    /// Reads the events between `at` and now. Only a read that has to replay events takes a turn, so that idle readers
+    /// take no turns from others.
     async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
         let Events { feed, conversations, log, .. } = &self.source;
         let now = match &self.follower {
             Some(follower) => follower.look(),
             None => conversations.points(),
         };
-        // A cursor of another node may be ahead of this one for a moment.
+        // A cursor of another node may be ahead of this node for a moment.
         let to = farther(&self.at, &now);
         let (from, upto) = (Point::positions(&self.at), Point::positions(&to));
         let memberships = feed.memberships(self.caller.user, &from, &upto).await?;
         if let Some(follower) = self.follower.as_ref().filter(|_| !self.is_settled) {
-            // The views may be ahead of this process: the event that ends a membership may still come.
+            // The views may be ahead of this process: it may not have seen the event that ends a membership yet.
             let is_ahead = |stay: &&Stay| stay.until > Some(now[log.stream_of(stay.conversation)].position);
             let leaving = memberships.past.iter().filter(is_ahead);
             let stays = memberships.present.iter().chain(leaving);

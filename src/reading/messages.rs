@@ -126,8 +126,8 @@ impl Reading {
         Ok((reader, past))
     }
 
-    /// A message for its reader. Views may lag behind the log, so only views that have reached the end of the
-    /// log are believed that there is no such message.
+    /// A message for its reader. Views may lag behind the log, so a message counts as missing only once the views have
+    /// reached the end of the log.
     async fn visible(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
         if let Some(known) = views::message(self.views.pool(), reader, id).await? {
             return Ok(known);

@@ -31,9 +31,9 @@ impl Mine {
     }
 }
 
-/// The conversation as the views have it, with the title, role and settings of the roster, and without a last
-/// message that the roster hides. The views may lag behind, so only the roster decides what a member may see, and
-/// `oldest`, the time from which on it keeps messages. `None` for a user who is not a member.
+/// The conversation as the views have it, with the title, role and settings of the roster, and without a last message
+/// that the member may not see. The views may lag behind, so only the roster decides that, together with `oldest`, the
+/// time from which on the conversation keeps messages. `None` for a user who is not a member.
 pub(super) fn seen(
     view: MyConversation,
     roster: &Conversation,

@@ -1,10 +1,9 @@
-//! **Reading**: who may read what of a conversation, decided on the log, and how fresh the views must be.
+//! **Reading**: which users may read which part of a conversation, decided on the log, and how fresh the views must be.
 //!
 //! The views have the content; the log decides which users may see it. No answer of the views leaves this
 //! folder before the log has been asked.
 //!
-//! The edges take all types that they show from this module, so that the edges need not know where the rows
-//! lie.
+//! The edges take all types that they show from this module, so that they need not know where the rows are stored.
 
 mod conversations;
 mod error;

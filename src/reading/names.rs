@@ -1,4 +1,4 @@
-//! The names of users, which come with their ids.
+//! The names of users, which answers can include beside their ids.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Opening a conversation for one of its members, as the log says.
+//! Opening a conversation for one of its members, as decided on the log.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -91,7 +91,7 @@ impl Reading {
         Ok(views::expired_in(self.views.pool(), &kept).await?)
     }
 
-    /// Takes the cost of a search, or of a read with `as_of`.
+    /// Charges the rate limit for a search, or for a read with `as_of`.
     pub(super) fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
         let limits = &self.limits;
         Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)

@@ -17,8 +17,8 @@ pub(super) const NODE_WITHIN: Duration = Duration::from_secs(2);
 const AHEAD: Duration = Duration::from_secs(60);
 
 impl Reading {
-    /// The conversation as it was at a point. The present history setting counts: with `since_join`, a point
-    /// before the member joined is refused.
+    /// The conversation as it was at a point. The present history setting applies: with `since_join`, a point before
+    /// the member joined is refused.
     pub(super) async fn past(
         &self,
         me: UserId,

@@ -1,4 +1,4 @@
-//! What a list of conversations shows beside each of them: the first members and the last messages. All
+//! The preview that a list of conversations shows beside each of them: the first members and the last messages. All
 //! conversations of a page share the queries, so that a client draws its first screen with one request.
 
 use std::collections::HashMap;

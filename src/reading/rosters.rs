@@ -1,5 +1,5 @@
-//! Rosters as they were, for programs that read the log by themselves: an event of the timeline counts if its actor was a
-//! member at that position.
+//! Rosters as they were, for programs that read the log by themselves: an event of the timeline counts if its actor was
+//! a member at that position.
 
 use super::{
     error::{NoSuchPoint, ReadError},
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl Reading {
-    /// A conversation folded up to and with a position, or to its end. It costs as much as the roster has events, whatever
-    /// else was said. The caller has to be allowed to see every conversation.
+    /// A conversation folded up to and including a position, or to its end. The cost depends on the number of roster
+    /// events, not on the number of messages. The caller has to be allowed to see every conversation.
     pub async fn roster_at(&self, id: ConversationId, at: Option<Position>) -> Result<Fold, ReadError> {
         if let Some(position) = at
             && !self.conversations.reached(id, position, NODE_WITHIN).await

@@ -40,9 +40,9 @@ pub enum Asked {
     Around {
         /// The position.
         position: Position,
-        /// Up to this many messages lie at or before the position.
+        /// Up to this many messages at or before the position.
         older: i64,
-        /// Up to this many messages lie behind the position.
+        /// Up to this many messages after the position.
         newer: i64,
     },
 }

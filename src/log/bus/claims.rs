@@ -1,8 +1,9 @@
-//! Claims: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
-//! memory of the servers, and only the node that holds the claim can renew it.
+//! Claims decide which node does a piece of work that only one node may do at a time. A claim is a lease in a bucket in
+//! the memory of the servers, and only the node that holds the claim can renew it.
 //!
-//! A claim is a promise about time, and a node that was frozen finds out late that its time is over. So the holder also
-//! gets a number from the database that rises with each holder, and no write of an earlier holder passes (`hooks/`).
+//! A claim is a promise about time, and a node that was frozen notices late that its claim has expired. So the holder
+//! also gets a fence from the database, a number that rises with each holder, and writes of earlier holders are refused
+//! (`hooks/`).
 
 use std::{
     collections::HashSet, fmt::Display, hash::Hash, marker::PhantomData, str::FromStr, time::Duration,
@@ -23,15 +24,15 @@ use crate::{
     log::{Log, NodeId, Unavailable},
 };
 
-/// A claim that was not renewed for so long is free.
+/// A claim that has not been renewed for this long is free.
 pub(crate) const CLAIM: Duration = Duration::from_secs(10);
 /// The bucket of the claims on webhooks.
 const HOOKS: &str = "verbatim_hooks";
-/// The stream in which the bucket lies.
+/// The stream that stores the bucket.
 const HOOKS_STREAM: &str = "KV_verbatim_hooks";
-/// The header of an entry that says that a claim was given back.
+/// The header that marks an entry whose claim was released.
 const MARK: &str = "KV-Operation";
-/// Room for some thousand claims.
+/// Room for a few thousand claims.
 const BYTES: i64 = 1 << 20;
 
 /// The bucket of the claims on archives, and its stream.
@@ -51,7 +52,7 @@ pub(crate) struct ClaimBucket<W = WebhookId> {
     of: PhantomData<W>,
 }
 
-/// A claim that this node holds, until it is renewed or over.
+/// A claim that this node holds, until it is renewed or expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claim<W = WebhookId> {
     /// The work.
@@ -60,12 +61,12 @@ pub(crate) struct Claim<W = WebhookId> {
 }
 
 impl Log {
-    /// Opens the bucket of the claims on webhooks, and makes it where it is missing.
+    /// Opens the bucket of the claims on webhooks, and creates it if it is missing.
     pub(crate) async fn claims(&self) -> Result<ClaimBucket<WebhookId>, Unavailable> {
         self.bucket(HOOKS, HOOKS_STREAM).await
     }
 
-    /// The same of the claims on archives, which are named by a hash of where they are.
+    /// The same for the claims on archives, which are named by a hash of their location.
     pub(crate) async fn archive_claims(&self) -> Result<ClaimBucket<Uuid>, Unavailable> {
         self.bucket(ARCHIVES, ARCHIVES_STREAM).await
     }
@@ -86,7 +87,7 @@ impl Log {
         };
         let store = match self.jetstream.create_key_value(config).await {
             Ok(made) => made,
-            // A bucket that is there with other settings stays as it is.
+            // A bucket that exists with other settings stays as it is.
             Err(_) => self.jetstream.get_key_value(name).await.map_err(Unavailable::because)?,
         };
         Ok(ClaimBucket { log: self.clone(), store, stream, of: PhantomData })
@@ -94,12 +95,12 @@ impl Log {
 }
 
 impl<W: Claimable> ClaimBucket<W> {
-    /// The work that some node has claimed. A replica that lags may answer with an older state, which costs a vain
-    /// attempt to claim, or a moment.
+    /// The work that is claimed by any node. A lagging replica may answer with an older state, which costs a failed
+    /// attempt to claim, or a short delay.
     pub(crate) async fn claimed(&self) -> Result<HashSet<W>, Unavailable> {
         let all = json!({ "multi_last": [format!("{}>", self.store.prefix)] });
         let found = self.log.direct_of(self.stream, &all).await?;
-        // What was given back is marked by a header, and stays for as long as a claim would.
+        // The entry of a released claim is marked by a header, and stays for as long as a claim would.
         let is_given_back = |headers: Option<&HeaderMap>| headers.is_some_and(|all| all.get(MARK).is_some());
         let held = found.iter().filter(|found| !is_given_back(found.message.headers.as_ref()));
         Ok(held.filter_map(|found| found.subject.strip_prefix(&self.store.prefix)?.parse().ok()).collect())
@@ -114,7 +115,7 @@ impl<W: Claimable> ClaimBucket<W> {
         }
     }
 
-    /// Renews a claim; `None` if it is over.
+    /// Renews a claim; `None` if it has expired.
     pub(crate) async fn renew(
         &self,
         claim: Claim<W>,
@@ -128,7 +129,7 @@ impl<W: Claimable> ClaimBucket<W> {
         }
     }
 
-    /// Gives a claim back, unless it is over.
+    /// Releases a claim, unless it has expired.
     pub(crate) async fn give_back(&self, claim: Claim<W>) -> Result<(), Unavailable> {
         let key = claim.work.to_string();
         self.store.purge_expect_revision(key, Some(claim.revision)).await.map_err(Unavailable::because)

@@ -1,5 +1,5 @@
-//! Commands of programs, by request and reply over core NATS. The nodes are one service by ADR-32 (`nats micro ls`), and
-//! nats-server gives each request to one of them.
+//! Commands from programs, by request and reply over core NATS. The nodes form one service as defined by NATS ADR-32
+//! (`nats micro ls`), and nats-server gives each request to one of them.
 
 use async_nats::{
     HeaderMap, HeaderValue, Subject,
@@ -17,7 +17,7 @@ const QUEUE: &str = "commands";
 /// The requests that this node gets.
 pub struct CommandRequests {
     endpoint: Endpoint,
-    /// Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` for as long as it lives.
+    /// Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` until it is dropped.
     _service: Service,
 }
 
@@ -57,14 +57,14 @@ impl CommandRequest {
         self.0.message.subject.split('.').nth(number).unwrap_or_default()
     }
 
-    /// Whether a program waits for the reply. A reply goes to an inbox and nowhere else: permissions do not cover the
-    /// reply subject that a client names, and this node may publish events.
+    /// Whether the program waits for a reply. A reply is sent to an inbox and nowhere else: nats-server does not check
+    /// permissions on the reply subject that a client names, and this node may publish events.
     pub fn wants_a_reply(&self) -> bool {
         let is_inbox = |reply: &Subject| reply.starts_with("_INBOX") || reply.starts_with("_R_.");
         self.0.message.reply.as_ref().is_some_and(is_inbox)
     }
 
-    /// The value of a header that is there once. Its name may be written in either case, as over HTTP.
+    /// The value of a header that occurs exactly once. Its name is case-insensitive, as in HTTP.
     pub fn header(&self, name: &str) -> Option<&str> {
         let named = self.0.message.headers.as_ref()?.iter().filter(|(here, _)| {
             let here: &str = here.as_ref();
@@ -79,7 +79,7 @@ impl CommandRequest {
         &self.0.message.payload
     }
 
-    /// Replies.
+    /// Sends a reply.
     pub async fn reply<'a>(
         &self,
         headers: impl Iterator<Item = (&'static str, &'a str)>,

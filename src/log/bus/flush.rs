@@ -7,7 +7,7 @@ use crate::log::{Log, Unavailable};
 
 const FLUSH: &str = "verbatim.archive.flush";
 
-/// The requests that an archiver hears.
+/// The requests that an archiver receives.
 pub(crate) struct FlushRequests(Subscriber);
 
 impl Log {
@@ -17,7 +17,7 @@ impl Log {
         self.client.flush().await.map_err(Unavailable::because)
     }
 
-    /// Hears the requests from now on.
+    /// Subscribes to the requests.
     pub(crate) async fn flushes(&self) -> Result<FlushRequests, Unavailable> {
         self.client.subscribe(FLUSH).await.map(FlushRequests).map_err(Unavailable::because)
     }
@@ -27,7 +27,7 @@ impl FlushRequests {
     /// Waits for a request. Safe to cancel.
     pub(crate) async fn next(&mut self) {
         if self.0.next().await.is_none() {
-            // The connection is closed, so no request comes any more.
+            // The connection is closed, so no request will come.
             std::future::pending::<()>().await;
         }
     }

@@ -1,5 +1,5 @@
-//! The board of presence: two buckets in the memory of the servers. One has the leases of the nodes, and a node
-//! lives as long as it renews its lease. The other has an entry for each user on each node.
+//! The presence board: two buckets in the memory of the servers. One has the leases of the nodes, and a node counts as
+//! alive while it renews its lease. The other has an entry for each user on each node.
 
 use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::{
     log::{Log, Unavailable, streams::layout},
 };
 
-/// A node that has not renewed its lease for so long counts as dead.
+/// A node that has not renewed its lease for this long counts as dead.
 pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The bucket of the nodes.
 const NODES: &str = "verbatim_nodes";
-/// The streams in which the buckets lie.
+/// The streams that store the buckets.
 pub(in crate::log) const NODES_STREAM: &str = "KV_verbatim_nodes";
 pub(in crate::log) const HERE_STREAM: &str = "KV_verbatim_here";
-/// Room for the leases of some thousand nodes.
+/// Room for the leases of a few thousand nodes.
 const NODES_BYTES: i64 = 1 << 20;
 /// Room for some 250,000 connected users.
 const HERE_BYTES: i64 = 64 << 20;
@@ -59,7 +59,7 @@ impl fmt::Display for NodeId {
 /// The status of a user on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Here {
-    /// `offline`: the last session on that node is gone.
+    /// `offline`: the last session on that node has ended.
     pub status: Status,
     /// When the status began.
     pub at: Time,
@@ -74,7 +74,7 @@ pub struct LeaseChange {
     pub user: UserId,
     /// The node of the entry.
     pub node: NodeId,
-    /// The entry as it is now; `None`: it has been cleared away.
+    /// The entry as it is now; `None`: it has been removed.
     pub here: Option<Here>,
     /// The version of the entry.
     pub revision: u64,
@@ -92,16 +92,16 @@ pub struct Leases {
 pub struct LeaseChanges {
     here: Store,
     watch: Option<Watch>,
-    /// The bucket is in memory: after a reconnect it may be a new one, whose revisions begin again, and a
-    /// watch that goes on behind an old one would wait for ever.
+    /// The bucket is in memory: after a reconnect it may be a new one, whose revisions start over, and a watch that
+    /// continues after an old revision would wait for ever.
     connections: watch::Receiver<u64>,
-    /// The watch that is being begun. It outlives a wait that is given up: otherwise each such wait would leave a
-    /// consumer behind.
+    /// The watch that is being started. It is kept when a call of `next` is cancelled; otherwise each cancelled call
+    /// would leave a consumer behind.
     begun: Option<BoxFuture<'static, Result<Watch, WatchError>>>,
 }
 
 impl Log {
-    /// Opens the buckets, and makes them where they are missing.
+    /// Opens the buckets, and creates those that are missing.
     pub async fn leases(&self) -> Result<Leases, Unavailable> {
         // The server reserves all of `max_bytes`, however little is used.
         let bucket = |bucket: &str, max_age, max_bytes| Config {
@@ -117,7 +117,7 @@ impl Log {
             let bucket = config.bucket.clone();
             match self.jetstream.create_key_value(config).await {
                 Ok(made) => Ok(made),
-                // A bucket that is there with other settings stays as it is.
+                // A bucket that exists with other settings stays as it is.
                 Err(_) => self.jetstream.get_key_value(bucket).await.map_err(Unavailable::because),
             }
         };
@@ -130,8 +130,8 @@ impl Log {
 }
 
 impl Log {
-    /// The nodes that live, each with the number of sessions in its last lease. The list is empty where no node has
-    /// ever been. Nothing is made.
+    /// The living nodes, each with the number of sessions in its last lease. The list is empty if no node has ever run.
+    /// Creates nothing.
     pub async fn nodes(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
         match self.jetstream.get_stream(NODES_STREAM).await {
             Ok(_) => {
@@ -143,8 +143,8 @@ impl Log {
     }
 }
 
-/// The leader of the bucket is asked for the keys. Reading them would take a consumer each time, which lingers for
-/// half a minute, and a replica that lags behind would not know all living nodes.
+/// Asks the leader of the bucket for the keys. Reading the keys would need a consumer each time, which lingers for half
+/// a minute, and a lagging replica would not know all living nodes.
 async fn alive(nodes: &Store) -> Result<HashSet<NodeId>, Unavailable> {
     let keys = nodes.stream.info_with_subjects(format!("{}>", nodes.prefix)).await;
     let keys: Vec<(String, usize)> =
@@ -174,7 +174,7 @@ impl Leases {
             .map_err(Unavailable::because)
     }
 
-    /// The nodes that live.
+    /// The living nodes.
     pub async fn alive(&self) -> Result<HashSet<NodeId>, Unavailable> {
         alive(&self.nodes).await
     }
@@ -185,8 +185,8 @@ impl Leases {
         self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
     }
 
-    /// Clears an entry away that is of no use any more, provided that it still has that revision: the user may have
-    /// come back meanwhile.
+    /// Removes an entry that is no longer needed, provided that it still has that revision: the user may have come back
+    /// in the meantime.
     pub async fn clear(&self, user: UserId, node: &NodeId, revision: u64) -> Result<(), Unavailable> {
         let cleared = self.here.purge_expect_revision(key(user, node), Some(revision)).await;
         cleared.map_err(Unavailable::because)
@@ -200,7 +200,7 @@ impl Leases {
 }
 
 impl LeaseChanges {
-    /// The next change. The changes begin with all entries there are, and may begin again after an outage. Safe to
+    /// The next change. The changes begin with all existing entries, and may start over after an outage. Safe to
     /// cancel.
     pub async fn next(&mut self) -> LeaseChange {
         loop {

@@ -1,4 +1,5 @@
-//! Messages that no stream keeps: signals, leases, claims, peers and admitted requests of nodes, and commands of programs.
+//! Messages outside the streams of the log: signals, leases, claims, reports and admitted requests of nodes, and
+//! commands from programs.
 
 pub(in crate::log) mod claims;
 pub(in crate::log) mod commands;

@@ -1,5 +1,5 @@
-//! Each node's report about itself, by which the others know whether an outage is theirs alone: core NATS, at most
-//! once, and no stream keeps it.
+//! Each node's report about itself, from which the others learn whether an outage is theirs alone. It is sent over core
+//! NATS, at most once, and no stream stores it.
 
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
@@ -18,11 +18,11 @@ pub struct Peer {
     pub has_database: bool,
 }
 
-/// The reports of all nodes, of this one too.
+/// The reports of all nodes, including this one.
 pub struct Peers(Subscriber);
 
 impl Log {
-    /// Tells all nodes how this node is.
+    /// Sends this node's report to all nodes.
     pub async fn tell_peers(&self, peer: &Peer) -> Result<(), Unavailable> {
         let payload = serde_json::to_vec(peer).map_err(Unavailable::because)?;
         self.client.publish(SUBJECT, payload.into()).await.map_err(Unavailable::because)

@@ -1,4 +1,4 @@
-//! News for all nodes at once: core NATS, at most once, and no stream keeps them.
+//! News for all nodes at once, sent over core NATS, at most once. No stream stores it.
 
 use async_nats::{Message, Subscriber};
 use futures_util::{StreamExt as _, stream::SelectAll};
@@ -25,16 +25,16 @@ pub enum Signal {
         /// The typing user.
         user: UserId,
     },
-    /// A login counts no more; its access tokens run out at `until` anyway.
+    /// A login is no longer valid; its access tokens expire at `until` anyway.
     Revoked {
         /// The login that was ended.
         login: LoginId,
-        /// Until then nodes have to remember the login.
+        /// Nodes have to remember the login until then.
         until: Time,
         /// The account, if the login ends because the account was deactivated.
         suspended: Option<UserId>,
     },
-    /// An account was deactivated: none of its proofs counts any more.
+    /// An account was deactivated: none of its proofs is valid any more.
     Suspended {
         /// The account.
         user: UserId,
@@ -49,7 +49,7 @@ pub enum Signal {
         /// The user whose block list has changed.
         by: UserId,
     },
-    /// What others see of a user has changed: the name, or the picture.
+    /// The public part of a user's profile has changed: the name, or the picture.
     UserChanged {
         /// The user.
         user: UserId,
@@ -58,7 +58,7 @@ pub enum Signal {
     Invited {
         /// The user.
         user: UserId,
-        /// The user who has invited.
+        /// The inviting user.
         by: UserId,
         /// The conversation.
         conversation: ConversationId,
@@ -72,7 +72,7 @@ struct Invited {
     conversation_id: ConversationId,
 }
 
-/// A signal of which the subject says the rest.
+/// The payload of a signal whose subject says the rest.
 #[derive(Serialize, Deserialize)]
 struct OfUser {
     user_id: UserId,
@@ -82,7 +82,7 @@ struct OfUser {
 struct Revoked {
     login_id: LoginId,
     until: Time,
-    /// This stands here too: a node hears the signals of two subjects in any order.
+    /// Repeated here, because a node receives the signals of two subjects in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspended: Option<UserId>,
 }
@@ -93,11 +93,11 @@ struct Activity {
     is_active: bool,
 }
 
-/// The signals of all nodes, this one's own too.
+/// The signals of all nodes, including this one.
 pub struct Signals(SelectAll<Subscriber>);
 
 impl Log {
-    /// Tells all nodes, this one too.
+    /// Sends a signal to all nodes, including this one.
     pub async fn tell(&self, signal: Signal) -> Result<(), Unavailable> {
         let (subject, payload) = match signal {
             Signal::Typing { conversation, user } => {
@@ -121,13 +121,13 @@ impl Log {
         self.client.publish(subject, payload).await.map_err(Unavailable::because)
     }
 
-    /// Waits until the server has all signals of this process: for a process that ends afterwards.
+    /// Waits until the server has all signals of this process, for a process that is about to end.
     pub async fn flush(&self) -> Result<(), Unavailable> {
         self.client.flush().await.map_err(Unavailable::because)
     }
 
-    /// Listens to all nodes. The subscription outlives reconnects, but signals that are sent meanwhile are lost. A
-    /// listener that must not miss a revocation or a block reads them again after [`Log::connections`] changed.
+    /// Listens to all nodes. The subscription outlives reconnects, but signals that are sent in the meantime are lost.
+    /// A listener that must not miss a revocation or a block reads them again after [`Log::connections`] has changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
         for subject in [&*subject::all_typing(), REVOKED, ACTIVITY, BLOCKED, CHANGED, INVITED] {

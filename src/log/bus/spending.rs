@@ -1,4 +1,5 @@
-//! The requests that nodes have admitted, for the rate limits of the other nodes: core NATS, at most once.
+//! The requests that nodes have admitted, for the rate limits of the other nodes. They are sent over core NATS, at most
+//! once.
 
 use async_nats::Subscriber;
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use crate::log::{Log, Unavailable};
 
 const SPENT: &str = "verbatim.limits";
 
-/// The messages of all nodes, of this one too.
+/// The messages of all nodes, including this one.
 pub struct Spendings(Subscriber);
 
 impl Log {

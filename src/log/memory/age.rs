@@ -1,9 +1,9 @@
-//! The age of the rosters in memory. A process that is cut off from the log hears of no removal and would admit a
-//! removed member for ever. So the rosters count for some seconds only after the last sign of their stream.
+//! The age of the rosters in memory. A process that is cut off from the log learns of no removal and would admit a
+//! removed member for ever. So the rosters are valid only for some seconds after the last sign of their stream.
 //!
 //! A sign of a stream is an event that its follower hands over, or an answer of its leader that the stream ends where
-//! the follower is. An event may be old when it arrives, but its arrival shows that the way is open. How far a busy
-//! follower lags is another question (`/readyz`).
+//! the follower is. An event may be old when it arrives, but its arrival shows that events get through. How far a busy
+//! follower lags is checked elsewhere (`/readyz`).
 
 use std::{
     sync::{
@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 use crate::domain::Position;
 
-/// So long the rosters of a stream count without a sign of it.
+/// How long the rosters of a stream are valid without a sign of it.
 const MOST: Duration = Duration::from_secs(5);
-/// The same while the servers as a whole answer. They elect another leader for the stream, which takes them up to ten
-/// seconds, and before that no event can be stored in the stream.
+/// The same while the servers as a whole answer. They elect another leader for the stream, which takes up to ten
+/// seconds, and until then no event can be stored in the stream.
 const ELECTION: Duration = Duration::from_secs(12);
 
-/// When there was a sign of each stream. Cheap to clone.
+/// The time of the last sign of each stream. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::log) struct Signs(Arc<Inner>);
 
@@ -34,14 +34,14 @@ struct Inner {
     quorum: AtomicU64,
 }
 
-/// Times are milliseconds after the birth, and one more.
+/// Times are milliseconds since `born`, plus one.
 #[derive(Default)]
 struct Stream {
-    /// The last sign; 0 while the stream has no follower, so that nothing is kept current.
+    /// The last sign; 0 while the stream has no follower, so that no roster is kept current.
     sign: AtomicU64,
     /// How far the follower has come.
     followed: AtomicU64,
-    /// How far the stream goes at least, as its leader has said.
+    /// The furthest end of the stream that its leader has reported.
     told: AtomicU64,
 }
 
@@ -56,14 +56,14 @@ impl Signs {
         u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// The leading follower has come to a position.
+    /// The leading follower has reached a position.
     pub(in crate::log) fn followed(&self, stream: usize, last: Position) {
         let its = &self.0.streams[stream];
         its.followed.fetch_max(last.0, Relaxed);
         its.sign.fetch_max(self.time(Instant::now()), Relaxed);
     }
 
-    /// The leader of a stream, asked at `asked`, has said where the stream ends and that it can store events.
+    /// The leader of a stream, asked at `asked`, has reported where the stream ends and that it can store events.
     pub(in crate::log) fn told(&self, stream: usize, end: Position, asked: Instant) {
         let its = &self.0.streams[stream];
         its.told.fetch_max(end.0, Relaxed);

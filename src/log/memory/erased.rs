@@ -1,5 +1,5 @@
-//! The erased positions of a stream, as its events `content.erased` list them: the one explanation of a hole. Each keeps
-//! about 400 bytes in memory.
+//! The erased positions of a stream, as its events `content.erased` list them: the only explanation of a hole. Each
+//! position takes about 400 bytes of memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -24,13 +24,13 @@ struct Shared {
 
 #[derive(Default)]
 struct Listed {
-    /// Whether all that the log had at some time is known.
+    /// Whether all entries that the log had at some moment are known.
     is_loaded: bool,
     /// The last event of the lane `control` that the leader was asked for.
     read: Position,
     skeletons: BTreeMap<Position, Skeleton>,
     of_conversations: BTreeSet<(ConversationId, Position)>,
-    /// The leader whose holes were all explained, and their number. The holes of a leader only grow.
+    /// The leader whose missing positions were all explained, and their number. At one leader the number only grows.
     explained: Option<(Option<String>, u64)>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct ErasedEvent {
     pub time: Time,
     /// Its id.
     pub id: EventId,
-    /// Whose it was.
+    /// Its actor.
     pub actor: UserId,
     /// The message that it is, or is about.
     pub message: Option<MessageId>,
@@ -63,8 +63,8 @@ pub(crate) struct ErasedEvent {
 }
 
 impl ErasedEvent {
-    /// Those of the erased events of a conversation that are named, the messages together with their edits, whoever has asked for
-    /// their erasure.
+    /// The erased events of a conversation for which `is_named` holds. A message comes together with its edits, no
+    /// matter which request erased those.
     pub(crate) fn named(mut all: Vec<Self>, is_named: impl Fn(&Self) -> bool) -> Vec<Self> {
         let messages: HashSet<_> =
             all.iter().filter(|one| one.is_message && is_named(one)).map(|one| one.message).collect();
@@ -105,7 +105,7 @@ impl Erased {
         change(&mut self.0.listed.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The turn of the one who asks the leader.
+    /// The turn to ask the leader, which one task has at a time.
     pub(in crate::log) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.0.turn.lock().await
     }
@@ -119,7 +119,7 @@ impl Erased {
         self.listed().read
     }
 
-    /// The leader was asked up to and with this event of the lane.
+    /// The leader was asked up to and including this event of the lane.
     pub(in crate::log) fn read_to(&self, last: Position) {
         self.change(|listed| listed.read = last.max(listed.read));
     }
@@ -134,12 +134,12 @@ impl Erased {
         self.listed().skeletons.len()
     }
 
-    /// Takes an event in, if it lists erased positions.
+    /// Adds the entries of an event, if it lists erased positions.
     pub(in crate::log) fn hear(&self, recorded: &Recorded) {
         let Some(Event::ContentErased(erased)) = &recorded.event else { return };
         self.change(|listed| {
             for entry in &erased.erased {
-                // Whoever lists a position behind its own does not know what it will hold.
+                // An event that lists its own position or a later one cannot know what that position will hold.
                 if entry.position >= recorded.position {
                     continue;
                 }
@@ -154,22 +154,22 @@ impl Erased {
         });
     }
 
-    /// What stands at a position in place of its event, if the position is erased.
+    /// The skeleton at a position, if the position is erased.
     pub(in crate::log) fn at(&self, position: Position) -> Option<Recorded> {
         self.listed().skeletons.get(&position).map(Skeleton::recorded)
     }
 
-    /// The event as readers are given it: erased content is not told, also before it is deleted.
+    /// The event as readers get it: without erased content, even before that is deleted.
     pub(in crate::log) fn told(&self, recorded: Recorded) -> Recorded {
         self.at(recorded.position).unwrap_or(recorded)
     }
 
-    /// Where the log says that a position is erased.
+    /// The position of the event that lists a position as erased.
     pub(in crate::log) fn told_at(&self, position: Position) -> Option<Position> {
         self.listed().skeletons.get(&position).map(|skeleton| skeleton.told_at)
     }
 
-    /// What stands between two positions, at most so many, if all of them are erased.
+    /// The skeletons between two positions, at most `most` of them, if all positions in between are erased.
     pub(in crate::log) fn all_between(
         &self,
         after: Position,
@@ -182,7 +182,7 @@ impl Erased {
         is_all.then(|| between().take(most).map(|(_, skeleton)| skeleton.recorded()).collect())
     }
 
-    /// What stands at the erased positions of some conversations behind `after`, up to and with `upto`.
+    /// The skeletons of some conversations after `after`, up to and including `upto`.
     pub(in crate::log) fn of(
         &self,
         conversations: impl Iterator<Item = ConversationId>,
@@ -200,7 +200,7 @@ impl Erased {
         positions.iter().filter_map(|at| listed.skeletons.get(at)).map(Skeleton::recorded).collect()
     }
 
-    /// What stands at the last erased position of each lane of a conversation, up to and with `upto`.
+    /// The last skeleton in each lane of a conversation, up to and including `upto`.
     pub(in crate::log) fn last_of(&self, conversation: ConversationId, upto: Position) -> Vec<Recorded> {
         let listed = self.listed();
         let all = listed.of_conversations.range((conversation, Position::START)..=(conversation, upto));
@@ -208,7 +208,7 @@ impl Erased {
         for (_, position) in all.rev() {
             let Some(skeleton) = listed.skeletons.get(position).map(Skeleton::recorded) else { continue };
             last.entry(skeleton.lane).or_insert(skeleton);
-            // No more than the roster and the timeline have what a person has typed.
+            // Only the roster and the timeline have text that a person has typed.
             if last.len() == 2 {
                 break;
             }
@@ -229,7 +229,7 @@ impl Erased {
         skeletons.map(Skeleton::event).collect()
     }
 
-    /// Takes the erased positions out of holes.
+    /// Removes the erased positions from holes.
     pub(in crate::log) fn unexplained(
         &self,
         holes: Vec<RangeInclusive<Position>>,
@@ -251,7 +251,7 @@ impl Erased {
         left
     }
 
-    /// Whether so many holes of this leader were all explained.
+    /// Whether this number of missing positions at this leader is known to be explained.
     pub(in crate::log) fn explains(&self, leader: Option<&str>, missing: u64) -> bool {
         let listed = self.listed();
         listed.explained.as_ref().is_some_and(|(of, count)| of.as_deref() == leader && *count == missing)

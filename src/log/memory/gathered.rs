@@ -1,6 +1,6 @@
-//! Conversations that wait for a look-up of their heads. A few look-ups of a stream are under way at once; the next one
-//! takes along all that have begun to wait meanwhile. So a lone reader waits for nobody, and many at once cost few
-//! look-ups.
+//! Conversations that wait for a look-up of their heads. A few look-ups of a stream are in flight at once; the next one
+//! covers all conversations that have begun to wait in the meantime. So a lone reader never waits for others, and many
+//! readers at once cost few look-ups.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,8 @@ use crate::{
     log::errors::NotRead,
 };
 
-/// The look-ups of a stream that are under way at once. While a server is slow to answer one of them, the other goes on.
+/// The look-ups of a stream that are in flight at once. While a server is slow to answer one of them, the other
+/// continues.
 const UNDER_WAY: usize = 2;
 
 type Heads = Result<Vec<Recorded>, NotRead>;
@@ -32,14 +33,15 @@ struct State {
     under_way: usize,
 }
 
-/// The right to ask for all that wait, until nobody waits any more.
+/// The right to look up the waiting conversations, until none is waiting.
 pub(in crate::log) struct Turn<'a> {
     gathered: &'a Gathered,
     is_over: bool,
 }
 
 impl Gathered {
-    /// Waits for the next look-up; and whether the caller has to begin one, because too few are under way.
+    /// Adds a conversation to the next look-up. Also says whether the caller has to start one, because too few are in
+    /// flight.
     pub(in crate::log) fn join(&self, conversation: ConversationId) -> (oneshot::Receiver<Heads>, bool) {
         let (answer, answered) = oneshot::channel();
         let mut state = self.state();
@@ -60,8 +62,8 @@ impl Gathered {
 }
 
 impl Turn<'_> {
-    /// Those that have waited longest. If nobody waits, the turn is over from this moment on: whoever joins later has
-    /// to begin another one.
+    /// Takes those that have waited longest. If none is waiting, the turn is over from this moment on: a reader that
+    /// joins later has to start another one.
     pub(in crate::log) fn next(&mut self, most: usize) -> Option<Vec<Waiting>> {
         let mut state = self.gathered.state();
         state.waiting.retain(|(_, answer)| !answer.is_closed());
@@ -76,7 +78,7 @@ impl Turn<'_> {
 }
 
 impl Drop for Turn<'_> {
-    /// After a panic, those that still wait are taken along by the next turn.
+    /// After a panic, the next turn takes those that still wait.
     fn drop(&mut self) {
         if !self.is_over {
             self.gathered.state().under_way -= 1;

@@ -1,4 +1,4 @@
-//! The holes of a stream: positions without an event, as the leader of the stream tells them.
+//! The holes of a stream: positions without an event, as the leader of the stream reports them.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -19,7 +19,7 @@ pub(in crate::log) struct Seen(
 #[derive(Debug, Clone)]
 pub(in crate::log) struct Extent {
     pub(in crate::log) last: Position,
-    /// The holes that nothing explains, in order. An erasure that is recorded in the log takes its positions out of
+    /// The holes that nothing explains, in order. An erasure that is recorded in the log removes its positions from
     /// this list.
     pub(in crate::log) holes: Arc<[RangeInclusive<Position>]>,
 }
@@ -93,7 +93,7 @@ impl State {
 }
 
 impl Extent {
-    /// The first position without an event behind `after`, up to and with `upto`.
+    /// The first position without an event after `after`, up to and including `upto`.
     pub(in crate::log) fn first_hole(&self, after: Position, upto: Position) -> Option<Position> {
         let next = Position(after.0 + 1);
         let hole = self.holes.iter().find(|hole| *hole.end() > after)?;

@@ -1,5 +1,5 @@
-//! The latest event that this process knows to be stored. Any replica answers a direct get, also a replica that lags;
-//! its answer counts only if it has this event.
+//! The latest event that this process knows to be stored. Any replica answers a direct get, even one that lags; its
+//! answer counts only if it has this event.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

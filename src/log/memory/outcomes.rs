@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a refused append counts as a sign of the present.
+/// How long a refused append counts as recent.
 const RECENT: Duration = Duration::from_secs(20);
 
 /// The outcomes of the latest appends. Cheap to clone.
@@ -37,7 +37,7 @@ impl Outcomes {
         refusing.latest = Some((now, why.to_owned()));
     }
 
-    /// Why appends are refused, and for how long, if no append was stored since.
+    /// Why appends are refused, and for how long they have been, if none was stored since.
     pub(in crate::log) fn refusing(&self, now: Instant) -> Option<(String, Duration)> {
         let refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (latest, why) = refusing.latest.as_ref()?;

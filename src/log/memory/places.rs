@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{log::errors::Unavailable, telemetry::METRICS};
 
-/// The most replays at once in a process: for clients that catch up, for looks back, and for searches for a key.
+/// The most replays at once in a process: for clients that catch up, for reads of the past, and for searches for a key.
 const AT_ONCE: usize = 48;
 /// How long a replay waits for its place.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);

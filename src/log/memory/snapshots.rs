@@ -1,4 +1,4 @@
-//! Snapshots of rosters. The log asks a function for them and does not know the views, which keep them.
+//! Snapshots of rosters. The log gets them from a function and does not know the views, which store them.
 
 use std::{future::ready, sync::Arc};
 
@@ -13,8 +13,8 @@ pub struct Snapshots(Arc<Find>);
 type Find = dyn Fn(ConversationId, Position) -> BoxFuture<'static, Option<Snapshot>> + Send + Sync;
 
 impl Snapshots {
-    /// `find` gives the last snapshot of a conversation up to and with a position. It answers soon, if need be with
-    /// `None`: the fold then takes longer and has the same result.
+    /// `find` returns the last snapshot of a conversation up to and including a position. It answers soon, if necessary
+    /// with `None`: the fold then takes longer and has the same result.
     pub fn by<F>(find: impl Fn(ConversationId, Position) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Option<Snapshot>> + Send + 'static,

@@ -1,5 +1,5 @@
-//! The newest events of a stream, as the leading follower of this process has read them. Other followers that are as
-//! far take the events from here, so the process reads and decodes a stream once.
+//! The newest events of a stream, as the leading follower of this process has read them. Other followers that have come
+//! as far take the events from here, so the process reads and decodes a stream once.
 
 use std::{
     collections::VecDeque,
@@ -49,7 +49,7 @@ impl Tail {
         self.0.end.send_replace(last.position);
     }
 
-    /// The leading follower is gone: all others read for themselves.
+    /// The leading follower has ended: all others read for themselves.
     pub(in crate::log) fn end(&self) {
         *self.kept() = Kept::default();
         self.0.end.send_replace(Position::START);
@@ -64,10 +64,10 @@ impl Tail {
             .then(|| kept.events.iter().skip(skipped).take(limit).cloned().collect())
     }
 
-    /// Waits until the tail ends at another position than `from`.
+    /// Waits until the tail no longer ends at `from`.
     pub(in crate::log) async fn moved(&self, from: Position) {
         let mut end = self.0.end.subscribe();
-        // The sender is in here, so there is no error.
+        // `self` holds the sender, so this cannot fail.
         let _ = end.wait_for(|end| *end != from).await;
     }
 }

@@ -1,7 +1,7 @@
-//! The duplicate window of JetStream. Within the window the server itself recognises a message that is published
-//! again; an older message has to be looked up before the append. The beginning of the window in a stream is known
-//! from the past only: at some moment the leader said where the stream ended, and all events beyond that were stored
-//! later. The position of the follower proves nothing, because a follower may lag.
+//! The duplicate window of JetStream. Within the window the server itself recognises a message that is published again;
+//! an older message has to be looked up before the append. Only an earlier answer shows where the window begins in a
+//! stream: at some moment the leader reported where the stream ended, and all events after that were stored later. The
+//! position of the follower proves nothing, because a follower may lag.
 
 use std::{
     collections::VecDeque,
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 use crate::{domain::Position, log::limits::DUPLICATE_WINDOW};
 
-/// How far back the window is relied upon. The rest of the window is for the time between the look-up of a key and the
-/// append, which is retried for [`crate::log::limits::APPEND_DEADLINE`], and for a deposed leader that still answers.
+/// How far back we rely on the window. The rest of the window covers the time between the look-up of a key and the
+/// append, which is retried for [`crate::log::limits::APPEND_DEADLINE`], and a deposed leader that still answers.
 const RELIED_ON: Duration = Duration::from_secs(DUPLICATE_WINDOW.as_secs() - 30);
-/// Answers that come sooner after another one are not kept.
+/// An answer that comes sooner than this after the one before it is not kept.
 const APART: Duration = Duration::from_secs(5);
-/// A stream whose leader has not been asked for so long is asked.
+/// A leader that has not been asked for this long is asked.
 const QUIET: Duration = Duration::from_secs(10);
-/// When the leader of a stream was asked where it ends, and its answers.
+/// When the leader of a stream was asked where the stream ends, and its answers.
 #[derive(Clone, Default)]
 pub(in crate::log) struct Window(Arc<Mutex<VecDeque<(Instant, Position)>>>);
 
@@ -40,7 +40,7 @@ impl Window {
         }
     }
 
-    /// The position behind which all events were stored within the window.
+    /// The position after which all events were stored within the window.
     pub(in crate::log) fn begins_behind(&self, now: Instant) -> Option<Position> {
         let answers = self.answers();
         answers.iter().find(|(asked, _)| now <= *asked + RELIED_ON).map(|(_, last)| *last)

@@ -1,4 +1,4 @@
-//! The consumers of replays. A stream takes only so many consumers, and followers and other services need some of
+//! The consumers of replays. A stream can have only so many consumers, and followers and other services need some of
 //! them. So a process has few at once, and no consumer outlives its reader, however the reader ends.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -19,18 +19,18 @@ use crate::{
     log::{Log, Unavailable, memory::places::Place, read::look_up::hedged, streams::layout},
 };
 
-/// If no consumer has been made for so long, another server is asked too.
+/// If creating a consumer takes this long, another server is asked too.
 const HEDGE: Duration = Duration::from_secs(1);
 /// The longest wait for the next message of a page.
 const SILENCE: Duration = Duration::from_secs(2);
-/// The server deletes a consumer that has not been asked for so long: its process may be dead. A reader that still
-/// wants the consumer makes another one.
+/// The server deletes a consumer that gets no request for this long, because its process may be dead. A reader that
+/// still needs the consumer creates another one.
 const FORGOTTEN: Duration = Duration::from_secs(20);
 /// The waits between attempts to delete a consumer.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_600)];
 
-/// The events that a consumer is to give.
+/// The events that a consumer is to deliver.
 #[derive(Clone)]
 pub(in crate::log) struct Reading {
     pub(in crate::log) stream: usize,
@@ -46,7 +46,7 @@ pub(in crate::log) struct ShortLived {
     _named: Named,
 }
 
-/// The name of a consumer that is to be deleted, even if its reader has not waited for the consumer to be made.
+/// The name of a consumer that is to be deleted, even if its reader did not wait for it to be created.
 struct Named {
     log: Log,
     stream: String,
@@ -56,7 +56,7 @@ struct Named {
 }
 
 impl ShortLived {
-    /// Makes a consumer, on another server if the first one is silent.
+    /// Creates a consumer, on another server if the first one is silent.
     pub(in crate::log) async fn make(
         log: &Log,
         place: &Arc<Place>,
@@ -89,13 +89,13 @@ impl ShortLived {
         Ok(Self { log: log.clone(), consumer, _named: named })
     }
 
-    /// How many messages the consumer had to give when it was made.
+    /// How many messages the consumer had to deliver when it was created.
     pub(in crate::log) fn pending(&self) -> u64 {
         self.consumer.cached_info().num_pending
     }
 
-    /// The next messages that are there, at most `limit` and about `bytes`. The servers may not know the consumer
-    /// right after it was made, or after an outage. They answer 503 then, and a retry may help.
+    /// The next available messages, at most `limit` and about `bytes`. The servers may not know the consumer right
+    /// after it was created, or after an outage. They answer 503 then, and a retry may help.
     pub(in crate::log) async fn fetch(
         &self,
         limit: usize,
@@ -148,8 +148,8 @@ impl Drop for Named {
     }
 }
 
-/// A consumer that cannot be deleted goes by itself later. The servers may handle the request to delete before the
-/// request to make, so their answer that there is no such consumer counts only once it was seen.
+/// A consumer that cannot be deleted expires by itself later. The servers may handle the request to delete before the
+/// request to create, so their answer that there is no such consumer counts only if its creation was acknowledged.
 async fn delete(log: &Log, stream: &str, name: &str, is_made: bool) {
     for pause in PAUSES {
         match log.jetstream.delete_consumer_from_stream(name, stream).await {

@@ -1,4 +1,4 @@
-//! Where the streams end, as their leaders say, and so where JetStream's duplicate windows begin.
+//! Where the streams end, as their leaders report, and so where JetStream's duplicate windows begin.
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
@@ -27,7 +27,8 @@ impl Log {
         }
     }
 
-    /// The position before the first event that a stream has stored since a time; the end of the stream if there is none.
+    /// The position before the first event that a stream has stored since a time; the end of the stream if there is
+    /// none.
     pub(crate) async fn before(&self, stream: usize, since: Time) -> Result<Position, Unavailable> {
         let last = self.last(stream).await?;
         let request = json!({ "start_time": since.to_string(), "next_by_subj": ">", "batch": 1 });
@@ -39,7 +40,7 @@ impl Log {
         Ok(self.extent(stream).await?.last)
     }
 
-    /// The position behind which JetStream itself recognises retries of appends to a stream; `None` if its leader has
+    /// The position after which JetStream itself recognises retries of appends to a stream; `None` if its leader has
     /// not answered for a long time.
     pub fn window(&self, stream: usize) -> Option<Position> {
         self.windows[stream].begins_behind(Instant::now())

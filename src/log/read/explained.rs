@@ -1,6 +1,6 @@
-//! Explained holes: what an erasure in the log says of the positions that it has emptied. The leader of a stream is
-//! asked once for all that it has, and again when a hole is found that nothing explains yet; from then on whoever reads
-//! an event `content.erased` takes it in.
+//! Explained holes: the entries that erasures in the log have for the positions that they empty. The leader of a stream
+//! is asked once for all its entries, and again when a hole is found that nothing explains yet. Apart from that, every
+//! read of an event `content.erased` adds its entries.
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
 
@@ -17,7 +17,7 @@ impl Log {
         &self.erased[stream]
     }
 
-    /// Reads what is erased, unless this process has done so.
+    /// Reads the entries of a stream, unless this process has done so.
     pub(in crate::log) async fn know_erasures(&self, stream: usize) -> Result<(), Unavailable> {
         match self.erased(stream).is_loaded() {
             true => Ok(()),
@@ -25,7 +25,7 @@ impl Log {
         }
     }
 
-    /// Reads what is erased and not known yet, as the leader has it at this moment.
+    /// Reads the entries that are not known yet, as the leader has them at this moment.
     pub(in crate::log) async fn learn_erasures(&self, stream: usize) -> Result<(), Unavailable> {
         let erased = self.erased(stream);
         let _turn = erased.turn().await;
@@ -49,8 +49,8 @@ impl Log {
         Ok(())
     }
 
-    /// Takes in an event that was read. The event that lists a position proves that a replica is as far, where the
-    /// event at the position cannot any more.
+    /// Adds the entries of an event that was read. The event is also noted as stored: it can prove that a replica has
+    /// come as far, which an erased event no longer can.
     pub(in crate::log) fn heard(&self, stream: usize, recorded: &Recorded) {
         if recorded.lane == Lane::Control && recorded.has_conversation() {
             self.erased(stream).hear(recorded);
@@ -58,12 +58,12 @@ impl Log {
         }
     }
 
-    /// What is left of an event that was read before, if the log says by now that it is erased.
+    /// The skeleton of an event that was read before, if the log lists it as erased by now.
     pub(crate) fn left_of(&self, recorded: &Recorded) -> Option<Recorded> {
         self.erased(self.stream_of(recorded.conversation)).at(recorded.position)
     }
 
-    /// What is left of the event at a position, if the log says that the event is erased.
+    /// The skeleton of the event at a position, if the log lists it as erased.
     pub(in crate::log) async fn skeleton(
         &self,
         stream: usize,
@@ -76,7 +76,7 @@ impl Log {
         Ok(self.erased(stream).at(position))
     }
 
-    /// The last events of lanes, with what is left of later ones that are erased.
+    /// The last events of lanes, including the skeletons of later events that are erased.
     pub(in crate::log) fn with_erased(
         &self,
         stream: usize,
@@ -103,7 +103,7 @@ impl Log {
     }
 }
 
-/// Events in order, with what is left of the erased ones among them and in place of them.
+/// Events in order, with skeletons inserted where an event is missing, and in place of erased events.
 pub(in crate::log) fn spliced(events: Vec<Recorded>, skeletons: Vec<Recorded>) -> Vec<Recorded> {
     if skeletons.is_empty() {
         return events;

@@ -29,7 +29,7 @@ impl Roster {
         self.events.last().map_or(Position::START, |event| event.position)
     }
 
-    /// The roster as it was before a position. The position must lie behind the start.
+    /// The roster as it was before a position. The position must be after the start.
     fn before(&self, position: Position) -> Fold {
         let mut fold = self.start.clone();
         for recorded in self.events.iter().take_while(|recorded| recorded.position < position) {
@@ -40,8 +40,8 @@ impl Roster {
 }
 
 impl Recorded {
-    /// Takes this event into a fold; the position before it in the chain, or `None` if it is void,
-    /// cannot be read or was read before.
+    /// Applies this event to a fold. Returns the position before it in the chain, or `None` if it is void, cannot be
+    /// read or was read before.
     pub fn apply_to(&self, fold: &mut Fold) -> Option<Position> {
         let seen = fold.read;
         if self.poison.is_some() {
@@ -57,14 +57,14 @@ impl Recorded {
 }
 
 /// The most conversations of one look-up. With their lanes they stay far below the 1,024 messages that nats-server
-/// answers at once.
+/// returns at once.
 pub(crate) const FOLDS: usize = 64;
-/// Rosters that are read side by side.
+/// Rosters that are read at the same time.
 const ROSTERS: usize = 8;
 
 impl Log {
-    /// Folds a conversation up to and with a position, or to its end. The fold has the whole roster and the last event
-    /// that counts.
+    /// Folds a conversation up to and including a position, or to its end. The fold has the whole roster and the last
+    /// event that counts.
     pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, NotRead> {
         let erased = self.erased(self.stream_of(id));
         loop {
@@ -77,14 +77,14 @@ impl Log {
             match self.damage(self.stream_of(id), begun, up_to.unwrap_or(Position::MAX)).await? {
                 Some(damaged) => return Err(damaged.into()),
                 None if erased.count() == explained => return Ok(fold),
-                // A hole was explained meanwhile: what is left of its event was not read.
+                // A hole was explained in the meantime, so the skeleton of its event was not read.
                 None => {}
             }
         }
     }
 
-    /// Folds conversations of one stream, at most [`FOLDS`], as far as they go: one look-up for them
-    /// all, and one more for each whose roster has changed since it began. Answers in their order.
+    /// Folds conversations of one stream, at most [`FOLDS`], to their ends, with one look-up for all of them, and one
+    /// more for each whose roster has changed since it began. The results are in the order of `ids`.
     pub async fn fold_all(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
         let Some(erased) = ids.first().map(|id| self.erased(self.stream_of(*id))) else { return Vec::new() };
         loop {
@@ -121,15 +121,15 @@ impl Log {
         folded.into_iter().map(check).collect()
     }
 
-    /// Folds a conversation up to its heads, and tells where it begins. The heads are read first and limit the fold:
-    /// an event that is stored between the two reads still comes from the follower. The caller asks for holes
-    /// *afterwards*, because a missing event may have been one of this conversation, unless it stood before the
+    /// Folds a conversation up to its heads, and returns where it begins. The heads are read first and limit the fold:
+    /// an event that is stored between the two reads still comes from the follower. The caller checks for holes only
+    /// *afterwards*, because a missing event may have been one of this conversation, unless its position is before the
     /// beginning.
     async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
             None => Roster::default(),
-            // The first event is appended only to an empty roster, so it is the whole roster.
+            // The beginning is appended only to an empty roster, so here it is the whole roster.
             Some(last) if last.begins() => Roster::begun(vec![last.clone()]),
             Some(last) => self.roster(id, last.position).await?,
         };
@@ -138,9 +138,9 @@ impl Log {
         Ok((roster.begun, Fold { head, read, ..fold }))
     }
 
-    /// The roster up to and with its event at `last`: a short one whole, a long one from a snapshot on. The event that
-    /// is read first proves the snapshot; one of another log, as views have that are restored from a backup,
-    /// is no beginning.
+    /// The roster up to and including its event at `last`: a short one is read completely, a long one from a snapshot
+    /// on. The first event that is read proves the snapshot. A snapshot of another log, as in views that were restored
+    /// from a backup, is not used.
     async fn roster(&self, id: ConversationId, last: Position) -> Result<Roster, NotRead> {
         let mut roster = Roster::begun(self.roster_page(id, Position(1), last).await?);
         if roster.read() < last
@@ -150,7 +150,7 @@ impl Log {
             let events = self.roster_page(id, snapshot.at.position, last).await?;
             if events.first().is_some_and(|event| event.point() == snapshot.at) {
                 roster.start = snapshot.into();
-                // The view may not have heard yet that the title of its snapshot is erased.
+                // The view may not know yet that the title of its snapshot is erased.
                 let conversation = &mut roster.start.conversation;
                 let erased = self.erased(self.stream_of(id));
                 if conversation.titled().is_some_and(|titled| erased.at(titled.at).is_some()) {
@@ -168,7 +168,7 @@ impl Log {
         Ok(roster)
     }
 
-    /// The last event of the chain. Void events are passed over.
+    /// The last event of the chain. Void events are skipped.
     async fn last_that_counts(
         &self,
         id: ConversationId,

@@ -29,23 +29,22 @@ use crate::{
 const MAX_BATCH: usize = 500;
 /// The most bytes of data in a batch, give or take an event.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// The most erased positions in a row of a batch.
+/// The longest run of erased positions that is added to a batch at once.
 const MOST_ERASED: usize = 5_000;
 /// How often a hole is read again before it is believed.
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A stream that is silent for so long may have lost the next event.
+/// A stream that is silent for this long may have lost the next event.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often the follower checks for an event that is stored and does not come, and how many checks in a row must find
-/// one before the consumer is made anew: its server may be lost while all others live.
+/// How often the follower checks for an event that is stored but does not arrive, and how many checks in a row must
+/// find one before the consumer is recreated: its server may be lost while all others are alive.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 2;
-/// A presence change that is older is no news.
+/// A presence change that is older than this is stale.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
-/// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
-/// would panic.
+/// A reader of one whole stream. A consumer that has failed once is never polled again: async-nats would panic.
 pub struct StreamFollower {
     log: Log,
     index: usize,
@@ -58,11 +57,11 @@ pub struct StreamFollower {
     making: Option<Making>,
     last: Position,
     failures: u32,
-    /// When an event came, or the leader was last asked why none comes.
+    /// When an event last arrived, or the leader was last asked why none arrives.
     heard: Instant,
-    /// How many checks in a row have found an event that was stored and had not come.
+    /// How many checks in a row have found an event that was stored and had not arrived.
     lacked: u32,
-    /// Whether a hole was found that nothing explains, and the leader was not asked since.
+    /// Whether a hole was found that nothing explains, and the leader has not been asked since.
     is_puzzled: bool,
 }
 
@@ -71,25 +70,25 @@ pub struct PresenceFollower {
     log: Log,
     messages: Option<Messages>,
     making: Option<Making>,
-    /// The stream is in memory: after a reconnect it may be a new one, whose positions begin again, and a
-    /// consumer that goes on behind an old position would wait for ever.
+    /// The stream is in memory: after a reconnect it may be a new one, whose positions start over, and a consumer that
+    /// continues after an old position would wait for ever.
     connections: watch::Receiver<u64>,
 }
 
 pub(in crate::log) type Messages = Pin<Box<push::Ordered>>;
 
-/// A consumer that is being made. It outlives a wait that is given up: otherwise each such wait would leave a consumer
-/// behind.
+/// A consumer that is being created. It is kept when a wait for it is cancelled; otherwise each cancelled wait would
+/// leave a consumer behind.
 type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
 
 impl Log {
-    /// Follows a stream from behind a position. Events that the leading follower of this process has just read are
-    /// taken from its tail.
+    /// Follows a stream after a position. Events that the leading follower of this process has just read are taken from
+    /// its tail.
     pub fn follow(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, false)
     }
 
-    /// The same as the leading follower: it reads from the servers at once, and others read from its tail.
+    /// The same as the leading follower: it reads directly from the servers, and others read from its tail.
     pub fn lead(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, true)
     }
@@ -116,12 +115,12 @@ impl Log {
         }
     }
 
-    /// Follows the presence changes from now on. A change may be lost, because the board is the truth about presence.
+    /// Follows the presence changes from now on. A change may be lost: the board is the source of truth about presence.
     pub fn follow_presence(&self) -> PresenceFollower {
         PresenceFollower { log: self.clone(), messages: None, making: None, connections: self.connections() }
     }
 
-    /// Makes a consumer. A failure takes a moment, which is the pace of the retries.
+    /// Creates a consumer. A failure includes a pause, which sets the pace of the retries.
     fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
         let (log, stream) = (self.clone(), stream.to_owned());
         let make = async move {
@@ -135,7 +134,7 @@ impl Log {
         make.boxed()
     }
 
-    /// Makes a consumer of a whole stream.
+    /// Creates a consumer of a whole stream.
     pub(in crate::log) async fn consume(
         &self,
         stream: &str,
@@ -158,8 +157,8 @@ impl StreamFollower {
         self.last
     }
 
-    /// Waits for events and takes all that are there, at most 500. Safe to cancel.
-    /// An outage of the log is waited for; it is not an error.
+    /// Waits for events and takes all that are available, up to about 500; the skeletons of a run of erased positions
+    /// come on top. Safe to cancel. An outage of the log is waited out; it is not an error.
     pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
         loop {
             if let Some(batch) = self.of_tail().await {
@@ -224,7 +223,7 @@ impl StreamFollower {
         }
     }
 
-    /// Waits for events of the leading follower; `None` without one, or if this follower is not as far.
+    /// Waits for events of the leading follower; `None` if there is none, or if this follower has not come as far.
     async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
         while !self.leads {
             let batch = self.tail.after(self.last, MAX_BATCH)?;
@@ -251,7 +250,7 @@ impl StreamFollower {
         self.messages = made.ok();
     }
 
-    /// The only sign of a consumer whose server is lost is an event that is stored and does not come.
+    /// The only sign of a consumer whose server is lost is an event that is stored and does not arrive.
     async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
         if self.heard.elapsed() >= SILENCE {
             return self.ask_why_nothing_comes().await;
@@ -265,7 +264,7 @@ impl StreamFollower {
         Ok(())
     }
 
-    /// The only sign of an event that is missing at the end of a stream is that it does not come. So the leader is
+    /// The only sign of an event that is missing at the end of a stream is that it does not arrive. So the leader is
     /// asked.
     async fn ask_why_nothing_comes(&mut self) -> Result<(), Damaged> {
         let damaged = self.log.damage(self.index, self.last, Position(self.last.0 + 1)).await;
@@ -276,8 +275,8 @@ impl StreamFollower {
         }
     }
 
-    /// Adds the event to a batch, if it is the next one behind erased positions; otherwise the consumer starts again
-    /// from the expected position. Returns whether the next message may come.
+    /// Adds the event to a batch, if it is the next one, possibly after erased positions; otherwise the consumer starts
+    /// again from the expected position. Returns whether the next message may be taken.
     fn take(&mut self, message: &Message, batch: &mut Vec<Recorded>) -> Result<bool, Damaged> {
         let damaged = |last, why: String| Damaged { stream: self.stream.clone(), last, why };
         let position = message.info().map_err(|e| damaged(self.last, e.to_string()))?.stream_sequence;
@@ -310,7 +309,7 @@ impl StreamFollower {
             METRICS.poison.inc();
             tracing::error!(%position, subject = %message.subject, why, "could not read an event; skipped it");
         }
-        // Others in this process read the same event from the tail of the leading follower.
+        // Only the leading follower notes it: others in this process read the same event from its tail.
         if traces::are_recorded()
             && self.leads
             && let Some(trace) = headers.and_then(|all| all.get(TRACE.clone()))
@@ -370,7 +369,7 @@ impl PresenceFollower {
     }
 }
 
-/// After a reconnect the consumer may begin with old changes: these are no news.
+/// After a reconnect the consumer may begin with old changes, which are stale.
 fn fresh(message: &Message, now: Time) -> Option<Recorded> {
     let position = message.info().ok()?.stream_sequence;
     let recorded =

@@ -1,6 +1,6 @@
-//! The check for holes. A consumer with filters and a direct get pass over a hole silently, so their result counts only
-//! if the leader of the stream, asked *afterwards*, has no hole in the range that no erasure explains. Before the read, the answer would prove
-//! nothing: the hole might come in between. Callers at the same time share one request.
+//! The check for holes. A consumer with filters and a direct get skip a hole silently, so their result counts only if
+//! the leader of the stream, asked *afterwards*, has no hole in the range that no erasure explains. An answer from
+//! before the read would prove nothing: the hole might appear in between. Concurrent callers share one request.
 //!
 //! The check sees the holes of the leader. Only followers notice a damaged copy on another server, because they see
 //! every position and read again elsewhere.
@@ -28,11 +28,11 @@ use crate::{
 
 /// The most missing positions that the server is asked to list.
 pub(in crate::log) const MOST_LISTED: u64 = 200_000;
-/// How long the leader is asked for an answer. The election of another leader takes about as long.
+/// How long we keep asking the leader. The election of another leader takes about as long.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
-/// A leader that is silent for so long is asked again: another server may lead by now.
+/// A leader that is silent for this long is asked again: another server may lead by now.
 const SILENCE: Duration = Duration::from_secs(1);
-/// The wait before the next question.
+/// The wait before the next request.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The shortest time between two log lines about holes.
 const COMPLAINT: Duration = Duration::from_secs(1);
@@ -71,8 +71,8 @@ impl Log {
         Ok(hole.map(|(first, last)| Hole { stream: layout::name(stream), first, last }))
     }
 
-    /// The damage of a stream behind `after`, up to and with `upto`. With `None`, all that was read in that range
-    /// before this call is complete.
+    /// The damage of a stream after `after`, up to and including `upto`. `None` proves that everything that was read in
+    /// that range before this call is complete.
     pub(in crate::log) async fn damage(
         &self,
         stream: usize,
@@ -86,7 +86,7 @@ impl Log {
         Ok(self.damage_of(stream, &extent, after, upto))
     }
 
-    /// The same by an extent that the caller has asked for after its read.
+    /// The same, with an extent that the caller has requested after its read.
     pub(in crate::log) fn damage_of(
         &self,
         stream: usize,
@@ -101,8 +101,8 @@ impl Log {
         Some(Damaged { stream, last, why: format!("there is no event at {hole}") })
     }
 
-    /// The extent of a stream, as its leader tells it *after* this call. An answer to an earlier request is not good
-    /// enough: the leader may have written it before the caller's read.
+    /// The extent of a stream, as its leader reports it *after* this call begins. An answer to an earlier request is
+    /// not good enough: the leader may have written it before the caller's read.
     pub(in crate::log) async fn extent(&self, stream: usize) -> Result<Extent, Unavailable> {
         let wanted = Instant::now();
         let mut seen = self.seen[stream].0.lock().await;
@@ -152,7 +152,7 @@ impl Log {
             info = self.ask_for_info(stream, &json!({ "deleted_details": true })).await?;
         }
         let mut holes = erased.unexplained(info.state.holes());
-        // An erasure is in the log before its positions are emptied, so who asks now learns of it.
+        // An erasure is in the log before its positions are emptied, so asking now finds it.
         if !holes.is_empty() {
             self.learn_erasures(stream).await?;
             holes = erased.unexplained(holes);

@@ -1,6 +1,6 @@
-//! The heads of conversations as they are now: the last event of each lane, from which a fold begins. A look-up costs a
-//! subscription, a request and the proof that its answer is complete, however many conversations it names, so look-ups
-//! at the same time share one.
+//! The current heads of conversations: the last event of each lane, which a fold reads first. A look-up costs a
+//! subscription, a request and the proof that its answer is complete, however many conversations it names, so readers
+//! at the same time share one look-up.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Log {
-    /// The last event of each lane of conversations of one stream, in one look-up. The caller asks for holes
+    /// The last event of each lane of conversations of one stream, in one look-up. The caller checks for holes
     /// afterwards.
     pub(in crate::log) async fn heads_of(
         &self,
@@ -29,12 +29,12 @@ impl Log {
         }
     }
 
-    /// The shared look-up begins after this call, so its answer is as fresh as that of a look-up of its own.
+    /// The shared look-up begins after this call, so its answer is as fresh as that of a separate look-up.
     async fn heads_among_others(&self, conversation: ConversationId) -> Result<Vec<Recorded>, NotRead> {
         let stream = self.stream_of(conversation);
         let (answer, has_to_ask) = self.gathered[stream].join(conversation);
         if has_to_ask {
-            // The others wait for it, so it goes on when this caller goes away.
+            // Other callers wait for it, so it continues when this caller is cancelled.
             let log = self.clone();
             tokio::spawn(async move { log.ask_for_gathered(stream).await });
         }

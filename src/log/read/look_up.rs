@@ -1,5 +1,5 @@
-//! Looking a conversation up, by direct gets and never with a consumer. Any replica may answer, also a replica that
-//! lags. So each answer has to prove that it is complete; without the proof, the question is asked again.
+//! Looking a conversation up, by direct gets and never with a consumer. Any replica may answer, even one that lags. So
+//! each answer has to prove that it is complete; without the proof, the request is repeated.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// If a replica is silent for so long, it may hang, and another one is asked too.
+/// A replica that is silent for this long may hang, and another one is asked too.
 const HEDGE: Duration = Duration::from_millis(250);
-/// The most questions side by side.
+/// The most requests for one answer at the same time.
 const AT_ONCE: usize = 4;
 
 impl Log {
-    /// A page of a conversation's roster: the events from `from` on, up to and with `last`. The caller asks for holes
-    /// afterwards.
+    /// A page of a conversation's roster: the events from `from` on, up to and including `last`. The caller checks for
+    /// holes afterwards.
     pub(in crate::log) async fn roster_page(
         &self,
         conversation: ConversationId,
@@ -54,7 +54,7 @@ impl Log {
         Ok(page)
     }
 
-    /// Whether the leader has no event of a roster behind a position.
+    /// Whether the leader has no event of a roster after a position.
     async fn has_roster_to(&self, stream: usize, roster: &str, end: Position) -> Result<bool, Unavailable> {
         let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
         let next =
@@ -66,8 +66,8 @@ impl Log {
         }
     }
 
-    /// The last event of each lane of a conversation, up to and with `up_to`. Lanes that only a newer version knows are
-    /// included, because their events are part of the chain. The caller asks for holes afterwards.
+    /// The last event of each lane of a conversation, up to and including `up_to`. Lanes that only a newer version
+    /// knows are included, because their events are part of the chain. The caller checks for holes afterwards.
     pub(in crate::log) async fn heads(
         &self,
         conversation: ConversationId,
@@ -93,7 +93,7 @@ impl Log {
         let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
         let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
         match self.direct(stream, &next).await?.first() {
-            // The answer is complete up to the limit if the next event is behind the limit, or if this is the end.
+            // The answer is complete up to the limit if the next event is after the limit, or if this is the end.
             Some(next) => Ok((next.position > limit).then_some(found)),
             None => {
                 self.learn(stream, limit).await?;
@@ -135,13 +135,13 @@ impl Log {
             let erased = self.erased(stream).of([conversation].into_iter(), after, Position::MAX);
             let erased = erased.into_iter().filter(|event| event.lane == Lane::Roster).collect();
             let next = spliced(next.into_iter().collect(), erased).into_iter().next();
-            // Nothing of a conversation stands before its beginning.
+            // A conversation has no event before its beginning, so holes there do not matter.
             if let Some(next) = next.as_ref().filter(|next| !next.begins())
                 && let Some(damaged) = self.damage(stream, after, next.position).await?
             {
                 return Err(Unavailable::because(damaged));
             }
-            // If a hole was explained meanwhile, what is left of its event may come before.
+            // If a hole was explained in the meantime, the skeleton of its event may come first.
             if self.erased(stream).count() == explained {
                 return Ok(next);
             }
@@ -154,7 +154,7 @@ impl Log {
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
             if found.has_conversation() {
-                // No replica has an erased event; the one that lists it is behind it.
+                // A replica may lack an erased event, so the later event that lists it is noted instead.
                 let there = found.erased.as_ref().map_or(position, |erasure| erasure.told_at);
                 known.note(there, found.conversation);
             }
@@ -178,7 +178,7 @@ impl Log {
         stored.await
     }
 
-    /// Fails if an event is missing at the leader: asking another replica is of no use then.
+    /// Fails if an event is missing at the leader: asking another replica is pointless then.
     pub(in crate::log) async fn is_there(&self, stream: usize, position: Position) -> Result<(), NotRead> {
         match self.damage(stream, Position(position.0 - 1), position).await? {
             None => Ok(()),
@@ -260,7 +260,7 @@ where
     }
 }
 
-/// Asks again, a few times, when there is no answer for so long. The first answer counts.
+/// Asks again, a few times, whenever there is no answer within `patience`. The first answer counts.
 pub(in crate::log) async fn hedged<F: Future>(patience: Duration, ask: impl Fn() -> F) -> F::Output {
     let mut asked = FuturesUnordered::from_iter([ask()]);
     for _ in 1..AT_ONCE {
@@ -272,7 +272,7 @@ pub(in crate::log) async fn hedged<F: Future>(patience: Duration, ask: impl Fn()
     asked.next().await.expect("something was asked")
 }
 
-/// A message as a direct get answers with it.
+/// A message as a direct get returns it.
 pub(in crate::log) struct Found {
     pub(in crate::log) subject: String,
     pub(in crate::log) position: Position,

@@ -1,6 +1,6 @@
-//! Points: is this still the same log? A position alone does not tell, because a log that was restored from an older
-//! copy grows over the same positions again. The id of the event at a position tells. The leader of the stream answers
-//! all questions of this file, so a lagging replica cannot make a sound log look damaged.
+//! Points: is this still the same log? A position alone does not show it, because a log that was restored from an older
+//! copy grows over the same positions again. The id of the event at the position does. The leader of the stream answers
+//! all requests of this file, so a lagging replica cannot make a sound log look damaged.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::{
 
 /// The longest wait for an event that a stream does not have yet: a new leader may not have applied its whole log.
 const TAKEN_IN_WITHIN: Duration = Duration::from_secs(2);
-/// The wait before the next question.
+/// The wait before the next request.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What a stream has at a point from the past.
+/// Whether a stream still has the event of a point from the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// The event of the point.
@@ -27,7 +27,7 @@ pub enum Holds {
     Instead(Found),
 }
 
-/// The find at a position of a stream.
+/// What was found at a position of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// An event; the id is nil if it cannot be read.
@@ -37,7 +37,7 @@ pub enum Found {
         /// The last position of the stream.
         last: Position,
     },
-    /// Nothing any more, although later events are there.
+    /// Nothing any more, although the stream has later events.
     Missing,
 }
 
@@ -46,7 +46,7 @@ impl Log {
     pub async fn end(&self, stream: usize) -> Result<Point, Unavailable> {
         let position = self.last(stream).await?;
         let event = self.message_at(stream, position).await?;
-        // A hole at the end is reported by the readers that pass over it.
+        // Readers that come across a hole at the end report it.
         Ok(Point { position, event: event.unwrap_or(Point::START.event) })
     }
 
@@ -56,7 +56,7 @@ impl Log {
         Ok(if found == Found::Event(point.event) { Holds::Same } else { Holds::Instead(found) })
     }
 
-    /// Looks at a position.
+    /// Finds the event at a position.
     pub async fn find(&self, stream: usize, position: Position) -> Result<Found, Unavailable> {
         let give_up = Instant::now() + TAKEN_IN_WITHIN;
         loop {

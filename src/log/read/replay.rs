@@ -1,4 +1,4 @@
-//! Replays: the events of some conversations, read again by a short-lived consumer. The reader asks for page after
+//! Replays: the events of some conversations, read again with a short-lived consumer. The reader requests page after
 //! page, so no event is read before the reader wants it.
 
 use std::{
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The most events of a page. Answers to live traffic come on the same connection, behind them.
+/// The most events of a page. Answers to live traffic queue behind them on the same connection.
 pub const PAGE: usize = 200;
 /// The most bytes of a page.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
@@ -35,14 +35,14 @@ const PAGE_WITHIN: Duration = Duration::from_secs(5);
 /// The wait before a consumer is asked again. The servers may not know a new consumer yet, and it may live on a server
 /// that lags.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A consumer that gives nothing for so long is replaced by another one, on any server.
+/// A consumer that delivers nothing for this long is replaced by another one, on any server.
 const STALLED: Duration = Duration::from_secs(1);
 /// The longest rest between two pages.
 const LONGEST_REST: Duration = Duration::from_millis(50);
 /// How many events are read before other work gets the thread.
 const IN_A_ROW: usize = 32;
-/// With more conversations the whole stream is read and filtered here, because the server compares each event with
-/// every filter.
+/// With more conversations than this, the whole stream is read and filtered here, because the server compares each
+/// event with every filter.
 const MAX_FILTERS: usize = 300;
 
 /// The events of some conversations of one stream, page by page. The consumer is deleted with the replay.
@@ -51,34 +51,34 @@ pub struct Replay {
     reading: Reading,
     place: Arc<Place>,
     consumer: Option<ShortLived>,
-    /// How many events the consumer has given. Its sequence numbers have no holes, so a lost message shows.
+    /// How many events the consumer has delivered. Its sequence numbers have no holes, so a lost message shows.
     given: u64,
-    /// How many events the consumer still has to give, as it says itself.
+    /// How many events the consumer still has to deliver, by its own report.
     pending: u64,
-    /// An event that is known to be stored. It is read as well: the consumer may live on a server that lags, and
-    /// before this event has come, the replay is not complete.
+    /// An event that is known to be stored. It is read as well: the consumer may live on a server that lags, and until
+    /// this event has arrived, the replay is not complete.
     until: Position,
     /// The conversations of the replay.
     conversations: HashSet<ConversationId>,
     upto: Position,
     /// Up to this position no event of the replay is missing.
     whole: Position,
-    /// The damage behind that position.
+    /// The damage after that position.
     damaged: Option<Damaged>,
-    /// When the last page was asked for.
+    /// When the last page was requested.
     asked: Option<Instant>,
     /// Whether all events have been read.
     is_over: bool,
-    /// Events that were read and not handed over yet: what is left of erased ones makes a page longer.
+    /// Events that were read and not handed over yet: skeletons make a page longer.
     rest: VecDeque<Recorded>,
-    /// Up to this position what is left of erased events was handed over or stands in `rest`.
+    /// Up to this position the skeletons were handed over, or are in `rest`.
     spliced: Position,
-    /// Whether an erased event that the log still has is given as it lies there.
+    /// Whether an erased event that the log still has is handed over as it is stored.
     has_kept: bool,
 }
 
 impl Log {
-    /// Replays the events of conversations of a stream after `after`, up to and with `upto`.
+    /// Replays the events of conversations of a stream after `after`, up to and including `upto`.
     pub async fn replay(
         &self,
         stream: usize,
@@ -91,7 +91,7 @@ impl Log {
         let subjects = if conversations.len() > MAX_FILTERS {
             HashSet::new()
         } else {
-            // The filters of a consumer must not overlap, so the known conversation stands in the set, too.
+            // The filters of a consumer must not overlap, so the known conversation is in the same set.
             let known = until.iter().map(|latest| latest.conversation);
             conversations.iter().copied().chain(known).map(subject::all_lanes).collect()
         };
@@ -117,8 +117,8 @@ impl Log {
 }
 
 impl Replay {
-    /// The same replay with the erased events that the log still has, as they lie there: what a legal hold keeps. Nobody may be
-    /// shown them but those who may see what the hold keeps.
+    /// The same replay, with the erased events that the log still has as they are stored: the content that a legal hold
+    /// keeps. Only users who may see the content of the hold may be shown these events.
     #[must_use]
     pub(crate) fn with_kept(mut self) -> Self {
         self.has_kept = true;
@@ -150,7 +150,7 @@ impl Replay {
         Ok(self.rest.drain(..limit.min(PAGE).min(self.rest.len())).collect())
     }
 
-    /// The next events that are there.
+    /// The next events from the consumer, checked for holes.
     async fn page_there(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
         let mut page = self.next(limit).await?;
         if let Some(begun) = page.iter().find(|event| self.is_begun_by(event)) {
@@ -166,12 +166,12 @@ impl Replay {
         Ok(page)
     }
 
-    /// Whether there are no more events for certain.
+    /// Whether there are certainly no more events.
     pub fn is_over(&self) -> bool {
         self.is_over && self.damaged.is_none() && self.rest.is_empty()
     }
 
-    /// Whether no event of the replay can stand before this one.
+    /// Whether no event of the replay can come before this one.
     fn is_begun_by(&self, event: &Recorded) -> bool {
         self.conversations.len() == 1 && event.begins()
     }
@@ -195,13 +195,13 @@ impl Replay {
                 }
                 Ok(Ok(_)) => {
                     lacking = Unavailable::because("the server that a replay reads from lags behind");
-                    // If the awaited event is missing, waiting for it is in vain.
+                    // If the awaited event is missing, waiting for it is pointless.
                     if let Some(damaged) =
                         self.log.damage(self.reading.stream, self.whole, self.until).await?
                     {
                         return Err(damaged.into());
                     }
-                    // It was erased meanwhile, and the event that says so comes in its place.
+                    // It was erased in the meantime, and the event that lists it is awaited instead.
                     if let Some(told_at) = self.log.erased(self.reading.stream).told_at(self.until) {
                         self.until = told_at;
                     }
@@ -218,9 +218,8 @@ impl Replay {
         Ok(Vec::new())
     }
 
-    /// Rests as long as the last page has taken, with all that its reader did with it. So a long replay has at most
-    /// half of a processor of the node and of nats-server, and live traffic goes first. A replay of one page has no
-    /// rest.
+    /// Rests as long as the last page has taken, including the work of its reader. So a long replay uses at most half
+    /// of a core of the node and of nats-server, and live traffic goes first. A replay of one page has no rest.
     async fn rest(&mut self) {
         if let Some(asked) = self.asked {
             sleep(asked.elapsed().min(LONGEST_REST)).await;
@@ -228,7 +227,7 @@ impl Replay {
         self.asked = Some(Instant::now());
     }
 
-    /// Reads the events that are there at present.
+    /// Reads the events that are available at present.
     async fn read(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let consumer = match &self.consumer {
             Some(consumer) => consumer,
@@ -249,7 +248,7 @@ impl Replay {
         Ok(page)
     }
 
-    /// Takes events in up to the first one that was lost on its way. The events behind it are read again.
+    /// Takes events up to the first one that was lost on its way. The events after it are read again.
     async fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
         let mut page = Vec::with_capacity(messages.len());
         for (n, message) in (1..).zip(messages) {

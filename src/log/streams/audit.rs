@@ -1,5 +1,5 @@
-//! The stream of audit events. Nothing is ever taken away from it: audit events have no text of a person, so none of
-//! them has to be erased, and a thief who has an operator's password cannot remove the traces.
+//! The stream of audit events. Nothing is ever deleted from it: audit events have no text of a person, so none of them
+//! has to be erased, and an intruder with an operator's password cannot remove the traces.
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 

@@ -1,5 +1,5 @@
-//! The streams. Looking at them and making them are two things: a lost log must not come back empty because a command
-//! has looked at it. Streams are made once (`make`), and no stream is ever deleted to change a setting.
+//! The streams. Inspecting them and creating them are separate: a lost log must not come back empty because a command
+//! has inspected it. Streams are created once (`make`), and no stream is ever deleted to change a setting.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -27,20 +27,20 @@ pub(in crate::log) const PRESENCE: &str = "PRESENCE";
 pub(in crate::log) const EPOCH: &str = "verbatim.epoch";
 const STREAMS: &str = "verbatim.streams";
 
-/// The most consumers of a stream: of every node one or two followers and its replays, and the
-/// durables of other services.
+/// The most consumers of a stream: for every node one or two followers and its replays, and the durables of other
+/// services.
 pub(in crate::log) const MAX_CONSUMERS: i32 = 1_000;
 
 /// How a log is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// The number of streams, a power of two from 1 to 256; decided when the log is made.
+    /// The number of streams, a power of two from 1 to 256; decided when the log is created.
     pub streams: usize,
     /// Copies of each stream: 1, or 3 and 5 in a cluster.
     pub replicas: usize,
 }
 
-/// The layout that an operator asks for. A setting that is left open is as the log has it.
+/// The layout that an operator asks for. A setting that is left open is taken from the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The number of streams.
@@ -50,7 +50,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The layout of a new log, with so many streams unless the operator asks for another number.
+    /// The layout of a new log, with this number of streams unless the operator asks for another one.
     fn or(self, streams: usize) -> Result<Layout, OpenError> {
         let (streams, replicas) = (self.streams.unwrap_or(streams), self.replicas.unwrap_or(1));
         if !streams.is_power_of_two() || streams > 256 {
@@ -87,7 +87,7 @@ pub(in crate::log) fn index(stream: &str) -> Option<usize> {
     (name(index) == stream).then_some(index)
 }
 
-/// Looks at the log that is there and changes nothing.
+/// Inspects the existing log and changes nothing.
 pub(in crate::log) async fn look(jetstream: &Context, wanted: Wanted) -> Result<Found, OpenError> {
     let there = all(jetstream).await?;
     found(there, wanted)
@@ -98,8 +98,8 @@ pub(in crate::log) async fn look_at_restored(jetstream: &Context) -> Result<Foun
     found(all_that(jetstream, |_| Ok(())).await?, Wanted::default())
 }
 
-/// Makes a log, or the rest of a log whose making was interrupted. A log that has held events and has lost a stream is
-/// not completed: that would hide the loss.
+/// Creates a log, or the rest of a log whose creation was interrupted. A log that has held events and has lost a stream
+/// is not completed: that would hide the loss.
 pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) -> Result<Found, OpenError> {
     let there = all(&maker.jetstream).await?;
     if there.iter().any(|info| info.state.last_sequence > 0) {
@@ -121,7 +121,7 @@ pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) 
     look(&maker.jetstream, wanted).await
 }
 
-/// Makes the streams that were lost, empty, in a new epoch.
+/// Creates the streams that were lost, as empty streams, in a new epoch.
 pub(in crate::log) async fn make_what_is_missing(
     maker: &Maker,
     wanted: Wanted,
@@ -141,8 +141,8 @@ pub(in crate::log) async fn make_what_is_missing(
 }
 
 /// Begins a new epoch of a log at the same positions. After an interruption the epochs of the streams differ, and no
-/// node opens such a log; the operator does it again. A log that has lost a stream is refused, because afterwards the
-/// epoch would no longer show the loss.
+/// node opens such a log; the operator repeats the command. A log that has lost a stream is refused, because afterwards
+/// the epoch would no longer show the loss.
 pub(in crate::log) async fn begin_epoch(maker: &Maker) -> Result<Epoch, OpenError> {
     let there = all(&maker.jetstream).await?;
     let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
@@ -160,14 +160,14 @@ async fn set_new_epoch(maker: &Maker, there: &[Info]) -> Result<Epoch, OpenError
     Ok(epoch)
 }
 
-/// Makes the stream of presence changes, which is in memory and goes with its server.
+/// Creates the stream of presence changes, which is in memory and is lost with its server.
 pub(in crate::log) async fn make_presence(maker: &Maker, layout: Layout) -> Result<(), OpenError> {
     maker.create(presence(layout.replicas)).await
 }
 
-/// The streams of a log that are there, by number.
+/// The existing streams of a log, by number.
 async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
-    // A restore makes AUDIT before all others, and may have been interrupted then.
+    // A restore creates AUDIT before all others, and may have been interrupted then.
     match jetstream.get_stream(AUDIT).await {
         Ok(audit) => is_not_being_restored(audit.cached_info())?,
         Err(e) if is_not_found(e.kind()) => {}
@@ -191,7 +191,7 @@ async fn all_that(
                 streams = streams.max(stated(&info).map_or(1, |(_, streams)| streams));
                 there.push(info);
             }
-            // If the first stream is lost, another one tells how many there were.
+            // If the first stream is lost, another one says how many there were.
             Err(e) if is_not_found(e.kind()) && there.is_empty() => streams = (index + 2).min(256),
             Err(e) if is_not_found(e.kind()) => {}
             Err(e) => return Err(refused(e)),
@@ -212,7 +212,7 @@ fn may_read(info: &Info) -> Result<(), OpenError> {
     }
 }
 
-/// Refuses a stream that a restore has begun and not ended.
+/// Refuses a stream that a restore has begun and not finished.
 fn is_not_being_restored(info: &Info) -> Result<(), OpenError> {
     match info.config.metadata.get(level::READS) {
         Some(needed) if needed == level::RESTORING => Err(OpenError::Restoring(info.config.name.clone())),
@@ -252,7 +252,7 @@ fn identity(there: &[Info]) -> Result<Option<(Epoch, usize)>, OpenError> {
     Ok(one)
 }
 
-/// The log, if it is complete and as wanted. A forgotten setting must not take copies away.
+/// The log, if it is complete and as wanted. A forgotten setting must not remove replicas.
 fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
     let Some((epoch, streams)) = identity(&there)? else { return Err(OpenError::NoLog) };
     if let Some(other) = wanted.streams.filter(|wanted| *wanted != streams) {
@@ -278,7 +278,7 @@ fn none_is_missing(there: &[Info], streams: usize) -> Result<(), OpenError> {
     if missing.is_empty() { Ok(()) } else { Err(OpenError::Missing(missing.join(", "))) }
 }
 
-/// Makes the first stream with a new epoch; if another process was faster, its epoch holds.
+/// Creates the first stream with a new epoch; if another process was faster, its epoch holds.
 async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
     let epoch = new_epoch();
     maker.create(chat(0, layout, &epoch)).await?;
@@ -286,7 +286,7 @@ async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
     identity(&there)?.map(|(epoch, _)| epoch).ok_or(OpenError::NoLog)
 }
 
-/// The epoch of another life of a log.
+/// A new epoch for a log.
 pub(in crate::log) fn new_epoch() -> Epoch {
     Epoch(crate::clock::name().simple().to_string())
 }
@@ -328,7 +328,8 @@ pub(in crate::log) fn presence(replicas: usize) -> Config {
         max_messages_per_subject: -1,
         max_consumers: -1,
         max_age: Duration::from_secs(3600),
-        // Reserved by the server whatever is used. Followers read at once; the oldest goes when it is full.
+        // The server reserves all of it, however little is used. Followers read immediately; when the stream is full,
+        // the oldest messages go.
         max_bytes: 16 << 20,
         max_message_size: MAX_EVENT_BYTES,
         duplicate_window: DUPLICATE_WINDOW,

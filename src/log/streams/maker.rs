@@ -1,4 +1,4 @@
-//! Making and changing streams. An operator's NATS user may do it; the user of the nodes may not.
+//! Creating and changing streams. An operator's NATS user may do it; the user of the nodes may not.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use tokio::{select, sync::watch};
 
 use crate::log::errors::{OpenError, refused};
 
-/// A connection with which streams are made. Cheap to clone.
+/// A connection that creates streams. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::log) struct Maker {
     pub(in crate::log) jetstream: Context,
     pub(in crate::log) refusals: Refusals,
 }
 
-/// The subject that nats-server has refused last. The server does not answer a request that its user may not make. It
-/// reports the refusal beside, and the request would wait in vain.
+/// The subject that nats-server has refused last. The server does not answer a request that the user may not make. It
+/// reports the refusal separately, and the request alone would wait until its timeout.
 #[derive(Clone)]
 pub(in crate::log) struct Refusals(watch::Sender<String>);
 
@@ -44,12 +44,12 @@ impl Refusals {
         subject: &str,
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, OpenError> {
-        // The refusal of an earlier attempt does not count for this one.
+        // A refusal of an earlier attempt must not count for this one.
         self.0.send_if_modified(|refused| refused == subject && !std::mem::take(refused).is_empty());
         let mut refusals = self.0.subscribe();
         select! {
             answer = asked => Ok(answer),
-            // It cannot fail: the sender is held here.
+            // This cannot fail: `self` holds the sender.
             _ = refusals.wait_for(|refused| refused == subject) => {
                 Err(OpenError::Forbidden(subject.to_owned()))
             }
@@ -58,7 +58,7 @@ impl Refusals {
 }
 
 impl Maker {
-    /// Makes a stream. A stream that is there already is no error: another process may have been faster.
+    /// Creates a stream. A stream that exists already is no error: another process may have been faster.
     pub(in crate::log) async fn create(&self, config: Config) -> Result<(), OpenError> {
         let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
         match self.refusals.hear(&subject, self.jetstream.create_stream(config)).await? {

@@ -1,4 +1,4 @@
-//! The streams: their layout, and how they are made.
+//! The streams: their layout, and how they are created.
 
 pub(in crate::log) mod audit;
 pub(in crate::log) mod layout;

@@ -1,5 +1,5 @@
-//! The streams of parked events: what nats-server tells of events that it has given up, and the copies by which a consumer
-//! gets such events again.
+//! The streams of parked events: nats-server's reports of events that it has given up on, and the copies through which
+//! a consumer gets such events again.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use crate::log::streams::layout::Layout;
 
-/// The stream of what nats-server tells.
+/// The stream of nats-server's reports.
 pub(in crate::log) const ADVISORIES: &str = "ADVISORIES";
 /// The stream of copies.
 pub(in crate::log) const REPLAY: &str = "REPLAY";
 /// The subjects of copies.
 pub(in crate::log) const REPLAYS: &str = "replay.*";
-/// The subjects on which nats-server tells that it gives an event up, up to the stream and the durable.
+/// The subjects on which nats-server reports that it gives up on an event, up to the stream and the durable.
 pub(in crate::log) const GIVEN_UP: [&str; 2] =
     ["$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED"];
 

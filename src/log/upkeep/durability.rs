@@ -1,4 +1,4 @@
-//! The worth of an acknowledgement: the effective sync settings of the servers, read back from them.
+//! How durable an acknowledged event is: the effective sync settings of the servers, read back from them.
 
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use tokio::time::{Duration, timeout};
 
 use crate::log::Log;
 
-/// In a second.
+/// Nanoseconds in a second.
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// When nats-server syncs what it acknowledges to disk.
+/// When nats-server syncs acknowledged events to disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "sync", rename_all = "snake_case")]
 pub enum Durability {
@@ -20,7 +20,7 @@ pub enum Durability {
         /// Seconds between two syncs.
         seconds: u64,
     },
-    /// The server did not tell: the account may not ask `$SYS.REQ.SERVER.PING.VARZ`.
+    /// The server did not say: the account may not request `$SYS.REQ.SERVER.PING.VARZ`.
     Unknown,
 }
 
@@ -28,12 +28,12 @@ impl Durability {
     fn of(config: &Config) -> Self {
         match config.sync_always {
             true => Self::Always,
-            // Rounded up, or an interval below a second would read as none.
+            // Rounded up; otherwise an interval below a second would become 0.
             false => Self::Interval { seconds: config.sync_interval.div_ceil(NANOSECONDS) },
         }
     }
 
-    /// The durability by which more can be lost.
+    /// The durability with which more can be lost.
     fn weaker(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Unknown, _) | (_, Self::Always) => self,
@@ -82,7 +82,7 @@ impl Log {
             return Durability::Unknown;
         }
         let mut weakest: Option<Durability> = None;
-        // The number of servers is not known, so answers are awaited for a while after the last.
+        // The number of servers is not known, so we wait a while for another answer after each one.
         let mut patience = Duration::from_secs(1);
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
             patience = Duration::from_millis(100);

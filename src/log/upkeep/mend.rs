@@ -1,5 +1,5 @@
-//! Settings of the streams. A wrong setting that is ours is put right in place; all others stay as an operator has set
-//! them.
+//! Settings of the streams. Our own settings are corrected in place if they are wrong; all others stay as an operator
+//! has set them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,7 +20,7 @@ use crate::log::{
     subject,
 };
 
-/// A wrong setting of a stream, which was put right or has to be.
+/// A wrong setting of a stream, which was corrected or has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
     /// The stream of the setting.
@@ -41,7 +41,7 @@ impl fmt::Display for Mended {
 }
 
 impl Log {
-    /// Makes the streams that lie in the memory of the servers, where they are missing: the stream of presence changes
+    /// Creates the streams that are in the memory of the servers, if they are missing: the stream of presence changes
     /// and the buckets of leases.
     pub async fn make_volatile(&self) -> Result<(), OpenError> {
         layout::make_presence(&self.maker, self.layout).await?;
@@ -54,7 +54,7 @@ impl Log {
         Ok(found.deny_delete().map(str::to_owned).collect())
     }
 
-    /// The wrong settings, each stream with its right configuration.
+    /// The streams with wrong settings: the correct configuration of each, and the settings that are wrong.
     async fn wrong(&self) -> Result<Vec<(Config, Vec<Mended>)>, OpenError> {
         let layout = self.layout;
         let wanted = Wanted { streams: Some(layout.streams), replicas: Some(layout.replicas) };
@@ -74,7 +74,7 @@ impl Log {
             let ours = match name {
                 PRESENCE => presence(layout.replicas),
                 AUDIT => audit(layout),
-                // The rest of a bucket is as the client library makes buckets.
+                // All other settings of a bucket come from the client library.
                 _ => Config { num_replicas: layout.replicas, ..found.clone() },
             };
             wrong.push(put_right(found, ours));
@@ -83,12 +83,12 @@ impl Log {
         Ok(wrong)
     }
 
-    /// The settings of streams that are wrong and ours.
+    /// Our settings of the streams, as far as they are wrong.
     pub async fn to_be_mended(&self) -> Result<Vec<Mended>, OpenError> {
         Ok(self.wrong().await?.into_iter().flat_map(|(_, mended)| mended).collect())
     }
 
-    /// Puts our settings of the streams right, and makes the streams in memory. Returns the settings that were wrong.
+    /// Corrects our settings of the streams, and creates the streams in memory. Returns the settings that were wrong.
     pub async fn mend(&self) -> Result<Vec<Mended>, OpenError> {
         self.make_volatile().await?;
         let mut all = Vec::new();
@@ -100,12 +100,13 @@ impl Log {
     }
 }
 
-/// The configuration with our settings put right, and the settings that were wrong.
+/// The configuration with our settings corrected, and the settings that were wrong.
 fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
-    // The server adds metadata of its own, and the order of subjects means nothing.
+    // The server adds metadata of its own, and the order of subjects does not matter.
     for (name, value) in &config.metadata {
         let wanted = ours.metadata.entry(name.clone()).or_insert_with(|| value.clone());
-        // A newer version has raised it and written what asks for it, and this one reads as much: it stays after a roll back.
+        // A newer version has raised the level and written events that require it, and this version reads that level:
+        // it stays after a rollback.
         if name == READS && value.parse::<u32>().ok() > wanted.parse().ok() {
             wanted.clone_from(value);
         }
@@ -115,17 +116,17 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         sorted.sort_unstable();
         sorted
     };
-    // The lanes of a newer version stay: its nodes write there while this one is rolled back.
+    // The lanes of a newer version stay: its nodes write there during a rollback to this one.
     let newer = config.subjects.iter().filter(|subject| subject::is_of_newer_lane(subject));
     ours.subjects.extend(newer.cloned());
     if sorted(&config.subjects) == sorted(&ours.subjects) {
         ours.subjects.clone_from(&config.subjects);
     }
-    // How many there may be is the operator's business, so long as there is a limit.
+    // The operator may choose any number, as long as there is a limit.
     if config.max_consumers > 0 {
         ours.max_consumers = config.max_consumers;
     }
-    // It cannot be unset.
+    // `deny_delete` cannot be unset.
     ours.deny_delete |= config.deny_delete;
     let (mut mended, before) = (Vec::new(), config.clone());
     macro_rules! put_right {
@@ -160,7 +161,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         metadata
     );
     for told in &mut mended {
-        // A stream has up to a thousand subjects, and its metadata are the server's for the most part.
+        // Shortened: a stream has up to a thousand subjects, and most of its metadata are the server's.
         (told.was, told.is) = match told.setting {
             "subjects" => {
                 (briefly(&before.subjects, &ours.subjects), briefly(&ours.subjects, &before.subjects))

@@ -1,4 +1,4 @@
-//! Upkeep: the state of the streams and their servers, and settings that are put right.
+//! Upkeep: the state of the streams and their servers, and the correction of their settings.
 
 pub(in crate::log) mod durability;
 pub(in crate::log) mod mend;

@@ -1,6 +1,6 @@
-//! A look at the log, once a second: does the server answer, has each stream a leader, are its copies near the leader,
-//! and is there room? A server that is up and cut off from its quorum keeps its clients and answers nothing that
-//! counts, so this process leaves it for another server.
+//! A survey of the log, once a second: does the server answer, does each stream have a leader, are its replicas close
+//! to the leader, and is there room? A server that is up but cut off from its quorum keeps its clients and gives no
+//! useful answer, so this process leaves it for another server.
 
 use std::time::Duration;
 
@@ -19,22 +19,22 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// How often the log is looked at.
+/// How often the log is surveyed.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long one answer may take: a look must not delay the next one.
+/// How long one answer may take: a survey must not delay the next one.
 const ANSWER: Duration = Duration::from_millis(500);
-/// After so many looks in a row without any answer this process leaves the server. A cluster needs some seconds to
-/// elect another leader, and meanwhile the other servers are no better.
+/// After this many surveys in a row without any answer, this process leaves the server. A cluster needs some seconds to
+/// elect another leader, and until then the other servers are no better.
 const LOOKS_WITHOUT_ANSWER: u32 = 4;
 /// How long another server may take to accept this client.
 const RECONNECT: Duration = Duration::from_secs(3);
-/// The most tries to get away from a server in one go. The client chooses the next server at random, so it may be the
-/// same one.
+/// The most attempts in a row to leave a server. The client chooses the next server at random, so it may be the same
+/// one.
 const TRIES: usize = 4;
-/// The result of a look.
+/// The result of a survey.
 #[derive(Debug, Clone)]
 pub struct Survey {
-    /// When the look was over.
+    /// When the survey ended.
     pub at: Instant,
     /// Whether there is a connection.
     pub is_connected: bool,
@@ -57,13 +57,13 @@ pub struct StreamSeen {
     pub last: Position,
     /// How full it is, from 0 to 1, where there is a limit.
     pub full: Option<f64>,
-    /// Copies there should be.
+    /// Replicas that the stream should have.
     pub wanted: usize,
-    /// Copies that are there and near the leader, the leader's own included.
+    /// Replicas that are online and close to the leader, including the leader's own.
     pub current: usize,
-    /// The faults of the other copies, in words.
+    /// The faults of the other replicas, in words.
     pub behind: Vec<String>,
-    /// Whether the leader hears of as many copies as it needs to store an event.
+    /// Whether the leader hears from as many replicas as it needs to store an event.
     pub has_majority: bool,
     /// The consumers of the stream.
     pub consumers: usize,
@@ -71,9 +71,9 @@ pub struct StreamSeen {
     pub hole: Option<Hole>,
 }
 
-/// Whether events can be stored through this server. A leader that is cut off goes on answering for some ten seconds,
-/// and tells that it hears of no other copy; servers that have lost their quorum do not answer. A stream without a
-/// leader is no reason to leave while the servers as a whole have one.
+/// Whether events can be stored through this server. A leader that is cut off continues to answer for some ten seconds,
+/// and reports that it hears from no other replica; servers that have lost their quorum do not answer. A stream without
+/// a leader is no reason to leave while the servers as a whole have one.
 fn answers<'a>(
     mut streams: impl Iterator<Item = &'a Result<StreamSeen, String>> + Clone,
     has_quorum: bool,
@@ -83,7 +83,7 @@ fn answers<'a>(
     streams.any(|seen| seen.as_ref().is_ok_and(|seen| seen.has_majority)) || (has_quorum && !is_cut_off)
 }
 
-/// A copy that is so many changes behind is not near its leader.
+/// A replica that lags by more changes than this is not close to its leader.
 const BEHIND: u64 = 1_000;
 
 #[derive(Deserialize)]
@@ -156,7 +156,7 @@ impl Answer {
         let share = |used: u64, limit: i64| (limit > 0).then(|| used as f64 / limit as f64);
         let full = [share(state.bytes, config.max_bytes), share(state.messages, config.max_msgs)];
         let wanted = config.num_replicas;
-        // Without a cluster there is one copy, and its server has just answered.
+        // Without a cluster there is one replica, and its server has just answered.
         let Some(copies) = self.cluster.filter(|_| wanted > 1) else {
             let full = full.into_iter().flatten().reduce(f64::max);
             return Ok(StreamSeen {
@@ -195,7 +195,7 @@ impl Answer {
 }
 
 impl Log {
-    /// Looks at the log for as long as the process lives, and leaves a server that does not answer.
+    /// Surveys the log for as long as the process lives, and leaves a server that does not answer.
     pub fn survey(&self, clock: Clock, tasks: &Supervisor) -> watch::Receiver<Option<Survey>> {
         let (sender, seen) = watch::channel(None);
         let log = self.clone();
@@ -274,7 +274,7 @@ impl Log {
         let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else {
             return (Err("the server's answer cannot be read".into()), None);
         };
-        // The server wrote its answer about half-way between question and answer.
+        // The server wrote its answer about half-way between our request and its arrival here.
         let ahead = answer.ts.as_ref().and_then(|ts| OffsetDateTime::parse(ts, &Rfc3339).ok());
         let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
         let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
@@ -290,7 +290,7 @@ impl Log {
         let left = self.client.server_info();
         match self.client.server_pool().await {
             Ok(pool) if pool.len() > 1 => {}
-            // There is no other one.
+            // There is no other server.
             _ => return false,
         }
         tracing::warn!(
@@ -375,7 +375,7 @@ mod tests {
             // It is about to get a leader.
             (vec![silent()], true, true),
             (vec![silent(), silent()], false, false),
-            // The server has been the leader of everything, and does not know yet that it is not any more.
+            // The server was the leader of everything, and does not know yet that it no longer is.
             (vec![leads(false)], true, false),
             (vec![leads(false), leads(true)], true, true),
         ] {

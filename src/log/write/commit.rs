@@ -25,13 +25,13 @@ use crate::{
     telemetry::{APPENDS, StreamAppends},
 };
 
-/// From so many waiting events on, a batch is cheaper than single publications.
+/// With this many waiting events or more, a batch is cheaper than single publications.
 const BREAK_EVEN: usize = 16;
 /// The most events of a batch; the server's limit is 1,000.
 const MAX_BATCH: usize = 500;
 /// The most bytes of a batch.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// The most events that wait or are on their way; beyond that an append is refused at once.
+/// The most events that wait or are in flight; beyond that an append is refused at once.
 const MAX_WAITING: usize = 8_192;
 
 /// The queue of appends to one stream.
@@ -78,12 +78,12 @@ impl Queue {
         Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)), waited: waited.clone(), metrics }
     }
 
-    /// How many events wait or are on their way.
+    /// How many events wait or are in flight.
     pub(in crate::log) fn waiting(&self) -> usize {
         MAX_WAITING - self.places.available_permits()
     }
 
-    /// Notes how long an event took that did not wait in this queue.
+    /// Notes how long an append took that bypassed this queue.
     pub(in crate::log) fn took(&self, took: Duration) {
         self.metrics.took.observe(took);
     }
@@ -138,7 +138,7 @@ async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-/// JetStream refuses a batch in which a message id stands twice, so the repeats go behind the batch.
+/// JetStream refuses a batch that has a message id twice, so the repeats are published after the batch.
 fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = std::collections::HashSet::new();
     round.into_iter().partition(|waiting| {
@@ -147,14 +147,15 @@ fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     })
 }
 
-/// All or nothing. The events that come back have to go one by one, for instance because one of them is stored
-/// already.
+/// Stores all events or none. The events that are returned have to be published one by one, for instance because one of
+/// them is stored already.
 async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
     let events = batch.iter().map(|waiting| {
         let Outgoing { subject, headers, payload, .. } = waiting.out.clone();
         (subject, headers, payload)
     });
-    // The events of a batch without an answer go one by one, which is dear: the batch is worth some patience.
+    // The events of a batch without an answer are published one by one, which is expensive: it is worth waiting longer
+    // for the batch.
     let patience = Instant::now() + REQUEST_TIMEOUT;
     let until = batch.last().map_or(patience, |last| last.deadline.min(patience));
     match publish_batch(&stream.client, events, until).await {
@@ -163,7 +164,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
             if let Some(last) = batch.last() {
                 stream.known.note(Position(answer.seq), last.out.conversation);
             }
-            // An atomic batch stands together in the log, and the answer names its last position.
+            // The positions of an atomic batch are contiguous, and the answer names the last one.
             let before = answer.seq - answer.count;
             for (waiting, position) in batch.into_iter().zip(before + 1..) {
                 let appended = Appended { position: Position(position), duplicate: false };
@@ -178,7 +179,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
     }
 }
 
-/// Publishes the events side by side, and retries until each is stored or its deadline has passed.
+/// Publishes the events concurrently, and retries until each is stored or its deadline has passed.
 async fn one_by_one(stream: &Stream, round: Vec<Waiting>) {
     join_all(round.into_iter().map(|waiting| until_stored(stream, waiting))).await;
 }

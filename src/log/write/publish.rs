@@ -38,13 +38,13 @@ pub(in crate::log) struct Outgoing {
     pub(in crate::log) payload: Bytes,
 }
 
-/// Why JetStream did not take a message.
+/// Why JetStream did not accept a message.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(in crate::log) enum Refused {
-    /// The subject's last sequence was another than expected.
+    /// The subject's last sequence was not the expected one.
     #[error("another event was stored meanwhile")]
     WrongLast,
-    /// The message is larger than the server or the stream takes.
+    /// The message is larger than the server or the stream accepts.
     #[error("it is too large")]
     TooLarge,
     /// Any other reason; a retry may help.
@@ -64,7 +64,7 @@ pub(in crate::log) struct PublishAnswer {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// The end of one attempt, so that several fit before the deadline.
+/// The deadline of one attempt, so that several attempts fit before `deadline`.
 pub(in crate::log) fn attempt(deadline: Instant) -> Instant {
     deadline.min(Instant::now() + ANSWER)
 }
@@ -78,7 +78,8 @@ pub(in crate::log) async fn publish(
     send(client, out.subject, out.headers, out.payload, until).await
 }
 
-/// Publishes messages as one atomic batch, all or nothing. The answer names the last position and the number of messages.
+/// Publishes messages as one atomic batch, all or nothing. The answer names the last position and the number of
+/// messages.
 pub(in crate::log) async fn publish_batch(
     client: &async_nats::Client,
     batch: impl ExactSizeIterator<Item = (String, HeaderMap, Bytes)>,
