@@ -40,7 +40,7 @@ impl Close {
     pub const NO_HELLO: Self = Self::new(4400, "no_hello", ComesBack::Alone);
     /// 4401: the access token had expired at the handshake, or expired later and was not renewed.
     pub const TOKEN_EXPIRED: Self = Self::new(4401, "token_expired", ComesBack::Alone);
-    /// 4410: nothing was heard from the client for too long.
+    /// 4410: nothing was heard from the client for too long, or it left a message unfinished.
     pub const NO_PONG: Self = Self::new(4410, "no_pong", ComesBack::Alone);
     /// 4411: this node lags behind the log; reconnect elsewhere.
     pub const LAGGING: Self = Self::new(4411, "lagging_node", ComesBack::Together);
