@@ -21,7 +21,7 @@ use crate::{
     views::{self, Checkpoint, Memberships, ReadViews},
 };
 
-/// How long to wait for views that lag.
+/// How long to wait for an answer from the views, and for views that lag.
 const VIEWS: Duration = Duration::from_secs(5);
 
 /// The feed of a node. Cheap to clone.

@@ -29,7 +29,7 @@ pub struct Cursors {
 /// Why a client cannot resume from its cursor. The client then loads the state over REST and starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
-    /// The cursor was not made by this server, or was made with a key that is no longer used.
+    /// The cursor was not made by this installation, or was made with a key that is no longer used.
     Unreadable,
     /// The cursor was made for another user.
     AnotherUser,

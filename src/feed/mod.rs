@@ -1,6 +1,6 @@
 //! What a user has **missed**: the events of the user's conversations from a cursor on, in order, each with the
-//! position of the event before it. The way is the same after three seconds and after three weeks, for sockets and for
-//! REST.
+//! position of the event before it. The code path is the same after three seconds as after three weeks, for sockets and
+//! for REST.
 //!
 //! The roster at an event decides which users may see it, by the same fold that commands, hub and views use. The views
 //! only name the conversations to read.

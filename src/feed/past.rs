@@ -31,7 +31,7 @@ pub struct LookBack(domain::Past);
 /// Why a conversation cannot be read as it was.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PastError {
-    /// There are more events before that point than one look back may read.
+    /// The events up to that point are more, or larger, than one look back may read.
     #[error("the state at this point needs more than {MOST_EVENTS} events, or too many bytes of them")]
     TooFar,
     /// Looking back is not possible at present.

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const EXPIRED: Duration = Duration::from_secs(1);
 /// A socket that has been silent for this long gets a ping along with the heartbeat.
 const SILENT: Duration = Duration::from_secs(5);
-/// The same without a heartbeat, for nodes that send heartbeats rarely.
+/// A socket that has been silent for this long gets a ping even without a heartbeat, because heartbeats may be rare.
 const ASK: Duration = Duration::from_secs(30);
 /// A socket that has been silent for this long is closed.
 const GIVE_UP: Duration = Duration::from_secs(50);
