@@ -43,7 +43,7 @@ pub enum ClientFrame {
         conversation_id: ConversationId,
         /// The idempotency key: the same for every retry.
         client_id: ClientId,
-        /// The text: at most 16 KiB of UTF-8, stored exactly as sent. To mention a member, write `<@user id>`.
+        /// The text: at most 16 KiB of UTF-8, kept exactly as typed. To mention a member, write `<@user id>`.
         text: Text,
         /// The message to which this message replies, in the same conversation.
         #[serde(default)]
@@ -64,7 +64,7 @@ pub enum ClientFrame {
         /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// The new text: at most 16 KiB of UTF-8, stored exactly as sent.
+        /// The new text: at most 16 KiB of UTF-8, kept exactly as typed.
         text: Text,
     },
     /// Deletes a message for all members. The answer is `ack`.
