@@ -1,23 +1,23 @@
-//! Why missed events cannot be given at present.
+//! Why missed events cannot be delivered at present.
 
 use crate::{
     log::{Damaged, NotRead, Unavailable},
     shares::NoPlace,
 };
 
-/// Why missed events cannot be given.
+/// Why missed events cannot be delivered.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Behind {
-    /// Too much of this kind is under way.
+    /// Too much work of this kind is already in progress.
     #[error("too much of this kind is under way")]
     Crowded(NoPlace),
     /// The views lag behind the log.
     #[error("the views lag behind the log")]
     Lagging,
-    /// Missed messages are older than the retention of their conversation.
+    /// Missed messages are older than the retention period of their conversation.
     #[error("missed messages are older than the retention of their conversation")]
     Expired,
-    /// An event is missing in the log, so the missed events cannot be given any more.
+    /// An event is missing from the log, so the missed events can no longer be delivered.
     #[error(transparent)]
     Damaged(Damaged),
     /// A server does not answer.

@@ -1,4 +1,4 @@
-//! Catching up: the memberships of a user since a cursor, and the way through the events of that time.
+//! Catching up: the memberships of a user since a cursor, and the events since then.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     views::{self, Checkpoint, Memberships, ReadViews},
 };
 
-/// How long the views may lag behind.
+/// How long to wait for an answer from the views, and for views that lag.
 const VIEWS: Duration = Duration::from_secs(5);
 
 /// The feed of a node. Cheap to clone.
@@ -38,7 +38,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Feeds from a log, its views, and the recent events in memory.
+    /// A feed that reads from a log, its views, and the recent events in memory.
     pub fn new(
         log: Log,
         (views, rules): (ReadViews, RetentionRules),
@@ -53,22 +53,23 @@ impl Feed {
         Self { log, views, rules, cursors, remembered, asking, turns, looks_back }
     }
 
-    /// The rules for how long messages are kept.
+    /// The rules for how long messages are retained.
     pub fn retention(&self) -> RetentionRules {
         self.rules
     }
 
-    /// The cursor of a user to whom all events up to these points were given.
+    /// The cursor of a user who has received all events up to these points.
     pub fn cursor(&self, user: UserId, points: &[Point]) -> String {
         self.cursors.write(user, points)
     }
 
-    /// Waits for a turn: a storm of reconnects does not take the live users down.
+    /// Waits for a turn, so that a storm of reconnects does not take down the live users.
     pub async fn turn(&self, user: UserId) -> Result<Place<UserId>, Behind> {
         Ok(self.turns.take(user).await?)
     }
 
-    /// The present memberships of a user, and the memberships that ended since positions, which the log has passed.
+    /// The present memberships of a user, and the memberships that ended after `since`. The log has passed these
+    /// positions.
     pub async fn memberships(
         &self,
         user: UserId,
@@ -82,7 +83,7 @@ impl Feed {
             .collect();
         let least = since.iter().min().copied().unwrap_or_default();
         for _ in 0..2 {
-            // Views that lag are waited for without a place: otherwise a lag would stop all questions.
+            // The wait for lagging views takes no place: otherwise a lag would block all queries.
             let place = self.asking.take(user).await?;
             let asked = views::memberships(self.views.pool(), Some(self.rules), user, least);
             let told = timeout(VIEWS, asked).await;
@@ -104,7 +105,7 @@ impl Feed {
         Ok(self.missed_in(user, from, to, memberships))
     }
 
-    /// The same where the memberships as of these points are known.
+    /// The same as [`Self::missed`], if the memberships as of these points are known.
     pub fn missed_in(
         &self,
         user: UserId,

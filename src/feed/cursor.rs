@@ -1,5 +1,5 @@
-//! The cursor of a client: one position for each stream, opaque, authenticated, bound to the user, to the life of the
-//! log and to the events at those positions. A cursor has no age limit.
+//! The cursor of a client: one position for each stream. It is opaque, authenticated, and bound to the user, to the
+//! epoch of the log and to the events at those positions. A cursor has no age limit.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -8,40 +8,40 @@ use crate::domain::{Epoch, Point, Position, UserId};
 
 /// The version of the text. A text of another version cannot be read.
 const VERSION: u8 = 2;
-/// Bytes of the epoch's hash.
+/// The length of the epoch's hash, in bytes.
 const EPOCH: usize = 8;
-/// Bytes of the hash of the events at its positions.
+/// The length of the hash of the events at the positions, in bytes.
 const EVENTS: usize = 8;
-/// Bytes of a user's id.
+/// The length of a user's id, in bytes.
 const USER: usize = 16;
-/// Bytes of the authentication code that are kept.
+/// The number of bytes of the authentication code that are kept.
 const TAG: usize = 16;
-/// The longest text that is read: 256 positions of at most 8 bytes each, and the other parts.
+/// The longest text that is accepted: 256 positions of at most 8 bytes each, and the other parts.
 const MAX_TEXT: usize = 4_096;
 
-/// Makes cursors and reads them.
+/// Writes and reads cursors.
 pub struct Cursors {
     key: hmac::Key,
     epoch: [u8; EPOCH],
     streams: usize,
 }
 
-/// Why a client cannot go on from its cursor. The client loads by REST and begins anew.
+/// Why a client cannot resume from its cursor. The client then loads the state over REST and starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
-    /// The cursor was not made here, or with a key that is no longer used.
+    /// The cursor was not made by this installation, or was made with a key that is no longer used.
     Unreadable,
     /// The cursor was made for another user.
     AnotherUser,
-    /// The cursor belongs to another life of the log.
+    /// The cursor belongs to another epoch of the log.
     EpochChanged,
     /// The cursor is ahead of the log: the log was restored from a backup.
     FromTheFuture,
-    /// Other events are at the positions of the cursor: the log was restored from a backup and has grown since.
+    /// The log has other events at the positions of the cursor: it was restored from a backup and has grown since.
     AnotherLog,
-    /// The events behind the cursor cannot be read completely.
+    /// The events after the cursor cannot be read completely.
     Incomplete,
-    /// Messages behind the cursor are older than the retention of their conversation.
+    /// Messages after the cursor are older than the retention period of their conversation.
     Retention,
 }
 
@@ -60,7 +60,7 @@ impl Reset {
     }
 }
 
-/// The content of a cursor. Only the log can say whether its events are those at which the cursor was made.
+/// The content of a cursor. Only the log can tell whether its events are those for which the cursor was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) positions: Vec<Position>,
@@ -68,13 +68,13 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Whether these are the events at which the cursor was made.
+    /// Whether the cursor was made for these events.
     pub(super) fn is_of(&self, points: &[Point]) -> bool {
         self.events == hash_of(points)
     }
 }
 
-/// A hash of the events at the positions: one for all streams, so that a cursor stays short.
+/// A hash of the events at the positions. There is one hash for all streams, so that a cursor stays short.
 fn hash_of(points: &[Point]) -> [u8; EVENTS] {
     let mut hash = digest::Context::new(&digest::SHA256);
     for point in points {
@@ -90,13 +90,13 @@ fn short<const N: usize>(hash: &digest::Digest) -> [u8; N] {
 }
 
 impl Cursors {
-    /// Cursors of one life of the log.
+    /// Cursors for one epoch of the log.
     pub fn new(secret: &[u8; 32], epoch: &Epoch, streams: usize) -> Self {
         let epoch = short(&digest::digest(&digest::SHA256, epoch.0.as_bytes()));
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), epoch, streams }
     }
 
-    /// The cursor of a user to whom all events up to these points were given.
+    /// The cursor of a user who has received all events up to these points.
     pub fn write(&self, user: UserId, points: &[Point]) -> String {
         let mut bytes = Vec::with_capacity(1 + EPOCH + USER + EVENTS + points.len() * 4 + TAG);
         bytes.push(VERSION);
@@ -142,7 +142,7 @@ impl Cursors {
     }
 }
 
-/// Seven bits a byte, the lowest first.
+/// Writes seven bits per byte, lowest first.
 fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);

@@ -1,5 +1,5 @@
-//! Conversations folded at a position. In a storm of reconnects the members of a conversation come with cursors of the
-//! same heartbeat. One fold serves all of them, and those that ask while it is made wait for it.
+//! Conversations folded up to a position. In a storm of reconnects, the members of a conversation arrive with cursors
+//! of the same heartbeat. One fold serves all of them, and callers that need it while it is being made wait for it.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::{
     log::{Log, NotRead},
 };
 
-/// The most members of all kept folds together. A fold counts as one more.
+/// The most members of all kept folds together. Each fold counts as one more.
 const MEMBERS: usize = 100_000;
 
-/// Folds that were made lately. The past does not change, so none of them goes out of date.
+/// Folds that were made recently. The past does not change, so a fold never becomes stale.
 pub(super) struct Folds(Cache<(ConversationId, Position), Place>);
 
-/// The place of a fold, from the moment at which the fold is begun.
+/// The entry of a fold. It exists from the moment at which the fold begins.
 #[derive(Clone, Default)]
 struct Place {
     fold: Arc<OnceCell<Fold>>,
@@ -31,7 +31,7 @@ impl Default for Folds {
 }
 
 impl Folds {
-    /// The conversation up to and with a position.
+    /// The conversation up to and including a position.
     pub(super) async fn at(
         &self,
         log: &Log,

@@ -15,7 +15,7 @@ use crate::{
     views::{Horizon, Memberships, Stay},
 };
 
-/// The number of conversations that are folded side by side.
+/// The number of conversations that are folded concurrently.
 const FOLDS: usize = 16;
 
 /// The missed events of a user between two points.
@@ -23,17 +23,17 @@ pub struct Missed {
     log: Log,
     remembered: Arc<Remembered>,
     user: UserId,
-    /// The points up to which all events have been given.
+    /// The points up to which all events have been delivered.
     at: Vec<Point>,
     to: Vec<Point>,
     /// The stays of each stream in which there may be missed events.
     moved: BTreeMap<usize, Stays>,
     reading: Option<(usize, Stays, Reading)>,
-    /// What is not shown any more.
+    /// The horizons before which messages are no longer shown.
     horizons: HashMap<ConversationId, Horizon>,
-    /// Whether a message that the user has missed is not shown any more.
+    /// Whether the user has missed a message that is no longer shown.
     is_expired: bool,
-    /// The last given position of each conversation.
+    /// The last delivered position of each conversation.
     heads: HashMap<ConversationId, Position>,
 }
 
@@ -48,12 +48,12 @@ enum Reading {
     Stored(Box<Replay>, HashMap<ConversationId, Fold>),
 }
 
-/// A page of missed events, and the points of the user after the page.
+/// A page of missed events, and the user's points after the page.
 #[derive(Debug, Clone)]
 pub struct MissedPage {
     /// The events, in the order of their stream.
     pub events: Vec<Shown>,
-    /// The points up to which all events have been given, with this page.
+    /// The points up to which all events have been delivered, including this page.
     pub at: Vec<Point>,
 }
 
@@ -83,23 +83,23 @@ impl Missed {
         Self { log, remembered, user, at: from, to, moved, reading: None, horizons, is_expired, heads }
     }
 
-    /// Whether no stream has to be read.
+    /// Whether there is nothing to read.
     pub fn is_nothing(&self) -> bool {
         self.moved.is_empty() && self.reading.is_none() && !self.is_expired
     }
 
-    /// Whether a message that the user has missed is not shown any more.
+    /// Whether the user has missed a message that is no longer shown.
     pub fn is_expired(&self) -> bool {
         self.is_expired
     }
 
-    /// The last given position of each conversation with missed events.
+    /// The last delivered position of each conversation with missed events.
     pub fn heads(&self) -> &HashMap<ConversationId, Position> {
         &self.heads
     }
 
-    /// The next events; `None` when all have been given. At most `limit` events of the log are read, of which the user
-    /// may be allowed to see fewer.
+    /// The next events; `None` when all have been delivered. At most `limit` events of the log are read; the user may
+    /// be allowed to see fewer of them.
     pub async fn page(&mut self, limit: usize) -> Result<Option<MissedPage>, Behind> {
         if self.is_expired {
             return Err(Behind::Expired);
@@ -145,7 +145,7 @@ impl Missed {
         }
     }
 
-    /// Gives the consumer of the log back. The next page begins at the end of the last one.
+    /// Releases the consumer of the log. The next page begins at the end of the last one.
     pub fn pause(&mut self) {
         if let Some((stream, stays, Reading::Stored(..))) =
             self.reading.take_if(|(.., reading)| matches!(reading, Reading::Stored(..)))
@@ -154,7 +154,7 @@ impl Missed {
         }
     }
 
-    /// The end, after all streams: a page without events where the points have still to move.
+    /// The end, after all streams: a page without events if the points still have to move.
     fn rest(&mut self) -> Option<MissedPage> {
         if self.at == self.to {
             return None;
@@ -163,8 +163,9 @@ impl Missed {
         Some(MissedPage { events: Vec::new(), at: self.at.clone() })
     }
 
-    /// Takes the events from memory if all of them are there. Otherwise folds the conversations up to the cursor first
-    /// and reads the log from the cursor on: the fold has to stand right before the first event that it judges.
+    /// Takes the events from memory if all of them are there. Otherwise, first folds the conversations up to the cursor
+    /// and then reads the log from the cursor on, because the fold has to be at the position right before the first
+    /// event that it judges.
     async fn begin(&self, stream: usize, stays: &Stays) -> Result<Reading, Behind> {
         let (from, to) = (self.at[stream].position, self.to[stream].position);
         if let Some(shown) = self.remembered.lately.between(stream, from, to, stays) {
@@ -181,8 +182,8 @@ impl Missed {
     }
 }
 
-/// The event as it is shown: an edit may be younger than the horizon, and its message older. It keeps its place in the
-/// chain, and has no text.
+/// The event as it is shown. An edit may be newer than the horizon although its message is older. Such an edit keeps
+/// its place in the chain but has no text.
 fn within(horizons: &HashMap<ConversationId, Horizon>, shown: Shown) -> Shown {
     let Some(Event::MessageEdited(edited)) = &shown.recorded.event else { return shown };
     match horizons.get(&shown.recorded.conversation) {
@@ -204,8 +205,8 @@ fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
     shown.drain(..count).collect()
 }
 
-/// The events that count and that the user may see: also the event that brings the user in, and the event that sends
-/// the user away.
+/// The events that count and that the user may see, including the event that brings the user in and the event that
+/// removes the user.
 fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recorded>) -> Vec<Shown> {
     let mut events = Vec::new();
     for recorded in read {

@@ -1,10 +1,11 @@
-//! What a user has **missed**: the events of the user's conversations from a cursor on, in order, each with the position
-//! of the event before it. Three seconds and three weeks, sockets and REST go the same way.
+//! What a user has **missed**: the events of the user's conversations from a cursor on, in order, each with the
+//! position of the event before it. The code path is the same after three seconds as after three weeks, for sockets and
+//! for REST.
 //!
-//! The roster at an event decides who may see the event, by the same fold that commands, hub and views use. The views
-//! only name the conversations to look at.
+//! The roster at an event decides which users may see it, by the same fold that commands, hub and views use. The views
+//! only name the conversations to read.
 //!
-//! A replay of the same log gives a conversation as it was at a point ([`LookBack`]).
+//! A replay of the same log returns a conversation as it was at a point ([`LookBack`]).
 
 mod behind;
 mod catch_up;

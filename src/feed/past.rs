@@ -1,5 +1,5 @@
-//! A conversation as it was, read again from the log. Nothing is kept for it, so its cost grows with the length of the
-//! conversation. Events, bytes, time and the number of looks at once are bounded.
+//! A conversation as it was, read again from the log. Nothing is stored for it, so its cost grows with the length of
+//! the conversation. Events, bytes, time and the number of concurrent reads are limited.
 
 use std::{
     ops::{
@@ -18,23 +18,23 @@ use crate::{
     views::{Direction, Member, Message, QUOTE, Quote, Reaction, ReactionCount, Reader, Receipt},
 };
 
-/// The most events that are read for one look.
+/// The most events that are read for one look back.
 pub const MOST_EVENTS: usize = 100_000;
-/// The most bytes of events that are read for one look.
+/// The most bytes of events that are read for one look back.
 const MOST_BYTES: usize = 32 << 20;
-/// How long one look may take.
+/// How long one look back may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A conversation as it was. It answers the questions that the views answer for the present, in the same order.
+/// A conversation as it was. It answers the same queries that the views answer for the present, in the same order.
 pub struct LookBack(domain::Past);
 
 /// Why a conversation cannot be read as it was.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PastError {
-    /// More events are before that point than one look may read.
+    /// The events up to that point are more, or larger, than one look back may read.
     #[error("the state at this point needs more than {MOST_EVENTS} events, or too many bytes of them")]
     TooFar,
-    /// A look is not possible at present.
+    /// Looking back is not possible at present.
     #[error(transparent)]
     Behind(#[from] Behind),
 }
@@ -45,7 +45,7 @@ impl From<Unavailable> for PastError {
     }
 }
 
-/// A look at any other point would fail as well, so a damaged log is an outage here and no reason to begin anew.
+/// Looking back to any other point would fail as well, so a damaged log is an outage here and no reason to start over.
 impl From<NotRead> for PastError {
     fn from(e: NotRead) -> Self {
         Unavailable::from(e).into()
@@ -53,7 +53,7 @@ impl From<NotRead> for PastError {
 }
 
 impl Feed {
-    /// Reads a conversation up to a point, which the log has passed.
+    /// Reads a conversation up to a point that the log has passed.
     pub async fn past(&self, by: UserId, id: ConversationId, as_of: AsOf) -> Result<LookBack, PastError> {
         let _turn = self.looks_back.take(by).await.map_err(Behind::from)?;
         let mut past = domain::Past::of(as_of);
@@ -71,7 +71,7 @@ impl Feed {
     }
 }
 
-/// The cost of one look so far.
+/// The cost of one look back so far.
 #[derive(Default)]
 struct Spent {
     events: usize,
@@ -104,12 +104,12 @@ async fn fold(replay: &mut Replay, past: &mut domain::Past) -> Result<(), PastEr
 }
 
 impl LookBack {
-    /// The last position that belongs to the point.
+    /// The last position up to the point.
     pub fn position(&self) -> Position {
         self.0.position()
     }
 
-    /// The members behind `after`, by id.
+    /// The members after `after`, by id.
     pub fn members(&self, after: Option<UserId>, limit: i64) -> Vec<Member> {
         let members = self.0.members().filter(|(user, ..)| after.is_none_or(|after| *user > after));
         let member = |(user, membership, joined_at): (_, domain::Membership, _)| Member {
@@ -120,7 +120,7 @@ impl LookBack {
         members.map(member).take(count(limit)).collect()
     }
 
-    /// The watermarks of the members behind `after`, by id.
+    /// The watermarks of the members after `after`, by id.
     pub fn receipts(&self, after: Option<UserId>, limit: i64) -> Vec<Receipt> {
         let receipt = |Member { user, .. }| {
             let Marks { delivered, read } = self.0.marks(user);
@@ -140,7 +140,7 @@ impl LookBack {
         }
     }
 
-    /// The messages around a position, newest first: up to `older` at or before the position, up to `newer` behind it.
+    /// The messages around a position, newest first: up to `older` at or before the position, up to `newer` after it.
     pub fn around(&self, reader: Reader, at: Position, older: i64, newer: i64) -> Vec<Message> {
         let mut page = self.history(reader, Direction::After(at), newer);
         page.reverse();
@@ -163,8 +163,7 @@ impl LookBack {
         behind.filter(move |(at, _)| ends(at)).map(move |(at, said)| self.message(reader, at, said))
     }
 
-    /// The reactions to a message behind a position, the first one first; `None` if the reader could not see the
-    /// message.
+    /// The reactions to a message after a position, oldest first; `None` if the reader could not see the message.
     pub fn reactions(
         &self,
         reader: Reader,
@@ -260,7 +259,7 @@ mod tests {
         take(1, Event::ConversationCreated(created));
         for at in 2..=9 {
             let sent = MessageSent {
-                // Ids in another order than positions: clocks differ.
+                // The order of ids differs from that of positions, because clocks differ.
                 message_id: MessageId::known(person(100 - at as u32).uuid()),
                 client_id: format!("client-{at}"),
                 text: format!("{at}"),

@@ -1,4 +1,4 @@
-//! The points of the log that were asked for lately. An event never leaves its position, so no point goes out of date.
+//! Points of the log that were looked up recently. An event never leaves its position, so a point never becomes stale.
 
 use crate::{
     cache::Cache,
@@ -8,7 +8,7 @@ use crate::{
 /// The most points that are kept.
 const MOST: usize = 16_384;
 
-/// Points that the log was asked for lately, by their stream.
+/// The recently looked-up points, by stream.
 pub(super) struct Points(Cache<(usize, Position), EventId>);
 
 impl Default for Points {

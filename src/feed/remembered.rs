@@ -1,4 +1,4 @@
-//! The memory of a node for clients that catch up.
+//! The data that a node keeps in memory for clients that catch up.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{
     live::Lately,
 };
 
-/// Events, folds and points that spare requests to the servers.
+/// Events, folds and points that save requests to the servers.
 pub(super) struct Remembered {
     pub(super) lately: Arc<Lately>,
     pub(super) folds: Folds,

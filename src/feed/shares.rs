@@ -1,5 +1,5 @@
-//! How much a node catches up and looks back at once, and how much of that one user gets: live users do not feel a
-//! storm of reconnects, and no user takes the turns of all others.
+//! Limits how much a node catches up and looks back at once, and how much of that one user gets: live users do not
+//! notice a storm of reconnects, and no user takes the turns of all others.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 
 use crate::shares::Sizes;
 
-/// Asking the views in which conversations a user is. Each session, and each stream that is woken, asks; there are
-/// half as many places as connections to Postgres by default, so that reads always have some.
+/// Queries of the views for a user's conversations. Each session, and each stream that is woken, makes them. By default
+/// there are half as many places as connections to Postgres, so that reads always have some.
 pub(super) const TO_ASK: Sizes = Sizes {
     of_node: 8,
     of_one: 2,
@@ -18,11 +18,12 @@ pub(super) const TO_ASK: Sizes = Sizes {
     longest_rest: Duration::ZERO,
 };
 
-/// A user who catches up or looks back without end leaves half of the time to all others.
+/// A user who catches up or looks back endlessly leaves half of the time to all others.
 const REST: Duration = Duration::from_secs(1);
 
-/// Catching up, by a socket or over REST. As many wait as a node has sockets by default: whoever is sent away comes back
-/// seconds later and begins anew. Of 10,000 sockets that came back at once, 4,432 were sent away when 4,096 could wait.
+/// Catching up, by a socket or over REST. As many clients can wait as a node has sockets by default, because a rejected
+/// client returns seconds later and starts over. Of 10,000 sockets that came back at once, 4,432 were rejected when
+/// 4,096 could wait.
 pub(super) const TO_CATCH_UP: Sizes = Sizes {
     of_node: 32,
     of_one: 1,

@@ -1,4 +1,4 @@
-//! Judging a cursor: whether it was made in this very log, and the points at its positions.
+//! Checks a cursor: whether it was made in this very log, and what the points at its positions are.
 
 use futures_util::future::try_join_all;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Feed {
-    /// The points of a user's cursor; `now` is the points to which this node has followed the log.
+    /// The points of a user's cursor. `now` has the points up to which this node has followed the log.
     pub async fn points(
         &self,
         user: UserId,
@@ -26,8 +26,8 @@ impl Feed {
             Ok(points) => points,
             Err(reset) => return Ok(Err(reset)),
         };
-        // Looked up first, compared second: an older copy of the log can have grown over the same positions, and only
-        // the ids of the events there tell the two logs apart.
+        // Look up first, compare second: an older copy of the log can have grown past the same positions, and only the
+        // ids of the events there tell the two logs apart.
         Ok(if claim.is_of(&points) { Ok(points) } else { Err(Reset::AnotherLog) })
     }
 
@@ -54,7 +54,7 @@ impl Feed {
                 points.remember(stream, point);
                 Ok(point)
             }
-            // Another node may be ahead of this one, and no node is ahead of the log.
+            // Another node may be ahead of this one, but no node is ahead of the log.
             Found::Ahead { .. } => Err(Reset::FromTheFuture),
             Found::Missing => Err(Reset::Incomplete),
         })

@@ -81,7 +81,7 @@ async fn an_independent_client_speaks_with_the_whole_edge() {
     assert!(matches!(ended, None | Some(Err(_))), "{ended:?}");
 }
 
-/// Runs the same test again in a process of its own, where no other test uses memory.
+/// Runs the same test again in its own process, where no other test uses memory.
 #[test]
 fn an_idle_socket_costs_at_most_3_kib_with_all_that_its_handshake_left_behind() {
     const CHILD: &str = "VERBATIM_TEST_ALONE";
@@ -107,7 +107,7 @@ async fn measure_idle_sockets() {
         sec-websocket-protocol: verbatim.v1, bearer.a.b.c\r\n\r\n";
     let address = edge().await;
     const WARM: usize = 200;
-    // So many sockets that the allocator's unit of memory from the system does not matter.
+    // Enough sockets that the unit in which the allocator gets memory from the system does not matter.
     const MORE: usize = 1_000;
     let mut sockets = Vec::with_capacity(WARM + MORE);
     let mut connect = async |count: usize| {

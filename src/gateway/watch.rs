@@ -1,5 +1,5 @@
-//! The tasks of the gateway that run for as long as the process lives. They pass on typing, presence and changed users,
-//! close the sockets of revoked logins, and tell sessions when this node or the log does not work.
+//! The tasks of the gateway that run until the process exits. They pass on typing, presence and changed users, close
+//! the sockets of revoked logins, and tell sessions when this node or the log does not work.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Gateway {
-    /// Starts the tasks that all sessions share: presence changes, the sweep, and news of outages.
+    /// Starts the tasks that all sessions share: presence changes, changed users, the sweep, and notices of outages.
     pub fn start(self: &Arc<Self>, tasks: &Supervisor) {
         let gateway = self.clone();
         tasks.spawn("presence changes", async move {
@@ -80,8 +80,8 @@ impl Gateway {
         }
     }
 
-    /// Passes on presence changes, except to the users on the actor's block list. While that list is not
-    /// known, no user is told.
+    /// Passes on presence changes, except to the users on the actor's block list. While that list is not known, the
+    /// change is not sent to anyone.
     async fn hand_on_presence(&self, changes: Vec<Recorded>) {
         let users: BTreeSet<UserId> = changes.iter().map(|recorded| recorded.actor).collect();
         let users: Vec<UserId> = users.into_iter().collect();
@@ -100,8 +100,7 @@ impl Gateway {
     }
 }
 
-/// Tells all sessions of an outage of the log. Sockets stay open for some seconds while the log does not
-/// work.
+/// Tells all sessions about an outage of the log. Sockets stay open for some seconds while the log does not work.
 async fn tell_outages(gateway: Arc<Gateway>) {
     let degraded = ServerFrame::Error {
         id: None,

@@ -1,4 +1,4 @@
-//! The certificate of a listener, from its files.
+//! The certificate of a listener, read from its files.
 
 use std::{
     fmt, fs,
@@ -26,7 +26,7 @@ pub enum BadCertificate {
     Unreadable {
         /// The file that cannot be read.
         file: PathBuf,
-        /// The error of the system.
+        /// The error from the operating system.
         why: String,
     },
     /// The first file holds no certificate.
@@ -40,10 +40,10 @@ pub enum BadCertificate {
     Useless {
         /// The file with the key.
         file: PathBuf,
-        /// The error of the TLS library.
+        /// The error from the TLS library.
         why: String,
     },
-    /// The key is of another certificate.
+    /// The key belongs to another certificate.
     #[error(
         "the key in {} does not match the first certificate in {}: name the files of one pair, with the certificate of \
          this server first", .key.display(), .certificate.display()
@@ -56,14 +56,14 @@ pub enum BadCertificate {
     },
 }
 
-/// A certificate to show to clients, with its private key.
+/// A certificate to present to clients, with its private key.
 #[derive(Clone)]
 pub(super) struct Pair {
     key: Arc<CertifiedKey>,
     pub(super) until: OffsetDateTime,
 }
 
-/// Two files, and the last usable pair that they held.
+/// Two files, and the last usable pair that they contained.
 pub struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
@@ -76,7 +76,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// The bytes of both files, with a digest by which a change is noticed.
+/// The bytes of both files, with a digest to detect changes.
 pub(super) struct Content {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -118,7 +118,7 @@ impl Certificate {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Shows this pair to clients from now on. Open connections keep their certificate.
+    /// Presents this pair to clients from now on. Open connections keep their certificate.
     pub(super) fn replace(&self, pair: Pair) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
     }

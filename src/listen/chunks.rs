@@ -1,5 +1,5 @@
-//! Finds the end of a chunked body (RFC 9112, section 7), so that the next request is looked for where it
-//! begins.
+//! Finds the end of a chunked body (RFC 9112, section 7), so that the search for the next request starts in the right
+//! place.
 
 /// The position within a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum At {
 #[derive(Debug)]
 pub(super) struct Chunks {
     at: At,
-    /// Bytes of the present chunk that have not come yet.
+    /// Bytes of the current chunk that have not arrived yet.
     left: u64,
     /// Bytes of extensions and trailers so far.
     beside: usize,
@@ -32,7 +32,7 @@ pub(super) struct Chunks {
 /// The most bytes of extensions and trailers of one body.
 const MOST_BESIDE: usize = 8 * 1024;
 
-/// The body breaks the rules for chunks.
+/// The body violates the rules for chunks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
@@ -43,7 +43,7 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// Looks at the next bytes. If the body ends in them, returns how many of them belong to it.
+    /// Checks the next bytes. If the body ends in them, returns how many of them belong to it.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let mut next = 0;
         while let Some(byte) = bytes.get(next) {
@@ -96,7 +96,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// The result is the same however the bytes arrive.
+    /// The result has to be the same however the bytes arrive.
     fn end(body: &[u8]) -> Result<Option<usize>, Broken> {
         let whole = Chunks::default().pass(body);
         let mut singly = Chunks::default();

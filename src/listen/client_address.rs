@@ -1,4 +1,4 @@
-//! The address of a request's client, also behind trusted proxies.
+//! The address of a request's client, even behind trusted proxies.
 
 use std::{
     fmt,
@@ -24,10 +24,9 @@ impl ClientAddress {
         request.extensions().get::<Self>().copied()
     }
 
-    /// The address of the peer, or the address that a trusted proxy names. Each proxy appends the address of
-    /// its own peer, so the last address that is not a proxy's is the client's; a client may write anything
-    /// before that address. An unreadable or contradictory header counts as absent, and the peer's address is
-    /// used.
+    /// The address of the peer, or the address that a trusted proxy names. Each proxy appends the address of its own
+    /// peer, so the client's address is the last one that is not a proxy's; a client may write anything before it. An
+    /// unreadable or contradictory header counts as absent, and the peer's address is used.
     pub(super) fn told(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> Self {
         let peer = peer.ip().to_canonical();
         if !proxies.contain(peer) {
@@ -39,8 +38,8 @@ impl ClientAddress {
         let told = match (standard, usual) {
             (None, None) => None,
             (Some(told), None) | (None, Some(told)) => told,
-            // A proxy writes one of the two headers and may pass on the other as the client sent it, so they
-            // have to agree.
+            // A proxy writes one of the two headers and may pass on the other as the client sent it, so they have to
+            // agree.
             (Some(standard), Some(usual)) => standard.filter(|_| standard == usual),
         };
         Self(told.unwrap_or(peer))
@@ -59,8 +58,7 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// The last address that is not a proxy's. If all addresses are proxies', the request began at the first of
-/// them.
+/// The last address that is not a proxy's. If all of them are proxies' addresses, the request began at the first one.
 fn client(addresses: Vec<Option<IpAddr>>, proxies: &Proxies) -> Option<IpAddr> {
     let mut first = None;
     for address in addresses.into_iter().rev() {
@@ -73,14 +71,13 @@ fn client(addresses: Vec<Option<IpAddr>>, proxies: &Proxies) -> Option<IpAddr> {
     first
 }
 
-/// All lines of a header as one list, if the header is there. A line that is not text becomes an invalid
-/// element.
+/// All lines of a header as one list, if the header is present. A line that is not text becomes an invalid element.
 fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("?")).collect();
     if lines.is_empty() { None } else { Some(lines.join(",")) }
 }
 
-/// The addresses of `for=` (RFC 7239), one for each proxy. `None` if a quoted string has no end.
+/// The addresses of `for=` (RFC 7239), one for each proxy. `None` if a quoted string is not closed.
 fn forwarded(list: &str) -> Option<Vec<Option<IpAddr>>> {
     let elements = split(list, ',')?;
     elements
@@ -97,7 +94,7 @@ fn forwarded(list: &str) -> Option<Vec<Option<IpAddr>>> {
         .collect()
 }
 
-/// Splits `text` at the separators outside quotes. `None` if a quoted string has no end.
+/// Splits `text` at the separators outside quotes. `None` if a quoted string is not closed.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text
@@ -111,7 +108,7 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     if quoted { None } else { Some(parts) }
 }
 
-/// Parses an address, perhaps in brackets, perhaps with a port.
+/// Parses an address, optionally in brackets and optionally with a port.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = || text.parse::<IpAddr>().ok();
@@ -211,7 +208,7 @@ mod tests {
             &[("forwarded", "proto=https")],
             &[("forwarded", "for=192.0.2.1;for=192.0.2.2")],
             &[("forwarded", "for=192.0.2.1, for=\"10.0.0.2")],
-            // One of them came from the client.
+            // One of them came from the client, so neither counts.
             &[("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.2")],
             &[("forwarded", "garbage"), ("x-forwarded-for", "192.0.2.2")],
         ] {

@@ -48,19 +48,19 @@ use crate::{
     problems::{Problem, RequestId},
 };
 
-/// How long browsers that were here once connect by TLS only (HSTS).
+/// How long a browser connects only over TLS after a visit (HSTS).
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// How long the loop pauses when `accept` fails, for example because the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that are accepted in one turn of the loop. Those who are connected have their turns in between: when
-/// 10,000 sockets came back at once and the loop took all that came, a message of somebody else took up to 400 ms.
-/// Whoever comes later waits in the kernel's backlog meanwhile.
+/// The number of connections that are accepted in one turn of the loop. Existing connections get their turns in
+/// between: when 10,000 sockets came back at once and the loop accepted all that came, another user's message took up
+/// to 400 ms. Later connections wait in the kernel's backlog meanwhile.
 const AT_ONCE: usize = 8;
 
-/// Serves `endpoint` on `listener` until `stop`, then returns at once: the connections end by themselves
-/// within `stop_within` of the limits, and `tracker` becomes empty with the last one.
+/// Serves `endpoint` on `listener` until `stop`, then returns at once. The connections end by themselves within the
+/// limit `stop_within`, and `tracker` becomes empty with the last one.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
     endpoint: E,
@@ -134,19 +134,19 @@ async fn makes_room(in_line: Option<&InLine>) {
     }
 }
 
-/// Whether the error concerns one connection only, so that the next `accept` can succeed.
+/// Whether the error affects only one connection, so that the next `accept` can succeed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// The facts of a connection that each of its requests is answered with.
+/// The properties of a connection that each of its requests needs.
 #[derive(Clone)]
 struct Facts {
     local: SocketAddr,
     peer: SocketAddr,
     scheme: Scheme,
-    /// The place in the line of the address; a connection of a trusted proxy has none.
+    /// The place in the line of the address. A connection of a trusted proxy has none.
     in_line: Option<Arc<InLine>>,
 }
 
@@ -164,7 +164,7 @@ impl<E: Endpoint + 'static> Door<E> {
         let Some(stream) = self.open(stream).await else { return };
         let scheme = if stream.is_secured() { Scheme::HTTPS } else { Scheme::HTTP };
         let facts = Facts { local, peer, scheme, in_line };
-        // Heads a little above our own limits are read, so that their answer can explain the refusal.
+        // Heads somewhat above our own limits are read, so that the response can explain the refusal.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
         let answer = service_fn(|request| {
@@ -202,7 +202,7 @@ impl<E: Endpoint + 'static> Door<E> {
         }
     }
 
-    /// The connection after the TLS handshake, or as it is where the listener has no TLS.
+    /// The connection after the TLS handshake, or unchanged if the listener has no TLS.
     async fn open(&self, stream: TcpStream) -> Option<Stream> {
         let Some(tls) = &self.settings.tls else { return Some(Stream::Plain(stream)) };
         select! {
@@ -211,7 +211,7 @@ impl<E: Endpoint + 'static> Door<E> {
         }
     }
 
-    /// Answers a request. `refused` is the fault of the last request on this connection, if it has one.
+    /// Answers a request. `refused` is the fault of the last request on this connection, if any.
     async fn answer(
         &self,
         request: hyper::Request<Incoming>,
@@ -251,7 +251,7 @@ impl<E: Endpoint + 'static> Door<E> {
             Ok(body) => body,
             Err(problem) => return closing(problem.answer(RequestId::of(&parts.headers))),
         };
-        // Bytes behind a request for a socket are not HTTP, or cannot be told from it.
+        // The bytes after a request for a socket are not HTTP, or cannot be told apart from it.
         let asks_for_socket = asks_for_socket(&parts.headers);
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
@@ -273,8 +273,8 @@ impl<E: Endpoint + 'static> Door<E> {
         if is_refused { closing(answer) } else { answer }
     }
 
-    /// The answer of the endpoint. A refusal for too many requests waits in the line of its client, and the connection
-    /// waits with it.
+    /// The response of the endpoint. A refusal for too many requests waits in the queue of its client, and the
+    /// connection waits with it.
     async fn unhurried(&self, ClientAddress(client): ClientAddress, request: Request) -> Response {
         let answer = self.endpoint.get_response(request).await;
         if answer.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -341,7 +341,7 @@ impl<E: Endpoint + 'static> Door<E> {
     }
 }
 
-/// Marks the answer as the last one on its connection.
+/// Marks the response as the last one on its connection.
 fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer

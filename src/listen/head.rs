@@ -1,4 +1,4 @@
-//! The head of a request by the letter of RFC 9112. Attackers smuggle requests with text that parsers read in
+//! Parses the head of a request strictly by RFC 9112. Attackers smuggle requests with text that parsers read in
 //! different ways, so such text is refused, never repaired.
 
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The status, code and detail of the answer.
+    /// The status, code and detail of the response.
     pub(super) fn row(self) -> (StatusCode, &'static str, &'static str) {
         let bad = |detail| (StatusCode::BAD_REQUEST, "bad_request", detail);
         match self {
@@ -81,25 +81,25 @@ impl Fault {
     }
 }
 
-/// The framing of the body behind a head.
+/// The framing of the body after a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Follows {
-    /// A body of so many bytes, perhaps none.
+    /// A body of this many bytes, possibly none.
     Sized(u64),
     /// A chunked body.
     Chunked,
-    /// Bytes other than HTTP, if the answer is 101.
+    /// Bytes other than HTTP, if the response is 101.
     WebSocket,
 }
 
-/// The progress and the findings of the scan of a head.
+/// The progress and the findings of scanning a head.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Where the present line begins. `checked` is how far the bytes were scanned.
+    /// Where the current line begins. `checked` is how far the bytes have been scanned.
     line: usize,
     checked: usize,
     lines: usize,
-    /// The first fault. The scan goes on after it, to see where the head ends.
+    /// The first fault. The scan continues after it to find the end of the head.
     fault: Option<Fault>,
     is_old: bool,
     hosts: usize,
@@ -114,16 +114,16 @@ pub(super) struct Scan {
 /// The result of scanning for a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The head is not complete yet.
+    /// The head is incomplete.
     Part,
     /// The head is complete, ends at this byte and may be passed on.
     Whole(usize, Follows),
-    /// The head is refused. Nothing behind it can be trusted.
+    /// The head is refused. Nothing after it can be trusted.
     Refused(Fault),
 }
 
 impl Scan {
-    /// Scans a head that begins with these bytes. Only the bytes behind those of the last call are new.
+    /// Scans a head that begins with these bytes. Only the bytes after those of the last call are new.
     pub(super) fn look(&mut self, bytes: &[u8], most: usize, most_fields: usize) -> Seen {
         while let Some(found) = bytes[self.checked..].iter().position(|byte| *byte == b'\n') {
             let (from, end) = (self.line, self.checked + found);
@@ -257,19 +257,19 @@ impl Scan {
     }
 }
 
-/// Whether the value of a header `Upgrade` names WebSocket.
+/// Whether the value of an `Upgrade` header names WebSocket.
 pub(super) fn names_websocket(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// A decimal number. A number too large for `u64` becomes the largest one, which every limit refuses.
+/// A decimal number. A number that is too large for `u64` becomes the largest one, which every limit refuses.
 fn number(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digit = |sum: u64, byte: &u8| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
     is_number.then(|| value.iter().fold(0, digit))
 }
 
-/// Accepts `chunked` alone. It has to be the last coding, and `identity` is no longer a valid one.
+/// Accepts only `chunked`. It has to be the last coding, and `identity` is no longer a valid one.
 fn coding(value: &[u8]) -> Result<(), Fault> {
     let codings: Vec<_> =
         value.split(|byte| *byte == b',').map(|one| one.trim_ascii().to_ascii_lowercase()).collect();
@@ -289,7 +289,7 @@ fn is_token(bytes: &[u8]) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-/// Whether the target has one of the four forms, with a method that allows the form.
+/// Whether the target has one of the four forms, with a method that allows that form.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
     let is_path = |path: &[u8]| path.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>`".contains(byte));
     if method == b"CONNECT" {

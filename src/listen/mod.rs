@@ -1,6 +1,6 @@
-//! The door: our own accept loop under a poem endpoint. The door bounds the cost of strangers (connections,
-//! heads, bodies, waits), refuses malformed HTTP, admits or refuses web pages of other origins, speaks TLS,
-//! and hands out an upgraded connection as a plain socket.
+//! The door: our own accept loop under a poem endpoint. The door limits the cost of unauthenticated clients
+//! (connections, heads, bodies, waits), refuses malformed HTTP, admits or refuses web pages of other origins, speaks
+//! TLS, and hands out an upgraded connection as a plain socket.
 
 mod certificate;
 mod chunks;

@@ -1,8 +1,7 @@
-//! Newcomers: connections on which no request has carried a valid access token yet. One machine can open
-//! thousands of silent connections, so each address may hold only a part of the places. When the line of an
-//! address is full, a new connection takes the place of the oldest one that waits for its client: many people
-//! may share an address, and a client with something to say is served long before its connection is the
-//! oldest.
+//! Newcomers: connections on which no request has carried a valid access token yet. One machine can open thousands of
+//! silent connections, so each address gets only a share of the places. If the line of an address is full, a new
+//! connection takes the place of the oldest one that waits for its client. Many people may share an address, and a
+//! client that sends something is served long before its connection is the oldest.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,7 +32,7 @@ struct Lines {
 /// A connection that may still have to make room for a newer one.
 #[derive(Default)]
 struct Newcomer {
-    /// The server is answering a request of the connection, so the connection does not wait for its client.
+    /// Whether the server is answering a request of the connection, so that it does not wait for its client.
     is_answered: AtomicBool,
     makes_room: Notify,
 }
@@ -47,13 +46,13 @@ pub(super) struct InLine {
 }
 
 impl Newcomers {
-    /// A line for each address, with `most` places.
+    /// Starts without newcomers. The line of each address has `most` places.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, lines: Mutex::default() })
     }
 
-    /// Takes a place for a new connection. `None`: the line is full, and the server is answering a request on
-    /// every connection in it.
+    /// Takes a place for a new connection. `None` if the line is full and the server is answering a request on every
+    /// connection in it.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Arc<InLine>> {
         let household = household(address);
         let mut lines = self.lines();
@@ -77,7 +76,7 @@ impl Newcomers {
 }
 
 impl InLine {
-    /// Awaits the answer to a request of the connection. No newer connection can take the place meanwhile.
+    /// Awaits the answer to a request on the connection. Meanwhile no newer connection can take its place.
     pub(super) async fn during<F: Future>(&self, answering: F) -> F::Output {
         self.newcomer.is_answered.store(true, Relaxed);
         let answer = answering.await;
@@ -85,7 +84,7 @@ impl InLine {
         answer
     }
 
-    /// Waits until the connection has to make room: for ever, once the connection is no longer a newcomer.
+    /// Waits until the connection has to make room. That never happens once the connection is no longer a newcomer.
     pub(super) async fn makes_room(&self) {
         self.newcomer.makes_room.notified().await;
     }
@@ -107,14 +106,14 @@ impl Drop for InLine {
     }
 }
 
-/// Takes the connection of `request` out of the newcomers, because the access token of the request is valid.
+/// Removes the connection of `request` from the newcomers, because the access token of the request is valid.
 pub fn is_known(request: &Request) {
     if let Some(in_line) = request.extensions().get::<Arc<InLine>>() {
         in_line.leave();
     }
 }
 
-/// An IPv4 address, or the /56 of an IPv6 address, the usual prefix of one household.
+/// An IPv4 address, or the /56 of an IPv6 address, which is the usual prefix of one household.
 pub(super) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 72)).into(),

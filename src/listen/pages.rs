@@ -1,5 +1,5 @@
-//! Which web pages may use this server from a browser: exact origins, without cookies. Pages of the server's
-//! own origin always may, and every allowed page can read every answer, also a refusal.
+//! Decides which web pages may use this server from a browser, by exact origin, without cookies. Pages of the server's
+//! own origin always may, and every allowed page can read every response, including refusals.
 
 use std::str::FromStr;
 
@@ -20,7 +20,7 @@ const TOLD: &str =
 /// How long a browser may cache the answer to a preflight request, in seconds.
 const REMEMBER: &str = "7200";
 
-/// The pages in browsers that may use this server. Programs that send no `Origin` always may: nothing here
+/// The pages in browsers that may use this server. Programs that send no `Origin` always may, because nothing here
 /// relies on cookies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
@@ -30,7 +30,7 @@ pub enum Origins {
     Only(Vec<String>),
 }
 
-/// An origin that no browser sends, so that it would admit no page.
+/// An origin that no browser sends, so it would not admit any page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no page has the origin `{origin}`: {instead}")]
 pub struct BadOrigin {
@@ -53,7 +53,7 @@ impl FromStr for Origins {
     }
 }
 
-/// An origin as browsers write it; the error says what to write instead.
+/// An origin as browsers write it. The error says what to write instead.
 fn origin_of(text: &str) -> Result<String, BadOrigin> {
     let bad = |instead: String| Err(BadOrigin { origin: text.to_owned(), instead });
     if text == "null" {
@@ -95,7 +95,7 @@ fn origin_of(text: &str) -> Result<String, BadOrigin> {
 pub(super) struct Page(HeaderValue);
 
 impl Origins {
-    /// Whether the page behind a request may use this server. A request without `Origin` always may.
+    /// Whether the page that sent a request may use this server. A request without `Origin` always may.
     pub fn let_in(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| match self {
             Self::Any => true,
@@ -103,7 +103,7 @@ impl Origins {
         })
     }
 
-    /// The page behind a request, or the refusal of a page that is not allowed. `None`: the request has no
+    /// The page that sent a request, or the refusal of a page that is not allowed. `None` if the request has no
     /// `Origin`.
     pub(super) fn of(&self, uri: &Uri, headers: &HeaderMap) -> Option<Result<Page, Response>> {
         let origin = headers.get(header::ORIGIN)?;
@@ -117,9 +117,8 @@ impl Origins {
     }
 }
 
-/// Whether an origin is the server's own, by the host that the client asked for. Browsers compare origins the
-/// same way and let no page set `Host` or `Sec-Fetch-Site`; the latter decides also where a proxy has changed
-/// the host.
+/// Whether an origin is the server's own, judged by the host that the client asked for. Browsers compare origins the
+/// same way and let no page set `Host` or `Sec-Fetch-Site`. The latter also works where a proxy has changed the host.
 fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
         return true;
@@ -139,7 +138,7 @@ impl Page {
         *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// The answer to a preflight request of an allowed origin.
+    /// The response to a preflight request from an allowed origin.
     pub(super) fn may(self) -> Response {
         let answer = Response::builder()
             .header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
@@ -149,7 +148,7 @@ impl Page {
         self.reads(answer)
     }
 
-    /// Lets the page read `answer`.
+    /// Lets the page read the response.
     pub(super) fn reads(self, mut answer: Response) -> Response {
         let headers = answer.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0);

@@ -6,8 +6,8 @@ use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::listen::stream::Stream;
 
-/// Closes the writing half, then reads on for a moment: closing a socket with unread bytes in it resets the
-/// connection, and the client would never see why it was refused.
+/// Closes the writing half, then keeps reading for a moment. Closing a socket that still has unread bytes resets the
+/// connection, and the client would never see the reason for the refusal.
 pub(super) async fn part(mut stream: Stream) {
     const MOMENT: Duration = Duration::from_secs(1);
     const MOST: usize = 1024 * 1024;

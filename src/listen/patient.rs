@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::listen::stream::Stream;
 
-/// A stream whose writes fail with `TimedOut` when its peer takes nothing for `patience`.
+/// A stream whose writes fail with `TimedOut` if its peer reads nothing for `patience`.
 pub(super) struct Patient {
     pub(super) stream: Stream,
     patience: Duration,

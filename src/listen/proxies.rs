@@ -1,4 +1,4 @@
-//! The peers that are trusted proxies: their word about the client's address counts.
+//! The peers that are trusted proxies, which may name the client's address.
 
 use std::{net::IpAddr, str::FromStr};
 

@@ -1,7 +1,7 @@
-//! Refusals of clients that ask too much. A refusal is cheap, but a client that does not heed it could have all the time
-//! of a node for the next one, on one connection or on a new connection each. So the refusals of an address leave
-//! at a bounded rate, and their line is one for all its connections. A client that waits after a refusal never meets
-//! the line, and answers that are no refusals never wait in it.
+//! Slows down refusals for clients that send too many requests. A refusal is cheap, but a client that ignores it could
+//! take all the time of a node for further refusals, on one connection or on a new connection for each. So the refusals
+//! for an address leave at a limited rate, from one queue for all its connections. A client that waits after a refusal
+//! never meets the queue, and responses that are not refusals never wait in it.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -14,21 +14,22 @@ use tokio::time::Instant;
 
 use crate::listen::newcomers::household;
 
-/// The refusals that leave at once.
+/// The number of refusals that leave at once.
 pub(super) const AT_ONCE: u32 = 100;
 /// The time between two further refusals.
 pub(super) const EVERY: Duration = Duration::from_millis(4);
-/// The longest wait of a refusal. Newer ones leave together with the last one in the line.
+/// The longest wait of a refusal. Newer ones leave together with the last one in the queue.
 pub(super) const LONGEST: Duration = Duration::from_secs(4);
 
-/// How many lines there are. Addresses with the same line wait for one another, in their refusals only.
+/// The number of queues. Addresses that share a queue wait for one another, but only in their refusals.
 const LINES: usize = 4_096;
 
-/// The lines of all addresses. An address has the line of its hash, so their number is bounded without forgetting any.
-/// The hash has a key of this process: otherwise a client could choose an address whose line is another client's.
+/// The queues of all addresses. The hash of an address selects its queue, so the number of queues is bounded and none
+/// has to be forgotten. The hash has a key of this process. Without it, a client could choose an address that shares
+/// another client's queue.
 pub(super) struct Refusals {
     hash: RandomState,
-    /// When the last refusal in each line leaves.
+    /// When the last refusal in each queue leaves.
     end: Box<[Mutex<Option<Instant>>]>,
 }
 
@@ -39,11 +40,11 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Takes a place in the line of an address, and tells how long the refusal has to wait.
+    /// Takes a place in the queue of an address, and returns how long the refusal has to wait.
     pub(super) fn wait(&self, address: IpAddr, now: Instant) -> Duration {
         let line = self.hash.hash_one(household(address)) as usize % LINES;
         let mut end = self.end[line].lock().unwrap_or_else(PoisonError::into_inner);
-        // An empty line ends so far back that the first refusals find its end in the past.
+        // The end of an empty queue is so far back that the first refusals still have it in the past.
         let empty = now.checked_sub(EVERY * AT_ONCE).unwrap_or(now);
         let leaves = (end.map_or(empty, |end| end.max(empty)) + EVERY).min(now + LONGEST);
         *end = Some(leaves);

@@ -14,11 +14,11 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the files are checked. We compare their content, because Kubernetes swaps links and leaves times
-/// alone.
+/// How often the files are checked. Their content is compared, because Kubernetes swaps links and leaves the timestamps
+/// unchanged.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Why the present certificate stays in use.
+/// Why the current certificate stays in use.
 #[derive(Debug, thiserror::Error)]
 enum Kept {
     #[error(transparent)]
@@ -27,12 +27,12 @@ enum Kept {
     Expired(time::OffsetDateTime),
 }
 
-/// Reloads `certificate` whenever its files change. A bad pair of files changes nothing.
+/// Reloads `certificate` whenever its files change. An invalid pair of files changes nothing.
 pub async fn keep_current(certificate: Arc<Certificate>, clock: Clock) {
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut judged = certificate.content().as_ref().map(Content::digest).map_err(Clone::clone);
-    // The two files are not replaced at once, so a bad pair is logged only if it is still there at the next
-    // check.
+    // The two files are not replaced atomically, so a bad pair is logged only if it is still there at the next check.
+    // After a SIGHUP it is logged at once.
     let mut is_new = false;
     let mut has_expired = false;
     tell(&certificate, &clock, &mut has_expired);
@@ -78,9 +78,8 @@ async fn next(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Reports the time until the certificate expires, and warns once after it has expired. A node does not
-/// refuse to start with an expired certificate, because it would then be down also for clients that do not
-/// check the date.
+/// Reports the time until the certificate expires, and warns once after it has expired. A node does not refuse to start
+/// with an expired certificate, because it would then be down even for clients that do not check the date.
 fn tell(certificate: &Certificate, clock: &Clock, has_expired: &mut bool) {
     let now = clock.now().datetime();
     let expired = certificate.expired(now);

@@ -1,4 +1,4 @@
-//! The requests of a connection, one after the other. Only well-formed requests are passed on.
+//! The requests of a connection, one after another. Only well-formed requests are passed on.
 
 use std::{
     io,
@@ -16,8 +16,8 @@ use crate::listen::{
     head::{self, Fault, Follows, Scan, Seen},
 };
 
-/// The method of the stand-in for a refused request. We put it into the stream behind all earlier requests,
-/// so its answer comes in order and over the same path as every other answer.
+/// The method of the stand-in for a refused request. The stand-in goes into the stream after all earlier requests, so
+/// its response comes in order and over the same path as every other response.
 pub(super) const REFUSED: &str = "REFUSED";
 
 /// The longest head, and the most header fields in it.
@@ -27,13 +27,13 @@ pub(super) struct Most {
     pub(super) fields: usize,
 }
 
-/// A stream that passes on well-formed requests. Bytes behind a refused request are never read.
+/// A stream that passes on well-formed requests. Bytes after a refused request are never read.
 pub(super) struct Requests<S> {
     stream: S,
     most: Most,
     next: Next,
     scan: Scan,
-    /// The beginning of a head that is not complete yet.
+    /// The beginning of an incomplete head.
     held: Vec<u8>,
     /// Checked bytes for hyper.
     ready: Vec<u8>,
@@ -53,9 +53,9 @@ enum Next {
     Chunks(Chunks),
     /// Bytes other than HTTP, after a request for a WebSocket.
     Anything,
-    /// Nothing more: a request was refused.
+    /// Nothing more, because a request was refused.
     Nothing,
-    /// Nothing more: a chunked body broke the rules, so reading fails.
+    /// Nothing more, because a chunked body broke the rules. Reading fails.
     Broken,
 }
 
@@ -65,13 +65,12 @@ impl<S> Requests<S> {
         Self { stream, most, next: Next::Head, scan: Scan::default(), held, ready, refused }
     }
 
-    /// The stream, and the bytes that hyper has not taken yet.
+    /// The stream, and the bytes that hyper has not consumed yet.
     pub(super) fn into_inner(self) -> (S, Bytes) {
         (self.stream, self.ready.into())
     }
 
-    /// Returns how many of these bytes may be passed on. In the state `Head`, the rest is the beginning of a
-    /// head.
+    /// Returns how many of these bytes may be passed on. In the state `Head`, the rest is the beginning of a head.
     fn judge(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0;
         while passed < bytes.len() {
@@ -120,8 +119,8 @@ impl<S> Requests<S> {
         passed
     }
 
-    /// Puts a stand-in for the refused request into the stream. The stand-in names the host and the origin,
-    /// because they decide which pages may read the answer.
+    /// Puts a stand-in for the refused request into the stream. It carries the host and the origin, because they
+    /// determine which pages may read the response.
     fn stand_in(&mut self, fault: Fault, head: &[u8]) {
         self.next = Next::Nothing;
         if self.refused.set(fault).is_err() {
@@ -138,11 +137,11 @@ impl<S> Requests<S> {
         self.ready.extend_from_slice(b"\r\n\r\n");
     }
 
-    /// Judges the held bytes again, after more bytes were appended to them.
+    /// Checks the held bytes again after more bytes have been appended.
     fn sort(&mut self) {
         let held = std::mem::take(&mut self.held);
         let passed = self.judge(&held);
-        // The passed bytes go before a stand-in that `judge` may have appended.
+        // The passed bytes come before any stand-in that `judge` has appended.
         self.ready.splice(..0, held[..passed].iter().copied());
         if matches!(self.next, Next::Head) {
             self.held = held;
@@ -169,7 +168,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Requests<S> {
                 return Poll::Ready(Ok(()));
             }
             match this.next {
-                // The answer to the stand-in closes the connection.
+                // The response to the stand-in closes the connection.
                 Next::Nothing => return Poll::Pending,
                 Next::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 _ => {}

@@ -7,48 +7,47 @@ use crate::listen::{pages::Origins, proxies::Proxies, tls::Tls};
 /// The settings of a listener.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The bounds on the cost of strangers.
+    /// The limits on the cost of unauthenticated clients.
     pub limits: Limits,
-    /// Which web pages may read the answers of every endpoint. `None`: this listener decides nothing about
-    /// origins.
+    /// The web pages that may read the responses of every endpoint. `None` if this listener does not check origins.
     pub origins: Option<Origins>,
-    /// The peers whose word about the client's address is trusted.
+    /// The peers that are trusted to name the client's address.
     pub proxies: Proxies,
-    /// TLS, if this listener speaks it. A listener with TLS speaks nothing else.
+    /// TLS, if this listener uses it. A listener with TLS accepts nothing else.
     pub tls: Option<Tls>,
 }
 
 /// The limits of one connection, and of all connections together. Sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// HTTP connections at a time; further ones wait in the kernel. An upgraded connection no longer counts
-    /// here, because the gateway counts its sockets itself.
+    /// The number of concurrent HTTP connections; further ones wait in the kernel. An upgraded connection no longer
+    /// counts here, because the gateway counts its sockets itself.
     pub connections: usize,
-    /// Connections of one address on which no request has carried a valid access token. Beyond this number,
-    /// the oldest connection that waits for its client is closed. A trusted proxy speaks for many clients, so
-    /// it has no such bound.
+    /// The number of connections from one address on which no request has carried a valid access token. Beyond this
+    /// number, the oldest connection that waits for its client is closed. There is no such limit for a trusted proxy,
+    /// because it speaks for many clients.
     pub newcomers: usize,
-    /// The longest request target; 414 beyond it.
+    /// The longest request target. A longer one gets 414.
     pub uri: usize,
-    /// All header lines of a request together; 431 beyond it.
+    /// The total size of a request's header lines. More gets 431.
     pub headers: usize,
-    /// The number of header lines of a request; 431 beyond it.
+    /// The number of a request's header lines. More gets 431.
     pub header_lines: usize,
-    /// The body of a request; 413 beyond it.
+    /// The largest body of a request. A larger one gets 413.
     pub body: usize,
     /// How long a TLS handshake may take.
     pub handshake_within: Duration,
     /// How long a request's head may take, and how long a connection may stay idle.
     pub head_within: Duration,
-    /// How long a request's body may take; 408 after it.
+    /// How long a request's body may take. A slower one gets 408.
     pub body_within: Duration,
-    /// How long a client may leave an answer unread before it is cut off.
+    /// How long a client may leave a response unread before it is cut off.
     pub write_within: Duration,
     /// How long requests in flight may take to end after `stop`.
     pub stop_within: Duration,
 }
 
-/// The most bytes of a request's body. Code behind the door does not count them again.
+/// The most bytes in a request's body. Code behind the door does not check them again.
 pub const BODY: usize = 64 * 1024;
 
 impl Default for Limits {

@@ -1,4 +1,4 @@
-//! TLS at the listener: versions 1.2 and 1.3 by rustls, for HTTP/1.1 alone.
+//! TLS at the listener: versions 1.2 and 1.3 by rustls, only for HTTP/1.1.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -26,12 +26,12 @@ const HANDSHAKE: u8 = 0x16;
 #[derive(Debug, Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
-    /// The certificate that clients are shown.
+    /// The certificate that is presented to clients.
     pub certificate: Arc<Certificate>,
 }
 
 impl Tls {
-    /// TLS that shows `certificate` to clients.
+    /// TLS that presents `certificate` to clients.
     pub fn with(certificate: Certificate) -> Self {
         let certificate = Arc::new(certificate);
         let versions = ServerConfig::builder_with_provider(default_provider().into())
@@ -45,7 +45,7 @@ impl Tls {
         Self { config: Arc::new(config), certificate }
     }
 
-    /// The connection after its handshake. `None`: the handshake failed, or took longer than `within`.
+    /// The connection after its handshake. `None` if the handshake failed or took longer than `within`.
     pub(super) async fn open(&self, tcp: TcpStream, within: Duration) -> Option<Stream> {
         let opened = async {
             let mut first = [0];
@@ -69,7 +69,7 @@ impl Tls {
     }
 }
 
-/// Refuses a connection that does not begin with a TLS handshake. A client that speaks HTTP gets an answer.
+/// Refuses a connection that does not begin with a TLS handshake. A client that speaks HTTP gets a response.
 async fn refuse(mut tcp: TcpStream, first: u8) -> io::Result<Option<Stream>> {
     if first.is_ascii_uppercase() {
         let id = RequestId::of(&HeaderMap::new());

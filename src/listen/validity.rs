@@ -1,4 +1,4 @@
-//! The end of a certificate's validity: the only field that we parse ourselves (RFC 5280, section 4.1).
+//! The end of a certificate's validity, which is the only field that we parse ourselves (RFC 5280, section 4.1).
 
 use time::{Date, Month, OffsetDateTime, Time};
 
@@ -8,7 +8,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xA0;
 
-/// The end of the validity of a certificate in DER. `None`: the bytes are no certificate.
+/// The end of the validity of a certificate in DER. `None` if the bytes are not a certificate.
 pub(super) fn not_after(certificate: &[u8]) -> Option<OffsetDateTime> {
     let mut whole = Der(certificate).inside(SEQUENCE)?;
     let mut signed = whole.inside(SEQUENCE)?;
@@ -44,7 +44,7 @@ fn number(digits: &[u8]) -> Option<i32> {
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// Takes the next value, with its kind.
+    /// Takes the next value, with its tag.
     fn value(&mut self) -> Option<(u8, &'a [u8])> {
         let (&kind, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;

@@ -1,6 +1,6 @@
-//! Which users a user has blocked, kept in memory for users who were asked for lately: a message must not cost a
-//! query. A node forgets a list when it is told of a change. A change of which the node is not told costs a minute: by
-//! then the list is read again.
+//! The block lists of users, kept in memory for users that were looked up lately, because a message must not cost a
+//! query. A node forgets a list when a signal reports a change. A change whose signal is lost takes effect after a
+//! minute, when the list is read again.
 
 use std::{
     collections::HashMap,
@@ -18,20 +18,20 @@ use crate::{
     domain::UserId,
 };
 
-/// How long a list is believed.
+/// How long a list is trusted.
 const FRESH: Duration = Duration::from_secs(60);
-/// How much longer a list is believed that could not be read again.
+/// How much longer a list is trusted if it cannot be read again.
 const ONCE_MORE: Duration = Duration::from_secs(5);
-/// Timeout of a query where the lists in memory can stand in for its answer.
+/// Timeout of a query if the lists in memory can replace its answer.
 const AGAIN: Duration = Duration::from_millis(250);
-/// Timeout of a query where they cannot.
+/// Timeout of a query if they cannot.
 const FIRST: Duration = Duration::from_secs(2);
-/// The most blocked users of all kept lists together, with [`EACH`] for each list: at most 100,000 lists.
+/// The most blocked users in all stored lists together, plus [`EACH`] for each list: at most 100,000 lists.
 const MOST: usize = 1_000_000;
-/// The weight of a list besides its users.
+/// The weight of a list in addition to its users.
 const EACH: usize = 10;
 
-/// The users whom a user has blocked, in order.
+/// The users that a user has blocked, in order.
 pub type Blocklist = Arc<[UserId]>;
 
 /// The lists of blocked users that a node knows.
@@ -44,19 +44,19 @@ pub struct Blocked {
 #[derive(Debug)]
 struct KnownBlocks {
     lists: Cache<UserId, KnownList>,
-    /// When the node last noticed that it may not have been told of all changes.
+    /// When the node last noticed that it may have missed a change.
     doubted_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone)]
 struct KnownList {
     list: Blocklist,
-    /// When the database was asked.
+    /// When the database was queried.
     asked_at: Instant,
     good_until: Instant,
 }
 
-/// Lists that some users have to be asked for.
+/// Users whose lists have to be queried.
 struct Asked {
     missing: Vec<UserId>,
     question: Question,
@@ -64,7 +64,7 @@ struct Asked {
 }
 
 impl Blocked {
-    /// Knows nothing yet.
+    /// Starts without any lists.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, known: KnownBlocks::default() }
     }
@@ -76,7 +76,7 @@ impl Blocked {
         Ok(has(&one, other) || has(&other, one))
     }
 
-    /// The lists of some users. While the database does not answer, known lists are told as they were.
+    /// The lists of some users. While the database does not answer, known lists are returned as they were.
     pub async fn lists(&self, users: &[UserId]) -> Result<HashMap<UserId, Blocklist>, sqlx::Error> {
         let (mut lists, asked) = self.known.ask(users, Instant::now());
         if asked.missing.is_empty() {
@@ -95,12 +95,12 @@ impl Blocked {
         Ok(lists)
     }
 
-    /// The list of a user has changed in the database.
+    /// Forgets the list of a user after it has changed in the database.
     pub fn forget(&self, user: UserId) {
         self.known.lists.forget(&user);
     }
 
-    /// Changes may have been told that this node did not hear.
+    /// Distrusts all lists, because this node may have missed signals.
     pub fn doubt_all(&self) {
         self.known.doubt_all(Instant::now());
     }
@@ -119,8 +119,8 @@ impl Default for KnownBlocks {
 }
 
 impl KnownBlocks {
-    /// The lists that are fresh, and the question for the others. The number of the question is taken first: a list
-    /// that changes while this looks and reads is not kept.
+    /// Returns the lists that are fresh, and the question for the others. The number of the question is taken first, so
+    /// that a list that changes during the query is not kept.
     fn ask(&self, users: &[UserId], now: Instant) -> (HashMap<UserId, Blocklist>, Asked) {
         let question = self.lists.ask();
         let doubted_at = *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +135,7 @@ impl KnownBlocks {
         (fresh, Asked { missing, question, at: now })
     }
 
-    /// The lists that were read.
+    /// Takes in the lists that were read.
     fn take(&self, asked: &Asked, pairs: Vec<(UserId, UserId)>, now: Instant) -> HashMap<UserId, Blocklist> {
         let mut read: HashMap<UserId, Vec<UserId>> =
             asked.missing.iter().map(|user| (*user, Vec::new())).collect();
@@ -159,7 +159,7 @@ impl KnownBlocks {
         users.iter().all(|user| self.lists.get(user).is_some())
     }
 
-    /// The lists as they were, if all are still known: a list that was forgotten meanwhile has changed.
+    /// The lists as they were, if all are still known. A list that was forgotten meanwhile has changed.
     fn believe_once_more(&self, asked: &Asked, now: Instant) -> Option<HashMap<UserId, Blocklist>> {
         let believe = |user: &UserId| {
             let list = self.lists.get(user)?.list;
@@ -169,8 +169,8 @@ impl KnownBlocks {
         asked.missing.iter().map(believe).collect()
     }
 
-    /// No list is fresh whose question was asked up to now. The lists stay, for the time in which the database does
-    /// not answer.
+    /// From now on, no list counts as fresh that was queried up to `now`. The lists stay in memory for times when the
+    /// database does not answer.
     fn doubt_all(&self, now: Instant) {
         *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
@@ -184,7 +184,7 @@ mod tests {
         format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
     }
 
-    /// Asks for one user; whether the database has to be.
+    /// Asks for the list of one user. Returns whether the database has to be queried.
     fn asks(known: &KnownBlocks, of: UserId, now: Instant) -> bool {
         !known.ask(&[of], now).1.missing.is_empty()
     }

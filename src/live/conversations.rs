@@ -1,5 +1,5 @@
-//! The conversations that this process knows. A conversation is folded from the log when it is first asked for, and
-//! the follower of its stream keeps it current from then on. Authorisation is decided on these conversations.
+//! The conversations that this process knows. A conversation is folded from the log when it is first needed, and from
+//! then on the follower of its stream keeps it current. Authorisation is decided on these conversations.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,9 +21,9 @@ use crate::{
     log::{FOLDS, Log, Unavailable},
 };
 
-/// How long the follower of a stream may be behind a conversation that was read.
+/// How long the follower of a stream may take to catch up with a conversation that was read.
 const FOLLOWER: Duration = Duration::from_secs(5);
-/// The most batches of conversations that this node reads side by side, for all callers together.
+/// The most batches of conversations that this node reads concurrently, for all callers together.
 const BATCHES: usize = 8;
 
 /// The conversations that this process knows. Cheap to clone.
@@ -36,30 +36,30 @@ struct Inner {
     batches: Semaphore,
 }
 
-/// The conversations of one stream. Only callers that ask for one of these make its follower wait.
+/// The conversations of one stream. Its follower is only delayed by callers that ask for one of these conversations.
 struct Stream {
     known: Mutex<KnownRosters>,
-    /// How far it has been followed.
+    /// How far the stream has been followed.
     followed: watch::Sender<Point>,
 }
 
-/// What became of an event.
+/// The effect of an event.
 pub enum Applied {
-    /// It counts.
+    /// The event counts.
     Counts {
-        /// The conversation with the event taken in.
+        /// The conversation, including the event.
         tracked: Arc<Tracked>,
-        /// The position before it in the chain.
+        /// The position of the previous event in the chain.
         previous: Position,
     },
-    /// It is void, or was known before.
+    /// The event is void, or was already known.
     Void,
     /// This process does not know the conversation.
     Unknown,
 }
 
-/// The end of a reading, also by a panic. A place that stayed behind would be read for ever. Without it the waiting
-/// callers get an error, and the next caller reads again.
+/// Ends a reading, even after a panic. If its entry stayed, the conversation would be read for ever. Removing it gives
+/// the waiting callers an error, and the next caller reads again.
 struct Ended<'a> {
     conversations: &'a Conversations,
     readings: &'a [(ConversationId, u64)],
@@ -74,8 +74,8 @@ impl Drop for Ended<'_> {
 }
 
 impl Conversations {
-    /// Without conversations, with each stream followed up to the given point. `capacity` is the number of unused
-    /// conversations that stay in memory.
+    /// Starts without conversations, with each stream followed up to the given point. `capacity` is the number of
+    /// unused conversations that stay in memory.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
         let streams = followed.len().max(1);
         let known = || KnownRosters::among(streams, capacity);
@@ -88,12 +88,13 @@ impl Conversations {
         &self.0.streams[self.0.log.stream_of(id)]
     }
 
-    /// The conversation, read from the log if need be; `None` if there is none of that id.
+    /// The conversation, read from the log if necessary; `None` if there is none with that id.
     pub async fn get(&self, id: ConversationId) -> Loaded {
         self.get_together(&[id]).await.map(|mut found| found.pop().map(|(_, tracked)| tracked))
     }
 
-    /// Fails when this process has not heard from the log for some seconds: membership is not decided on old rosters.
+    /// Fails if this process has not heard from the log for some seconds, because membership is not decided on stale
+    /// rosters.
     pub(crate) fn must_be_current(&self, id: ConversationId) -> Result<(), Unavailable> {
         if self.0.log.is_current(self.0.log.stream_of(id)) { Ok(()) } else { Err(cut_off()) }
     }
@@ -108,9 +109,9 @@ impl Conversations {
         self.stream(id).known().ready.get(&id)
     }
 
-    /// The same as [`Self::get`], for a caller who is not known to be a member. The log is asked equally often about
-    /// an id of a conversation and about any other id, whatever is in memory. Otherwise the time of an answer would
-    /// tell a stranger more than the answer does.
+    /// The same as [`Self::get`], for a caller who is not known to be a member. The log is queried equally often for
+    /// the id of a conversation and for any other id, whatever is in memory. Otherwise the response time would tell a
+    /// stranger more than the answer does.
     pub(crate) async fn look_up(&self, id: ConversationId) -> Loaded {
         let (tracked, is_doubted) = {
             let known = self.stream(id).known();
@@ -134,8 +135,8 @@ impl Conversations {
         }
     }
 
-    /// Many conversations. Unknown conversations are read in batches side by side; ids without a conversation are left
-    /// out.
+    /// Returns many conversations. Unknown conversations are read in concurrent batches; ids without a conversation are
+    /// left out.
     pub async fn get_all(
         &self,
         ids: impl IntoIterator<Item = ConversationId>,
@@ -185,7 +186,7 @@ impl Conversations {
             }
         }
         if !unread.is_empty() {
-            // Other callers may wait for this reading, so it goes on when this caller goes away.
+            // Other callers may wait for this reading, so it continues if this caller goes away.
             let conversations = self.clone();
             tokio::spawn(async move { conversations.load(&unread).await });
         }
@@ -224,14 +225,14 @@ impl Conversations {
         }
     }
 
-    /// Conversations of one stream as they are in the log, once the follower has come as far.
+    /// Reads conversations of one stream from the log, and waits for the follower to catch up with them.
     async fn read(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
         let Some(first) = ids.first() else { return Vec::new() };
         let folded = self.0.log.fold_all(ids).await;
         let read = folded.iter().flatten().map(|fold| fold.read).max().unwrap_or_default();
-        // Read first, then waited for. The log may be ahead of the follower. A conversation that was kept before the
-        // follower comes as far would already have the next events: the hub would pass them over as known, and
-        // listeners would miss them.
+        // Read first, wait second. The log may be ahead of the follower. If a conversation were kept before the
+        // follower catches up, it would already have the next events: the hub would skip them as known, and listeners
+        // would miss them.
         if self.reached(*first, read, FOLLOWER).await {
             return folded;
         }
@@ -239,11 +240,11 @@ impl Conversations {
         ids.iter().map(|_| behind()).collect()
     }
 
-    /// Takes in a conversation that the follower of its stream has folded itself, up to the point that the follower
-    /// has reached, and answers the callers that wait for it. Only the follower calls this.
+    /// Takes in a conversation that the follower of its stream has folded itself, up to the point that the follower has
+    /// reached, and answers the callers that wait for it. Only the follower calls this.
     ///
-    /// A conversation that was read meanwhile is kept instead: it has taken in all that the follower has delivered, so
-    /// it is as current.
+    /// If the conversation has been read meanwhile, that one is kept instead: it has taken in everything that the
+    /// follower has delivered, so it is just as current.
     pub fn take_in(&self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
         let mut known = self.stream(id).known();
         let waiting = known.loading.remove(&id).map(|loading| loading.waiting).unwrap_or_default();
@@ -266,7 +267,7 @@ impl Conversations {
                 loading.meanwhile.push(recorded.clone());
                 return Applied::Unknown;
             } else if known.doubted.begins(recorded) {
-                // Nothing is before the beginning of a conversation, so the fold is whole without a reading.
+                // Nothing precedes the beginning of a conversation, so the fold is complete without a reading.
                 let mut fold = Fold::default();
                 return match recorded.apply_to(&mut fold) {
                     Some(previous) => Applied::Counts { tracked: known.keep(id, fold), previous },
@@ -303,7 +304,7 @@ impl Conversations {
         self.0.streams.iter().map(|stream| stream.followed.borrow().position).collect()
     }
 
-    /// Waits until this process has followed the stream of the conversation to its present end.
+    /// Waits until this process has followed the stream of the conversation to its current end.
     pub async fn catch_up(&self, id: ConversationId) -> Result<(), Unavailable> {
         let now = self.0.log.last(self.0.log.stream_of(id)).await?;
         if self.reached(id, now, FOLLOWER).await {
@@ -313,7 +314,8 @@ impl Conversations {
         }
     }
 
-    /// Waits until this process has followed each stream up to its position; `false` if it has not within `patience`.
+    /// Waits until this process has followed each stream up to its position; `false` if that takes longer than
+    /// `patience`.
     pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {
         let reached = self.0.streams.iter().zip(positions).map(|(stream, position)| async move {
             stream.followed.subscribe().wait_for(|at| at.position >= *position).await.is_ok()
@@ -322,8 +324,8 @@ impl Conversations {
         timeout(patience, all).await.is_ok_and(|all| all.into_iter().all(|reached| reached))
     }
 
-    /// Waits until this process has followed the stream of the conversation up to a position; `false` if it has not
-    /// within `patience`.
+    /// Waits until this process has followed the stream of the conversation up to a position; `false` if that takes
+    /// longer than `patience`.
     pub async fn reached(&self, id: ConversationId, position: Position, patience: Duration) -> bool {
         let mut followed = self.stream(id).followed.subscribe();
         let reached = followed.wait_for(|at| at.position >= position);

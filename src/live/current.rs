@@ -1,4 +1,4 @@
-//! The parts of memory that the tasks of the streams keep current.
+//! The state in memory that the tasks of the streams keep current.
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use crate::{
     log::Log,
 };
 
-/// The parts of memory that the tasks of the streams keep current. The user of one part gets that part alone. Cheap to
+/// The state in memory that the tasks of the streams keep current. A user of one part gets only that part. Cheap to
 /// clone.
 #[derive(Clone)]
 pub struct Current {
-    /// The rosters on which authorisation is decided.
+    /// The rosters that authorisation is decided on.
     pub conversations: Conversations,
-    /// How far members have got.
+    /// How far members have received and read.
     pub receipts: Receipts,
     /// The greatest keys of users in conversations.
     pub grown: Grown,
-    /// The conversations that were searched for keys.
+    /// The conversations that have been searched for keys.
     pub searched: Searched,
     /// Recent events.
     pub lately: Arc<Lately>,
@@ -34,8 +34,8 @@ pub struct Current {
 }
 
 impl Current {
-    /// Empty, with each stream followed up to the given point. `conversations` is the number of unused conversations
-    /// that stay in memory.
+    /// Starts empty, with each stream followed up to the given point. `conversations` is the number of unused
+    /// conversations that stay in memory.
     pub fn new(log: &Log, followed: Vec<Point>, conversations: usize, most: Most) -> Self {
         let followers = Followers::new(followed.clone(), most);
         let grown = Grown::new(&followed);

@@ -1,12 +1,12 @@
-//! The followers: clients that follow without a socket. An event in a conversation of its user wakes a follower, and a
-//! follower that may not go on is cut off. Until then it costs an entry and no work.
+//! The followers: clients that follow without a socket. An event in one of its user's conversations wakes a follower,
+//! and a follower that may not go on is cut off. Until then, it costs one entry and no work.
 //!
-//! No follower sleeps through an event, by an argument about order. A follower first reads the points up to which this
-//! process has heard ([`Follower::look`]), and then asks the views for its conversations as of these points
-//! ([`Follower::listens_to`]). [`Followers::hear`] gets every event behind these points, under the same lock. If such
-//! an event brings the user in, it adds the conversation. If it comes before the answer of the views, the follower
-//! looks again, because the points have moved. In the other order, an event between the answer and the points would be
-//! in neither, and the follower would wait for an event that it has missed.
+//! No follower sleeps through an event, because of the order of steps. A follower first reads the points up to which
+//! this process has heard ([`Follower::look`]), and then queries the views for its conversations as of these points
+//! ([`Follower::listens_to`]). [`Followers::hear`] gets every event after these points, under the same lock. If such an
+//! event brings the user in, it adds the conversation. If it arrives before the answer of the views, the follower looks
+//! again, because the points have moved. In the other order, an event between the answer and the points would be in
+//! neither, and the follower would wait for an event that it has missed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,7 +34,7 @@ pub struct Most {
     pub of_node: usize,
 }
 
-/// Why there is no place for another follower.
+/// Why another follower is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// The user has too many.
@@ -58,23 +58,23 @@ struct KnownFollowers {
     count: usize,
 }
 
-/// A user with followers.
+/// A user who has followers.
 #[derive(Default)]
 struct Following {
     bells: Vec<Arc<Bell>>,
     conversations: HashSet<ConversationId>,
 }
 
-/// How one follower is woken.
+/// Wakes one follower.
 struct Bell {
     caller: Identity,
-    /// An event has come since the follower looked. Written under the lock of [`KnownFollowers`].
+    /// Whether an event has arrived since the follower last looked. Written under the lock of [`KnownFollowers`].
     rung: AtomicBool,
     wake: Notify,
     cut: CancellationToken,
 }
 
-/// The place of a follower, until it is dropped.
+/// The place of a follower. Dropping it frees the place.
 pub struct Follower {
     followers: Arc<Followers>,
     user: UserId,
@@ -108,7 +108,7 @@ impl Bell {
 }
 
 impl Followers {
-    /// Without followers, with each stream heard up to a point.
+    /// Starts without followers, with each stream heard up to the given point.
     pub fn new(heard: Vec<Point>, most: Most) -> Arc<Self> {
         let known = KnownFollowers { heard, users: HashMap::new(), topics: HashMap::new(), count: 0 };
         Arc::new(Self { most, known: Mutex::new(known) })
@@ -118,7 +118,7 @@ impl Followers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a follower. The follower then looks ([`Follower::look`]), and names its conversations
+    /// Adds a follower. The follower then looks ([`Follower::look`]) and names its conversations
     /// ([`Follower::listens_to`]).
     pub fn enter(self: &Arc<Self>, caller: &Identity) -> Result<Follower, Full> {
         let user = caller.user;
@@ -138,8 +138,8 @@ impl Followers {
         Ok(Follower { followers: self.clone(), user, bell })
     }
 
-    /// Hears the events of a stream up to a point. The task of the stream calls this in the order of the stream, and
-    /// after the feed has these events: a follower that was woken before would find nothing and sleep on.
+    /// Hears the events of a stream up to a point. The task of the stream calls this in the order of the stream, once
+    /// the feed has these events: a follower that was woken earlier would find nothing and keep sleeping.
     pub(super) fn hear(&self, stream: usize, upto: Point, news: &[News]) {
         let mut known = self.known();
         known.heard[stream] = upto;
@@ -148,7 +148,7 @@ impl Followers {
         }
     }
 
-    /// Cuts off the followers that may not go on. Each follower finds out the reason by itself.
+    /// Cuts off the followers that may not go on. Each follower determines the reason by itself.
     pub fn cut(&self, may_not_go_on: impl Fn(&Identity) -> bool) {
         for bell in self.known().users.values().flat_map(|following| &following.bells) {
             if may_not_go_on(&bell.caller) {
@@ -194,15 +194,15 @@ impl KnownFollowers {
 }
 
 impl Follower {
-    /// The points up to which each stream has been heard. The follower looks at the events before these points, and is
-    /// woken for each event behind them.
+    /// The points up to which each stream has been heard. The follower reads the events before these points, and is
+    /// woken for each event after them.
     pub fn look(&self) -> Vec<Point> {
         let known = self.followers.known();
         self.bell.rung.store(false, Relaxed);
         known.heard.clone()
     }
 
-    /// Names the conversations of the user, as of points that [`look`](Self::look) has told.
+    /// Names the conversations of the user, as of points that [`look`](Self::look) returned.
     pub fn listens_to(&self, conversations: impl IntoIterator<Item = ConversationId>, as_of: &[Point]) {
         let mut known = self.followers.known();
         for conversation in conversations {
@@ -213,13 +213,13 @@ impl Follower {
         }
     }
 
-    /// The points up to which there is nothing to look at; `None` if there is something.
+    /// The points up to which there is nothing to read; `None` if there is something.
     pub fn quiet(&self) -> Option<Vec<Point>> {
         let known = self.followers.known();
         (!self.bell.rung.load(Relaxed)).then(|| known.heard.clone())
     }
 
-    /// Waits until there may be something to look at.
+    /// Waits until there may be something to read.
     pub async fn woken(&self) {
         self.bell.wake.notified().await;
     }
@@ -283,7 +283,7 @@ mod tests {
         News { conversation: conversation(n), brings_in: Vec::new(), sends_away: None }
     }
 
-    /// A follower that has looked, and is in these conversations.
+    /// A follower that has looked and has named these conversations.
     fn settled(followers: &Arc<Followers>, of: u128, in_: &[u128]) -> Follower {
         let follower = followers.enter(&caller(of)).expect("a place");
         let at = follower.look();

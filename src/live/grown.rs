@@ -1,20 +1,20 @@
-//! Keys that only grow. A client that makes its idempotency keys as UUIDv7, as the SDKs do, uses a greater one for each
-//! command. So the greatest key that a user has used in a conversation proves that every greater one is new, and a send
-//! needs no question to the view. Other keys, and keys that come out of order, are looked up.
+//! Keys that only grow. A client that generates its idempotency keys as UUIDv7, as the SDKs do, uses a greater one for
+//! each command. So the greatest key that a user has used in a conversation proves that every greater one is new, and a
+//! send needs no query of the view. Other keys, and keys that arrive out of order, are looked up.
 //!
-//! An entry is whole if no key can be missing from it, and it becomes whole in this order:
+//! An entry is complete if no key can be missing from it, and it becomes complete in this order:
 //!
-//! 1. **The entry is made, and then the position is read up to which the follower has heard** ([`Grown::begin`]). The
-//!    follower notes the end of a batch before it looks for entries. So a batch that missed the entry ends at or before
-//!    that position, and the keys of all later events are in the entry.
-//! 2. **The view is asked afterwards.** If it has reached that position, its greatest key covers what came before
-//!    ([`Grown::learn`]). If it has not, the entry stays as it is, and the next command asks again.
+//! 1. **The entry is created, and then the position is read up to which the follower has heard** ([`Grown::begin`]).
+//!    The follower notes the end of a batch before it looks for entries. So a batch that missed the entry ends at or
+//!    before that position, and the keys of all later events are in the entry.
+//! 2. **The view is queried afterwards.** If it has reached that position, its greatest key covers everything before
+//!    ([`Grown::learn`]). If it has not, the entry stays as it is, and the next command queries again.
 //!
-//! The proof then reaches up to where the stream was followed, and JetStream itself recognises the keys behind that, as
+//! The proof then reaches as far as the stream has been followed. JetStream itself recognises the keys after that, as
 //! with every look-up (`commands/earlier.rs`). An entry that is evicted costs one look-up.
 //!
-//! An erased command has left a hash of its key, which has no order. The keys of a user who has one in a conversation are
-//! looked up there.
+//! An erased command has left a hash of its key, and hashes have no order. If a user has one in a conversation, the
+//! user's keys are looked up there.
 
 use std::sync::{
     Arc,
@@ -29,10 +29,10 @@ use crate::{
     views::{LatestKeys, Sending},
 };
 
-/// The most pairs of a conversation and a user of which the greatest key is kept.
+/// The most pairs of conversation and user whose greatest key is kept.
 const MOST: usize = 100_000;
-/// The view is asked for keys that are at most so far in the future. Otherwise, one key of a client whose clock is wrong
-/// would make all its later keys look old.
+/// The view is queried for keys that are at most this far in the future. Otherwise, one key of a client whose clock is
+/// wrong would make all its later keys look old.
 const AHEAD: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 type Pair = (ConversationId, UserId);
@@ -42,36 +42,37 @@ type Pair = (ConversationId, UserId);
 pub struct Grown(Arc<Inner>);
 
 struct Inner {
-    /// By stream: no event up to here will be heard any more.
+    /// By stream: no further event up to this position will be heard.
     heard: Vec<AtomicU64>,
     greatest: Cache<Pair, Greatest>,
 }
 
 /// The greatest key of one user in one conversation.
 struct Greatest {
-    /// The keys of all events behind this position are in `key`.
+    /// `key` covers all events after this position.
     since: Position,
     key: Option<Uuid>,
     before: Before,
 }
 
-/// What is known of the keys up to `since`.
+/// What is known about the keys up to `since`.
 enum Before {
     Nothing,
-    /// Those that are smaller than this one are in `key`, too.
+    /// `key` also covers those that are smaller than this one.
     Covered(Uuid),
     /// They have no order.
     Unordered,
 }
 
 impl Grown {
-    /// Without entries, for streams that are followed from these points on.
+    /// Starts without entries, for streams that are followed from the given points on.
     pub(super) fn new(followed: &[Point]) -> Self {
         let heard = followed.iter().map(|point| AtomicU64::new(point.position.0)).collect();
         Self(Arc::new(Inner { heard, greatest: Cache::new("greatest_keys", MOST) }))
     }
 
-    /// Takes in a batch of a stream, before the batch is noted as followed: a proof reaches up to that note.
+    /// Takes in a batch of a stream, before the batch is noted as followed, because a proof reaches up to the noted
+    /// position.
     pub(super) fn hear(&self, stream: usize, batch: &[Recorded]) {
         let Some(last) = batch.last() else { return };
         self.0.heard[stream].store(last.position.0, Ordering::Relaxed);
@@ -90,8 +91,8 @@ impl Grown {
         }
     }
 
-    /// Whether a key is greater than all that its user has used in the conversation, up to where the stream was
-    /// followed before the call.
+    /// Whether a key is greater than all keys that its user has used in the conversation, up to where the stream had
+    /// been followed before the call.
     pub(crate) fn is_new(&self, (conversation, user, key): &Sending) -> bool {
         let Some(key) = growing(key.as_str()) else { return false };
         let is_new = |greatest: &mut Greatest| {
@@ -100,8 +101,8 @@ impl Grown {
         self.0.greatest.change(&(*conversation, *user), is_new).unwrap_or(false)
     }
 
-    /// Begins to keep the greatest key of a pair, before the view is asked about a key of it. Returns the end of the
-    /// keys of which the view has to name the greatest; `None` if the question would be in vain.
+    /// Begins to keep the greatest key of a pair, before the view is queried for one of its keys. The view has to name
+    /// the greatest keys below the returned end. `None` if the query would prove nothing.
     pub(crate) fn begin(&self, stream: usize, sending: &Sending, now: Time) -> Option<Uuid> {
         let (conversation, user, key) = sending;
         let (pair, key, end) = ((*conversation, *user), growing(key.as_str())?, first_of(now.plus(AHEAD)));
@@ -123,7 +124,7 @@ impl Grown {
         is_wanted.then_some(end)
     }
 
-    /// Takes in the greatest keys before `end` that the view has, and how far the view has come.
+    /// Takes in the view's greatest keys before `end`, and the position that the view has reached.
     pub(crate) fn learn(&self, pair: Pair, end: Uuid, latest: &LatestKeys, reached: Position) {
         self.0.greatest.change(&pair, |greatest| {
             if latest.has_erased {
@@ -132,7 +133,7 @@ impl Grown {
             if reached < greatest.since || matches!(greatest.before, Before::Unordered) {
                 return;
             }
-            // Another key that is greater hides the greatest one, until the first that grows comes behind it.
+            // A greater key of another form hides the greatest growing key, until a growing key follows it.
             let keys: Option<Vec<Uuid>> = latest.keys.iter().map(|key| growing(key)).collect();
             if let Some(keys) = keys {
                 greatest.key = greatest.key.max(keys.into_iter().max());
@@ -142,13 +143,14 @@ impl Grown {
     }
 }
 
-/// A key that is a UUIDv7 in its one form with hyphens and small letters: such keys have the order of their texts.
+/// Parses a key that is a UUIDv7 in its canonical form, with hyphens and lower case. The order of such keys is that of
+/// their texts.
 fn growing(key: &str) -> Option<Uuid> {
     let has_form = key.len() == 36 && !key.bytes().any(|byte| byte.is_ascii_uppercase());
     Uuid::try_parse(key).ok().filter(|id| has_form && id.get_version_num() == 7)
 }
 
-/// The smallest UUIDv7 of a time.
+/// The smallest UUIDv7 at a time.
 fn first_of(time: Time) -> Uuid {
     let millis = u64::try_from(time.datetime().unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
@@ -171,7 +173,7 @@ mod tests {
         "2026-11-30T12:00:00Z".parse().expect("a time")
     }
 
-    /// The key that Ana makes so many seconds later.
+    /// The key that Ana generates the given number of seconds later.
     fn key(seconds: u64) -> String {
         first_of(now().plus(std::time::Duration::from_secs(seconds))).to_string()
     }
@@ -195,7 +197,7 @@ mod tests {
         LatestKeys { keys: keys.iter().map(|key| (*key).to_owned()).collect(), has_erased: false }
     }
 
-    /// Asks about a key, and lets the view answer.
+    /// Asks about a key, and feeds the answer of the view.
     fn ask(grown: &Grown, asked: &str, latest: &LatestKeys, reached: u64) -> bool {
         let sending = sending(asked);
         let Some(end) = grown.begin(0, &sending, now()) else { return false };

@@ -1,10 +1,10 @@
-//! The conversations of one stream that this process knows or reads. Plain bookkeeping under one lock, which the
-//! follower of the stream takes too: what it delivers is in a conversation before or after each step here, and never
-//! in between.
+//! The conversations of one stream that this process knows or reads. This is plain bookkeeping under one lock, which
+//! the follower of the stream takes too: an event that it delivers is in a conversation before or after each step here,
+//! never in between.
 //!
 //! Nothing here is invalidated, so no question numbers are needed ([`Cache`](crate::cache::Cache) has them): a reading
-//! is brought up to date instead. While it goes on, the follower leaves each event of the conversation with it, and
-//! the end of the reading applies them. Asked, read and delivered in any order, no event is missing.
+//! is brought up to date instead. While a reading goes on, the follower leaves each event of the conversation with it,
+//! and the end of the reading applies them. Whatever the order of asking, reading and delivering, no event is missing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -26,21 +26,21 @@ pub(super) struct KnownRosters {
     pub(super) doubted: Doubted,
     /// Conversations that are being read. None of them is in `ready`.
     pub(super) loading: HashMap<ConversationId, Loading>,
-    /// How many readings have begun.
+    /// The number of readings that have begun.
     readings: u64,
 }
 
 /// A conversation that is being read.
 pub(super) struct Loading {
     /// The number of the reading that answers. The follower can overtake a reading by taking the conversation in. The
-    /// overtaken reading must not answer for a later one: events between the two are in neither of them.
+    /// overtaken reading must not answer for a later one, because events between the two are in neither of them.
     reading: u64,
     pub(super) waiting: Vec<oneshot::Sender<Loaded>>,
     /// The events that the follower has delivered since the reading began.
     pub(super) meanwhile: Vec<Recorded>,
 }
 
-/// A conversation that was read; `None` if there is none of that id.
+/// A conversation that was read; `None` if there is none with that id.
 pub(super) type Loaded = Result<Option<Arc<Tracked>>, Unavailable>;
 
 /// The state of a conversation that a caller asks for.
@@ -50,12 +50,12 @@ pub(super) enum Asked {
     Absent,
     /// Another caller has begun to read it.
     Waiting(oneshot::Receiver<Loaded>),
-    /// No caller reads it yet: this reading has to be begun.
+    /// No caller reads it yet, so the caller has to begin the reading with this number.
     Unread(u64, oneshot::Receiver<Loaded>),
 }
 
 impl KnownRosters {
-    /// Without conversations, for one of so many streams, which share the capacity for unused conversations.
+    /// Starts without conversations, for one of `streams` streams, which share the capacity for unused conversations.
     pub(super) fn among(streams: usize, capacity: usize) -> Self {
         Self {
             ready: Register::new("rosters", capacity.div_ceil(streams)),

@@ -1,9 +1,9 @@
-//! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few
-//! events, and costs the servers nothing: the events of a conversation are found without a look at others, and the frame
-//! of an event is made once for all sockets.
+//! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few events
+//! and costs the servers nothing: the events of a conversation are found without scanning others, and the frame of an
+//! event is encoded once for all sockets.
 //!
-//! This is a register and no cache: its worth is that it has the latest events of a stream *without a hole*, so the
-//! oldest event goes first, whichever are used.
+//! This is a register, not a cache. Its value is that it has the latest events of a stream *without a gap*, so the
+//! oldest event goes first, whichever ones are used.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -20,13 +20,13 @@ use crate::{
 
 /// The most bytes that all streams together keep.
 const BYTES: usize = 32 << 20;
-/// The size of an event besides its data.
+/// The size of an event in addition to its data.
 const EACH: usize = 512;
 
 /// The result of the fold for a followed event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The event counts; this is the position before it in the chain of its conversation.
+    /// The event counts; this is the position of the previous event in the chain of its conversation.
     Counts(Position),
     /// The event is void.
     Void,
@@ -38,23 +38,23 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Shown(Arc<ShownEvent>);
 
-/// The event, as all clones of [`Shown`] share it.
+/// The event that all clones of [`Shown`] share.
 #[derive(Debug)]
 pub struct ShownEvent {
     /// The event.
     pub recorded: Recorded,
-    /// The position before it in the chain of its conversation.
+    /// The position of the previous event in the chain of its conversation.
     pub previous: Position,
     frame: OnceLock<Bytes>,
 }
 
 impl Shown {
-    /// An event with the position before it.
+    /// An event with the position of its predecessor.
     pub(crate) fn new(recorded: Recorded, previous: Position) -> Self {
         Self(Arc::new(ShownEvent { recorded, previous, frame: OnceLock::new() }))
     }
 
-    /// The frame of the event, which is made for the first socket and serves all others.
+    /// The frame of the event, which is encoded for the first socket and reused for all others.
     pub(crate) fn frame(&self, encode: impl FnOnce(&Recorded, Position) -> Bytes) -> Bytes {
         self.0.frame.get_or_init(|| encode(&self.recorded, self.previous)).clone()
     }
@@ -68,12 +68,12 @@ impl Deref for Shown {
     }
 }
 
-/// The latest events of every stream, without a hole.
+/// The latest events of every stream, without a gap.
 pub struct Lately(Vec<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// At each position in turn.
+    /// The events, at consecutive positions.
     events: VecDeque<Followed>,
     /// The positions of the events of each conversation.
     of: HashMap<ConversationId, VecDeque<Position>>,
@@ -87,7 +87,7 @@ struct Followed {
     judged: Judged,
 }
 
-/// What the fold has made of a followed event.
+/// The result of the fold for a followed event.
 enum Judged {
     Counts(Shown),
     Void,
@@ -111,12 +111,12 @@ impl Lately {
         }
     }
 
-    /// The point at a position, if its event is here.
+    /// The point at a position, if its event is in memory.
     pub(crate) fn point(&self, stream: usize, position: Position) -> Option<Point> {
         self.of(stream).at(position).map(|followed| followed.point)
     }
 
-    /// The events of stays after a position, up to and with another; `None` if one of them may be missing here.
+    /// The events of stays after a position, up to and including another; `None` if one of them may be missing here.
     pub(crate) fn between(
         &self,
         stream: usize,
@@ -194,7 +194,7 @@ impl Kept {
         }
     }
 
-    /// Keeps no content that an event erases.
+    /// Removes the content that an event erases.
     fn forget(&mut self, recorded: &Recorded) {
         let Some(Event::ContentErased(erased)) = &recorded.event else { return };
         for entry in &erased.erased {
@@ -212,7 +212,7 @@ impl Kept {
 }
 
 impl Followed {
-    /// About the memory that the event takes: its data are there as stored bytes, as a value, and in the frame.
+    /// The approximate memory of the event: its data is stored as bytes, as a value, and in the frame.
     fn size(&self) -> usize {
         match &self.judged {
             Judged::Counts(shown) => EACH + 3 * shown.recorded.data.len(),
@@ -239,7 +239,7 @@ mod tests {
         lately.extend(0, events.iter().map(|(at, of, verdict)| (recorded(*at, *of, 0), *verdict)));
     }
 
-    /// The events of conversation 1 for a user with these stays in it.
+    /// The events of conversation 1 that a user with these stays in it gets.
     fn told(lately: &Lately, after: u64, upto: u64, stays: &[(u64, Option<u64>)]) -> Option<Vec<u64>> {
         let stay = |(since, until): &(u64, Option<u64>)| Stay {
             conversation: id(1),

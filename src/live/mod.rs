@@ -1,9 +1,9 @@
-//! What this process **knows** because it follows the log and hears signals: the rosters on which authorisation is
-//! decided, watermarks, recent events, revoked logins and blocks, and which followers have to be woken.
+//! What this process **knows** because it follows the log and hears signals: the rosters that authorisation is decided
+//! on, watermarks, recent events, revoked logins and blocks, and which followers have to be woken.
 //!
 //! One task follows each stream ([`Stream`]), in every process, whatever its roles. A roster is read from the log when
-//! a command first asks for it, and that task keeps the roster current from then on. Nothing here lets a woken
-//! follower in: the follower asks the feed which events it may see.
+//! a command first needs it, and that task keeps the roster current from then on. Nothing here decides what a woken
+//! follower may see: the follower asks the feed for its events.
 
 mod api_keys;
 mod conversations;

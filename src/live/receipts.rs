@@ -1,8 +1,8 @@
 //! The watermarks of members: how far they have received and read. Watermarks only rise. This process keeps the
-//! watermarks current of users who move theirs here.
+//! watermarks current of the users who advance theirs here.
 //!
-//! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in
-//! it for its turn to append.
+//! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in it
+//! for its turn to append.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -30,14 +30,14 @@ pub struct Watermarks {
     pub(crate) turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
-/// How far one user has got.
+/// How far one user has received and read.
 #[derive(Clone, Copy)]
 pub(crate) struct ToldMarks {
-    /// The highest watermarks that were asked for. Above `told` they are not in the log yet.
+    /// The highest requested watermarks. Above `told`, they are not in the log yet.
     pub(crate) wanted: ReceiptAdvanced,
     /// The highest watermarks in the log.
     pub(crate) told: ReceiptAdvanced,
-    /// The last position at which the log is known to have `told`.
+    /// The last position at which the log is known to contain `told`.
     pub(crate) at: Position,
 }
 
@@ -49,14 +49,14 @@ impl Default for Receipts {
 
 impl Receipts {
     /// Hears a receipt that is in the log, appended by this node or another one. Two nodes that append at the same
-    /// moment may append the lower receipt last. That does no harm, because here and in all readers watermarks only
-    /// rise.
+    /// moment may append the lower receipt last. That does no harm, because watermarks only rise, here and in all
+    /// readers.
     ///
-    /// A receipt without an entry is passed over. The order of [`Self::begin`] makes that safe: the caller notes a
-    /// position that was followed, *then* asks the view as of this position, and *then* begins the entry. The view has
-    /// each receipt up to that position. A receipt behind it that comes before the entry begins is at most appended
-    /// again. If the view were asked without a position, it could lag behind receipts that were passed over long
-    /// before, and every one of those would be appended again.
+    /// A receipt without an entry is skipped. The order of [`Self::begin`] makes that safe: the caller notes a position
+    /// that was followed, *then* queries the view as of this position, and *then* begins the entry. The view has each
+    /// receipt up to that position. A receipt after it that arrives before the entry begins is at most appended again.
+    /// If the view were queried without a position, it could lag behind receipts that were skipped long before, and
+    /// every one of those would be appended again.
     pub(crate) fn hear(&self, id: ConversationId, user: UserId, at: Position, receipt: ReceiptAdvanced) {
         let entry = self.register().peek(&(id, user));
         if let Some(entry) = entry {
@@ -75,7 +75,7 @@ impl Receipts {
         self.register().get(&of)
     }
 
-    /// The entry, which begins with the watermarks of the view unless another request has begun it meanwhile.
+    /// The entry. It begins with the watermarks of the view, unless another request has begun it meanwhile.
     pub(crate) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Watermarks> {
         let marks = ToldMarks { wanted: told, told, at: Position::START };
         let entry = || Watermarks { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
@@ -89,7 +89,7 @@ impl Watermarks {
     }
 }
 
-/// The higher one of each of two watermarks.
+/// The higher value of each of the two watermarks.
 pub(crate) fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
     ReceiptAdvanced { delivered: one.delivered.max(other.delivered), read: one.read.max(other.read) }
 }

@@ -1,13 +1,13 @@
-//! A register: for each key one value, which stays the same value for as long as a task holds it.
+//! A register: one value for each key, which stays the same value for as long as a task holds it.
 //!
 //! The follower of a stream keeps the values in memory current. If there were two values for one key, the follower
-//! would keep one of them current, and a task could decide on the other. A cache alone makes two: it evicts a value
-//! that a task still holds, and the next task makes another. Therefore a register has two parts. `all` finds every
-//! value that lives, and keeps none alive. `recent`, a cache, keeps alive the values that were asked for lately.
+//! would keep one of them current, and a task could decide on the other. A cache alone can create two: it evicts a
+//! value that a task still holds, and the next task creates another. Therefore a register has two parts. `all` finds
+//! every live value but keeps none alive. `recent`, a cache, keeps the recently used values alive.
 //!
-//! There is never a second value, by an argument about order. A value is made only where `all` has none that lives,
-//! and a value whose last holder has let go cannot come back to life: a count of 0 never rises. Two tasks do not make
-//! a value for one key at once, because making takes `&mut self`.
+//! There is never a second value, because of the order of steps. A value is created only if `all` has no live one, and
+//! a value whose last holder has dropped it cannot come back to life: a count of 0 never rises. Two tasks cannot create
+//! a value for one key at once, because creating takes `&mut self`.
 
 use std::{
     collections::HashMap,
@@ -17,20 +17,20 @@ use std::{
 
 use crate::cache::Cache;
 
-/// With fewer keys, a sweep is not worth its cost.
+/// With fewer keys than this, a sweep is not worth its cost.
 const FEW: usize = 64;
 
-/// Values that are kept while they are held, and so many more while nobody uses them.
+/// Keeps values while they are held, and a limited number of unused values.
 pub(crate) struct Register<K, V> {
     all: HashMap<K, Weak<V>>,
     recent: Cache<K, Arc<V>>,
     /// The number of keys at which the keys of dead values are removed. It is at least twice the number of keys after
-    /// the last sweep, so that a sweep costs each insertion the same, however many there are.
+    /// the last sweep, so that the amortised cost of an insertion is constant.
     sweep_at: usize,
 }
 
 impl<K: Hash + Eq + Copy, V> Register<K, V> {
-    /// A register that keeps so many unused values, under a name for the metrics.
+    /// A register that keeps up to `unused` unused values, under a name for the metrics.
     pub(crate) fn new(name: &'static str, unused: usize) -> Self {
         Self { all: HashMap::new(), recent: Cache::new(name, unused), sweep_at: 2 * FEW }
     }
@@ -45,12 +45,12 @@ impl<K: Hash + Eq + Copy, V> Register<K, V> {
         Some(value)
     }
 
-    /// The value, for the follower: an event is no reason to keep it for longer.
+    /// The value, for the follower. It is not kept for longer, because an event alone is no reason to.
     pub(crate) fn peek(&self, key: &K) -> Option<Arc<V>> {
         self.all.get(key)?.upgrade()
     }
 
-    /// The value that lives, or else the one that is made now.
+    /// The live value, or else a new one from `make`.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         if let Some(value) = self.get(&key) {
             return value;
@@ -112,8 +112,8 @@ mod tests {
         assert!(register.all.len() <= 2 * FEW, "{} keys of dead values", register.all.len());
     }
 
-    /// The bound is what is looked at, not a time: keys are removed in sweeps, and between two sweeps come at least as
-    /// many insertions as a sweep leaves keys.
+    /// Bounds the number of keys that sweeps visit, not a time: between two sweeps there are at least as many
+    /// insertions as a sweep leaves keys.
     #[test]
     fn an_insertion_costs_the_same_however_many_are_in_use() {
         let mut register = Register::new("test", 10);

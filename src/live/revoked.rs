@@ -1,13 +1,13 @@
 //! The deny set: revoked logins and ended API keys, in memory until the last access token of each has expired; and the
-//! accounts that were deactivated meanwhile, so that a refusal tells why. The monotonic clock measures that time, because a
-//! clock that is set ahead and back would forget logins too early.
+//! accounts that were deactivated meanwhile, so that a refusal can give the reason. Time is measured by the monotonic
+//! clock, because a clock that is set ahead and back would forget logins too early.
 //!
-//! This is a register and no cache. An evicted login would be let in again, so no bound evicts a login.
+//! This is a register, not a cache. An evicted login would be let in again, so no limit evicts a login.
 //!
-//! A deactivation ends all logins of an account, so the deny set refuses them, whatever is known of the account. Only the
-//! tokens of issuers have no login that ends for good: such a token is refused while its account is known as deactivated,
-//! and the database is asked again soon ([`Revoked::news_of`]). So a node that does not hear that an account is active
-//! again refuses no new login for long.
+//! A deactivation ends all logins of an account, so the deny set refuses them, whatever is known about the account.
+//! Only the tokens of issuers have no login that ends for good: such a token is refused while its account is known to
+//! be deactivated, and the database is queried again soon ([`Revoked::news_of`]). So a node that misses a reactivation
+//! does not refuse new logins for long.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,17 +25,17 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
-/// How long a revoked login is remembered: longer than any access token lives. A node whose clock is behind still accepts
-/// a token of a node whose clock is ahead.
+/// How long a revoked login is remembered: longer than any access token lives, because a node whose clock is behind
+/// still accepts a token of a node whose clock is ahead.
 const MEMORY: Duration = Duration::from_secs(HOST_LIFE.as_secs() + 3 * LEEWAY.as_secs());
 
 /// Timeout of the query.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// The time between two sweeps of logins whose time is over.
+/// The time between two sweeps of expired entries.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// Why a proof that was good counts no more.
+/// Why a proof that was valid no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The login was revoked, or the key has ended.
@@ -44,7 +44,7 @@ pub enum Ended {
     Suspended,
 }
 
-/// The deny set of a node. Its bound is the number of logins that are revoked within about an hour.
+/// The deny set of a node. Its size is bounded by the number of logins that are revoked within about an hour.
 #[derive(Debug, Default)]
 pub struct Revoked(RwLock<Memory>);
 
@@ -56,7 +56,7 @@ struct Memory {
     swept_at: Option<Instant>,
 }
 
-/// What was heard last about an account.
+/// The latest news about an account.
 #[derive(Debug, Clone, Copy)]
 struct News {
     is_suspended: bool,
@@ -64,12 +64,12 @@ struct News {
 }
 
 impl Revoked {
-    /// Denies a login from now on, for as long as an access token of it can live.
+    /// Denies a login from now on, for as long as one of its access tokens can live.
     pub fn insert(&self, login: LoginId) {
         self.insert_all([login]);
     }
 
-    /// Whether a login was revoked. If so, its tokens count no more, although they have not expired.
+    /// Whether a login was revoked. If so, its tokens no longer count, although they have not expired.
     pub fn contains(&self, login: LoginId) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
     }
@@ -81,7 +81,7 @@ impl Revoked {
         is_suspended || memory.until.contains_key(&login)
     }
 
-    /// Why a proof counts no more; `None` if it counts.
+    /// Why a proof no longer counts; `None` if it counts.
     pub fn why(&self, caller: &Identity) -> Option<Ended> {
         let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let is_suspended = memory.accounts.get(&caller.user).is_some_and(|news| news.is_suspended);
@@ -90,14 +90,14 @@ impl Revoked {
                 Some(Ended::Suspended)
             }
             (true, _) => Some(Ended::Revoked),
-            // The key of a program that acts for the account goes on; acting for it does not.
+            // The key of a program that acts for the account stays valid, but the program can no longer act for it.
             (false, Proof::Key) if is_suspended && caller.is_acted_for() => Some(Ended::Suspended),
             (false, _) => None,
         }
     }
 
-    /// Notes that an account was deactivated. To be called before its logins are inserted: in the other order, a session
-    /// could end between the two, and be told another reason.
+    /// Notes that an account was deactivated. Must be called before its logins are inserted: in the other order, a
+    /// session could end between the two and get another reason.
     pub fn suspend(&self, user: UserId) {
         self.write().note(user, News { is_suspended: true, at: Instant::now() });
     }
@@ -107,7 +107,7 @@ impl Revoked {
         self.write().note(user, News { is_suspended: false, at: Instant::now() });
     }
 
-    /// Notes what the database has answered to a question, unless something was heard since the question.
+    /// Notes the answer of the database to a query, unless there has been news since the query.
     pub(crate) fn learn(&self, user: UserId, is_suspended: bool, asked: Instant) {
         let mut memory = self.write();
         let known = memory.accounts.get(&user).copied();
@@ -116,16 +116,16 @@ impl Revoked {
         }
     }
 
-    /// When something was heard about an account. What was known before may be out of date.
+    /// When there was last news about an account. Anything known from before may be out of date.
     pub(crate) fn news_of(&self, user: UserId) -> Option<Instant> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.get(&user).map(|news| news.at)
     }
 
-    /// Adds the logins and deactivated accounts that the database has. To be called before serving, and after signals may
-    /// have been missed. On an error a node must not serve, because it would let revoked logins in.
+    /// Adds the logins and deactivated accounts from the database. Must be called before serving, and after signals may
+    /// have been missed. On an error, a node must not serve, because it would let revoked logins in.
     pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
         let asked = Instant::now();
-        // A dead connection would make this wait for ever, and revoked logins would be let in meanwhile.
+        // On a dead connection, this would wait for ever, and revoked logins would be let in meanwhile.
         let suspended = in_time(accounts::suspended_since(pool, now, MEMORY)).await?;
         let logins = in_time(accounts::revoked_since(pool, now, MEMORY)).await?;
         self.learn_all(&suspended.into_iter().collect(), asked);
@@ -133,7 +133,8 @@ impl Revoked {
         Ok(())
     }
 
-    /// An account that is known as deactivated, and is not among those of the database, is active again.
+    /// Takes in all deactivated accounts. An account that is known to be deactivated but is not among them is active
+    /// again.
     fn learn_all(&self, suspended: &HashSet<UserId>, asked: Instant) {
         let mut memory = self.write();
         for (user, news) in &mut memory.accounts {
@@ -145,8 +146,8 @@ impl Revoked {
         suspended.iter().for_each(|user| self.learn(*user, true, asked));
     }
 
-    /// Adds the API keys that ended lately, and returns whether one of them is new here. Every node asks for them again and
-    /// again: a key also ends when its time is over, and nobody tells the nodes then.
+    /// Adds the API keys that ended lately, and returns whether one of them is new here. Every node polls for them,
+    /// because a key also ends when it expires, and no signal reports that.
     pub async fn load_keys(&self, pool: &PgPool, now: Time) -> Result<bool, sqlx::Error> {
         let keys = in_time(key_use::ended_since(pool, now, MEMORY)).await?;
         let has_new = keys.iter().any(|key| !self.contains(*key));

@@ -1,10 +1,10 @@
-//! Conversations that were searched for keys in the log. A conversation is read once, however many commands ask;
-//! from then on the follower adds the keys that come, so that the next look-up in the conversation costs nothing.
-//! Only a key that the view cannot tell is searched for: while the database answers, nothing is kept here.
+//! Conversations that have been searched for keys in the log. A conversation is read once, however many commands ask.
+//! From then on, the follower adds new keys, so that the next look-up in the conversation costs nothing. Only keys that
+//! the view cannot answer for are searched for: while the database answers, nothing is kept here.
 //!
-//! Nothing here is invalidated. The entry of a conversation stands in the cache from before the search on, and the
-//! follower adds to it while the search goes on, so nothing is missing when the search ends. If the entry is evicted
-//! meanwhile, the search has a number that no entry has, and ends without effect.
+//! Nothing here is invalidated. The entry of a conversation is in the cache before the search begins, and the follower
+//! adds to it during the search, so nothing is missing when the search ends. If the entry is evicted meanwhile, the
+//! search has a number that no entry has, and ends without effect.
 
 use std::{
     collections::HashMap,
@@ -29,19 +29,20 @@ use crate::{
     views::Sending,
 };
 
-/// The most keys of all conversations together, with [`EACH`] for each conversation; a key takes about 30 bytes.
+/// The most keys of all conversations together, plus [`EACH`] for each conversation; a key takes about 30 bytes.
 const MOST_KEYS: usize = 1_000_000;
 /// The most keys of one conversation. A conversation with more is not searched.
 const MOST_OF_ONE: usize = 500_000;
-/// The weight of a conversation besides its keys.
+/// The weight of a conversation in addition to its keys.
 const EACH: usize = 8;
-/// The most conversations that are read at once. Fewer than the log has places for, which others need too.
+/// The most conversations that are read at once. This is less than the log's number of places, because others need them
+/// too.
 const AT_ONCE: usize = 8;
 /// The most conversations that wait for their turn or are being read.
 const MOST_SEARCHES: usize = 1_024;
-/// The longest time for which one conversation is read.
+/// The longest time that reading one conversation may take.
 const LONGEST: Duration = Duration::from_secs(30);
-/// A conversation that no command has asked for in so long is forgotten.
+/// A conversation that no command has asked for in this time is forgotten.
 const IDLE: Duration = Duration::from_secs(300);
 
 /// The searched conversations. Cheap to clone.
@@ -60,35 +61,36 @@ struct Inner {
 struct Searching {
     hasher: RandomState,
     known: Cache<ConversationId, Keys>,
-    /// Searches that wait for their turn or go on.
+    /// Searches that are running or waiting for their turn.
     searches: usize,
 }
 
-/// The keys of one conversation behind a position, up to where this process has followed, or was when it
-/// was read.
+/// The keys of one conversation after a position, up to the point that this process has followed, or had reached when
+/// it was read.
 struct Keys {
     after: Position,
     state: State,
-    /// Where each key stands first, by a hash of user and key. A command reads the event there before it counts.
+    /// The first position of each key, by a hash of user and key. A command reads the event there before the key
+    /// counts.
     at: HashMap<u64, Position>,
     /// When a command last asked.
     used_at: Instant,
 }
 
 enum State {
-    /// The search with this number goes through the log. Events that are followed meanwhile are taken in already.
+    /// The search with this number is running. Events that are followed meanwhile are already taken in.
     Searching(u64, Vec<oneshot::Sender<()>>),
-    /// No key is missing up to this position, nor of the events that were followed since.
+    /// No key is missing up to this position, nor from the events that have been followed since.
     Whole(Position),
     /// The conversation has too many keys.
     TooLong,
 }
 
-/// The position of a key, if the conversation has it, and the position up to which there is no other.
+/// The position of a key, if the conversation has it, and the position up to which the conversation has no other.
 type Looked = (Option<Position>, Position);
 
 impl Searched {
-    /// Without searched conversations.
+    /// Starts without searched conversations.
     pub(super) fn new(log: Log, conversations: Conversations) -> Self {
         let (turns, number, known) = (Semaphore::new(AT_ONCE), AtomicU64::new(0), Mutex::default());
         Self(Arc::new(Inner { log, conversations, turns, number, known }))
@@ -98,8 +100,9 @@ impl Searched {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a batch that was followed, before the batch is noted as followed: [`Self::look_now`] answers that a
-    /// key is new up to the position that was followed. Noted first, a key in the batch would be called new.
+    /// Takes in a batch that was followed, before the batch is noted as followed, because [`Self::look_now`] answers
+    /// that a key is new up to the noted position. If the position were noted first, a key in the batch would be called
+    /// new.
     pub(super) fn hear(&self, batch: &[Recorded]) {
         let known = self.known();
         if known.known.is_empty() {
@@ -115,7 +118,7 @@ impl Searched {
         self.known().forget_idle(Instant::now());
     }
 
-    /// Looks a key up behind a position of its conversation.
+    /// Looks up a key after a position of its conversation.
     pub(crate) async fn look(&self, sending: &Sending, after: Position) -> Result<Looked, Unavailable> {
         if let Some(looked) = self.look_now(sending, after)? {
             return Ok(looked);
@@ -129,10 +132,10 @@ impl Searched {
         self.look_now(sending, after)?.ok_or_else(gone)
     }
 
-    /// Looks in memory alone.
+    /// Looks only in memory.
     fn look_now(&self, (id, user, key): &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
-        // Read before the keys: each key up to here was taken in before. Read after them, the position could be beyond
-        // a key that came in between, and a retry would be taken for a new message.
+        // Read before the keys: each key up to here was taken in before. If it were read after them, the position could
+        // be past a key that arrived in between, and a retry would be mistaken for a new message.
         let followed = self.0.conversations.position(self.0.log.stream_of(*id));
         let known = self.known();
         let hash = known.hash(*user, key.as_str());
@@ -153,7 +156,7 @@ impl Searched {
         known.known.change(id, look).unwrap_or(Ok(None))
     }
 
-    /// Goes through a conversation, unless no command waits for it any more when its turn comes.
+    /// Reads through a conversation, unless no command is waiting for it any more when its turn comes.
     async fn search(self, id: ConversationId, after: Position, number: u64) {
         let _ended = Ended { searched: &self, id, number };
         let Ok(_turn) = self.0.turns.acquire().await else { return };
@@ -167,12 +170,12 @@ impl Searched {
         }
     }
 
-    /// Entered first, read second: the entry of the search is there before the replay begins. An event that the
-    /// follower took in before the entry was in the log before the replay began, so the replay has it. The follower
-    /// adds every later event to the entry. In the other order, events between the two would be in neither.
+    /// Enter first, read second: the entry of the search exists before the replay begins. An event that the follower
+    /// took in before the entry existed was in the log before the replay began, so the replay has it. The follower adds
+    /// every later event to the entry. In the other order, events between the two would be in neither.
     ///
-    /// The leader is asked for the end of the stream as well, so that a search proves something also where the
-    /// follower lags behind.
+    /// The leader is also asked for the end of the stream, so that a search proves something even if the follower lags
+    /// behind.
     async fn read(&self, id: ConversationId, after: Position, number: u64) -> Result<State, Unavailable> {
         let stream = self.0.log.stream_of(id);
         let up_to = self.0.log.last(stream).await?;
@@ -195,7 +198,7 @@ impl Searched {
     }
 }
 
-/// The end of a search, also by a panic or a timeout: the commands that still wait get an error.
+/// Ends a search, even after a panic or a timeout: the commands that still wait get an error.
 struct Ended<'a> {
     searched: &'a Searched,
     id: ConversationId,
@@ -222,7 +225,7 @@ impl Searching {
         self.hasher.hash_one((user, key))
     }
 
-    /// Forgets the conversations that are idle. Without any, the memory of the cache is given back as well.
+    /// Forgets the conversations that are idle. If none is left, the memory of the cache is released too.
     fn forget_idle(&mut self, now: Instant) {
         self.known.retain(|keys| now.duration_since(keys.used_at) <= IDLE);
         if self.known.is_empty() {
@@ -244,8 +247,8 @@ impl Searching {
         self.known.change(&recorded.conversation, |keys| keys.take_in(hash, recorded.position));
     }
 
-    /// Waits for a conversation to be read from a position on; the number of the search that has to begin
-    /// for it, if none is under way.
+    /// Waits until a conversation has been read from a position on. Returns the number of the search that the caller
+    /// has to begin; `None` if one is running or is no longer needed.
     fn wait(
         &mut self,
         id: ConversationId,
@@ -258,9 +261,10 @@ impl Searching {
             keys.used_at = now;
             match (keys.after <= after, &mut keys.state) {
                 (true, State::Searching(_, waiting)) => waiting.extend(answer.take()),
-                // It became whole in between.
+                // The search finished in between.
                 (true, State::Whole(_)) => drop(answer.take().map(|answer| answer.send(()))),
-                // It is read again from further back: the commands that wait for the rest wait for all of it.
+                // It is read again from further back, so the commands that wait for the shorter search wait for the
+                // longer one.
                 (false, State::Searching(_, waiting)) => return std::mem::take(waiting),
                 _ => {}
             }
@@ -279,7 +283,7 @@ impl Searching {
         Ok(Some(number))
     }
 
-    /// How many keys a search has found; `None` if it is not the one that counts.
+    /// How many keys a search has found; `None` if the search has been superseded.
     fn count_of(&self, id: ConversationId, number: u64) -> Option<usize> {
         self.known.change(&id, |keys| keys.is_searched_by(number).then_some(keys.at.len())).flatten()
     }
@@ -292,8 +296,8 @@ impl Searching {
         self.known.change(&id, is_wanted).unwrap_or(false)
     }
 
-    /// Ends a search, if it still is the one that counts: since an older one began, the conversation may have been
-    /// forgotten, and with it keys that the follower had delivered meanwhile.
+    /// Ends a search, unless it has been superseded: since it began, the conversation may have been forgotten, along
+    /// with keys that the follower had delivered meanwhile.
     fn end(&self, id: ConversationId, number: u64, state: State) {
         let end = |keys: &mut Keys| {
             if !keys.is_searched_by(number) {
@@ -312,7 +316,7 @@ impl Searching {
         }
     }
 
-    /// Forgets a conversation whose search has come to nothing.
+    /// Forgets a conversation whose search has failed.
     fn give_up(&self, id: ConversationId, number: u64) {
         if self.count_of(id, number).is_some() {
             self.known.forget(&id);
@@ -320,7 +324,7 @@ impl Searching {
     }
 }
 
-/// What is kept of the key of an erased command.
+/// The form in which the key of an erased command is kept.
 fn erased_key(hash: &str) -> String {
     format!("erased:{hash}")
 }
@@ -334,7 +338,7 @@ impl Keys {
         if matches!(self.state, State::TooLong) || position <= self.after {
             return;
         }
-        // The first one is the answer, and a search and the follower go side by side.
+        // The first one is the answer, and a search and the follower run concurrently.
         let first = self.at.entry(hash).or_insert(position);
         *first = position.min(*first);
     }

@@ -1,5 +1,5 @@
-//! Signals of all nodes. Revoked logins and changed blocks are taken in here, and the gateway is told of signals that
-//! concern its sockets. A process without sockets hears the signals too, because it also judges tokens and blocks.
+//! Signals from all nodes. Revoked logins and changed blocks are taken in here, and the gateway gets the signals that
+//! concern its sockets. A process without sockets hears the signals too, because it also checks tokens and blocks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,20 +17,20 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// The time between two looks at whether this node hears from the log.
+/// The time between two checks whether this node hears from the log.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The time between two looks for API keys that have ended.
+/// The time between two queries for API keys that have ended.
 const KEYS: Duration = Duration::from_secs(2);
 
-/// News for the owner of sockets.
+/// News for the owner of the sockets.
 #[derive(Debug, Clone, Copy)]
 pub enum Told {
     /// A user is typing in a conversation.
     Typing(ConversationId, UserId),
-    /// A user was invited into a conversation by another user.
+    /// A user was invited to a conversation by another user.
     Invited(UserId, ConversationId, UserId),
-    /// What others see of a user has changed.
+    /// A user's name or picture has changed.
     UserChanged(UserId),
     /// Logins were revoked: [`Revoked`] has them already.
     Revoked,
@@ -38,13 +38,13 @@ pub enum Told {
     CutOff,
 }
 
-/// Where signals go.
+/// The receivers of signals.
 pub struct HeardSignals {
-    /// The log, by which signals come.
+    /// The log, over which signals arrive.
     pub log: Log,
-    /// The database that knows revoked logins.
+    /// The database that has the revoked logins.
     pub pool: PgPool,
-    /// The time, by which revoked logins are forgotten.
+    /// The clock.
     pub clock: Clock,
     /// The revoked logins.
     pub revoked: Arc<Revoked>,
@@ -55,8 +55,8 @@ pub struct HeardSignals {
 }
 
 impl HeardSignals {
-    /// Begins to hear. Earlier revocations are loaded afterwards ([`Self::load_revoked`]). In the other order, this
-    /// node would never hear of a login that is revoked between the two.
+    /// Begins to listen. Earlier revocations are loaded afterwards ([`Self::load_revoked`]). In the other order, this
+    /// node would never learn of a login that is revoked between the two.
     pub async fn start(
         self: &Arc<Self>,
         tell: impl Fn(Told) + Clone + Send + Sync + 'static,
@@ -76,7 +76,7 @@ impl HeardSignals {
         Ok(())
     }
 
-    /// Loads the logins that count no more. To be called when signals are heard, and before the process serves.
+    /// Loads the logins that no longer count. Must be called after [`Self::start`], and before the process serves.
     pub async fn load_revoked(&self) -> Result<(), sqlx::Error> {
         self.revoked.load(&self.pool, self.clock.now()).await
     }
@@ -100,17 +100,16 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of all logins that count no more. The logins are in the deny set *before* this
-    /// looks at sessions: a session that begins meanwhile either finds its login in the deny set or is among the
-    /// sessions at which this looks. In the other order, a session that begins between the two would do neither, and
-    /// stay.
+    /// Ends the waits and sessions of all logins that no longer count. The logins are in the deny set *before* the
+    /// sessions are checked: a session that begins meanwhile either finds its login in the deny set or is among the
+    /// checked sessions. In the other order, a session that begins between the two would do neither, and stay open.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
         self.followers.cut(|caller| self.revoked.why(caller).is_some());
         tell(Told::Revoked);
     }
 
-    /// After a lost connection, this node may not have heard of revocations and blocks. While this node hears nothing,
-    /// it asks the database.
+    /// After a lost connection, this node may have missed revocations and blocks. While it hears nothing, it polls the
+    /// database.
     async fn remember_revocations(
         self: Arc<Self>,
         mut connections: watch::Receiver<u64>,
@@ -132,7 +131,7 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of API keys whose time is over, or that were revoked while this node did not hear.
+    /// Ends the waits and sessions of API keys that have expired, or were revoked while this node could not hear.
     async fn remember_ended_keys(self: Arc<Self>, tell: impl Fn(Told)) {
         loop {
             sleep(KEYS).await;
@@ -144,7 +143,7 @@ impl HeardSignals {
         }
     }
 
-    /// Closes the sockets of a node that is cut off from the log: another node serves their clients better.
+    /// Closes the sockets of a node that is cut off from the log, because another node serves their clients better.
     async fn cut_off(self: Arc<Self>, tell: impl Fn(Told)) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,7 +151,7 @@ impl HeardSignals {
         loop {
             look.tick().await;
             looks = if self.log.is_current_everywhere() { 0 } else { looks + 1 };
-            // A process that was stopped for a moment gets another second to hear from the log.
+            // A process that was paused for a moment gets another second to hear from the log.
             if looks < 2 {
                 continue;
             }

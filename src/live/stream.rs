@@ -1,17 +1,19 @@
-//! Following one stream: every event is taken in once, in the order of the log, by one task.
+//! Follows one stream: one task takes in every event once, in the order of the log.
 //!
-//! In a process with a hub the task belongs to the hub, because joining, leaving and delivering have to happen in one
-//! order with the events. Otherwise [`Stream::run`] is the whole task. Either way the steps have this order:
+//! In a process with a hub, the task belongs to the hub, because joining, leaving and delivering have to happen in one
+//! order with the events. Otherwise [`Stream::run`] is the whole task. Either way, the steps have this order:
 //!
-//! 1. **The receipts and the roster hear an event before it is shown.** Members by this event are members when the hub
-//!    shows it, and its place in the chain is known.
-//! 2. **The hub shows it next**, since clients wait for the frame and for nothing that follows.
+//! 1. **The receipts and the roster hear an event before it is shown.** Members added by this event are members when
+//!    the hub shows it, and its place in the chain is known.
+//! 2. **The hub shows it next**, because clients wait for the frame and for nothing that follows.
 //! 3. **The known keys and the recent events take in the batch before it is noted as followed.** A look-up of a key
-//!    reads how far the stream was followed and believes that no key up to there is missing; a resume reads the same
-//!    and finds its events in memory. Noted first, a retry in the batch would be taken for a new message.
-//! 4. **The batch is noted as followed.** Commands that wait for their own event go on, and find all of the above.
-//! 5. **The followers without a socket are woken last**: they ask the feed for all up to this point, and the feed
-//!    answers only for what was followed. Woken earlier, they would find nothing and sleep on.
+//!    reads how far the stream has been followed and trusts that no key up to there is missing; a resume reads the same
+//!    position and finds its events in memory. If the batch were noted first, a retry in it would be mistaken for a new
+//!    message.
+//! 4. **The batch is noted as followed.** Commands that wait for their own event continue, and find all of the above.
+//! 5. **The followers without a socket are woken last.** They ask the feed for everything up to this point, and the
+//!    feed answers only for what has been followed. If they were woken earlier, they would find nothing and keep
+//!    sleeping.
 
 use std::future::pending;
 
@@ -30,7 +32,7 @@ pub struct Stream {
     at: Point,
 }
 
-/// Events that have been read, and of which some are taken in already. [`Stream::finish`] takes the batch back.
+/// Events that have been read, some of which have already been taken in. [`Stream::finish`] takes the batch back.
 #[must_use = "its events are noted as followed when it is finished"]
 pub struct Batch {
     events: Vec<Recorded>,
@@ -43,12 +45,12 @@ pub struct Step<'a> {
     pub recorded: &'a Recorded,
     /// The result of the fold.
     pub applied: Applied,
-    /// The point of the stream before it.
+    /// The point of the stream before the event.
     pub before: Point,
 }
 
 impl Stream {
-    /// Follows all streams from the points of the conversations on.
+    /// Follows all streams, starting at the points of the conversations.
     pub fn all(log: &Log, current: &Current) -> Vec<Self> {
         let follow = |(index, at): (usize, Point)| {
             let follower = log.lead(index, at.position);
@@ -67,7 +69,7 @@ impl Stream {
         self.at
     }
 
-    /// The next events. Safe to cancel. After an error the caller stops: a damaged log stays damaged.
+    /// The next events. Cancel safe. After an error, the caller stops: a damaged log stays damaged.
     pub async fn batch(&mut self) -> Result<Batch, Damaged> {
         match self.follower.batch().await {
             Ok(events) => Ok(Batch { verdicts: Vec::with_capacity(events.len()), events }),
@@ -96,7 +98,7 @@ impl Stream {
         Some(Step { recorded, applied, before })
     }
 
-    /// Notes a batch as followed, after all of it was taken in, and shown in a process with a hub.
+    /// Notes a batch as followed. By then, all of it has been taken in and, in a process with a hub, shown.
     pub fn finish(&mut self, batch: Batch) {
         let Batch { events, verdicts } = batch;
         self.current.grown.hear(self.index, &events);
@@ -121,10 +123,10 @@ impl Stream {
                 }
             }
         }
-        // Projectors that read from this follower read for themselves from here on.
+        // Projectors that read from this follower now read for themselves.
         drop(self);
-        // A damaged log is still damaged after a restart, and readiness says so. The process stays, and goes on with
-        // the work that needs no young roster.
+        // A damaged log is still damaged after a restart, and readiness reports it. The process keeps running for the
+        // work that needs no current roster.
         pending::<()>().await;
     }
 }

@@ -16,13 +16,14 @@ impl Tracked {
         Self { fold: Mutex::new(fold), turn: tokio::sync::Mutex::default() }
     }
 
-    /// A conversation that no follower keeps current, for tests of what is shown to whom.
+    /// A conversation that no follower keeps current, for tests of which users see which events.
     #[cfg(test)]
     pub(crate) fn of(fold: Fold) -> Arc<Self> {
         Arc::new(Self::new(fold))
     }
 
-    /// Takes in the next event; `None` if the event is void or known. Only the follower of the stream calls this.
+    /// Takes in the next event; `None` if the event is void or already known. Only the follower of the stream calls
+    /// this.
     pub(crate) fn apply(&self, recorded: &Recorded) -> Option<Position> {
         recorded.apply_to(&mut self.fold())
     }
@@ -31,18 +32,18 @@ impl Tracked {
         self.fold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The present roster.
+    /// The current roster.
     pub fn conversation(&self) -> Arc<Conversation> {
         self.fold().conversation.clone()
     }
 
-    /// The present roster, and the position of its last event.
+    /// The current roster, and the position of its last event.
     pub fn roster(&self) -> (Arc<Conversation>, Position) {
         let fold = self.fold();
         (fold.conversation.clone(), fold.roster)
     }
 
-    /// Waits for the turn to change the roster, so that commands in this process do not race.
+    /// Waits for the turn to change the roster, so that commands within this process do not race.
     pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }

@@ -53,15 +53,15 @@ pub(crate) fn channels() -> Value {
             "schemas": schemas,
             "securitySchemes": { "nats": {
                 "type": "userPassword",
-                "description": "A user of the NATS cluster that may consume and may not publish on `chat.>`.",
+                "description": "A user of the NATS cluster that may consume but may not publish on `chat.>`.",
             } },
         },
     })
 }
 
 const SERVER: &str = "\
-A program that reads the log has a NATS user of its own, which may not publish on `chat.>`. It uses a JetStream consumer, \
-never a core subscription on the lanes: a core subscription also gets messages that JetStream refused.";
+A program that reads the log has its own NATS user, which may not publish on `chat.>`. It reads through a JetStream consumer, \
+never through a core subscription on the lanes, because a core subscription also gets messages that JetStream refused.";
 
 fn published(of: EventType) -> (String, Value) {
     let EventType { word, mut schema, .. } = of;
@@ -73,7 +73,7 @@ fn published(of: EventType) -> (String, Value) {
     (name, schema)
 }
 
-/// Within the document a schema needs no names of its own.
+/// Removes the names that a schema needs as a file of its own but not within the document.
 fn component(of: EventType) -> (String, Value) {
     let (name, mut schema) = published(of);
     if let Value::Object(members) = &mut schema {
@@ -83,12 +83,12 @@ fn component(of: EventType) -> (String, Value) {
     (name, schema)
 }
 
-/// The lanes that are published, each with its summary and where it is kept.
+/// The published lanes, each with its summary and a description of its stream.
 const LANES: [(Lane, &str, &str); 5] = [
     (Lane::Roster, "The members of a conversation and their roles.", CHAT),
     (Lane::Timeline, "Messages, edits, deletions, reactions and pins.", CHAT),
-    (Lane::Receipts, "How far members have received and read a conversation.", CHAT),
-    (Lane::Control, "Acts of moderators, host applications, retention and erasure.", CHAT),
+    (Lane::Receipts, "How far each member has received and read a conversation.", CHAT),
+    (Lane::Control, "Actions of moderators, host applications, retention and erasure.", CHAT),
     (Lane::Presence, "Whether users are online.", PRESENCE),
 ];
 
@@ -100,13 +100,13 @@ fn channel((lane, summary, stream): &(Lane, &str, &str)) -> (String, Value) {
 }
 
 const CHAT: &str = "\
-The streams `CHAT_0` to `CHAT_<N-1>` keep the events for ever. N is a power of two up to 256, and stream k has the shards \
-from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the position of the event; the positions of a stream have \
-no holes but those that `content.erased` lists: what stood there was erased, and a reader deletes its copies. The lanes of these streams together are the order of a conversation. \
-A timeline or receipt event whose actor is not a member at its position is void: a reader ignores it. An event of any other \
-lane always counts. A lane, a type or a version of a type that a reader does not know is part of the order, and the reader \
-ignores its data. `verbatim.reads` in the metadata of the streams is the lowest contract level of a reader; this document \
-describes level 2.";
+The streams `CHAT_0` to `CHAT_<N-1>` keep the events for ever. N is a power of two up to 256, and stream k has the \
+shards from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the position of the event; the positions of a stream \
+have no gaps except those that `content.erased` lists: their events were erased, and a reader deletes its copies. The \
+order of a conversation spans all lanes of these streams. A timeline or receipt event whose actor is not a member at \
+its position is void: a reader ignores it. An event of any other lane always counts. An event of a lane, a type or a \
+version of a type that a reader does not know is part of the order, and the reader ignores its data. `verbatim.reads` \
+in the metadata of the streams is the lowest contract level of a reader; this document describes level 2.";
 const PRESENCE: &str = "The stream `PRESENCE` keeps the events for an hour, in memory.";
 const TYPING: &str = "Core NATS: no stream stores the messages, and each arrives at most once.";
 
@@ -132,7 +132,7 @@ fn operation(lane: &str) -> (String, Value) {
         "action": "send",
         "channel": { "$ref": format!("#/channels/{lane}") },
         "summary": format!("Verbatim publishes an event in the lane `{lane}`."),
-        "description": "Verbatim alone publishes here. Other programs read by a consumer of their own.",
+        "description": "Only Verbatim publishes here. Other programs read through their own consumers.",
     });
     (format!("publish_{lane}"), operation)
 }
@@ -156,7 +156,7 @@ fn message(of: &EventType) -> Value {
                 "ce-via": {
                 "type": "string",
                 "format": "uuid",
-                "description": "The service account through which the user acted, if the user did not act alone.",
+                "description": "The service account through which the user acted; absent if the user acted directly.",
             },
             "ce-dataschema": { "pattern": format!("/schemas/{}\\.json$", name.replace('.', "\\.")) },
             } },
@@ -172,7 +172,7 @@ const EXAMPLE_EVENT: &str = "01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a";
 const EXAMPLE_USER: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 const EXAMPLE_TIME: &str = "2026-11-24T13:10:00.123Z";
 
-/// The headers with which an event of this data is really written.
+/// The headers that the log really writes for an event with this data.
 fn example_headers(word: &str, data: &Value) -> Value {
     let event = Event::read(word, data.to_string().as_bytes())
         .and_then(Result::ok)
@@ -197,8 +197,8 @@ fn headers() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object",
-        "description": "CloudEvents 1.0, binary mode of the NATS binding. Nothing that a person typed is in a \
-            header. Readers ignore headers that they do not know.",
+        "description": "CloudEvents 1.0, binary mode of the NATS binding. No header contains text \
+            that a person typed. Readers ignore headers that they do not know.",
         "required": [
             "ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "ce-datacontenttype", "ce-actor",
             "Nats-Msg-Id",
@@ -206,26 +206,27 @@ fn headers() -> Value {
         "properties": {
             "ce-specversion": { "const": "1.0" },
             "ce-id": { "type": "string", "format": "uuid", "description": "The id of the event." },
-            "ce-type": text("`verbatim.<what happened>.v1`. A type whose data change gets another version beside it."),
+            "ce-type": text("`verbatim.<what happened>.v1`. A type whose data changes gets another version beside it."),
             "ce-source": text("`/conversations/<id>`"),
             "ce-time": {
                 "type": "string",
                 "format": "date-time",
-                "description": "The time at which a node appended the event, for people to read; the position gives the order.",
+                "description": "When a node appended the event, for display. The position gives the order, not the time.",
             },
             "ce-datacontenttype": { "const": "application/json" },
             "ce-actor": { "type": "string", "format": "uuid", "description": "The user who caused the event." },
             "ce-dataschema": {
                 "type": "string",
                 "format": "uri",
-                "description": "Where the JSON Schema of the payload is served: under `VERBATIM_PUBLIC_URL`, and \
-                    not there without that setting. Events from before version 1.0 may have the path alone.",
+                "description": "The URL of the payload's JSON Schema, under `VERBATIM_PUBLIC_URL`. The header is \
+                    absent without that setting. Events from before version 1.0 may have only the path.",
             },
             "Nats-Msg-Id": text(&format!(
-                "A hash of user, conversation and idempotency key, by which JetStream recognises a retry within {} s.",
+                "A hash of user, conversation and idempotency key, by which JetStream recognises a retry for {} s. Without \
+                    an idempotency key, the id of the event.",
                 DUPLICATE_WINDOW.as_secs()
             )),
-            "traceparent": text("The W3C Trace Context of the request that caused the event, if it had one."),
+            "traceparent": text("The W3C Trace Context of the request that caused the event, if the request had one."),
         },
     })
 }

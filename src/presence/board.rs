@@ -1,4 +1,4 @@
-//! The board: presence, merged over all nodes. Plain bookkeeping, in an order that is the same on all nodes.
+//! The board: presence, merged over all nodes. This is plain bookkeeping, in an order that is the same on all nodes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,18 +22,18 @@ pub(super) struct Tipped {
     pub(super) status: Status,
     /// The time of the last change of status.
     pub at: Time,
-    /// The node whose entry tipped the status. That node tells the conversations.
+    /// The node whose entry changed the status. That node notifies the conversations.
     pub(super) by: NodeId,
 }
 
 impl Board {
-    /// The highest status that any node gives.
+    /// The highest status that any node reports.
     pub(super) fn status(&self, user: UserId) -> Status {
         let nodes = self.users.get(&user);
         nodes.and_then(|nodes| nodes.values().map(|here| here.status).max()).unwrap_or(Status::Offline)
     }
 
-    /// Applies a change, and returns the new status if the change has tipped it.
+    /// Applies a change, and returns the merged status if the change has affected it.
     pub(super) fn apply(&mut self, change: LeaseChange) -> Option<Tipped> {
         let LeaseChange { user, node, here, .. } = change;
         let before = self.status(user);
@@ -47,7 +47,7 @@ impl Board {
         (status != before).then_some(Tipped { user, status, at, by })
     }
 
-    /// The users who are present by the entries of a node, for the time when the node is found dead.
+    /// The users who are present according to the entries of a node, for use when the node is found dead.
     pub(super) fn of_nodes<'a>(
         &'a self,
         mut dead: impl FnMut(&NodeId) -> bool + 'a,

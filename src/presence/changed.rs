@@ -1,4 +1,4 @@
-//! Which conversations are to learn that a user has another name or another picture: those that would learn of a
+//! The conversations that are notified when a user has another name or picture: the same ones that are notified of a
 //! change of the user's presence.
 
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::{
     views::{self, Checkpoint},
 };
 
-/// How long the views may take to reach the position of this process.
+/// How long the views may take to catch up with this process.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
-/// A user as others see them now, and the conversations that are to learn of it.
+/// A user as other users see them now, and the conversations to notify.
 #[derive(Debug)]
 pub struct ChangedUser {
     pub(crate) account: Account,
@@ -21,8 +21,8 @@ pub struct ChangedUser {
 }
 
 impl Presence {
-    /// Changed users as they are now. The views first reach the positions that this process has `heard` of, if they do
-    /// so in time: the user may have come into a conversation a moment ago.
+    /// Changed users as they are now. The views first catch up with the positions that this process has `heard`, if
+    /// they can do so in time, because the user may have just joined a conversation.
     pub async fn changed(&self, users: &[UserId], heard: &[Position]) -> sqlx::Result<Vec<ChangedUser>> {
         let PresenceSettings { fan_out, crowd, .. } = self.0.settings;
         let heard =

@@ -1,4 +1,4 @@
-//! Writing entries: for the users of this node, and for the users of a node that died.
+//! Writes entries, for the users of this node and for the users of a dead node.
 
 use std::{
     sync::{
@@ -19,14 +19,14 @@ use crate::{
 
 /// The time between two rounds of writing changed entries.
 const TICK: Duration = Duration::from_millis(100);
-/// The entries of one round, and how many of them are written side by side.
+/// The number of entries in one round, and how many of them are written concurrently.
 const BATCH: usize = 256;
 const AT_ONCE: usize = 32;
-/// The wait after the servers have refused an entry.
+/// The pause after the servers have refused an entry.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Presence {
-    /// Writes changed entries, for as long as the process lives.
+    /// Writes changed entries until the process exits.
     pub(super) async fn write_entries(self) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,7 +49,7 @@ impl Presence {
         }
     }
 
-    /// Writes entries side by side. When one fails, the entries that have not begun are left for later.
+    /// Writes entries concurrently. If one fails, the entries that have not begun are left for later.
     async fn write(&self, due: Vec<Write>) -> Result<(), Unavailable> {
         let has_failed = AtomicBool::new(false);
         let outcomes = stream::iter(due).map(|write| {
@@ -79,7 +79,7 @@ impl Presence {
         self.0.leases.put(user, node, &here).await
     }
 
-    /// Writes off, now and then, the entries of nodes whose lease has run out, because the users of a dead node are
+    /// Periodically marks the entries of nodes whose lease has expired as offline, because the users of a dead node are
     /// gone.
     pub(super) async fn write_off_the_dead(self) {
         let mut look = interval(RENEW);
@@ -109,7 +109,7 @@ impl Presence {
         }
     }
 
-    /// The entries of other nodes with a user who is present.
+    /// The entries of other nodes for users who are present.
     fn of_others(&self, wanted: impl Fn(&NodeId) -> bool) -> Vec<(UserId, NodeId)> {
         let board = self.0.board.read().unwrap_or_else(PoisonError::into_inner);
         let entries = board.of_nodes(|node| *node != self.0.node && wanted(node));

@@ -1,5 +1,5 @@
-//! The handle of presence for the other modules: it tells a status and takes sessions in. And the tasks that keep
-//! presence true.
+//! The handle of presence for the other modules, which returns a status and takes in sessions; and the tasks that keep
+//! presence correct.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -29,10 +29,10 @@ use crate::{
 
 /// The time between two renewals of the lease, and between two searches for dead nodes.
 pub(super) const RENEW: Duration = Duration::from_secs(4);
-/// The changes that are told side by side.
+/// The number of changes that are announced concurrently.
 const TELLERS: usize = 8;
 
-/// Presence, to ask and to tell. Cheap to clone.
+/// Queries and reports presence. Cheap to clone.
 #[derive(Clone)]
 pub struct Presence(pub(super) Arc<Inner>);
 
@@ -49,10 +49,10 @@ pub(super) struct Inner {
     /// Wakes the task that writes the entries of `local`.
     pub(super) has_changed: Notify,
     pub(super) pending: Mutex<Pending>,
-    /// Wakes the tasks that tell the changes in `pending`.
+    /// Wakes the tasks that announce the changes in `pending`.
     pub(super) has_news: Notify,
-    /// The time since which every renewal of the lease has succeeded. After an outage all leases are gone until their
-    /// nodes have come back.
+    /// Since when every renewal of the lease has succeeded. After an outage, all leases are gone until their nodes have
+    /// returned.
     pub(super) calm_since: Mutex<Instant>,
 }
 
@@ -68,7 +68,7 @@ impl Presence {
         self.0.has_changed.notify_one();
     }
 
-    /// Starts watching and telling.
+    /// Starts the tasks that watch presence and announce its changes.
     pub async fn start(
         log: Log,
         pool: PgPool,
@@ -116,8 +116,8 @@ impl Presence {
         self.0.calm_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Renews the lease. Nothing else is done here: work that takes long would let the lease run out, and the node
-    /// would be written off while alive.
+    /// Renews the lease and does nothing else: slow work would let the lease expire, and the node would be declared
+    /// dead while alive.
     async fn keep_the_lease(self) {
         let mut connections = self.0.log.connections();
         let mut renew = interval(RENEW);
@@ -127,7 +127,7 @@ impl Presence {
                 _ = renew.tick() => {}
                 changed = connections.changed() => {
                     if changed.is_err() { return }
-                    // The buckets are in memory, so they may have lost our entries in an outage.
+                    // The buckets are in memory, so they may have lost this node's entries in an outage.
                     *self.calm_since() = Instant::now();
                     self.local().write_all_again();
                     self.0.has_changed.notify_one();
@@ -141,7 +141,7 @@ impl Presence {
         }
     }
 
-    /// Keeps the board current, and notes the changes that this node has to tell.
+    /// Keeps the board current, and notes the changes that this node has to announce.
     async fn watch(self) {
         let mut changes = self.0.leases.changes();
         loop {
@@ -149,7 +149,8 @@ impl Presence {
             let LeaseChange { user, node, here, revision } = &change;
             let ours = here.as_ref().is_some_and(|here| here.by == self.0.node);
             if *node == self.0.node && !ours {
-                // Another node has written off our users while this node lives: the entries are written again.
+                // Another node has marked this node's users as offline although this node is alive, so the entries are
+                // written again.
                 self.local().write_again(*user);
                 self.0.has_changed.notify_one();
             }

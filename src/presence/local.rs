@@ -15,9 +15,9 @@ pub(crate) type SessionId = uuid::Uuid;
 /// The shortest time between two entries of one user. The later entry has the state at that time.
 pub(super) const PACE: Duration = Duration::from_secs(1);
 
-/// The users with sessions on this node, and the users with an entry left in the bucket. Every session changes the
-/// state itself, and not a list of changes, which could overflow. So an end is never forgotten, however late it is
-/// written.
+/// The users with sessions on this node, and the users who still have an entry in the bucket. Every session changes
+/// this state directly. There is no list of changes, which could overflow, so an end is never forgotten, however late
+/// it is written.
 #[derive(Debug)]
 pub(super) struct Local {
     grace: Duration,
@@ -32,22 +32,22 @@ pub(super) struct Local {
 struct Sessions {
     open: HashMap<SessionId, Status>,
     written: Written,
-    /// Whether an entry is on its way. Another one has to wait, or the older entry might arrive last.
+    /// Whether an entry is in flight. Another one has to wait, or the older entry might arrive last.
     is_on_its_way: bool,
     /// When the last session ended.
     left: Option<Instant>,
-    /// When an entry was last on its way.
+    /// When the last write of an entry began.
     wrote: Option<Instant>,
 }
 
-/// The entry of a user in the bucket.
+/// The user's entry in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     /// There is no entry. A user who leaves before the first entry needs none.
     Nothing,
-    /// This status.
+    /// The entry has this status.
     As(Status),
-    /// Unknown: the result of a write is in doubt.
+    /// Unknown, because the result of a write is in doubt.
     Unknown,
 }
 
@@ -75,7 +75,7 @@ impl Sessions {
         self.open.values().copied().max().unwrap_or(Status::Offline)
     }
 
-    /// Whether the bucket has another entry, or may have one in the end.
+    /// Whether the bucket has another entry, or may end up with another one.
     fn has_to_be_written(&self) -> bool {
         self.is_on_its_way || self.written != Written::As(self.status())
     }
@@ -86,7 +86,7 @@ impl Local {
         Self { grace, pace, users: HashMap::new(), changed: VecDeque::new(), is_in_changed: HashSet::new() }
     }
 
-    /// A session begins, changes or ends.
+    /// Notes that a session begins, changes or ends.
     pub(super) fn session(&mut self, user: UserId, session: SessionId, status: Status, now: Instant) {
         let sessions = self.users.entry(user).or_default();
         if status == Status::Offline {
@@ -113,8 +113,8 @@ impl Local {
         !self.changed.is_empty()
     }
 
-    /// The entries that have to be written now, at most so many. An entry is on its way until [`Local::wrote`] or
-    /// [`Local::could_not_write`]. For a user who left, the grace period passes first.
+    /// The entries that have to be written now, up to `most`. An entry is in flight until [`Local::wrote`] or
+    /// [`Local::could_not_write`]. For a user who has left, the grace period passes first.
     pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<Write> {
         let mut writes = Vec::new();
         for _ in 0..self.changed.len() {
@@ -141,18 +141,18 @@ impl Local {
         writes
     }
 
-    /// An entry has been written.
+    /// Notes that an entry has been written.
     pub(super) fn wrote(&mut self, write: Write) {
         let Some(sessions) = self.users.get_mut(&write.user) else { return };
         sessions.is_on_its_way = false;
-        // A write with a doubtful result is repeated.
+        // A write with an uncertain result is repeated.
         let is_so = sessions.written == Written::As(Status::Offline);
         if is_so && write.status == Status::Offline && sessions.open.is_empty() {
             self.users.remove(&write.user);
         }
     }
 
-    /// A write has failed: it is not known whether the entry has been written.
+    /// Notes that a write has failed, so it is unknown whether the entry has been written.
     pub(super) fn could_not_write(&mut self, write: Write) {
         if let Some(sessions) = self.users.get_mut(&write.user) {
             sessions.is_on_its_way = false;
@@ -160,7 +160,7 @@ impl Local {
         self.write_again(write.user);
     }
 
-    /// The written entry of a user is gone.
+    /// Notes that the written entry of a user is gone.
     pub(super) fn write_again(&mut self, user: UserId) {
         if let Some(sessions) = self.users.get_mut(&user) {
             sessions.written = Written::Unknown;
@@ -168,7 +168,7 @@ impl Local {
         }
     }
 
-    /// Written entries may be gone.
+    /// Notes that written entries may be gone.
     pub(super) fn write_all_again(&mut self) {
         for (user, sessions) in &mut self.users {
             if sessions.written != Written::Nothing {

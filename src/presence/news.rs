@@ -1,4 +1,4 @@
-//! Telling conversations that a user has come, has gone or is away.
+//! Notifies conversations that a user is online, offline or away.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::{
     views,
 };
 
-/// Conversations of one user that are told side by side.
+/// The number of one user's conversations that are notified concurrently.
 const AT_ONCE: usize = 16;
-/// How long a change that could not be told is retried.
+/// How long a failed notification is retried.
 const WORTH: Duration = Duration::from_secs(30);
-/// The wait before a retry.
+/// The pause before a retry.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Presence {
-    /// Tells the pending changes, one user after another, for as long as the process lives.
+    /// Announces the pending changes, one user after another, until the process exits.
     pub(super) async fn tell_news(self) {
         loop {
             let next = {
                 let mut pending = self.pending();
                 let next = pending.next();
                 if pending.has_next() {
-                    // One wake-up may stand for several changes.
+                    // One wake-up may represent several changes.
                     self.0.has_news.notify_one();
                 }
                 next
@@ -50,8 +50,8 @@ impl Presence {
         }
     }
 
-    /// Tells the conversations of a user, the latest first. A change that cannot be told is retried for a while,
-    /// because otherwise a user who has gone would stay present for all listeners. A newer change ends the retries.
+    /// Notifies the conversations of a user, the latest first. A failed notification is retried for a while, because
+    /// otherwise a user who has left would stay present for all listeners. A newer change ends the retries.
     async fn announce(&self, tipped: &Tipped) {
         let deadline = Instant::now() + WORTH;
         if tipped.status == Status::Offline
@@ -74,7 +74,7 @@ impl Presence {
         }
     }
 
-    /// Tells the conversations that have not been told. Without a list of them, the view is asked first.
+    /// Notifies the conversations that have not been notified yet. Without a list of them, the view is queried first.
     async fn tell_conversations(
         &self,
         tipped: &Tipped,

@@ -1,38 +1,38 @@
-//! The changes that have to be told: the latest change of each user, and one change of a user at a time.
+//! The changes that have to be announced: the latest change of each user, and one change of a user at a time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::{domain::UserId, log::NodeId, presence::board::Tipped};
 
-/// The waiting changes, at most one for each user: a newer change replaces one that has not been told. So the list has
-/// a bound, and no change has to be dropped.
+/// The waiting changes, at most one for each user, because a newer change replaces one that has not been announced. So
+/// the list is bounded, and no change has to be dropped.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     waiting: HashMap<UserId, News>,
-    /// The users of `waiting` about whom no task is telling a change, oldest first.
+    /// The users in `waiting` for whom no task is announcing a change, oldest first.
     order: VecDeque<UserId>,
-    /// The users about whom a task is telling a change. Two changes of a user at once could be told in the wrong
-    /// order, and a user who has gone would stay present.
+    /// The users for whom a task is announcing a change. If two changes of a user were announced at once, their order
+    /// could be wrong, and a user who has left would stay present.
     busy: HashSet<UserId>,
 }
 
-/// The changes of a user that still have to be told.
+/// The changes of a user that have yet to be announced.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct News {
-    /// The merged status has tipped.
+    /// The new merged status, if it has changed.
     pub(super) tipped: Option<Tipped>,
-    /// Entries of nodes that are over and can be cleared away, with their revisions.
+    /// Entries of nodes that are over and can be deleted, with their revisions.
     pub(super) over: Vec<(NodeId, u64)>,
 }
 
 impl Pending {
-    /// A status has tipped.
+    /// Notes that a merged status has changed.
     pub(super) fn tip(&mut self, tipped: Tipped) {
         let user = tipped.user;
         self.of(user).tipped = Some(tipped);
     }
 
-    /// An entry is over.
+    /// Notes that an entry is over.
     pub(super) fn is_over(&mut self, user: UserId, node: NodeId, revision: u64) {
         let over = &mut self.of(user).over;
         over.retain(|(other, _)| *other != node);
@@ -59,7 +59,7 @@ impl Pending {
         !self.order.is_empty()
     }
 
-    /// The change of a user has been told, or given up. Returns whether there is a newer one.
+    /// Notes that the change of a user has been announced, or given up. Returns whether there is a newer one.
     pub(super) fn done(&mut self, user: UserId) -> bool {
         self.busy.remove(&user);
         let has_more = self.waiting.contains_key(&user);
@@ -69,7 +69,7 @@ impl Pending {
         has_more
     }
 
-    /// Whether another change of this user waits already.
+    /// Whether another change of this user is already waiting.
     pub(super) fn is_overtaken(&self, user: UserId) -> bool {
         self.waiting.get(&user).is_some_and(|news| news.tipped.is_some())
     }

@@ -1,4 +1,4 @@
-//! The settings of presence: how fast a change is told, and to how many conversations.
+//! The settings of presence: how fast a change is announced, and to how many conversations.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub struct PresenceSettings {
     /// The grace period: a user who comes back within this time was never away.
     pub grace: Duration,
-    /// The most conversations that are told of a change: the latest ones.
+    /// The most conversations that are notified of a change: the latest ones.
     pub fan_out: i64,
-    /// A conversation with more members is not told: when n members come at once, each would be told of n.
+    /// A conversation with more members is not notified: when n members arrive at once, each would be notified of n.
     pub crowd: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The frames of a client in `verbatim.v1`: JSON text, one object each, `op` first.
+//! The frames that a client sends in `verbatim.v1`: JSON text, one object each, `op` first.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,136 +10,135 @@ use crate::{
     overload::WorkKind,
 };
 
-/// The longest `id` of a client's frame that is echoed, in bytes.
+/// The longest `id` of a client's frame, in bytes. The server echoes the id, so it has to be short.
 pub const MAX_ID: usize = 64;
 /// A cursor for examples. Only the server can read cursors.
 pub(in crate::gateway::frames) const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
-/// What a client sends.
+/// A frame from a client.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(tag = "op")]
 pub enum ClientFrame {
-    /// The first frame of a socket: begins the session.
+    /// Begins the session. This must be the first frame on a socket.
     Hello {
-        /// The id of this frame; `ready` carries it too.
+        /// The id of this frame, echoed in `ready`.
         #[serde(default)]
         id: Option<FrameId>,
-        /// The cursor after which the session continues.
+        /// The cursor to resume from.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
-        /// The conversations of this socket, for as long as it is open. Without a filter the socket gets every
-        /// conversation.
+        /// Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers
+        /// all conversations of the user.
         #[serde(default)]
         filter: Option<Filter>,
     },
     /// Sends a message. The answer is `ack`.
     Send {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         client_id: ClientId,
-        /// The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written
-        /// `<@user id>`.
+        /// The text: at most 16 KiB of UTF-8, kept exactly as typed. To mention a member, write `<@user id>`.
         text: Text,
-        /// The message of this conversation that this message answers.
+        /// The message to which this message replies, in the same conversation.
         #[serde(default)]
         reply_to: Option<MessageId>,
-        /// Metadata of a program. The server returns them as they were sent, with every digit of their numbers.
+        /// Metadata for programs. The server returns it exactly as sent, with every digit of its numbers.
         #[serde(default)]
         metadata: Option<Metadata>,
     },
-    /// Replaces the text of a message of the user. The answer is `ack`.
+    /// Replaces the text of one of the user's messages. The answer is `ack`.
     Edit {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// The text: at most 16 KiB of UTF-8, kept exactly as typed.
+        /// The new text: at most 16 KiB of UTF-8, kept exactly as typed.
         text: Text,
     },
     /// Deletes a message for all members. The answer is `ack`.
     Delete {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
     /// Adds a reaction to a message. The answer is `ack`.
     React {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction.
+        /// A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction.
         emoji: Emoji,
     },
-    /// Removes a reaction of the user. The answer is `ack`.
+    /// Removes one of the user's reactions. The answer is `ack`.
     Unreact {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction.
+        /// A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction.
         emoji: Emoji,
     },
     /// Pins a message. The answer is `ack`.
     Pin {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
     /// Removes a pin. The answer is `ack`.
     Unpin {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
         /// The message.
         message_id: MessageId,
-        /// The idempotency key: the same at every retry.
+        /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
     /// Marks everything up to a position as read. The answer is `ack`.
     Read {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
@@ -149,7 +148,7 @@ pub enum ClientFrame {
     },
     /// Marks everything up to a position as received by the device. The answer is `ack`.
     Delivered {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
@@ -157,17 +156,17 @@ pub enum ClientFrame {
         /// The position.
         position: Position,
     },
-    /// Tells the other members that the user is typing. The server passes on at most one such frame a second.
+    /// Tells the other members that the user is typing. The server passes on at most one such frame per second.
     Typing {
-        /// The id of this frame; an error carries it too.
+        /// The id of this frame, echoed if the server answers with an error.
         #[serde(default)]
         id: Option<FrameId>,
         /// The conversation.
         conversation_id: ConversationId,
     },
-    /// Tells whether the session is in use.
+    /// Reports whether the session is in use.
     Presence {
-        /// The id of this frame; an error carries it too.
+        /// The id of this frame, echoed if the server answers with an error.
         #[serde(default)]
         id: Option<FrameId>,
         /// The new status of the session.
@@ -175,23 +174,23 @@ pub enum ClientFrame {
     },
     /// Renews the session with a fresh access token of the same user. The answer is `ack`.
     Authenticate {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
         /// The access token.
         #[schemars(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9…")]
         token: String,
     },
-    /// Asks for a sign of life. The answer is `pong`.
+    /// Checks that the connection is alive. The answer is `pong`.
     Ping {
-        /// The id of this frame; the answer carries it too.
+        /// The id of this frame, echoed in the answer.
         #[serde(default)]
         id: Option<FrameId>,
     },
 }
 
 impl ClientFrame {
-    /// The id that the client gave to the frame, if it gave one.
+    /// The id that the client gave the frame, if any.
     pub fn id(&self) -> Option<&FrameId> {
         match self {
             Self::Hello { id, .. }
@@ -236,7 +235,7 @@ impl ClientFrame {
         matches!(self, Self::Typing { .. } | Self::Presence { .. })
     }
 
-    /// The work that an overloaded node may refuse; `None` if it refuses no such frame.
+    /// The kind of work that an overloaded node may refuse. `None` for a frame that it never refuses.
     pub fn work(&self) -> Option<WorkKind> {
         match self {
             Self::Typing { .. } => Some(WorkKind::Typing),
@@ -253,7 +252,7 @@ impl ClientFrame {
         }
     }
 
-    /// The scope that the client needs for the frame, besides [`Scope::EventsRead`], which the socket needs.
+    /// The scope that the frame needs in addition to [`Scope::EventsRead`], which the socket needs.
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::Send { .. }
@@ -272,13 +271,13 @@ impl ClientFrame {
     }
 }
 
-/// What a session may say of itself.
+/// The status that a session reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen {
     /// The session is in use.
     Online,
-    /// The session is open and not in use.
+    /// The session is open but not in use.
     Away,
 }
 
@@ -291,7 +290,7 @@ impl From<Seen> for Status {
     }
 }
 
-/// A client's own name for a frame, up to [`MAX_ID`] bytes.
+/// An id that the client chooses for a frame, up to [`MAX_ID`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("maxLength" = MAX_ID, "examples" = ["7"]))]

@@ -6,7 +6,7 @@ pub(crate) use crate::gateway::wire::close::Close;
 
 /// The reasons of `verbatim.v1`.
 impl Close {
-    /// Every reason, with those of the wire.
+    /// Every reason, including those of the wire.
     pub const ALL: [Self; 20] = [
         Self::BYE,
         Self::EXIT,
@@ -30,23 +30,23 @@ impl Close {
         Self::UNKNOWN_PROTOCOL,
     ];
 
-    /// 1001: the process ends.
+    /// 1001: the process exits.
     pub const EXIT: Self = Self::new(1001, "process_exit", ComesBack::Together);
-    /// 1012: this node is being emptied; reconnect elsewhere.
+    /// 1012: this node is being drained; reconnect elsewhere.
     pub const DRAIN: Self = Self::new(1012, "drain", ComesBack::Together);
-    /// 1013: this node has too much to do.
+    /// 1013: this node is overloaded.
     pub const OVERLOAD: Self = Self::new(1013, "overload", ComesBack::Together);
-    /// 4400: no `hello` within its time.
+    /// 4400: no `hello` arrived in time.
     pub const NO_HELLO: Self = Self::new(4400, "no_hello", ComesBack::Alone);
-    /// 4401: the access token of the handshake has expired, or expired later and was not renewed.
+    /// 4401: the access token had expired at the handshake, or expired later and was not renewed.
     pub const TOKEN_EXPIRED: Self = Self::new(4401, "token_expired", ComesBack::Alone);
-    /// 4410: nothing was heard for too long.
+    /// 4410: nothing was heard from the client for too long, or it left a message unfinished.
     pub const NO_PONG: Self = Self::new(4410, "no_pong", ComesBack::Alone);
     /// 4411: this node lags behind the log; reconnect elsewhere.
     pub const LAGGING: Self = Self::new(4411, "lagging_node", ComesBack::Together);
-    /// 4429: more sockets than one user may have.
+    /// 4429: the user has too many sockets.
     pub const TOO_MANY_SOCKETS: Self = Self::new(4429, "too_many_sockets", ComesBack::Alone);
-    /// 4500: frame after frame could not be understood.
+    /// 4500: too many frames in a row could not be understood.
     pub const BAD_FRAMES: Self = Self::new(4500, "bad_frames", ComesBack::No);
     /// 4501: the token or key of the handshake, or of a frame `authenticate`, is not valid or was revoked.
     pub const INVALID_TOKEN: Self = Self::new(4501, "invalid_token", ComesBack::No);
@@ -68,7 +68,7 @@ impl From<Ended> for Close {
 }
 
 impl Close {
-    /// The end of a socket whose proof is refused; `None` if the same proof may be good at another time.
+    /// How to close a socket whose proof is refused; `None` if the same proof may be accepted later.
     pub(in crate::gateway) fn of_refused(proof: &NotAuthenticated) -> Option<Self> {
         use NotAuthenticated::*;
         match proof {

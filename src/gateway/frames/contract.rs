@@ -13,42 +13,43 @@ use crate::{
 pub const PROTOCOL: &str = "verbatim.v1";
 
 const SERVER: &str = "\
-The handshake carries the access token: in `Authorization: Bearer …`, or, for browsers, as a second \
-subprotocol entry `bearer.<token>`. A token in the URL is refused. A request without a token gets 401. Browsers hide \
-the status of a handshake from the page, so a request with an invalid token gets 101, and then the server closes the socket \
-with 4401 if the token has expired, else with 4501.";
+The handshake carries the access token in `Authorization: Bearer …` or, for browsers, as a second subprotocol entry \
+`bearer.<token>`. A token in the URL is refused. A request without a token gets 401. Browsers hide the status of a \
+handshake from the page, so a request with an invalid token gets 101, and then the server closes the socket with 4401 \
+if the token has expired and with 4501 otherwise.";
 
 const CHANNEL: &str = "\
-Frames are JSON text, one object each. A client sends `hello` within 10 s as its first frame, and the server answers with \
-`ready`. A frame of a client may carry an `id` of up to 64 bytes; the answer carries the same `id`. A client sends the same \
-`client_id` at every retry, and the server sends the message once. Each `event` names the event before it in its \
-conversation, so that a client notices a hole at once. A client ignores frames and fields that it does not know.
+Frames are JSON text, one object each. A client sends `hello` within 10 s as its first frame, and the server answers \
+with `ready`. A frame from a client may carry an `id` of up to 64 bytes, which the answer echoes. A client uses the \
+same `client_id` for every retry, and the server sends the message once. Each `event` names the previous event of its \
+conversation, so that a client notices a gap at once. A client ignores frames and fields that it does not know.
 
-Rate limits are the same for frames and requests; `/v1/info` lists them. A frame above a limit has no effect, and the server \
-answers it with an `error` `rate_limited`, which names the `policy` and the time to wait. `typing` and `presence` above \
-their limits are dropped without an answer. A client that sends 20 frames within 60 s without waiting as long as it was told \
-is closed with 4408.
+Rate limits are the same for frames and requests; `/v1/info` lists them. A frame above a limit has no effect: the \
+server answers with an `error` `rate_limited` that names the `policy` and the time to wait. `typing` and `presence` \
+frames above their limits are dropped without an answer. If a client ignores the time to wait with 20 frames within 60 \
+s, the server closes the socket with 4408.
 
-A node that has too much to do refuses frames in the order `typing`, `presence`, receipts, and last of all everything that \
-changes a conversation: an `error` `temporary_reduced_capacity` names the time to wait, and the frame has no effect. `typing` \
-and `presence` are dropped without an answer. A `hello` with a cursor gets the same `error`, and then the socket is closed with \
-1013.
+An overloaded node refuses frames in this order: `typing`, `presence`, receipts, and last of all every frame that \
+changes a conversation. The frame has no effect, and an `error` `temporary_reduced_capacity` names the time to wait. \
+`typing` and `presence` frames are dropped without an answer. A `hello` with a cursor gets the same `error`, and then \
+the socket is closed with 1013.
 
-A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, and 10 pings and pongs a second, \
-fragments included. Beyond that the server closes the socket with 4408 at once. Frames that wait because the server is busy do \
-not count against the client here.
+A client may send a burst of 2,000 frames or 16 MB, then 200 frames and 1 MB per second, and 10 pings and pongs per \
+second, fragments included. Beyond that, the server closes the socket with 4408 at once. Frames that wait because the \
+server is busy do not count against the client here.
 
-The reason of a close is `word;retry_after_ms=N`. After 4000 to 4499 a client reconnects with its cursor; after 4500 to 4999 \
-it does not. 1001 and 4505 are reserved: a process that ends closes with 1012 first, and the handshake refuses a client that \
-does not offer this version of the protocol with 400 `unknown_protocol`.";
+The close reason is `word;retry_after_ms=N`. After a code from 4000 to 4499, a client reconnects with its cursor; \
+after a code from 4500 to 4999, it does not. 1001 and 4505 are reserved: a process that exits closes with 1012 first, \
+and the handshake refuses a client that does not offer this version of the protocol with 400 `unknown_protocol`.";
 
 const RECEIVE: &str = "\
-The first frame is `hello`. The server answers a command with `ack` or `error`, which carries the `id` of the command.";
+The first frame is `hello`. The server answers each command with an `ack` or `error` that carries the `id` of the \
+command.";
 const SEND: &str = "\
-The first frame is `ready`. Events of one conversation come in the order of their positions.";
+The first frame is `ready`. Events of one conversation arrive in the order of their positions.";
 const EVENT: &str = "\
-An event. `type` says which fields `data` has. Later versions of the server add types: a client takes an \
-event of such a type for a link of the chain (`previous`) and ignores its data.";
+An event. `type` determines the fields of `data`. Later versions of the server add types: a client treats an event of \
+an unknown type as a link of the chain (`previous`) and ignores its data.";
 
 /// The WebSocket half of the AsyncAPI document: its `servers`, `channels`, `operations` and
 /// `components`.
@@ -78,7 +79,7 @@ pub fn channels() -> Value {
                 .collect::<Map<_, _>>(),
         } },
         "operations": {
-            "receive_frames": operation("receive", "The server receives a frame of a client.", RECEIVE, &received),
+            "receive_frames": operation("receive", "The server receives a frame from a client.", RECEIVE, &received),
             "send_frames": operation("send", "The server sends a frame to a client.", SEND, &sent),
         },
         "components": {
@@ -94,7 +95,7 @@ pub fn channels() -> Value {
     })
 }
 
-/// A frame in the document. Its name is like `server.event`.
+/// A frame in the document, with a name such as `server.event`.
 struct Frame {
     name: String,
     op: String,
@@ -127,7 +128,7 @@ fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
     choices.into_iter().flatten().filter_map(frame).collect()
 }
 
-/// Makes the frame `event` a choice between one shape for each type, and returns these shapes by their names.
+/// Turns the frame `event` into a choice of one shape per type, and returns the shapes by name.
 /// A discriminator of AsyncAPI holds the name of a schema, so each shape has the name of its type.
 fn type_events(frames: &mut [Frame]) -> Vec<(String, Value)> {
     let Some(frame) = frames.iter_mut().find(|frame| frame.op == "event") else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The events that one socket wants. A filter does not affect the user's other sockets.
+//! Selects the events that one socket receives. A filter does not affect the user's other sockets.
 
 use std::collections::HashSet;
 
@@ -10,12 +10,12 @@ use crate::domain::ConversationId;
 /// The most conversations that a filter can name.
 const MOST: usize = 100;
 
-/// What this socket wants to hear of.
+/// The conversations whose events this socket receives.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "EventFilter")]
 pub struct Filter {
-    /// The conversations, at most 100. A conversation that the user joins later counts from then on.
+    /// The conversations, at most 100. If the user joins one of them later, it is included from then on.
     #[serde(deserialize_with = "few")]
     #[schemars(extend("maxItems" = MOST))]
     conversations: HashSet<ConversationId>,

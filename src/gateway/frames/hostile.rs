@@ -1,4 +1,4 @@
-//! No data in the log can stop the process: an event is read, folded and told, or it is poison.
+//! No data in the log can stop the process: an event is either read, folded and sent, or it is poison.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ const TIMES: [&str; 8] = [
     "\u{0}",
 ];
 
-/// Data of a type, as its schema describes them, with some fields replaced by others.
+/// Data of a type as its schema describes it, with some fields replaced by others.
 fn data(word: &str, changes: &[(usize, usize)], add: bool) -> Vec<u8> {
     let types = Event::types();
     let example = types.iter().find(|kind| kind.word == word).map(|kind| kind.schema["examples"][0].clone());

@@ -1,4 +1,4 @@
-//! Words: the frames of `verbatim.v1`, and the reasons to close a socket.
+//! The vocabulary: the frames of `verbatim.v1`, and the reasons to close a socket.
 
 pub mod client;
 pub mod close;

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The most characters in the explanation of a bad frame: a client's own text is not sent back at length.
+/// The most characters in the explanation of a bad frame, so that a long text from a client is not echoed in full.
 pub(super) const DETAIL: usize = 300;
 
 /// A frame that could not be understood.
@@ -27,7 +27,7 @@ pub(super) const DETAIL: usize = 300;
 pub struct BadFrame {
     /// The id of the frame, if it can be echoed.
     pub id: Option<FrameId>,
-    /// The fault of the frame, and the right form.
+    /// What is wrong with the frame, and the correct form.
     pub detail: String,
 }
 
@@ -46,7 +46,7 @@ impl ClientFrame {
     }
 }
 
-/// Reads an object whose field `op` names the kind of frame. Serde's own way with such a tag buffers the
+/// Reads an object whose field `op` names the kind of frame. Serde's built-in support for such a tag buffers the
 /// other fields as values, and a value cannot hold a number with more digits than a machine number.
 fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     if !text.trim_start().starts_with('{') {
@@ -60,11 +60,11 @@ fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     ClientFrame::deserialize(MapAccessDeserializer::new(frame))
 }
 
-/// Finds the field with a wrong value and the fault in the value, because serde does not name the field.
+/// Finds the field that has a wrong value and says what is wrong with it, because serde does not name the field.
 fn wrong_field(text: &str) -> Option<String> {
     fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
         let why = serde_json::from_str::<T>(value.get()).err()?.to_string();
-        // The place is one within the value, not within the frame, so it is cut off.
+        // The location is relative to the value, not to the frame, so it is cut off.
         Some(why.rsplit_once(" at line ").map_or(why.clone(), |(why, _)| why.to_owned()))
     }
     let Fields(fields) = serde_json::from_str(text).ok()?;

@@ -1,4 +1,4 @@
-//! The frames of the server in `verbatim.v1`: JSON text, one object each, `op` first.
+//! The frames that the server sends in `verbatim.v1`: JSON text, one object each, `op` first.
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// The most conversations that one frame names. Such a frame stays below 36 KB.
+/// The most conversations that one frame can name. Such a frame stays below 36 KB.
 pub const HEADS: usize = 500;
 
-/// What the server sends.
+/// A frame from the server.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
-    /// The session has begun. From here on the server sends every event.
+    /// The session has begun. From this frame on, the server sends every event.
     Ready {
-        /// The id of the `hello` that this frame answers.
+        /// The id of the `hello` frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
         /// The id of the session.
@@ -33,27 +33,27 @@ pub enum ServerFrame<'a> {
         session_id: Uuid,
         /// The user of the session.
         user_id: UserId,
-        /// The id of the log. Positions and cursors of another epoch mean nothing here.
+        /// The id of the log. Positions and cursors from another epoch are meaningless in this one.
         epoch: &'a Epoch,
-        /// The cursor to continue from after a disconnect.
+        /// The cursor to resume from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// Conversations of the user that pass the filter, at most 500.
+        /// The user's conversations that pass the filter, at most 500.
         conversations: &'a [Head],
-        /// Whether further conversations follow in frames `conversations`, before any event.
+        /// Whether more conversations follow in `conversations` frames, before any event.
         #[schemars(example = false)]
         more: bool,
-        /// The longest time between two frames `heartbeat`, in milliseconds.
+        /// The longest time between two `heartbeat` frames, in milliseconds.
         #[schemars(example = 25_000)]
         heartbeat_ms: u64,
         /// The limits of the session.
         limits: ReadyLimits,
     },
-    /// Further conversations of the user, right after `ready`.
+    /// More of the user's conversations, right after `ready`.
     Conversations {
-        /// Conversations of the user that pass the filter, at most 500.
+        /// The user's conversations that pass the filter, at most 500.
         conversations: &'a [Head],
-        /// Whether another such frame follows.
+        /// Whether another `conversations` frame follows.
         #[schemars(example = false)]
         more: bool,
     },
@@ -63,11 +63,10 @@ pub enum ServerFrame<'a> {
         conversation_id: ConversationId,
         /// The position of the event.
         position: Position,
-        /// The position of the event before it in the same conversation; 0 for the first event.
+        /// The position of the previous event in the same conversation; 0 for the first event.
         #[schemars(example = 1039)]
         previous: Position,
-        /// The type of the event, like `message.sent`, or like `message.sent.v2` for a later version of the
-        /// type.
+        /// The type of the event, such as `message.sent`, or `message.sent.v2` for a later version of the type.
         #[serde(rename = "type")]
         #[schemars(example = "message.sent")]
         kind: &'a str,
@@ -75,9 +74,9 @@ pub enum ServerFrame<'a> {
         id: EventId,
         /// The user who caused the event.
         actor: UserId,
-        /// The time of the event, for people to read; the position gives the order.
+        /// The time of the event, for display. The position gives the order, not the time.
         time: Time,
-        /// The data of the event, as stored. Of an erased event only `{"message_id": …, "erased": true}` is left.
+        /// The data of the event, as stored. Of an erased event, only `{"message_id": …, "erased": true}` remains.
         #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },
@@ -86,42 +85,42 @@ pub enum ServerFrame<'a> {
         /// The id of the frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// The position that the command has reached, for the `min_position` of reads. If the command changed
-        /// nothing, the position of an event that had changed it before.
+        /// The position of the result, for the `min_position` of reads. If the command changed nothing, this is
+        /// the position of an earlier event that had already made the change.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
         /// The id of the message that the command sent or changed.
         #[serde(skip_serializing_if = "Option::is_none")]
         message_id: Option<MessageId>,
     },
-    /// A frame of the client was refused.
+    /// The server refused a frame.
     Error {
         /// The id of the frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// The kind of error as a word, the same as in REST.
+        /// The error code, the same as in REST.
         #[schemars(example = &"rate_limited")]
         code: &'a str,
-        /// The rate limit that is reached, with `rate_limited`.
+        /// With `rate_limited`: the rate limit that was reached.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(example = &"send")]
         policy: Option<&'a str>,
-        /// The error and the next step, for the developer of the client.
+        /// What is wrong and what to do next, for the developer of the client.
         #[schemars(example = "too many messages: wait before the next one")]
         detail: &'a str,
-        /// The milliseconds to wait before a retry.
+        /// How long to wait before a retry, in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(example = 800)]
         retry_after_ms: Option<u64>,
     },
-    /// The presence of a user has changed. Members of large conversations (by default of more than 500 members)
-    /// do not get this frame: their clients poll `GET /v1/conversations/{id}/presence`.
+    /// The presence of a user has changed. Members of large conversations (more than 500 members by default)
+    /// do not get this frame; their clients poll `GET /v1/conversations/{id}/presence`.
     Presence {
         /// The user.
         user_id: UserId,
         /// The new status of the user.
         status: Status,
-        /// The time at which the user was last online.
+        /// When the user was last online.
         last_seen_at: Time,
     },
     /// A user is typing.
@@ -131,17 +130,17 @@ pub enum ServerFrame<'a> {
         /// The user.
         user_id: UserId,
     },
-    /// The user was invited into a conversation: `GET /v1/me/invitations` has the invitation.
+    /// The user was invited to a conversation. `GET /v1/me/invitations` returns the invitation.
     Invited {
         /// The conversation.
         conversation_id: ConversationId,
-        /// The user who has invited.
+        /// The user who sent the invitation.
         invited_by: UserId,
     },
-    /// A user with whom the user of the session shares a conversation, or the user itself, has another name or
-    /// picture. Members of large conversations (by default of more than 500 members) do not get this frame, and of a
-    /// user with very many conversations only the latest ones are told: the next read with `include=users` has the
-    /// present names.
+    /// A user has another name or picture: the user of the session, or a user who shares a conversation with them.
+    /// Members of large conversations (more than 500 members by default) do not get this frame, and if the user has
+    /// very many conversations, only the members of the latest ones get it. The next read with `include=users` returns
+    /// the current names.
     User {
         /// The user.
         id: UserId,
@@ -154,13 +153,13 @@ pub enum ServerFrame<'a> {
         /// Whether the user is a person or a program.
         kind: UserKind,
     },
-    /// A sign of life, by which a client notices that the last event of a conversation is missing.
+    /// A keepalive that also lets a client notice that it is missing the last event of a conversation.
     Heartbeat {
-        /// The cursor to continue from after a disconnect.
+        /// The cursor to resume from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// The last position of each conversation with events since the last heartbeat, at most 500. Further
-        /// conversations follow in further heartbeats at once.
+        /// The last position of each conversation that has had events since the last heartbeat, at most 500. The
+        /// rest follow at once in further heartbeats.
         #[serde(serialize_with = "as_map")]
         #[schemars(with = "std::collections::BTreeMap<String, Position>")]
         #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]
@@ -168,16 +167,16 @@ pub enum ServerFrame<'a> {
     },
     /// The server has sent every event since the cursor of `hello`.
     CaughtUp {
-        /// The cursor to continue from after a disconnect.
+        /// The cursor to resume from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
     },
-    /// The server cannot continue from the cursor of `hello`. Load the state by REST and begin at the cursor of
-    /// `ready`.
+    /// The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the
+    /// cursor of `ready`.
     Reset {
-        /// The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
-        /// `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention`: missed messages are
-        /// older than the retention of their conversation.
+        /// The reason: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`,
+        /// `cursor_of_another_log`, `log_incomplete`, or `retention` if the missed messages are older than the
+        /// retention period of their conversation.
         #[schemars(example = &"epoch_changed")]
         reason: &'a str,
     },
@@ -203,22 +202,22 @@ pub struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "SessionLimits")]
 pub struct ReadyLimits {
-    /// The largest frame of a client, in bytes.
+    /// The largest frame that a client may send, in bytes.
     #[schemars(example = 65_536)]
     pub frame_bytes: usize,
     /// The longest text of a message, in bytes of UTF-8.
     #[schemars(example = Text::LIMIT)]
     pub text_bytes: usize,
-    /// Frames a second that a client may send in the long run.
+    /// The sustained number of frames that a client may send per second.
     #[schemars(example = 12)]
     pub frames_per_second: u32,
-    /// Frames that a client may send at once after a silence.
+    /// The burst of frames that a client may send after a pause.
     #[schemars(example = 60)]
     pub frames_at_once: u32,
 }
 
 impl ReadyLimits {
-    /// The limits of a socket whose client may send frames at this rate.
+    /// The limits of a socket whose client may send frames at the given rate.
     pub fn of(socket: limits::SocketLimits, frames: budget::FrameRate) -> Self {
         Self {
             frame_bytes: socket.message,

@@ -1,4 +1,4 @@
-//! Which texts are frames and which are not.
+//! Tests which texts are valid frames.
 
 use crate::{
     domain::Position,

@@ -1,8 +1,8 @@
-//! Telling sockets that a user has another name or another picture.
+//! Tells sockets that a user has another name or another picture.
 //!
-//! A change comes as a signal without the new name: a node reads the account after the signal, one change after the
-//! other, so the last frame about a user has the latest name, in whatever order signals arrive. A user who changes the
-//! name in a loop is told of a few times a second.
+//! A change arrives as a signal without the new name. A node reads the account after the signal, one change at a time,
+//! so the last frame about a user has the latest name, whatever the order of the signals. If a user changes the name in
+//! a loop, sockets get a few frames per second.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -21,14 +21,14 @@ use crate::{
     presence::{ChangedUser, Presence},
 };
 
-/// The pause before changes are told. Further changes of the same user during the pause cost nothing.
+/// The pause before changes are sent. Further changes of the same user during the pause cost nothing.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The most users of whom is told after one pause.
+/// The most users whose changes are sent after one pause.
 const AT_ONCE: usize = 64;
-/// The most users who wait. The frame of a further user is left out; clients find the name in their next read.
+/// The most users who wait. A user beyond that gets no frame; clients find the name in their next read.
 const WAITING: usize = 4_096;
 
-/// The users of whom this node has to tell, each once.
+/// The users about whom this node has to notify sockets, each once.
 #[derive(Default)]
 pub struct ChangedUsers {
     waiting: Mutex<(VecDeque<UserId>, HashSet<UserId>)>,
@@ -52,7 +52,7 @@ impl ChangedUsers {
         self.has_some.notify_one();
     }
 
-    /// Takes the users who have waited longest. A change after this call makes its user wait anew.
+    /// Takes the users who have waited longest. A change after this call makes its user wait again.
     fn take(&self) -> Vec<UserId> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let (order, users) = &mut *waiting;
@@ -68,7 +68,7 @@ impl ChangedUsers {
     }
 }
 
-/// The parts that telling of changed users needs.
+/// Everything that is needed to notify sockets about changed users.
 pub(in crate::gateway) struct Telling {
     pub(in crate::gateway) changed: Arc<ChangedUsers>,
     pub(in crate::gateway) presence: Presence,
@@ -78,7 +78,7 @@ pub(in crate::gateway) struct Telling {
 }
 
 impl Telling {
-    /// Tells the sockets of this node of changed users, for as long as the process lives.
+    /// Notifies the sockets of this node about changed users until the process exits.
     pub(in crate::gateway) async fn run(self) {
         loop {
             self.changed.has_some.notified().await;
@@ -90,7 +90,7 @@ impl Telling {
     }
 
     async fn tell(&self) -> Result<(), Unavailable> {
-        // The accounts are read after their users were taken: a user who changes behind this read waits anew.
+        // The accounts are read after their users are taken, so a user who changes after this read waits again.
         let users = self.changed.take();
         let heard = self.conversations.positions();
         let changed = self.presence.changed(&users, &heard).await.map_err(Unavailable::because)?;
@@ -103,8 +103,8 @@ impl Telling {
         Ok(())
     }
 
-    /// Tells the user, and each member of the conversations who is not on the block list of the user. Rosters are in
-    /// memory for all conversations in which a socket of this node listens.
+    /// Notifies the user, and each member of the conversations who is not on the user's block list. The rosters of all
+    /// conversations in which a socket of this node listens are in memory.
     async fn tell_of(&self, ChangedUser { account, conversations }: &ChangedUser, hidden_from: &Blocklist) {
         let frame = ServerFrame::User {
             id: account.id,
@@ -130,7 +130,7 @@ impl Telling {
             if roster.membership(account.id).is_some() {
                 roster.members().for_each(|(member, _)| tell(member));
             }
-            // A user may have many conversations of many members.
+            // A user may have many conversations with many members.
             yield_now().await;
         }
     }

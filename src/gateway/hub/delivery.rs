@@ -1,5 +1,5 @@
-//! The hub: it sends stored events at once to the listeners that may know them. One task follows each stream
-//! and owns its topics ([`super::stream`]); this module sends requests to the tasks.
+//! The hub sends stored events at once to the listeners that may see them. One task follows each stream and owns its
+//! topics ([`super::stream`]); this module sends requests to the tasks.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
 
 /// The most requests that wait for the task of one stream.
 const QUEUE: usize = 4_096;
-/// The longest time for a request.
+/// The longest time that a request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The hub of this node. Cheap to clone.
@@ -52,8 +52,8 @@ impl Hub {
             let stream = Stream::new(log.clone(), conversations.clone(), stream, listeners.clone());
             tasks.spawn("hub", async move {
                 stream.run(requests).await;
-                // A damaged log is still damaged after a restart, and readiness reports it. So the process
-                // goes on, for all work that needs no hub.
+                // A damaged log is still damaged after a restart, and readiness reports it. So the process keeps
+                // running for all work that needs no hub.
                 pending::<()>().await;
             });
             sender
@@ -61,9 +61,9 @@ impl Hub {
         Self { log: log.clone(), streams: streams.into_iter().map(start).collect() }
     }
 
-    /// Gives a listener the events of conversations from now on. Returns the points of all streams, in their
-    /// order, also of streams without one of these conversations: an event that was delivered just before may
-    /// have removed the listener from its conversations there.
+    /// Gives a listener the events of conversations from now on. Returns the points of all streams, in their order,
+    /// including streams without any of these conversations: an event that was delivered just before may have removed
+    /// the listener from its conversations there.
     pub(in crate::gateway) async fn join(
         &self,
         listener: &Arc<Listener>,
@@ -80,13 +80,13 @@ impl Hub {
         try_join_all(asked).await
     }
 
-    /// Tells all streams that a listener has no session any more. Its last session has taken the listener out
-    /// of [`Listeners`] before this call. Every stream is told, also a stream in which the listener has no
-    /// topic, because that stream may be about to bring the listener into its first conversation there.
+    /// Tells all streams that a listener has no session left. Its last session has removed the listener from
+    /// [`Listeners`] before this call. The request goes to every stream, even if the listener has no topic there,
+    /// because that stream may be about to bring the listener into its first conversation.
     ///
-    /// A task that has found the listener finishes with it before the task comes to this request, and cannot
-    /// find the listener afterwards, so no topic keeps it. In the other order (this call first, the list
-    /// second) a task could find the listener between the two and keep it for ever.
+    /// A task that has found the listener finishes with it before it reaches this request, and cannot find the listener
+    /// afterwards, so no topic keeps it. In the other order (this call first, the list second), a task could find the
+    /// listener between the two and keep it for ever.
     pub(in crate::gateway) async fn leave(&self, listener: Arc<Listener>) {
         for stream in &*self.streams {
             // Sending fails only if the hub has stopped.
@@ -94,8 +94,7 @@ impl Hub {
         }
     }
 
-    /// Passes on a presence change. Waits while the hub is busy, because the end of a presence is told only
-    /// once.
+    /// Passes on a presence change. Waits while the hub is busy, because the end of a presence is sent only once.
     pub(in crate::gateway) async fn presence(&self, recorded: Recorded, hidden_from: Blocklist) {
         let stream = self.log.stream_of(recorded.conversation);
         let request = Request::Presence(Box::new(recorded), hidden_from);
@@ -108,9 +107,8 @@ impl Hub {
         let _ = self.streams[stream].try_send(Request::Typing(conversation, user));
     }
 
-    /// The beats of those streams that answer in time. `told` has, for each stream, the number of the last
-    /// beat that was told completely: heads that have moved since are named again until a later beat was
-    /// told.
+    /// The beats of the streams that answer in time. For each stream, `told` has the number of the last beat that was
+    /// sent completely. Heads that have moved since are named again until a later beat has been sent.
     pub(in crate::gateway) async fn beat(&self, told: &[u64]) -> Vec<Beat> {
         let asked = told
             .iter()

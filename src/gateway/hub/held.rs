@@ -1,12 +1,12 @@
 //! The held events of a conversation that has to be read before they can be shown.
 //!
-//! The events are kept in the order of the stream, each with the listeners that it brings in, because the
-//! roster changes between them: if every event were shown to all listeners, a member whom the third event
-//! brought in would be given the first two.
+//! The events are kept in the order of the stream, each with the listeners that it brings in, because the roster
+//! changes between them. If every event were shown to all listeners, a member added by the third event would also get
+//! the first two.
 //!
-//! The events begin at one position (`before`), which names the reading that they wait for. Events that were
-//! given up and are held again begin at a later position. The answer of the first reading must not release
-//! them, because the events between the two positions are missing in it.
+//! The events begin at one position (`before`), which identifies the reading that they wait for. If events are given up
+//! and later events are held again, these begin at a later position. The result of the first reading must not release
+//! them, because it lacks the events between the two positions.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     gateway::hub::listeners::Listener,
 };
 
-/// The most held events of one conversation. A socket takes no more at once either.
+/// The most held events of one conversation. A socket cannot take more at once either.
 const EVENTS: usize = 256;
 /// The most bytes in the data of the held events.
 const BYTES: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub(in crate::gateway) struct Held {
     bytes: usize,
 }
 
-/// Why held events are given up and the sockets that wait for them are closed.
+/// Why held events are given up and the sockets that wait for them closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::gateway) enum GivenUp {
     /// More has happened than can be held.
@@ -54,7 +54,7 @@ impl Held {
         self.before
     }
 
-    /// Adds an event. An event beyond the bounds is added too, because the caller then gives all of them up.
+    /// Adds an event. An event beyond the bounds is added too, because the caller then gives up all of them.
     pub(in crate::gateway) fn push(
         &mut self,
         recorded: &Recorded,

@@ -32,10 +32,10 @@ pub struct Session {
     pub(in crate::gateway) id: Uuid,
     pub(in crate::gateway) user: UserId,
     pub(in crate::gateway) login: LoginId,
-    /// The proof with which the socket was opened.
+    /// The identity that was proven when the socket was opened.
     pub(in crate::gateway) caller: Identity,
     pub(in crate::gateway) socket: Arc<Socket>,
-    /// The conversations whose events the session wants; all without a filter.
+    /// The conversations whose events the session wants. Without a filter, it wants all.
     filter: Option<Filter>,
     /// The Unix time, in seconds, at which the session's access token expires.
     expires_at: AtomicI64,
@@ -58,7 +58,7 @@ impl Session {
         self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
 
-    /// Lets the session go on until a fresh token expires.
+    /// Extends the session until a fresh token expires.
     pub(in crate::gateway) fn renew(&self, until: Time) {
         self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
     }
@@ -74,16 +74,15 @@ pub struct Listener {
     sessions: Mutex<Vec<Arc<Session>>>,
     /// The conversations whose events reach this listener. Only the tasks of the hub change the set.
     pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,
-    /// How many conversations that were to become topics have been given up.
+    /// How many conversations were to become topics and have been given up.
     given_up: AtomicU64,
-    /// Shows whether the topics are complete: they are if this is greater than `given_up`. A session that has
-    /// joined all topics leaves here one more than the `given_up` with which it began. 0 before the first
-    /// such session.
+    /// The topics are complete if this is greater than `given_up`. A session that has joined all topics stores the
+    /// `given_up` with which it began, plus one. 0 before the first such session.
     settled: AtomicU64,
-    /// The conversations of which events are held for this listener.
+    /// The conversations with events held for this listener.
     waits: Mutex<Vec<Wait>>,
-    /// The presence changes that were passed on last. A change comes once in each conversation that two
-    /// people share, and is news only once.
+    /// The last presence changes that were passed on. A change arrives once for each conversation that two people
+    /// share, and is news only the first time.
     told: Mutex<[(u128, i64, u8); 4]>,
 }
 
@@ -116,14 +115,14 @@ impl Listener {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends durable frames of a conversation to the sessions that want them, and counts these sessions.
+    /// Sends durable frames of a conversation to the sessions that want them. Returns the number of these sessions.
     pub(in crate::gateway) fn deliver(&self, id: ConversationId, frames: &[Durable]) -> usize {
         let sessions = self.sessions();
         let wanted = sessions.iter().filter(|session| session.wants(id));
         wanted.map(|session| session.socket.deliver(frames)).count()
     }
 
-    /// Sends a frame that may be dropped to every session.
+    /// Sends a frame to every session. The frame may be dropped.
     pub(in crate::gateway) fn offer(&self, frame: &Bytes) {
         for session in self.sessions().iter() {
             session.socket.offer(frame);
@@ -137,8 +136,8 @@ impl Listener {
         }
     }
 
-    /// Sends a heartbeat to every live session, and in the same write a ping to silent ones. The heads are of
-    /// conversations that have moved; several frames name them if one frame has no room for all.
+    /// Sends a heartbeat to every live session, and in the same write a ping to silent ones. The heads are those of
+    /// conversations that have moved. If one frame has no room for all of them, there are several.
     pub(in crate::gateway) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
         let ping = websocket::ping();
         let for_all = beats(cursor, heads);
@@ -160,14 +159,14 @@ impl Listener {
         }
     }
 
-    /// Sends a frame that must arrive to every live session.
+    /// Sends a frame to every live session. The frame must arrive.
     pub(in crate::gateway) fn send(&self, frame: &Bytes) {
         for session in self.sessions().iter() {
             session.socket.send_if_live(frame);
         }
     }
 
-    /// Whether a presence change is news for this listener. Notes the change as told.
+    /// Whether a presence change is news for this listener. Notes the change as passed on.
     pub(in crate::gateway) fn is_news(&self, of: UserId, status: Status, at: Time) -> bool {
         let nanoseconds = at.datetime().unix_timestamp_nanos();
         let change = (of.uuid().as_u128(), (nanoseconds / 1_000_000) as i64, status as u8);
@@ -180,14 +179,13 @@ impl Listener {
         news
     }
 
-    /// Returns `None` if the topics are complete. Otherwise the caller joins all topics, and then hands the
-    /// returned value to [`settle`](Self::settle).
+    /// Returns `None` if the topics are complete. Otherwise the caller joins all topics and then passes the returned
+    /// value to [`settle`](Self::settle).
     ///
-    /// The count is read *before* the first conversation is joined. A conversation that is given up during
-    /// the joining then raises `given_up` beyond the count, and the late `settle` settles nothing. If the
-    /// count were read afterwards, or if the count were a flag, the late `settle` would undo the `unsettle`:
-    /// the next session would trust topics of which one is missing, and its client would miss the events of
-    /// that conversation.
+    /// The count is read *before* the first conversation is joined. If a conversation is given up while the topics are
+    /// being joined, `given_up` rises above the count, and the late `settle` settles nothing. If the count were read
+    /// afterwards, or if it were a flag, the late `settle` would undo the `unsettle`: the next session would trust
+    /// topics although one is missing, and its client would miss the events of that conversation.
     pub(in crate::gateway) fn settling(&self) -> Option<Settling> {
         let settling = self.given_up.load(Ordering::Acquire) + 1;
         (self.settled.load(Ordering::Acquire) < settling).then_some(Settling(settling))
@@ -206,7 +204,7 @@ impl Listener {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the events of a conversation behind a point are held.
+    /// Notes that the events of a conversation after a point are held.
     pub(in crate::gateway) fn waits_for(&self, conversation: ConversationId, stream: usize, before: Point) {
         let mut waits = self.waits();
         if waits.iter().all(|wait| wait.conversation != conversation) {
@@ -214,19 +212,18 @@ impl Listener {
         }
     }
 
-    /// Notes that the held events were given, or that the sessions were closed.
+    /// Notes that the held events were delivered, or that the sessions were closed.
     pub(in crate::gateway) fn waits_no_more(&self, conversation: ConversationId) {
         self.waits().retain(|wait| wait.conversation != conversation);
     }
 
-    /// The points up to which all events were given to this listener. `followed` has the points up to which
-    /// each stream was followed.
+    /// The points up to which this listener has been given all events. `followed` has the points up to which each
+    /// stream was followed.
     ///
-    /// The caller reads `followed` *before* this method reads the waits. A wait begins before its stream is
-    /// noted as followed to the held events, and ends after the held events were given: so if `followed` is
-    /// beyond a held event, the wait is seen here. In the other order, the waits could be read while they are
-    /// empty, and `followed` when it is beyond an event that is held by then. A client that goes on from such
-    /// a cursor never gets that event.
+    /// The caller reads `followed` *before* this method reads the waits. A wait begins before its stream counts as
+    /// followed up to the held events, and ends after these have been delivered. So if `followed` is past a held event,
+    /// this method sees the wait. In the other order, the waits could be read while empty, and `followed` afterwards,
+    /// when it is already past a newly held event. A client that resumes from such a cursor never gets that event.
     pub(in crate::gateway) fn reached(&self, followed: &[Point]) -> Vec<Point> {
         let mut reached = followed.to_vec();
         for wait in self.waits().iter() {
@@ -242,7 +239,7 @@ impl Listener {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    /// Closes the sessions for which there is a reason.
+    /// Closes each session for which `why` returns a reason.
     pub(in crate::gateway) fn close(&self, why: impl Fn(&Session) -> Option<Close>) {
         for session in self.sessions().iter() {
             if let Some(why) = why(session) {
@@ -252,7 +249,7 @@ impl Listener {
     }
 }
 
-/// Heartbeats that name all heads; one heartbeat if there are no heads.
+/// Heartbeats that name all heads. Without heads, there is one heartbeat.
 fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
     let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.to_owned(), heads }.encode();
     if heads.is_empty() { vec![beat(&[])] } else { heads.chunks(HEADS).map(beat).collect() }
@@ -262,8 +259,8 @@ fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
 #[derive(Default)]
 pub struct Listeners {
     all: Mutex<HashMap<UserId, Arc<Listener>>>,
-    /// The Unix time, in seconds, before which no token of a session expires. It is 0 before the first look
-    /// at the sessions.
+    /// The Unix time, in seconds, before which no token of a session expires. It is 0 until the sessions have been
+    /// checked once.
     expiry: AtomicI64,
 }
 
@@ -272,18 +269,17 @@ impl Listeners {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The listener of a user, if the user has sessions here.
+    /// The listener of a user; `None` if the user has no session here.
     pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
         self.all().get(&user).cloned()
     }
 
-    /// Begins a session, which gets the frames of its listener from now on.
+    /// Begins a session. From now on it gets the frames of its listener.
     ///
-    /// Here and in [`leave`](Self::leave) the lock of the list is taken first, and the lock of the sessions
-    /// inside it. If the lock of the list were released before the session is added, the last other session
-    /// could leave between the two and take the listener out of the list: this session would belong to a
-    /// listener that the hub does not find. If one of the two functions took the locks in the other order,
-    /// both could wait for one another for ever.
+    /// This method and [`leave`](Self::leave) take the lock of the list first and the lock of the sessions inside it.
+    /// If the lock of the list were released before the session is added, the last other session could leave in between
+    /// and remove the listener from the list: this session would belong to a listener that the hub cannot find. If one
+    /// of the two methods took the locks in the other order, they could deadlock.
     pub(in crate::gateway) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
@@ -297,8 +293,8 @@ impl Listeners {
         self.expiry.load(Ordering::Relaxed) < before
     }
 
-    /// Forgets the earliest expiry, before a look at all sessions that notes the expiry of each again. In the
-    /// other order, the expiry of a session that begins during the look would be forgotten.
+    /// Forgets the earliest expiry. Called before a pass over all sessions that notes the expiry of each again. If it
+    /// were called after the pass, it would forget the expiry of a session that begins during the pass.
     pub(in crate::gateway) fn forget_expiry(&self) {
         self.expiry.store(i64::MAX, Ordering::Relaxed);
     }
@@ -307,10 +303,9 @@ impl Listeners {
         self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
     }
 
-    /// Ends a session. If it was the last one of its listener, the call returns the listener, which the hub
-    /// then has to forget. The listener leaves the list *before* the hub forgets it: the tasks of the hub
-    /// find listeners in the list, and a task could otherwise add the listener to a conversation after
-    /// another task has forgotten it.
+    /// Ends a session. If it was the last one of its listener, returns the listener, which the hub then has to forget.
+    /// The listener leaves the list *before* the hub forgets it, because the tasks of the hub find listeners in the
+    /// list. In the other order, a task could add the listener to a conversation after another task has forgotten it.
     pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
         let mut all = self.all();
         let listener = all.get(&session.user)?.clone();

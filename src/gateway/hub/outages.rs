@@ -1,16 +1,16 @@
-//! Telling clients that no event can be stored at present: once for each outage, and not for each slow append.
+//! Tells clients that the log cannot store events at present: once per outage, not for every slow append.
 
 use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
-/// A shorter outage is not told: a leader was elected, or a disk was slow for a moment.
+/// A shorter outage is not reported: a leader election, or a disk that was slow for a moment.
 const MOMENT: Duration = Duration::from_secs(1);
-/// The log has to work for so long before another outage counts.
+/// The log has to work for this long before another outage is reported.
 const CALM: Duration = Duration::from_secs(15);
 
-/// Calls `tell` when the log has not worked for a moment, and not again before the log has worked for a while. Ends
-/// with the sender of `works`.
+/// Calls `tell` when the log has not worked for a moment, and not again until the log has worked for a while. Ends when
+/// the sender of `works` is dropped.
 pub(in crate::gateway) async fn tell_of(mut works: watch::Receiver<bool>, mut tell: impl FnMut()) {
     while works.wait_for(|works| !works).await.is_ok() {
         if timeout(MOMENT, works.wait_for(|works| *works)).await.is_ok() {

@@ -1,5 +1,5 @@
-//! The task of one stream: it takes in the events, shows them, and serves requests, all in one order. The
-//! task waits for nothing else: conversations are read from the log in tasks beside it.
+//! The task of one stream. It takes in the events, shows them and serves requests, all in one order. It waits for
+//! nothing else: separate tasks read conversations from the log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,11 +25,11 @@ use crate::{
     telemetry::traces,
 };
 
-/// The longest time for reading a conversation into which a listener was brought.
+/// The longest time that the reading of a conversation may take after a listener was brought into it.
 const READING: Duration = Duration::from_secs(30);
 /// The most conversations that are read at once.
 const AT_ONCE: usize = 32;
-/// The pause before a failed reading is tried again.
+/// The pause before a failed reading is retried.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How many frames are written before other tasks get a turn.
 const WRITTEN: usize = 1_024;
@@ -50,7 +50,7 @@ pub(super) struct Stream {
     waiting: Vec<(Joining, oneshot::Sender<Joined>)>,
 }
 
-/// A conversation as it was just before the event that brought in a listener here.
+/// A conversation as it was just before an event brought in a listener here.
 struct Reading {
     conversation: ConversationId,
     before: Position,
@@ -76,9 +76,8 @@ impl Stream {
         }
     }
 
-    /// Delivers until the log is damaged. A batch is delivered as a whole before the next request is
-    /// answered: a listener that joined in the middle of a batch would be sent pending frames that its head
-    /// covers already.
+    /// Delivers until the log is damaged. A batch is delivered as a whole before the next request is answered: a
+    /// listener that joined in the middle of a batch would get pending frames that its head already covers.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -103,8 +102,7 @@ impl Stream {
         }
     }
 
-    /// Closes all sockets, because listeners of a damaged log would miss events: their clients shall try
-    /// another node.
+    /// Closes all sockets, because listeners of a damaged log would miss events. Their clients should try another node.
     fn stop(&self, damaged: &Damaged) {
         tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
         for listener in self.listeners.list() {
@@ -112,18 +110,18 @@ impl Stream {
         }
     }
 
-    /// Delivers a batch. Other tasks get a turn now and then, because a batch for thousands of sockets takes
-    /// long; requests get none ([`Self::run`]).
+    /// Delivers a batch. Other tasks get a turn now and then, because a batch for thousands of sockets takes long, but
+    /// requests do not ([`Self::run`]).
     ///
-    /// The batch is finished only after every frame has been sent or is held. If it were finished first, the
-    /// stream would count as followed beyond events that no socket has yet, and a heartbeat would carry a
-    /// cursor that skips them.
+    /// The batch is finished only after every frame has been sent or is held. If it were finished first, the stream
+    /// would count as followed past events that no socket has yet, and a heartbeat would carry a cursor that skips
+    /// them.
     async fn deliver(&mut self, mut batch: Batch) {
         let behind = self.followed.at().position.0;
         while let Some(Step { recorded, applied, before }) = self.followed.take_in(&mut batch) {
             let lane = recorded.lane;
             self.show(recorded, applied, before);
-            // A change of the roster has been sent by now, perhaps to thousands of sockets.
+            // By now a roster change has been sent, perhaps to thousands of sockets.
             if lane == Lane::Roster {
                 yield_now().await;
             }
@@ -140,8 +138,8 @@ impl Stream {
         self.followed.finish(batch);
     }
 
-    /// Shows one event. If events of its conversation are held, the event is held too, even if the
-    /// conversation is known: shown at once, the event would overtake the held ones.
+    /// Shows one event. If events of its conversation are held, this event is held too, even if the conversation is
+    /// known: shown at once, it would overtake the held ones.
     fn show(&mut self, recorded: &Recorded, applied: Applied, before: Point) {
         let id = recorded.conversation;
         let added = self.added_here(recorded);
@@ -155,15 +153,15 @@ impl Stream {
             Applied::Counts { tracked, previous } => self.topics.show(recorded, previous, &tracked, added),
             Applied::Void => {}
             Applied::Unknown if added.is_empty() => {}
-            // This event is appended only as the first one of a conversation.
+            // This event is only ever appended as the first one of a conversation.
             Applied::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
                 let mut fold = Fold::default();
                 let Some(previous) = recorded.apply_to(&mut fold) else { return };
                 let tracked = self.conversations.take_in(id, fold);
                 self.topics.show(recorded, previous, &tracked, added);
             }
-            // Hold first, read second: the reading is of the conversation up to `before`, so every event from
-            // this one on has to be held when the reading ends.
+            // Hold first, read second. The reading covers the conversation up to `before`, so every event from this one
+            // on has to be held when the reading finishes.
             Applied::Unknown => match self.topics.hold(recorded, added, before) {
                 Ok(()) => self.read(id, before.position),
                 Err(given_up) => self.send_elsewhere(id, given_up),
@@ -172,15 +170,15 @@ impl Stream {
     }
 
     /// The listeners here that an event brings in. They are looked up when the event is shown, not when the
-    /// conversation is read: a session that has entered [`Listeners`] by now is brought in by this task, and
-    /// a session that enters later asks this task afterwards and finds the event in the roster.
+    /// conversation is read: a session that has entered [`Listeners`] by now is brought in by this task, and a session
+    /// that enters later asks this task afterwards and finds the event in the roster.
     fn added_here(&self, recorded: &Recorded) -> Vec<Arc<Listener>> {
         let added = recorded.event.as_ref().map(Event::brings_in).unwrap_or_default();
         added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
     }
 
-    /// Reads a conversation that this process did not know and into which a listener here has just come. The
-    /// events of this conversation are held meanwhile, and those of all other conversations are not.
+    /// Reads a conversation that this process did not know and that a listener here has just joined. Meanwhile the
+    /// events of this conversation are held, but not those of other conversations.
     fn read(&mut self, conversation: ConversationId, before: Position) {
         let (log, turns, deadline) = (self.log.clone(), self.turns.clone(), Instant::now() + READING);
         self.readings.spawn(async move {
@@ -247,9 +245,9 @@ impl Stream {
         }
     }
 
-    /// Answers the joins of those listeners for which no event is held. A listener that joined before its
-    /// held events are shown would be told a position beyond them. It would go on from there without the held
-    /// events, or would be given them twice: by its resume and by this task.
+    /// Answers the joins of those listeners for which no event is held. A listener that joined before its held events
+    /// are shown would get a position past them. It would resume from there without the held events, or would get them
+    /// twice: from its resume and from this task.
     fn answer_waiting(&mut self) {
         for (joining, answer) in std::mem::take(&mut self.waiting) {
             let Joining { listener, conversations } = &joining;

@@ -1,5 +1,5 @@
-//! The sweep: work for all sessions at once, so that no session needs a timer of its own. It sends signs of life, and
-//! finds expired tokens and half-open sockets.
+//! The sweep: work for all sessions at once, so that no session needs a timer of its own. It sends heartbeats and
+//! pings, and finds expired tokens and half-open sockets.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,15 +25,15 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(5);
 /// The time between two checks for expired tokens.
 const EXPIRED: Duration = Duration::from_secs(1);
-/// A socket that is silent for so long is asked for a sign of life, together with the heartbeat.
+/// A socket that has been silent for this long gets a ping along with the heartbeat.
 const SILENT: Duration = Duration::from_secs(5);
-/// The same without a heartbeat, where heartbeats are rare.
+/// A socket that has been silent for this long gets a ping even without a heartbeat, because heartbeats may be rare.
 const ASK: Duration = Duration::from_secs(30);
-/// A socket that is silent for so long is given up.
+/// A socket that has been silent for this long is closed.
 const GIVE_UP: Duration = Duration::from_secs(50);
-/// A message that was begun must be complete within this time.
+/// A client that has begun a message must complete it within this time.
 const UNFINISHED: Duration = Duration::from_secs(30);
-/// The sessions of a sweep before other tasks get a turn.
+/// The number of sessions that a sweep handles before other tasks get a turn.
 const AT_ONCE: usize = 256;
 
 /// The state that the sweep needs.
@@ -43,11 +43,11 @@ pub(in crate::gateway) struct Sweep {
     pub(in crate::gateway) conversations: Conversations,
     pub(in crate::gateway) feed: Feed,
     pub(in crate::gateway) clock: Clock,
-    /// How often every session gets a sign of life.
+    /// The time between two heartbeats of a session.
     pub(in crate::gateway) heartbeat: Duration,
 }
 
-/// Sweeps for as long as the process lives.
+/// Sweeps until the process exits.
 pub(in crate::gateway) async fn run(sweep: Sweep) {
     let [mut look, mut expired, mut beat] = [LOOK, EXPIRED, sweep.heartbeat].map(interval);
     for every in [&mut look, &mut expired, &mut beat] {
@@ -67,7 +67,7 @@ pub(in crate::gateway) async fn run(sweep: Sweep) {
     }
 }
 
-/// The time, in Unix seconds, before which an expired token is not good any more.
+/// The sweep closes sessions whose token expired before this Unix time, in seconds.
 fn expired_before(sweep: &Sweep) -> i64 {
     sweep.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
 }
@@ -95,11 +95,11 @@ async fn look_at_all(sweep: &Sweep) {
     }
 }
 
-/// Sends every session the positions of the log, and the conversations that have moved for it. A silent socket is
-/// asked for a sign of life along with it. For a stream that does not answer in time, the position is the one up to
-/// which delivery is known, and the next heartbeat tells what has moved in it.
+/// Sends every session the positions of the log, and the conversations that have moved for it. A silent socket gets a
+/// ping along with the heartbeat. For a stream that does not answer in time, the position is the one up to which
+/// delivery is known, and the next heartbeat names what has moved in it.
 async fn heartbeat(sweep: &Sweep, told: &mut [u64]) {
-    // Read before the beats: they are newer, where there are any.
+    // Read before the beats, so that a beat, where there is one, is newer.
     let mut points = sweep.conversations.points();
     let beats = sweep.hub.beat(told).await;
     if beats.len() < told.len() {

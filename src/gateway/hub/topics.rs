@@ -1,4 +1,4 @@
-//! The listeners of the conversations of one stream. Plain bookkeeping, done by the stream's task alone:
+//! The listeners of the conversations of one stream. This is plain bookkeeping that only the stream's task does:
 //! joining, leaving and delivering happen in one order, the order of the log, without a lock.
 
 use std::{
@@ -30,7 +30,7 @@ use crate::{
 /// The most conversations whose events are held at once.
 const MOST_HELD: usize = 4_096;
 
-/// The most listeners that are sent frames before other tasks get a turn.
+/// The most listeners that get frames before other tasks get a turn.
 const AT_ONCE: usize = 64;
 
 /// The heads of the conversations that have moved, for each listener.
@@ -40,11 +40,10 @@ pub(in crate::gateway) type Heads = Vec<(Arc<Listener>, Vec<Head>)>;
 pub(in crate::gateway) struct Topics {
     stream: usize,
     all: HashMap<ConversationId, Topic>,
-    /// The topics that got pending frames. A topic may be listed although its frames have been sent since.
+    /// The topics that got pending frames. A topic may be listed although its frames have already been sent.
     dirty: Vec<ConversationId>,
-    /// The held events of conversations that are being read because a user was brought in. None of these
-    /// conversations is a topic: a conversation with a listener here would be known, and would not have to be
-    /// read.
+    /// The held events of conversations that are being read because a user was brought in. None of these conversations
+    /// is a topic: with a listener here, the conversation would be known and would not have to be read.
     held: HashMap<ConversationId, Held>,
     /// The number of the last beat.
     beat: u64,
@@ -56,7 +55,7 @@ pub(in crate::gateway) struct Admission {
     pub(in crate::gateway) id: ConversationId,
     /// The event that made the user a member.
     pub(in crate::gateway) since: Position,
-    /// The last event of the conversation. The listener is handed all later events.
+    /// The last event of the conversation. The listener gets all later events.
     pub(in crate::gateway) head: Position,
 }
 
@@ -66,14 +65,13 @@ struct Topic {
     listeners: Vec<Arc<Listener>>,
     /// Frames of the present batch that have not been sent yet.
     pending: Vec<Durable>,
-    /// How many of the listeners have been sent the pending frames.
+    /// The number of listeners that have been sent the pending frames.
     sent_to: usize,
     moved: Moved,
 }
 
-/// Whether a beat has to name a topic. Beats name a topic until a beat that did so is known to have been
-/// told: an answer may come too late for the sweep that asked, and the heads in that answer would never be
-/// told.
+/// Whether a beat has to name a topic. Beats keep naming a topic until a beat that named it is known to have been sent:
+/// an answer may come too late for the sweep that asked for it, and its heads would never be sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moved {
     No,
@@ -86,14 +84,14 @@ impl Topics {
         Self { stream, all: HashMap::new(), dirty: Vec::new(), held: HashMap::new(), beat: 0 }
     }
 
-    /// Shows an applied event to the members. Membership changes between two frames, in four steps:
+    /// Shows an applied event to the members. A change of membership takes effect between two frames, in four steps:
     ///
-    /// 1. Pending frames are sent to the listeners as they were before the change. Sent later, these frames
-    ///    would reach a new member who had not joined yet, and would miss a member who has left.
+    /// 1. Pending frames are sent to the listeners as they were before the change. Sent later, these frames would reach
+    ///    a new member who had not joined yet, and would miss a member who has left.
     /// 2. New members are subscribed before the event, which is the first one of their chain.
     /// 3. The event is sent.
-    /// 4. Members who have left are unsubscribed after the event, which is the last one of their chain and
-    ///    tells them that they have left.
+    /// 4. Members who have left are unsubscribed after the event, which is the last one of their chain and tells them
+    ///    that they have left.
     pub(in crate::gateway) fn show(
         &mut self,
         recorded: &Recorded,
@@ -135,8 +133,8 @@ impl Topics {
         while self.flush_to_some(id).is_some() {}
     }
 
-    /// Sends the pending frames of a conversation to the next of its listeners. Returns how many frames were
-    /// written; `None` if nothing is pending any more.
+    /// Sends the pending frames of a conversation to its next listeners. Returns how many frames were written; `None`
+    /// if nothing is pending any more.
     fn flush_to_some(&mut self, id: ConversationId) -> Option<usize> {
         let topic = self.all.get_mut(&id).filter(|topic| !topic.pending.is_empty())?;
         let some = topic.listeners.iter().skip(topic.sent_to).take(AT_ONCE);
@@ -152,12 +150,11 @@ impl Topics {
         Some(deliveries)
     }
 
-    /// Sends some of the pending frames. Returns how many were written; `None` if nothing is pending any
-    /// more.
+    /// Sends some of the pending frames. Returns how many were written; `None` if nothing is pending any more.
     ///
-    /// The caller repeats the call until `None`, before any listener joins or leaves and before another event
-    /// is shown. A listener that joined in between would be sent events that its head covers already; a
-    /// listener that left would shift the listeners behind it, and the next of them would be skipped.
+    /// The caller repeats the call until it returns `None`, before any listener joins or leaves and before another
+    /// event is shown. A listener that joined in between would get events that its head already covers. A listener that
+    /// left would shift the listeners after it, and the next of them would be skipped.
     pub(in crate::gateway) fn flush_some(&mut self) -> Option<usize> {
         while let Some(id) = self.dirty.last() {
             if let Some(written) = self.flush_to_some(*id) {
@@ -195,15 +192,13 @@ impl Topics {
             && (self.held.values().any(|held| held.is_for(listener)) || ids.any(|id| self.is_held(id)))
     }
 
-    /// Holds an event of a conversation that has to be read first, for the listeners that the event brings in
-    /// and those that earlier held events brought in. `before` is the point of the stream just before the
-    /// event.
+    /// Holds an event of a conversation that has to be read first, for the listeners that the event brings in and those
+    /// that earlier held events brought in. `before` is the point of the stream just before the event.
     ///
-    /// No listener with a held event is told a position beyond that event ([`Listener::reached`]): a client
-    /// that went on from there would never get the event. The listener is told here to wait, before the
-    /// stream counts as followed up to the event; told afterwards, a heartbeat in between would carry such a
-    /// position. The listener is told even if the events are given up at once, because the sockets are closed
-    /// only later.
+    /// A listener with a held event gets no position past that event ([`Listener::reached`]), because a client that
+    /// resumed from there would never get the event. The wait is noted here, before the stream counts as followed up to
+    /// the event. If it were noted afterwards, a heartbeat in between would carry such a position. It is noted even if
+    /// the events are given up at once, because the sockets are closed only later.
     pub(in crate::gateway) fn hold(
         &mut self,
         recorded: &Recorded,
@@ -222,14 +217,14 @@ impl Topics {
         if is_full { Err(GivenUp::TooMuch) } else { Ok(()) }
     }
 
-    /// Shows the held events, in order, as they would have been shown at their time. The caller has read the
-    /// conversation as it was at `before`, just before its first held event. `take_in` is given the
-    /// conversation as it is after all held events.
+    /// Shows the held events, in order, as if each were shown at its own time. The caller has read the conversation as
+    /// it was at `before`, just before its first held event. `take_in` receives the conversation as it is after all
+    /// held events.
     ///
-    /// All events are folded first and shown afterwards: from `take_in` on the conversation is known and the
-    /// next event of the stream is shown at once, so the known conversation has to contain the held events.
-    /// The listeners stop waiting only after all held events have been sent; otherwise a heartbeat in between
-    /// would tell a position beyond them.
+    /// All events are folded first and shown afterwards. From `take_in` on, the conversation is known and the next
+    /// event of the stream is shown at once, so the known conversation has to contain the held events. The listeners
+    /// stop waiting only after all held events have been sent; otherwise a heartbeat in between would carry a position
+    /// past them.
     pub(in crate::gateway) fn show_held(
         &mut self,
         id: ConversationId,
@@ -237,7 +232,7 @@ impl Topics {
         mut fold: Fold,
         take_in: impl FnOnce(Fold) -> Arc<Tracked>,
     ) {
-        // Events that were given up and held again wait for another reading.
+        // If events were given up and held again, they wait for another reading.
         let Entry::Occupied(held) = self.held.entry(id) else { return };
         if held.get().before() != before {
             return;
@@ -264,14 +259,13 @@ impl Topics {
         self.held.iter().filter(|(_, held)| is_overdue(held)).map(|(id, _)| *id).collect()
     }
 
-    /// Gives up the held events of a conversation: the sessions that wait for them come back with their
-    /// cursor, here or on another node, and join anew. The order of the three steps:
+    /// Gives up the held events of a conversation: the sessions that wait for them reconnect with their cursor, here or
+    /// on another node, and join again. The order of the three steps matters:
     ///
-    /// 1. *Unsettle, then close.* A session that begins meanwhile is either closed with the others or finds
-    ///    that some topics are missing. In the other order the session could begin between the two steps,
-    ///    trust the topics, stay open and never hear of this conversation.
-    /// 2. *Close, then stop waiting.* Only a closed socket takes no heartbeat with a position beyond the held
-    ///    events.
+    /// 1. *Unsettle, then close.* A session that begins meanwhile is either closed with the others or finds that some
+    ///    topics are missing. In the other order, the session could begin between the two steps, trust the topics, stay
+    ///    open and never get an event of this conversation.
+    /// 2. *Close, then stop waiting.* Only a closed socket takes no heartbeat with a position past the held events.
     pub(in crate::gateway) fn send_elsewhere(&mut self, id: ConversationId) {
         let Some(held) = self.held.remove(&id) else { return };
         for listener in held.listeners() {
@@ -281,16 +275,16 @@ impl Topics {
         }
     }
 
-    /// Drops the events that are held for this listener alone, because the listener has gone.
+    /// Drops the events that are held only for this listener, because the listener has gone.
     pub(in crate::gateway) fn forget(&mut self, listener: &Arc<Listener>) {
         self.held.retain(|_, held| held.is_wanted_without(listener));
     }
 
-    /// Lets the listener into a conversation; `None` if the user is no longer a member. Without `tracked`,
-    /// the conversation is a topic of the listener already.
+    /// Adds the listener to a conversation; `None` if the user is no longer a member. Without `tracked`, the
+    /// conversation is already a topic of the listener.
     ///
-    /// Membership is checked here, in the order of the stream, and not where the conversation was read: a
-    /// removal that this task has shown in between reached a topic without this listener.
+    /// Membership is checked here, in the order of the stream, and not where the conversation was read: if this task
+    /// has shown a removal in between, it went to a topic without this listener.
     pub(in crate::gateway) fn join(
         &mut self,
         listener: &Arc<Listener>,
@@ -358,8 +352,7 @@ impl Topics {
         }
     }
 
-    /// The next beat, with its number: the heads that have moved for each listener since the last beat that
-    /// was told.
+    /// The next beat, with its number: the heads that have moved for each listener since the last beat that was sent.
     pub(in crate::gateway) fn beat(&mut self, told: u64) -> (u64, Heads) {
         self.beat += 1;
         let mut moved: HashMap<UserId, (Arc<Listener>, Vec<Head>)> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What a session says to frames: that a command is done, or why it is not.
+//! The answers of a session to frames: that a command is done, or why it is refused.
 
 use crate::{
     commands::Refused,
@@ -25,7 +25,7 @@ pub(super) fn refuse_bad(socket: &Socket, bad: &BadFrame) {
     refuse(socket, bad.id.as_ref(), "invalid_frame", &bad.detail, None);
 }
 
-/// Tells a client why a command was refused, in the words of REST.
+/// Tells a client why a command was refused, with the code and text of REST.
 pub(super) fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
     let retry_after_ms = matches!(refused, Refused::Unavailable(_)).then_some(1_000);
     refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
@@ -46,7 +46,7 @@ pub(super) fn refuse_without(socket: &Socket, id: Option<&FrameId>, scope: Scope
     refuse(socket, id, "missing_scope", &detail, None);
 }
 
-/// Tells a client that this node has too much to do.
+/// Tells a client that this node is overloaded.
 pub(super) fn refuse_for_now(socket: &Socket, id: Option<&FrameId>) {
     let again = u64::try_from(Shed::AGAIN.as_millis()).unwrap_or(u64::MAX);
     refuse(socket, id, Shed::CODE, Shed::DETAIL, Some(again));

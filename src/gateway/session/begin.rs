@@ -21,8 +21,8 @@ use crate::{
 
 /// Begins a session, from a cursor if there is one.
 ///
-/// The points of this node are read before the cursor is looked up. A cursor at a later position is then looked up in
-/// the log, so the order costs at most a request.
+/// The points of this node are read before the cursor is looked up. If the cursor is at a later position, it is looked
+/// up in the log, so this order costs one request at most.
 pub(in crate::gateway) async fn begin(
     gateway: &Gateway,
     session: &Arc<Session>,
@@ -44,12 +44,12 @@ pub(in crate::gateway) async fn begin(
     }
 }
 
-/// Goes live at once, and tells the reason if there is a cursor from which the client cannot go on.
+/// Goes live at once. If there is a cursor from which the client cannot resume, tells the client the reason.
 ///
 /// Live first, `ready` second: `ready` names the points at which the hub has joined the session, and live events are
-/// held until it is written. In the other order, an event between the two would be neither before the points of
-/// `ready` nor among the held events, and the client would miss it. `reset` comes after `ready`, because `ready`
-/// answers the `hello` of the client.
+/// held until it is written. In the other order, an event between the two would be neither before the points of `ready`
+/// nor among the held events, and the client would miss it. `reset` comes after `ready`, because `ready` answers the
+/// `hello` of the client.
 async fn afresh(opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
     let live = Live::go(opening, None).await?;
     let pages = opening.ready(live.at(), live.heads());

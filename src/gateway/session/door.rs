@@ -1,4 +1,4 @@
-//! `GET /v1/ws`: judges who may come in, answers 101 and hands the plain socket to a session.
+//! `GET /v1/ws`: decides whether a request gets a socket, answers 101 and hands the plain socket to a session.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Door(pub Arc<Gateway>);
 
-/// Why there is no socket.
+/// Why a request gets no socket.
 enum Shut {
     RateLimited(Exceeded),
     Overload(Shed),

@@ -20,9 +20,9 @@ pub(super) struct Live {
     session: Arc<Session>,
     /// The points of the streams at which the session went live.
     at: Vec<Point>,
-    /// The last event of each conversation that the client has or is about to have, without the held events.
+    /// The last event of each conversation that the client has or is about to get, not counting the held events.
     heads: HashMap<ConversationId, Position>,
-    /// The stays of the user as of `at`, if they are known without asking the views once more.
+    /// The stays of the user as of `at`, if they are known without another query of the views.
     memberships: Option<Memberships>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Live {
 pub(super) enum NotLive {
     /// The socket has to be closed for another reason.
     Closed(Close),
-    /// Its conversations could not be read. The log may have a hole.
+    /// The conversations of the session could not be read. The log may have a hole.
     Unread(Close),
 }
 
@@ -49,27 +49,27 @@ impl From<NotLive> for Close {
 }
 
 impl Live {
-    /// Joins the conversations of the user with live events held. If the views are asked, they tell the stays that
-    /// have ended since `since` too.
+    /// Joins the conversations of the user while live events are held. If the views are queried, they also return the
+    /// stays that have ended since `since`.
     ///
-    /// The order of the five steps:
+    /// The order of the five steps matters:
     ///
-    /// 1. **Hold, then enter.** Once the session is among the listeners, the hub can hand it an event. Not held, the
-    ///    event would overtake `ready` and the missed events.
-    /// 2. **Enter, then look whether the session may go on.** A revocation before the look is in the deny set, and a
-    ///    revocation after the entering finds the session. In the other order, a revocation between the two is lost,
-    ///    and the session of a revoked login stays.
-    /// 3. **The hub, then the views.** From its answer on, each task of the hub knows the listener, and joins it to
-    ///    each conversation to which the user is added later; the views tell the memberships up to that answer. In the
+    /// 1. **Hold, then enter.** Once the session is among the listeners, the hub can send it an event. If the event
+    ///    were not held, it would overtake `ready` and the missed events.
+    /// 2. **Enter, then check whether the session may go on.** A revocation before the check is in the deny set, and a
+    ///    revocation after the session has entered finds the session. In the other order, a revocation between the two
+    ///    is lost, and the session of a revoked login stays open.
+    /// 3. **The hub, then the views.** Once a task of the hub has answered, it knows the listener and joins it to each
+    ///    conversation to which the user is added later; the views return the memberships up to that answer. In the
     ///    other order, an event between the two that brings the user in would be in neither. The position that is
-    ///    *noted* as followed would not do instead of the answer: it is noted only after a batch was delivered, and
-    ///    the hub may have looked for the listener, in vain, before the session entered.
-    /// 4. **The views, then the hub again.** The hub judges each membership by its present roster, so it does not join
-    ///    a user who was removed since the views answered. In the other order, such a user would be joined and would
-    ///    hear more. The views may be ahead of the hub: if the user has left a conversation by then, the listener is
-    ///    joined all the same, and gets the event by which the user left when the hub comes to it.
-    /// 5. **Settle last.** The next session of the user then trusts the topics and skips the steps 3 and 4. Settled
-    ///    earlier, it would trust topics that are not joined yet, and miss their events.
+    ///    *noted* as followed cannot replace the answer: it is noted only after a batch has been delivered, and the hub
+    ///    may have looked for the listener, in vain, before the session entered.
+    /// 4. **The views, then the hub again.** The hub checks each membership against its current roster, so it does not
+    ///    join a user who has been removed since the views answered. In the other order, such a user would be joined
+    ///    and would get further events. The views may be ahead of the hub. If the user has left a conversation by then,
+    ///    the listener is joined all the same, and gets the event by which the user left when the hub reaches it.
+    /// 5. **Settle last.** The next session of the user then trusts the topics and skips steps 3 and 4. If the listener
+    ///    were settled earlier, that session would trust topics that are not joined yet, and miss their events.
     pub(super) async fn go(opening: Opening<'_>, since: Option<&[Position]>) -> Result<Self, NotLive> {
         let Opening { gateway, session, .. } = opening;
         session.socket.hold();
@@ -102,7 +102,7 @@ impl Live {
         let (mut live, admissions) = Self::new(session, joined);
         if are_as_told(&wanted, &admissions, |stay| live.at[stream_of(stay)].position) {
             for stay in &mut memberships.present {
-                // Events may have come since the views answered.
+                // Events may have arrived since the views answered.
                 stay.last = stay.last.max(live.heads.get(&stay.conversation).copied().unwrap_or_default());
             }
             live.memberships = Some(memberships);
@@ -126,13 +126,13 @@ impl Live {
         self.heads.iter().map(|(id, head)| Head { id: *id, head: *head }).collect()
     }
 
-    /// The stays of the user as of [`at`](Self::at). With `None` the views have to be asked once more: the listener
-    /// was settled and the views were not asked at all, or the user came or went meanwhile.
+    /// The stays of the user as of [`at`](Self::at). `None` means that the views have to be queried again: either the
+    /// listener was already settled and the views were not queried at all, or the user came or went meanwhile.
     pub(super) fn take_memberships(&mut self) -> Option<Memberships> {
         self.memberships.take()
     }
 
-    /// Whether the given events of each conversation that has moved end at its head.
+    /// Whether the delivered events of each conversation that has moved end at its head.
     pub(super) fn is_complete(
         &self,
         from: &[Point],
@@ -145,8 +145,8 @@ impl Live {
         self.heads.iter().all(ends_there)
     }
 
-    /// Notes the given events, which are not given again. They can be of conversations that the hub has joined by
-    /// itself meanwhile.
+    /// Notes the delivered events, so that they are not delivered again. They can belong to conversations that the hub
+    /// has joined by itself meanwhile.
     pub(super) fn pass_over(&mut self, given: &HashMap<ConversationId, Position>) {
         for (id, given) in given {
             let head = self.heads.entry(*id).or_default();
@@ -154,20 +154,20 @@ impl Live {
         }
     }
 
-    /// Sends a first frame, and then the held events without those that were given.
+    /// Sends a first frame, and then the held events that have not been delivered yet.
     pub(super) fn release(self, first: &Bytes) {
         let is_new = |(id, position): &Tag| self.heads.get(id).is_none_or(|head| position > head);
         self.session.socket.release(first, is_new);
     }
 }
 
-/// Whether the hub, at the position `here` of each stream, finds the user in the `wanted` conversations by the same
-/// events as the views.
+/// Whether the hub, at the position `here` of each stream, finds that the user became a member of the `wanted`
+/// conversations by the same events as in the views.
 ///
-/// If so, the stays are true up to `here`, and the views need not be asked again. A conversation into which the user
-/// was brought meanwhile is not missing, because the hub has joined the listener to it by itself and holds all its
-/// events. If not, the user has gone, or has gone and come back, and no session got the event by which the user went:
-/// the messages in between must not be given, and that event must.
+/// If so, the stays are true up to `here`, and the views need not be queried again. A conversation that the user has
+/// joined meanwhile is not missing, because the hub has joined the listener to it by itself and holds all its events.
+/// If not, the user has left, or has left and come back, and no session got the event by which the user left. Then the
+/// messages in between must not be delivered, and that event must be.
 fn are_as_told(wanted: &[Stay], admissions: &[Admission], here: impl Fn(&Stay) -> Position) -> bool {
     let counts_here =
         |stay: &&Stay| stay.since <= here(stay) && stay.until.is_none_or(|until| until > here(stay));

@@ -1,4 +1,4 @@
-//! Whether a request may become a socket: a pure function of its head.
+//! Decides whether a request may become a socket. This is a pure function of its head.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use poem::{
@@ -13,7 +13,7 @@ use crate::{
     problems::Problem,
 };
 
-/// A request that may become a socket once its token is found to be good.
+/// A request that may become a socket once its token has been checked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// `Sec-WebSocket-Key`.
@@ -23,7 +23,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    /// The 101 after which the connection speaks [`PROTOCOL`], without extensions.
+    /// The 101 response, after which the connection speaks [`PROTOCOL`], without extensions.
     pub fn switching(&self) -> Response {
         Response::builder()
             .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -38,27 +38,27 @@ impl Accepted {
 /// Why a request may not become a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadHandshake {
-    /// Another method than GET.
+    /// The method is not GET.
     Method,
-    /// A token in the URL, where proxies and histories keep it.
+    /// The URL has a token, and proxies and browser histories store URLs.
     TokenInUrl,
     /// HTTP before 1.1 cannot be upgraded.
     Http,
-    /// Not a request for a WebSocket.
+    /// The request does not ask for a WebSocket.
     NoUpgrade,
-    /// Another version of WebSocket than 13.
+    /// The WebSocket version is not 13.
     WrongVersion,
-    /// No key, or not one of 16 bytes.
+    /// The key is missing or is not 16 bytes long.
     BadKey,
-    /// A page that is not on the list.
+    /// The origin of the page is not on the list.
     Origin,
     /// [`PROTOCOL`] is not among the subprotocols.
     UnknownProtocol,
-    /// No token.
+    /// The token is missing.
     NoToken,
-    /// More than one token, so that it is not clear who asks.
+    /// There is more than one token, so the caller is ambiguous.
     Tokens,
-    /// A program that wants a socket for a user, and would get one of its own.
+    /// A program asks for a socket on behalf of a user, but would get a socket of its own.
     OnBehalf,
 }
 
@@ -126,7 +126,7 @@ impl BadHandshake {
         }
     }
 
-    /// Headers that the answer must have.
+    /// Headers that the response must have.
     fn headers(self) -> &'static [(HeaderName, &'static str)] {
         const UPGRADE: (HeaderName, &str) = (header::UPGRADE, "websocket");
         match self {
@@ -197,14 +197,14 @@ fn token(headers: &HeaderMap) -> Result<&str, BadHandshake> {
     tokens.next().map_or(Ok(token), |_| Err(BadHandshake::Tokens))
 }
 
-/// The value of a header that is there exactly once.
+/// The value of a header that occurs exactly once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// The items of a comma-separated header over all its lines.
+/// The items of a comma-separated header, over all its lines.
 fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
@@ -226,8 +226,8 @@ mod tests {
         ("authorization", "Bearer a.b.c"),
     ];
 
-    /// A good request with some headers set otherwise; several lines of one name replace it
-    /// together, and an empty value removes it.
+    /// A valid request with some headers changed. Several lines with one name replace the header together, and an empty
+    /// value removes it.
     fn ask(changes: &[(&'static str, &str)]) -> Result<Accepted, BadHandshake> {
         ask_at("/v1/ws", changes)
     }

@@ -1,4 +1,4 @@
-//! One session, from `hello` to the end.
+//! One session, from `hello` to its end.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -32,14 +32,14 @@ use crate::{
     telemetry::{self, METRICS, SOCKETS, traces},
 };
 
-/// How long a client may take for its `hello`.
+/// The time within which a client has to send its `hello`.
 const HELLO: Duration = Duration::from_secs(10);
-/// So many frames in a row that cannot be understood end the session.
+/// A session ends after this many frames in a row that cannot be understood.
 const BAD_FRAMES: u32 = 10;
-/// The most receipts of one session that wait to be told.
+/// The most receipts of one session that can be pending at once.
 const RECEIPTS: usize = 32;
 
-/// Serves a socket whose handshake is done.
+/// Serves a socket after its handshake.
 pub(in crate::gateway) async fn serve(
     gateway: Arc<Gateway>,
     caller: Identity,
@@ -64,7 +64,7 @@ pub(in crate::gateway) async fn serve(
             tokio::spawn(async move { hub.leave(last).await });
         }
     });
-    // Boxed, so that a silent session does not pay for its beginning.
+    // Boxed, so that an idle session does not pay for the size of this future.
     match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
         Ok(()) => {
             drop(beginning);
@@ -80,9 +80,8 @@ pub(in crate::gateway) async fn serve(
     }
 }
 
-/// A session is counted for as long as this lives. When the session ends, also by a panic, it leaves its
-/// listener, and the rest of the node hears whether it was online and, if no other session is left, of
-/// which listener.
+/// A session is counted while this value exists. When the session ends, even by a panic, it leaves its listener. The
+/// rest of the node then learns whether the session was online and, if it was the last one, of which listener.
 struct Present<'a, F: FnMut(bool, Option<Arc<Listener>>)> {
     listeners: &'a Listeners,
     session: &'a Session,
@@ -110,12 +109,12 @@ pub(in crate::gateway) async fn turn_away(socket: &Socket, incoming: Incoming, w
     gone(incoming).await;
 }
 
-/// The close frame is on its way; here the client's answer is waited for.
+/// Waits for the client's answer to the close frame, which is on its way.
 async fn gone(mut incoming: Incoming) {
     while !matches!(incoming.next().await, Event::Gone(_)) {}
 }
 
-/// What the first frame says.
+/// The fields of the first frame.
 type Hello = (Option<FrameId>, Option<String>, Option<Filter>);
 
 /// Waits for the first frame.
@@ -138,13 +137,13 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
     None
 }
 
-/// What a command comes to within its deadline, the same as a request's.
+/// The result of a command within its deadline, which is the same as for a request.
 async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
     let late = || Unavailable::because("a command was not answered in time").into();
     timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Why a frame has no effect, whatever it says.
+/// The reason why a frame has no effect, whatever its contents.
 enum NotNow {
     Limited(Exceeded),
     Shed,
@@ -189,7 +188,7 @@ impl<'a> Conversing<'a> {
                     Ok(frame) => {
                         SOCKETS.frame(frame.op());
                         self.bad_frames = 0;
-                        // Boxed, so that a silent session does not pay for the largest command.
+                        // Boxed, so that an idle session does not pay for the size of the largest command.
                         let session = self.session;
                         session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
                     }
@@ -206,8 +205,8 @@ impl<'a> Conversing<'a> {
         }
     }
 
-    /// Takes what every frame costs. A frame that an overloaded node refuses costs its user nothing, but it is a
-    /// frame: otherwise a client could send as many as it likes.
+    /// Charges what every frame costs. A frame that an overloaded node refuses does not count against the rate limits
+    /// of the user, but it still counts as a frame: otherwise a client could send any number of them.
     fn admit(&mut self, frame: &ClientFrame) -> Result<(), NotNow> {
         self.frames.admit()?;
         frame.work().map_or(Ok(()), |work| self.gateway.overload.admit(work))?;
@@ -220,7 +219,7 @@ impl<'a> Conversing<'a> {
         Ok(())
     }
 
-    /// Tells a client how long to wait, and ends the session of one that never does.
+    /// Tells a client how long to wait, and ends the session if the client keeps ignoring it.
     fn limited(&mut self, id: Option<&FrameId>, Exceeded { policy, wait }: Exceeded) {
         let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let error = ServerFrame::Error {
@@ -330,7 +329,7 @@ impl<'a> Conversing<'a> {
         }
     }
 
-    /// Receipts are gathered for up to a second, and what the client sends next does not wait.
+    /// Receipts are collected for up to a second, and the next frames of the client do not wait for them.
     fn advance(
         &self,
         id: Option<FrameId>,

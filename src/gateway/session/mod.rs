@@ -1,4 +1,4 @@
-//! One socket: from its handshake to its end.
+//! One socket, from its handshake to its end.
 
 mod answers;
 mod begin;

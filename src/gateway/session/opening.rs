@@ -1,5 +1,5 @@
-//! What every beginning of a session has in common: whether it may go on, `ready`, and writing at the
-//! pace at which the client reads.
+//! The parts that every beginning of a session shares: checking whether the session may begin, `ready`, and writing at
+//! the pace of the client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,8 +33,8 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Whether the session may still begin. A session that catches up is not among the listeners, so
-    /// nothing that closes sessions finds it: it has to look by itself.
+    /// Whether the session may still begin. A session that catches up is not among the listeners, so whatever closes
+    /// sessions does not find it, and it has to check by itself.
     pub(super) fn may_go_on(self) -> Result<(), Close> {
         if let Some(ended) = self.gateway.revoked.why(&self.session.caller) {
             return Err(ended.into());
@@ -45,7 +45,7 @@ impl Opening<'_> {
         if self.gateway.sessions.is_closed() { Err(Close::DRAIN) } else { Ok(()) }
     }
 
-    /// Writes frames and waits until the client has read so much that nothing waits any more.
+    /// Writes frames and waits until the client has read so many that none is waiting any more.
     pub(super) async fn write(self, frames: &[Bytes]) -> Result<(), Close> {
         self.session.socket.send_all(frames);
         match timeout(READING, self.session.socket.drained()).await {
@@ -54,7 +54,7 @@ impl Opening<'_> {
         }
     }
 
-    /// The frames that begin a session: `ready`, and what does not fit in it behind it.
+    /// The frames that begin a session: `ready`, followed by the conversations for which it has no room.
     pub(super) fn ready(self, at: &[Point], mut conversations: Vec<Head>) -> Vec<Bytes> {
         conversations.retain(|head| self.session.wants(head.id));
         let (first, rest) = conversations.split_at(conversations.len().min(HEADS));
@@ -79,10 +79,10 @@ impl Opening<'_> {
     }
 }
 
-/// When it cannot be done now, the client comes back with its cursor.
+/// The close for work that cannot be done now: the client reconnects with its cursor.
 pub(super) fn later(behind: &Behind) -> Close {
     match behind {
-        // A storm of resumes does this thousands of times.
+        // This happens thousands of times in a storm of resumes.
         Behind::Crowded(_) => tracing::debug!(error = %behind, "could not open a session"),
         _ => tracing::warn!(error = %behind, "could not open a session; closing its socket"),
     }

@@ -1,4 +1,4 @@
-//! How many sockets a user may have on this node, from their handshake on.
+//! Limits how many sockets a user may have on this node, from the handshake on.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -7,10 +7,10 @@ use std::{
 
 use crate::{domain::UserId, telemetry::METRICS};
 
-/// Sockets of people whose token does not count that may stand on a node.
+/// The most sockets without a valid token that may stand on this node.
 const STRANGERS: usize = 256;
 
-/// The places of all users, and of those who are none.
+/// The places of all users, and under `None` those of clients without a valid token.
 #[derive(Default)]
 pub struct Places(Mutex<HashMap<Option<UserId>, Taken>>);
 
@@ -20,23 +20,24 @@ struct Taken {
     standing: usize,
 }
 
-/// A socket's place, until it is dropped.
+/// The place of a socket. Dropping it frees the place.
 pub struct SocketPlace {
     places: Arc<Places>,
     user: Option<UserId>,
-    /// Without a seat a socket is only told why, for browsers show no page the status of a handshake.
+    /// A socket without a seat is only told the reason and closed, because browsers hide the status of a handshake from
+    /// the page.
     pub has_seat: bool,
 }
 
 impl Places {
-    /// A place for another socket of a user who may have `most`; as many more may stand. `None`: there
-    /// is no answer but to the request.
+    /// Takes a place for another socket of a user who may have `most` of them. As many more may stand. `None` if there
+    /// is no room even to stand, so only the response to the request can give the reason.
     pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<SocketPlace> {
         self.place(Some(user), most, most)
     }
 
-    /// A place to stand for somebody whose token does not count. `None`: there is no answer but to the
-    /// request.
+    /// Takes a place to stand for a client without a valid token. `None` if there is no room, so only the response to
+    /// the request can give the reason.
     pub fn stand(self: &Arc<Self>) -> Option<SocketPlace> {
         self.place(None, 0, STRANGERS)
     }

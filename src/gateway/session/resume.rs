@@ -1,51 +1,51 @@
-//! A session that goes on from a cursor.
+//! A session that resumes from a cursor.
 //!
 //! ```text
 //!        cursor, read and found in this log
 //!                      │
-//!                      ▼          this node has not come so far ──► close 4411
+//!                      ▼          this node is behind the cursor ──► close 4411
 //!                   Placed
 //!      many events     │     few events behind
 //!          ┌───────────┴───────────┐
 //!          ▼                       │
 //!       Far: `ready`               │
-//!       give a page, as the        │
+//!       send a page, as the        │
 //!       client reads ◄─┐           │
 //!          │   far ────┘           │
 //!          └───────────┬───────────┘
-//!                      ▼          conversations cannot be read ──► the log lacks something? `reset`
+//!                      ▼          conversations cannot be read ──► the log has a hole? `reset`
 //!                    Live                                          and in any case a close
 //!       events are held, `ready` if it has not been sent
 //!                      │
 //!                      ▼
-//!             give the last stretch
+//!             send the last stretch
 //!                      │
 //!       ┌──────────────┴──────────────────┐
-//!       ▼ all heads reached               ▼ the log lacks something
+//!       ▼ all heads reached               ▼ the log has a hole
 //!   `caught_up`                        `reset`
 //!       └──────────────┬──────────────────┘
 //!                      ▼
-//!       what is held and was not given; the session goes on
+//!       the held events that have not been sent; the session goes on
 //! ```
 //!
-//! Each arrow may also end in a close, after which the client comes back: a revoked login, a node that is cut off or
+//! Each arrow may also end in a close, after which the client reconnects: a revoked login, a node that is cut off or
 //! drained, views that lag, a client that does not read.
 //!
 //! **Why this order.**
 //!
-//! - *Far events before live.* Only so many events are held for a socket as fit in its backlog. A long resume that is
-//!   live from its beginning would overflow the backlog, and the socket would be closed.
+//! - *Far events before live.* A socket can hold only as many events as fit in its backlog. If a long resume were live
+//!   from its beginning, it would overflow the backlog, and the socket would be closed.
 //! - *Live before the last stretch.* Events that happen while the last stretch is read are held. In the other order,
 //!   the events between the end of the stretch and the joining would be missed.
-//! - *The last stretch before the held events.* The chain of each conversation has to come in its order.
-//! - *Held events are passed over by position, not by time.* Both the feed and the hub may have an event; compared by
-//!   time, it would be given twice or not at all.
+//! - *The last stretch before the held events.* The chain of each conversation has to arrive in order.
+//! - *Held events are skipped by position, not by time.* Both the feed and the hub may have an event; compared by time,
+//!   it would be sent twice or not at all.
 //! - *Heads are compared before `caught_up`.* A client that gets `caught_up` trusts that it has all events.
 //!
-//! **Requests.** A short resume asks the views once and the hub twice (once if the user has another session here). The
-//! stays of the views serve two purposes: they name the conversations to join, and they tell the missed events of
-//! these conversations up to the point at which the hub has joined them ([`Live::go`]). Each round of a long resume
-//! asks the views once, and the first answer also serves `ready`.
+//! **Requests.** A short resume queries the views once and the hub twice (once if the user has another session here).
+//! The stays from the views serve two purposes: they name the conversations to join, and they determine the missed
+//! events of these conversations up to the point at which the hub has joined them ([`Live::go`]). Each round of a long
+//! resume queries the views once, and the first answer is also used for `ready`.
 
 use std::{pin::pin, time::Duration};
 
@@ -75,44 +75,44 @@ use crate::{
     telemetry::{METRICS, SOCKETS},
 };
 
-/// A session that is at most so many events behind goes live, and catches up while live events are held.
+/// A session that is at most this many events behind goes live, and catches up while live events are held.
 const LAST_STRETCH: u64 = 200;
-/// The most rounds of catching up before going live, because the end of a busy log may never come nearer.
+/// The most rounds of catching up before the session goes live. On a busy log, the session might never catch up.
 const ROUNDS: usize = 8;
-/// Frames that are written before the client has to have read them.
+/// The number of frames that are written before the client has to have read them.
 const AT_ONCE: usize = 128;
-/// How long a client may take to read these frames. After that it loses its turn until it has read them.
+/// How long a client may take to read these frames. After that, it loses its turn until it has read them.
 const PACE: Duration = Duration::from_millis(500);
-/// How long this node may be behind the node that made the cursor.
+/// How long to wait for this node to catch up with a cursor or with the views.
 const BEHIND: Duration = Duration::from_secs(2);
 
-/// A resume, from the points of its cursor to its end. Its methods are the stages above.
+/// A resume, from the points of its cursor to its end. Its methods are the stages in the diagram.
 pub(super) struct Resume<'a> {
     opening: Opening<'a>,
-    /// The points up to which all events were given.
+    /// The points up to which all events have been sent.
     at: Vec<Point>,
     given: Given,
-    /// `ready` has been sent.
+    /// Whether `ready` has been sent.
     is_greeted: bool,
-    /// The turn, for which other sessions wait: a client that reads slowly loses it.
+    /// The session's turn. Other sessions wait for one, so a client that reads slowly loses it.
     turn: Option<Place<UserId>>,
 }
 
-/// How many of the missed events were given.
+/// How many of the missed events have been sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Given {
     All,
-    /// The events before one that cannot be given any more.
+    /// Only the events before one that cannot be sent any more.
     NotAll(Reset),
 }
 
 impl<'a> Resume<'a> {
-    /// Goes on from the points of a cursor.
+    /// Resumes from the points of a cursor.
     pub(super) fn new(opening: Opening<'a>, from: Vec<Point>) -> Self {
         Self { opening, at: from, given: Given::All, is_greeted: false, turn: None }
     }
 
-    /// Goes through all stages.
+    /// Runs all stages.
     pub(super) async fn run(self) -> Result<(), Close> {
         let begun = Instant::now();
         let ended = self.stages().await;
@@ -140,7 +140,7 @@ impl<'a> Resume<'a> {
         }
     }
 
-    /// Waits for a turn, if there is none at present.
+    /// Waits for a turn, unless the session has one.
     async fn take_turn(&mut self) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         if self.turn.is_none() {
@@ -149,8 +149,8 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// Waits until this node has come as far as the node that made the cursor. Before that, this node knows neither
-    /// the missed events nor the roster that says whether the user may see them.
+    /// Waits until this node has caught up with the node that made the cursor. Until then, this node knows neither the
+    /// missed events nor the roster that says whether the user may see them.
     async fn be_placed(&self) -> Result<(), Close> {
         let since = Point::positions(&self.at);
         let has_come = self.opening.gateway.conversations.all_reached(&since, BEHIND).await;
@@ -164,7 +164,7 @@ impl<'a> Resume<'a> {
         self.at.iter().zip(&now).map(between).sum()
     }
 
-    /// Far: gives the far events round by round, without being live.
+    /// Far: sends the far events round by round, without being live.
     async fn come_near(&mut self) -> Result<(), Close> {
         for _ in 0..ROUNDS {
             self.give_up_to_now().await?;
@@ -175,7 +175,7 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// One round, with one question to the views.
+    /// One round, with one query of the views.
     async fn give_up_to_now(&mut self) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         let to = gateway.conversations.points();
@@ -191,10 +191,10 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// `ready` of a session that is not live, with the heads that the views have.
+    /// Sends `ready` for a session that is not live, with the heads that the views have.
     ///
-    /// The views may be ahead of this node. All events up to the heads of `ready` are given before `caught_up`, so
-    /// this node *first* comes as far as the views and *then* writes `ready`. In the other order, a client could get
+    /// The views may be ahead of this node. All events up to the heads in `ready` are sent before `caught_up`, so this
+    /// node *first* catches up with the views and *then* writes `ready`. In the other order, a client could get
     /// `caught_up` without an event that `ready` has named.
     async fn greet_far(&mut self, memberships: &Memberships, mut named: Vec<Position>) -> Result<(), Close> {
         let Gateway { log, conversations, .. } = self.opening.gateway;
@@ -209,7 +209,7 @@ impl<'a> Resume<'a> {
         self.greet(heads.collect()).await
     }
 
-    /// The cursor of `ready` is the client's own: a resume that is interrupted begins again.
+    /// The cursor in `ready` is the client's own, so that an interrupted resume starts over.
     async fn greet(&mut self, heads: Vec<Head>) -> Result<(), Close> {
         self.is_greeted = true;
         for page in self.opening.ready(&self.at, heads) {
@@ -218,7 +218,7 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// Live: gives the last stretch and then the held events.
+    /// Live: sends the last stretch and then the held events.
     async fn end(mut self, mut live: Live) -> Result<Given, Close> {
         if !self.is_greeted {
             self.greet(live.heads()).await?;
@@ -256,8 +256,8 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// The conversations cannot be read. If the log has a hole, the client cannot go on at another node either, and
-    /// gets `reset` before its socket is closed. After the close nothing reaches the client.
+    /// Handles conversations that cannot be read. If the log has a hole, the client cannot resume at another node
+    /// either, so it gets `reset` before its socket is closed. After the close, nothing reaches the client.
     async fn tell_if_lost(mut self, close: Close) -> Result<Close, Close> {
         if self.given == Given::All {
             self.give_up_to_now().await?;
@@ -268,7 +268,7 @@ impl<'a> Resume<'a> {
         Ok(close)
     }
 
-    /// Writes all pages, as fast as the client reads.
+    /// Writes all pages at the pace of the client.
     async fn give(&mut self, missed: &mut Missed) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         loop {
@@ -302,19 +302,19 @@ impl<'a> Resume<'a> {
             }
             METRICS.deliveries.inc_by(wanted.len() as u64);
             if !page.events.is_empty() {
-                // The cursor comes after its page, so that an interrupted resume goes on from here. Before the page, a
-                // client that goes on from it could miss events of the page.
+                // The cursor follows its page, so that an interrupted resume continues from here. If it came before the
+                // page, a client that resumed from it could miss events of the page.
                 let cursor = gateway.feed.cursor(session.user, &page.at);
                 session.socket.send(&ServerFrame::Heartbeat { cursor, heads: &[] }.encode());
             }
-            // With events from memory and a client that reads fast, nothing above waits.
+            // Nothing above waits if the events come from memory and the client reads fast.
             yield_now().await;
         }
     }
 }
 
-/// Encodes the next events: few enough to wait for a client that reads nothing, beside what is held for it. A whole
-/// page with its envelopes is more than a socket lets wait, and would close it.
+/// Encodes the next events, few enough to wait for a client that reads nothing, along with the events that are held for
+/// it. A whole page with its envelopes is more than the backlog of a socket allows, and would close it.
 fn piece(rest: &mut &[&Shown], most_bytes: usize) -> Vec<Bytes> {
     let (mut frames, mut bytes) = (Vec::new(), 0);
     while let [shown, behind @ ..] = *rest

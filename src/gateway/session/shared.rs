@@ -1,4 +1,4 @@
-//! What all sessions of this node share.
+//! The state that all sessions of this node share.
 
 use std::sync::Arc;
 
@@ -23,52 +23,52 @@ use crate::{
     presence::Presence,
 };
 
-/// Everything that sessions share.
+/// The state that sessions share.
 pub struct Gateway {
-    /// What clients can do.
+    /// The commands that clients can send.
     pub commands: Commands,
     /// The log.
     pub log: Log,
-    /// The rosters on which authorisation is decided.
+    /// The rosters that authorisation is decided on.
     pub conversations: Conversations,
-    /// Who has blocked whom.
+    /// The block lists of users.
     pub blocked: Arc<Blocked>,
-    /// How often anything may be done.
+    /// The rate limits.
     pub limits: Arc<RateLimits>,
-    /// How much is refused because there is too much to do.
+    /// The load of the node, which decides what it refuses.
     pub overload: Overload,
     /// Time and ids.
     pub clock: Clock,
-    /// Checking the proofs of callers.
+    /// Checks the credentials of callers.
     pub bearers: Bearers,
-    /// Logins that count no more.
+    /// The logins that are no longer valid.
     pub revoked: Arc<Revoked>,
-    /// Telling which users are here.
+    /// Tracks which users are online.
     pub presence: Presence,
-    /// Delivery of events.
+    /// Delivers events.
     pub hub: Hub,
     /// The users with sessions on this node.
     pub listeners: Arc<Listeners>,
-    /// How many sockets each user has on this node.
+    /// The number of sockets of each user on this node.
     pub places: Arc<Places>,
-    /// Users of whom the sockets have to be told that they have another name or picture.
+    /// The users about whose new name or picture the sockets have to be notified.
     pub changed: Arc<ChangedUsers>,
-    /// Missed events and cursors.
+    /// The missed events and the cursors.
     pub feed: Feed,
-    /// The settings.
+    /// The settings of the gateway.
     pub settings: GatewaySettings,
     /// The tasks of the sessions.
     pub sessions: TaskTracker,
 }
 
 impl Gateway {
-    /// What the client of a session may send.
+    /// The limits on what the client of a session may send.
     pub fn limits_of_session(&self) -> ReadyLimits {
         let frames = budget::frames(self.limits.rates().of(Policy::Frames));
         ReadyLimits::of(self.settings.socket, frames)
     }
 
-    /// Tells all sessions to come back elsewhere, spread over time.
+    /// Tells all sessions to reconnect elsewhere, spread over time.
     pub fn drain(&self) {
         for session in self.listeners.sessions() {
             session.socket.close(Close::DRAIN);

@@ -1,15 +1,15 @@
-//! Clients that go on after they were told to wait.
+//! Detects clients that ignore the time to wait.
 
 use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-/// So many refused frames of a client that did not wait end its session, …
+/// The number of refused frames within [`WITHIN`] that ends the session of a client that does not wait.
 const MOST: usize = 20;
-/// … if they come within this time.
+/// The time over which such frames are counted.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// The refused frames that came although the client had been told to wait.
+/// The refused frames that arrived although the client had been told to wait.
 #[derive(Debug, Default)]
 pub(super) struct Strikes {
     told: Option<Instant>,
@@ -17,7 +17,7 @@ pub(super) struct Strikes {
 }
 
 impl Strikes {
-    /// Notes a refusal with the time to wait. Whether the client has ignored too many of them.
+    /// Notes a refusal that told the client to wait. Returns whether the client has ignored too many of them.
     pub(super) fn refused(&mut self, wait: Duration, now: Instant) -> bool {
         if self.told.is_some_and(|until| now < until) {
             self.ignored.push_back(now);

@@ -1,5 +1,5 @@
-//! The backlog of one socket: whole frames, and at the front perhaps the rest of one. An empty backlog holds
-//! no memory.
+//! The backlog of one socket: whole frames, and possibly the rest of one at the front. An empty backlog allocates no
+//! memory.
 
 use std::{collections::VecDeque, io::IoSlice};
 
@@ -14,7 +14,7 @@ pub(in crate::gateway) const BATCH: usize = 64;
 pub(in crate::gateway) struct Backlog {
     frames: VecDeque<Bytes>,
     bytes: usize,
-    /// Whether the front frame has been written in part: its rest must follow before any other frame.
+    /// Whether the front frame has been partly written. Its rest must then follow before any other frame.
     is_begun: bool,
 }
 
@@ -50,7 +50,7 @@ impl Backlog {
         self.frames.len().min(BATCH)
     }
 
-    /// Removes the first `written` bytes.
+    /// Removes the first `written` bytes of the backlog.
     pub(in crate::gateway) fn advance(&mut self, mut written: usize) {
         self.has(self.bytes - written);
         while let Some(front) = self.frames.front_mut() {
@@ -66,14 +66,14 @@ impl Backlog {
         *self = Self::default();
     }
 
-    /// Removes all but the rest of a frame that has been begun.
+    /// Removes everything but the rest of a frame that has been partly written.
     pub(in crate::gateway) fn keep_begun(&mut self) {
         self.frames.truncate(usize::from(self.is_begun));
         self.frames.shrink_to_fit();
         self.has(self.frames.front().map_or(0, Bytes::len));
     }
 
-    /// Notes how many bytes wait, here and for the metrics of all sockets.
+    /// Records how many bytes are queued, here and in the metrics of all sockets.
     fn has(&mut self, bytes: usize) {
         if bytes != self.bytes {
             SOCKETS.backlog.inc_by(bytes as i64 - self.bytes as i64);

@@ -1,9 +1,9 @@
-//! How much a client may send before the server parses any of it. Frames, control frames and bytes each come
-//! out of a bucket that refills as time passes; the server closes the socket of a client that takes more than
-//! a bucket holds (4408).
+//! Limits how much a client may send before the server parses any of it. Frames, control frames and bytes each have a
+//! token bucket that refills over time. If a client takes more than a bucket holds, the server closes its socket
+//! (4408).
 //!
-//! The policy `frames` of the rate limits is stricter and answers each frame. This guard below it stops
-//! floods of fragments, of pings and of bytes.
+//! The policy `frames` of the rate limits is stricter and answers each frame. This guard below it stops floods of
+//! fragments, of pings and of bytes.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// A rate in the long run, and a burst after a silence.
+/// A sustained rate, and a burst after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameRate {
-    /// How many a second in the long run.
+    /// The sustained rate per second.
     pub per_second: u32,
-    /// How many at once after a silence.
+    /// The burst after a pause.
     pub at_once: u32,
 }
 
-/// The rate of frames of every kind, with fragments.
+/// The rate of frames of every kind, including fragments.
 pub const FRAMES: FrameRate = FrameRate { per_second: 200, at_once: 2_000 };
-/// The rate that a client may rely on: the policy `frames`, as far as this guard allows it.
+/// The rate that a client may rely on: the policy `frames`, capped by this guard.
 pub fn frames(policy: Option<limits::Rate>) -> FrameRate {
     let Some(policy) = policy else { return FRAMES };
     FrameRate {
@@ -31,8 +31,8 @@ pub fn frames(policy: Option<limits::Rate>) -> FrameRate {
     }
 }
 
-/// The rate of all bytes, with those of frame heads. The burst is more than two hundred frames of the largest
-/// size.
+/// The rate of all bytes, including those of frame heads. The burst has room for more than two hundred frames of the
+/// largest size.
 pub const BYTES: FrameRate = FrameRate { per_second: 1_000_000, at_once: 16_000_000 };
 /// The rate of pings and pongs, which also count as frames.
 pub const CONTROL: FrameRate = FrameRate { per_second: 10, at_once: 10 };
@@ -42,13 +42,13 @@ pub const CONTROL: FrameRate = FrameRate { per_second: 10, at_once: 10 };
 pub(in crate::gateway) struct Budget {
     /// The time up to which all bytes of the client have been read.
     read_up_to: Instant,
-    /// The time at which each bucket is full again.
+    /// When each bucket is full again.
     frames: Instant,
     bytes: Instant,
     control: Instant,
 }
 
-/// Frames and bytes that have come from the client.
+/// Frames and bytes that have arrived from the client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::gateway) struct Came {
     pub(in crate::gateway) frames: u32,
@@ -61,15 +61,15 @@ impl Budget {
         Self { read_up_to: now, frames: now, bytes: now, control: now }
     }
 
-    /// Notes that all bytes of the client up to `now` have been read, so the next bytes come after it.
+    /// Notes that all bytes of the client up to `now` have been read, so the next bytes were sent after it.
     pub(in crate::gateway) fn is_read_up_to(&mut self, now: Instant) {
         self.read_up_to = now;
     }
 
     /// Takes the frames and bytes out of the buckets. Returns whether each bucket had enough.
     ///
-    /// The frames and bytes count as sent since the last `is_read_up_to`: frames that a client sends while no
-    /// task reads, as in a long resume, are read all at once although the client did not send them all at
+    /// The frames and bytes count as sent over the time since the last `is_read_up_to`. Frames that a client sends
+    /// while no task reads, as during a long resume, are read all at once, although the client did not send them all at
     /// once.
     pub(in crate::gateway) fn takes(&mut self, came: Came, now: Instant) -> bool {
         let since = self.read_up_to;
@@ -100,7 +100,7 @@ mod tests {
     const CONTROL_FRAME: Came = Came { frames: 1, bytes: 6, control: 1 };
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// How many of these a client may send at this moment.
+    /// How many of these a client may send at the given moment.
     fn most(budget: &mut Budget, came: Came, now: Instant) -> usize {
         (0..).take_while(|_| budget.takes(came, now)).count()
     }
@@ -115,7 +115,7 @@ mod tests {
         ] {
             let mut budget = Budget::new(begin);
             assert_eq!(most(&mut budget, came, begin), rate.at_once as usize, "{rate:?}");
-            // The frame beyond the budget has been taken too.
+            // The frame over the budget has been taken too.
             let later = begin + 2 * SECOND;
             budget.is_read_up_to(later);
             assert_eq!(most(&mut budget, came, later) as u32, (2 * rate.per_second - 1).min(rate.at_once));

@@ -1,5 +1,5 @@
-//! How a socket is closed: a code, a word and the delay before the client returns, as one value. This module
-//! has the reasons that the wire finds itself; `frames::close` adds those of the protocol above it.
+//! How a socket is closed: a code, a word and the delay before the client reconnects, as one value. This module has the
+//! reasons that arise on the wire itself; `frames::close` adds those of the protocol above it.
 
 use std::ops::RangeInclusive;
 
@@ -10,8 +10,8 @@ use crate::{
     telemetry::{METRICS, SOCKETS},
 };
 
-/// Why the server closes a socket. After the codes 4000 to 4499 clients come back with their cursor, after
-/// 4500 to 4999 they do not.
+/// Why the server closes a socket. After the codes 4000 to 4499, clients reconnect with their cursor; after 4500 to
+/// 4999, they do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Close {
     code: u16,
@@ -19,19 +19,19 @@ pub struct Close {
     comes_back: ComesBack,
 }
 
-/// Whether a closed client shall come back, and how long it waits first.
+/// Whether a closed client should reconnect, and how long it waits first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::gateway) enum ComesBack {
     No,
-    /// The client comes back alone, after a short wait.
+    /// The client reconnects alone, after a short wait.
     Alone,
-    /// The client comes back with all clients of its node, so the waits are spread more widely.
+    /// The client reconnects along with all clients of its node, so the waits are spread more widely.
     Together,
 }
 
-/// The reasons that the wire finds itself.
+/// The reasons that arise on the wire itself.
 impl Close {
-    /// 1000: the client said goodbye first.
+    /// 1000: the client closed first.
     pub const BYE: Self = Self::new(1000, "bye", ComesBack::No);
     /// 1002: the client's bytes break RFC 6455.
     pub const PROTOCOL: Self = Self::new(1002, "protocol_error", ComesBack::No);
@@ -41,7 +41,7 @@ impl Close {
     pub const NOT_UTF8: Self = Self::new(1007, "not_utf8", ComesBack::No);
     /// 1009: a message over the limit.
     pub const TOO_BIG: Self = Self::new(1009, "too_big", ComesBack::No);
-    /// 4408: more frames or bytes than allowed.
+    /// 4408: the client sent more frames or bytes than allowed.
     pub const RATE_LIMITED: Self = Self::new(4408, "rate_limited", ComesBack::Alone);
     /// 4409: the backlog of this socket exceeded its bound.
     pub const SLOW_CONSUMER: Self = Self::new(4409, "slow_consumer", ComesBack::Alone);
@@ -55,7 +55,7 @@ impl Close {
         self.code
     }
 
-    /// The reason as a word, the same in close reasons, logs and metrics.
+    /// The reason as a word, the same in close frames, logs and metrics.
     pub const fn word(self) -> &'static str {
         self.word
     }
@@ -73,8 +73,8 @@ impl Close {
         SOCKETS.closed(1006, "lost");
     }
 
-    /// A complete close frame. Its reason is the word, and for clients that shall come back also
-    /// `;retry_after_ms=N` with a random N: sockets that were closed together do not return together.
+    /// A complete close frame. Its reason is the word. For clients that should reconnect, `;retry_after_ms=N` with a
+    /// random N follows, so that sockets that were closed together do not return together.
     pub fn frame(self) -> Bytes {
         match self.comes_back.after() {
             None => websocket::close(self.code, self.word),
@@ -86,7 +86,7 @@ impl Close {
 }
 
 impl ComesBack {
-    /// The range of the wait, in milliseconds; `None` if the client shall not come back.
+    /// The range of the wait, in milliseconds; `None` if the client should not reconnect.
     const fn after(self) -> Option<RangeInclusive<u32>> {
         match self {
             Self::No => None,
@@ -107,7 +107,7 @@ impl From<Violation> for Close {
     }
 }
 
-/// A random number in the range, or its end (the longest wait) if the system has no randomness.
+/// A random number in the range, or its upper end (the longest wait) if the system cannot provide randomness.
 #[expect(
     clippy::disallowed_methods,
     reason = "a client waits for so long, and every number of the range is right"

@@ -1,6 +1,6 @@
-//! Notes when a client was last heard, so that a half-open socket is found. A client counts as silent only
-//! while its session reads the socket: a session that works on a message reads nothing, and the client's
-//! bytes wait in the kernel meanwhile.
+//! Tracks when a client was last heard, in order to find half-open sockets. A client counts as silent only while its
+//! session reads the socket: a session that works on a message reads nothing, and meanwhile the client's bytes wait in
+//! the kernel.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -9,14 +9,14 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The times at which one socket has heard its client.
+/// When one socket last heard its client.
 pub struct Hearing {
     pub(super) born: Instant,
     /// The second after `born` in which the last complete message was heard.
     heard: AtomicU32,
     /// One more than the second after `born` in which the unfinished message began; 0 if there is none.
     begun: AtomicU32,
-    /// Whether no task reads the socket at present, because its session works on a message.
+    /// Whether no task reads the socket at the moment, because its session works on a message.
     is_off: AtomicBool,
 }
 
@@ -25,13 +25,13 @@ impl Hearing {
         Self { born: now, heard: AtomicU32::new(0), begun: AtomicU32::new(0), is_off: AtomicBool::new(false) }
     }
 
-    /// How long no complete message has been heard, in whole seconds; zero while no task reads the socket.
+    /// The time since the last complete message, in whole seconds; zero while no task reads the socket.
     pub fn idle_for(&self, now: Instant) -> Duration {
         if self.is_off.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
     }
 
-    /// How long a message has been unfinished, in whole seconds; `None` if there is none, or while no task
-    /// reads the socket.
+    /// How long a message has been unfinished, in whole seconds; `None` if there is none, or while no task reads the
+    /// socket.
     pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
         if self.is_off.load(Relaxed) {
             return None;
@@ -48,7 +48,7 @@ impl Hearing {
         u32::try_from(self.born.elapsed().as_secs()).unwrap_or(u32::MAX - 1)
     }
 
-    /// Notes that a complete message was heard.
+    /// Notes that a complete message has been heard.
     pub(super) fn note_heard(&self) {
         self.heard.store(self.age(), Relaxed);
     }
@@ -62,8 +62,8 @@ impl Hearing {
         }
     }
 
-    /// Stops the clocks while the returned value lives, because no task reads the socket. When the value is
-    /// dropped, the client has its full time again.
+    /// Stops the clocks until the returned value is dropped, because no task reads the socket. After that, the client
+    /// has its full time again.
     pub(super) fn off(&self) -> Off<'_> {
         self.is_off.store(true, Relaxed);
         Off(self)
@@ -75,8 +75,8 @@ pub(super) struct Off<'a>(&'a Hearing);
 
 impl Drop for Off<'_> {
     fn drop(&mut self) {
-        // The clocks are reset before the client counts as heard again: in the other order the sweep could
-        // take the time of the work for silence and close the socket.
+        // The clocks are reset before the client can count as silent again. In the other order, the sweep could mistake
+        // the time of the work for silence and close the socket.
         self.0.note_heard();
         if self.0.begun.load(Relaxed) > 0 {
             self.0.begun.store(self.0.age() + 1, Relaxed);

@@ -1,5 +1,5 @@
-//! The reading half of a socket: one task awaits [`Incoming::next`]. The same task also writes the backlog.
-//! No read buffer exists while the client is silent.
+//! The reading half of a socket. One task awaits [`Incoming::next`]; the same task also writes the backlog. No read
+//! buffer exists while the client is silent.
 
 use std::{io, net::Shutdown, sync::Arc, time::Duration};
 
@@ -28,8 +28,8 @@ use crate::{
 pub enum Event {
     /// A text message.
     Text(String),
-    /// The connection has ended, so the session leaves the hub. With the server's reason for the close, if it
-    /// gave one.
+    /// The connection has ended, so the session leaves the hub. Carries the server's reason for the close, if there is
+    /// one.
     Gone(Option<Close>),
 }
 
@@ -41,18 +41,18 @@ pub struct Incoming {
     socket: Arc<Socket>,
     parser: Parser,
     budget: Budget,
-    /// The last read found no more bytes.
+    /// Whether the last read found no more bytes.
     is_all_read: bool,
-    /// Bytes that have been read and not yet parsed, because more than one message came at once.
+    /// Bytes that have been read but not parsed yet, because more than one message arrived at once.
     rest: Bytes,
     /// Whether the client has sent its close frame.
     heard_close: bool,
-    /// Whether the client broke the protocol or sent too much. Its further bytes are read and not parsed.
+    /// Whether the client broke the protocol or sent too much. Its further bytes are read but not parsed.
     is_deaf: bool,
 }
 
 impl Socket {
-    /// Takes over a connection after its upgrade. `early` is the bytes that the client has sent already.
+    /// Takes over a connection after its upgrade. `early` holds the bytes that the client has already sent.
     pub fn open(link: impl Into<Link>, early: Bytes, limits: SocketLimits) -> (Arc<Self>, Incoming) {
         let socket = Arc::new(Self::new(link.into(), limits));
         (socket.clone(), Incoming::new(socket, early))
@@ -67,15 +67,15 @@ impl Incoming {
         Self { socket, parser, budget, is_all_read, rest: early, heard_close, is_deaf }
     }
 
-    /// Waits for the next message, and answers pings on the way. After [`Event::Gone`] there is no other
-    /// event. Dropping the future loses nothing.
+    /// Waits for the next message, and answers pings on the way. No other event follows [`Event::Gone`]. The future is
+    /// cancel safe: dropping it loses nothing.
     ///
-    /// Each turn of the loop, here and in `linger`, spends some of the task's budget in tokio, so a client
-    /// that never stops sending gives way to other tasks. Without that, nothing in the loop would ever wait,
-    /// no deadline around the loop would fire, and the thread that runs the loop may be the one that has to
-    /// look after all other sockets.
+    /// Each iteration of the loop, here and in `linger`, uses up part of the task's budget in tokio, so that a client
+    /// that never stops sending does not starve other tasks. Without that, nothing in the loop would ever wait, no
+    /// deadline around the loop would fire, and the thread that runs the loop may be the one that has to look after all
+    /// other sockets.
     ///
-    /// A caller that works long on a message does the work in [`Socket::during`], so that the backlog is
+    /// A caller that works on a message for a long time does the work in [`Socket::during`], so that the backlog is
     /// written meanwhile.
     pub async fn next(&mut self) -> Event {
         while self.socket.is_open() {
@@ -103,7 +103,7 @@ impl Incoming {
         }
         let said = match self.socket.phase() {
             Phase::Closing(said, since) => {
-                // Boxed, so that an open socket needs no memory for its end.
+                // Boxed, so that an open socket needs no memory for its closing.
                 let _ = timeout_at(since + self.socket.limits.linger, Box::pin(self.linger())).await;
                 Some(said)
             }
@@ -114,7 +114,7 @@ impl Incoming {
         Event::Gone(said)
     }
 
-    /// Writes the backlog and reads on until the client has closed too.
+    /// Writes the backlog and keeps reading until the client has closed too.
     async fn linger(&mut self) {
         let mut has_ended = false;
         loop {
@@ -124,7 +124,7 @@ impl Incoming {
                 return;
             }
             if is_flushed && self.is_deaf && !has_ended {
-                // The client's close frame cannot be understood any more, but the end of its stream can.
+                // The client's close frame can no longer be parsed, but the end of its stream can be seen.
                 self.socket.shut_down(Shutdown::Write);
                 has_ended = true;
             }
@@ -177,7 +177,7 @@ impl Incoming {
         event
     }
 
-    /// The next text in `input`. If there is none, the caller parses on until `input` is used up.
+    /// The next text in `input`. If there is none, the caller keeps parsing until `input` is used up.
     fn parse(&mut self, input: &mut &[u8]) -> Option<Event> {
         let (bytes, frames) = (input.len(), self.parser.frames());
         let parsed = self.parser.next(input);

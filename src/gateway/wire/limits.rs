@@ -1,17 +1,17 @@
-//! The bounds of one socket.
+//! The limits of one socket.
 
 use std::time::Duration;
 
-/// The bounds on the cost of one socket.
+/// The limits on the cost of one socket.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketLimits {
     /// The most frames in the backlog.
     pub frames: usize,
-    /// The most bytes in the backlog. One frame alone may be larger.
+    /// The most bytes in the backlog. A single frame may be larger.
     pub bytes: usize,
-    /// The largest message of a client, in bytes.
+    /// The largest message from a client, in bytes.
     pub message: usize,
-    /// The longest time that a close may take, until the backlog is written and the client has closed too.
+    /// The longest time that closing may take, until the backlog has been written and the client has closed too.
     pub linger: Duration,
 }
 

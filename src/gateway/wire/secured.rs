@@ -6,13 +6,13 @@ use rustix::net::SendFlags;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConnection;
 
-/// The state of TLS of one connection.
+/// The TLS state of one connection.
 pub(in crate::gateway) struct Secured(Box<ServerConnection>);
 
 /// Decrypted bytes from the client.
 pub(in crate::gateway) struct Deciphered {
     pub(in crate::gateway) bytes: Vec<u8>,
-    /// Whether the client has sent `close_notify`, so that nothing follows.
+    /// Whether the client has sent `close_notify`, so that no more data follows.
     pub(in crate::gateway) is_last: bool,
 }
 
@@ -21,9 +21,8 @@ impl Secured {
         Self(connection)
     }
 
-    /// Encrypts and writes as many bytes as `to` takes, and returns how many bytes of `frames` were
-    /// encrypted. A record is encrypted as a whole, so some of these bytes may still wait here for the next
-    /// [`flush`](Self::flush).
+    /// Encrypts and writes as many bytes as `to` takes, and returns how many bytes of `frames` were encrypted. A record
+    /// is encrypted as a whole, so some of these bytes may still be queued here until the next [`flush`](Self::flush).
     pub(in crate::gateway) fn write(
         &mut self,
         mut frames: &mut [IoSlice<'_>],
@@ -38,7 +37,7 @@ impl Secured {
         Ok(taken)
     }
 
-    /// Writes the encrypted bytes that wait. Returns whether none are left.
+    /// Writes the queued encrypted bytes. Returns whether none are left.
     pub(in crate::gateway) fn flush(&mut self, to: &mut impl Write) -> io::Result<bool> {
         while self.0.wants_write() {
             match self.0.write_tls(to) {
@@ -51,12 +50,12 @@ impl Secured {
         Ok(true)
     }
 
-    /// Whether encrypted bytes wait for room in the kernel.
+    /// Whether encrypted bytes are queued until the kernel has room.
     pub(in crate::gateway) fn is_behind(&self) -> bool {
         self.0.wants_write()
     }
 
-    /// Decrypts the bytes that have come.
+    /// Decrypts the bytes that have arrived.
     pub(in crate::gateway) fn read(&mut self, mut came: &[u8]) -> io::Result<Deciphered> {
         let mut bytes = Vec::new();
         loop {
@@ -72,14 +71,14 @@ impl Secured {
         }
     }
 
-    /// Sends `close_notify`, so that the client knows that nothing was cut off.
+    /// Sends `close_notify`, so that the client knows that the stream was not truncated.
     pub(in crate::gateway) fn say_last(&mut self, to: &mut impl Write) {
         self.0.send_close_notify();
         let _ = self.flush(to);
     }
 }
 
-/// Writes straight to the kernel, without tokio. `Socket::write` says why.
+/// Writes straight to the kernel, without tokio. `Socket::write` explains why.
 pub(in crate::gateway) struct Straight<'a>(pub(in crate::gateway) &'a TcpStream);
 
 impl Write for Straight<'_> {

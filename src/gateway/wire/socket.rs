@@ -1,5 +1,5 @@
-//! One upgraded connection that any task may write to. Frames go straight to the kernel; frames that do not
-//! fit there wait, within a bound, for the task that reads the socket.
+//! One upgraded connection that any task may write to. Frames go straight to the kernel. Frames that do not fit there
+//! are queued, up to a limit, for the task that reads the socket.
 
 use std::{
     borrow::Cow,
@@ -30,7 +30,7 @@ use crate::{
 /// The event in a durable frame: its conversation and its position there.
 pub type Tag = (ConversationId, Position);
 
-/// A frame that is never skipped: if the frame cannot wait, the socket is closed and the client resumes.
+/// A frame that is never skipped. If it cannot be queued, the socket is closed and the client resumes.
 #[derive(Debug, Clone)]
 pub struct Durable {
     /// The event that the frame shows.
@@ -39,24 +39,23 @@ pub struct Durable {
     pub frame: Bytes,
 }
 
-/// The part of a connection that is shared by all tasks that write to it.
+/// The part of a connection that all tasks that write to it share.
 pub struct Socket {
     pub(in crate::gateway) stream: TcpStream,
     pub(in crate::gateway) limits: SocketLimits,
-    /// Wakes the reading task when frames wait or the phase has changed.
+    /// Wakes the reading task when frames are queued or the phase has changed.
     pub(in crate::gateway) wake: Notify,
     out: Mutex<Out>,
-    /// TLS, if the connection has it. Writers lock it while they hold the lock of `out`; readers lock it
-    /// alone.
+    /// TLS, if the connection uses it. Writers lock it while they hold the lock of `out`; readers lock only this one.
     tls: Option<Mutex<Secured>>,
-    /// The times at which the client was heard.
+    /// Tracks when the client was last heard.
     pub(in crate::gateway) hearing: Hearing,
 }
 
 struct Out {
     phase: Phase,
     waiting: Backlog,
-    /// Durable frames that came while the socket was on hold; `None` if it is not on hold.
+    /// Durable frames that arrived while the socket was on hold; `None` if it is not on hold.
     held: Option<Vec<Durable>>,
     held_bytes: usize,
 }
@@ -66,7 +65,7 @@ pub(in crate::gateway) enum Phase {
     Open,
     /// The close frame is being sent.
     Closing(Close, Instant),
-    /// Nothing can be written any more. With the server's reason for the close, if it gave one.
+    /// Nothing can be written any more. Carries the server's reason for the close, if there is one.
     Gone(Option<Close>),
 }
 
@@ -89,8 +88,8 @@ impl Socket {
         self.phase() == Phase::Open
     }
 
-    /// Sends an answer or a sign of life at once, or after the backlog. If the backlog exceeds its bound, the
-    /// socket closes with [`Close::SLOW_CONSUMER`].
+    /// Sends an answer or a heartbeat, at once or after the backlog. If the backlog exceeds its limit, the socket
+    /// closes with [`Close::SLOW_CONSUMER`].
     pub fn send(&self, frame: &Bytes) {
         let mut out = self.out();
         if out.phase == Phase::Open {
@@ -98,8 +97,8 @@ impl Socket {
         }
     }
 
-    /// Sends a frame that tells the client its position, unless the socket is on hold: then the client has
-    /// not reached that position yet.
+    /// Sends a frame that tells the client its position. Does nothing while the socket is on hold, because the client
+    /// has not reached that position yet.
     pub fn send_if_live(&self, frame: &Bytes) {
         let mut out = self.out();
         if out.phase == Phase::Open && out.held.is_none() {
@@ -115,9 +114,8 @@ impl Socket {
         }
     }
 
-    /// Sends durable frames in their order with as few system calls as possible, or keeps them while the
-    /// socket is on hold. If they exceed the bound of the backlog, the socket closes with
-    /// [`Close::SLOW_CONSUMER`].
+    /// Sends durable frames in order with as few system calls as possible, or keeps them while the socket is on hold.
+    /// If they exceed the limit of the backlog, the socket closes with [`Close::SLOW_CONSUMER`].
     pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {
         let mut out = self.out();
         if out.phase != Phase::Open {
@@ -135,8 +133,8 @@ impl Socket {
         }
     }
 
-    /// Sends a frame that matters only now (typing, presence), or drops it if a frame waits or the socket is
-    /// on hold. Returns whether it was sent.
+    /// Sends a frame that matters only now (typing, presence), or drops it if other frames are queued or the socket is
+    /// on hold. Returns whether the frame was sent.
     pub fn offer(&self, frame: &Bytes) -> bool {
         let mut out = self.out();
         if out.phase != Phase::Open || out.held.is_some() || !out.waiting.is_empty() {
@@ -150,13 +148,13 @@ impl Socket {
         written > 0
     }
 
-    /// Keeps durable frames, unwritten, from now until [`release`](Self::release).
+    /// Keeps durable frames without writing them, until [`release`](Self::release).
     pub fn hold(&self) {
         self.out().held.get_or_insert_default();
     }
 
-    /// Sends `first`, then those durable frames since [`hold`](Self::hold) that `keep` accepts, and ends the
-    /// hold. `keep` runs under the socket's lock.
+    /// Sends `first`, then those durable frames since [`hold`](Self::hold) that `keep` accepts, and ends the hold.
+    /// `keep` runs under the socket's lock.
     pub fn release(&self, first: &Bytes, mut keep: impl FnMut(&Tag) -> bool) {
         let mut out = self.out();
         let held = out.held.take().unwrap_or_default();
@@ -167,15 +165,14 @@ impl Socket {
         }
     }
 
-    /// Closes the socket after the backlog is written; frames on hold are dropped. Only the first reason
-    /// counts.
+    /// Closes the socket after the backlog has been written; held frames are dropped. Only the first reason counts.
     pub fn close(&self, why: Close) {
         self.shut(&mut self.out(), why);
         self.flush();
     }
 
-    /// Waits until the backlog is empty, so that a resume goes at the client's pace. `false`: the socket is
-    /// not open any more. The caller sets the deadline.
+    /// Waits until the backlog is empty, so that a resume goes at the client's pace. Returns `false` if the socket is
+    /// no longer open. The caller sets the deadline.
     pub async fn drained(&self) -> bool {
         while !self.flush() {
             if !self.is_open() || self.stream.writable().await.is_err() {
@@ -185,8 +182,8 @@ impl Socket {
         self.is_open()
     }
 
-    /// Does `work` in the task that reads the socket, and writes the backlog meanwhile. The client's bytes
-    /// are not read before the work is done, so the client does not count as silent during this time.
+    /// Runs `work` in the task that reads the socket, and writes the backlog meanwhile. The client's bytes are not read
+    /// until the work is done, so the client does not count as silent during this time.
     pub async fn during<F: Future>(&self, work: F) -> F::Output {
         let _deaf = self.hearing.off();
         let work = pin!(work);
@@ -242,25 +239,24 @@ impl Socket {
         self.tls().map_or(Ok(true), |mut tls| tls.flush(&mut Told(&self.stream)))
     }
 
-    /// Reads once into `buffer`. Returns the bytes, decrypted, or `None` at the end.
+    /// Reads once into `buffer`. Returns the decrypted bytes, or `None` at the end of the stream.
     pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Cow<'a, [u8]>>> {
         let read = self.stream.try_read(buffer)?;
         let Some(mut tls) = self.tls().filter(|_| read > 0) else {
             return Ok(if read > 0 { Some(Cow::Borrowed(&buffer[..read])) } else { None });
         };
         let deciphered = tls.read(&buffer[..read]).inspect_err(|_| {
-            // The alert in TLS tells the client why.
+            // A TLS alert tells the client the reason.
             let _ = tls.flush(&mut Straight(&self.stream));
         })?;
         if deciphered.is_last {
-            // The next read finds the end, even if the client leaves its connection open.
+            // This makes the next read find the end, even if the client keeps its connection open.
             self.shut_down_tcp(Shutdown::Read);
         }
         Ok(Some(Cow::Owned(deciphered.bytes)))
     }
 
-    /// Drops the backlog and lets the kernel end the connection, even while other tasks still hold the
-    /// socket.
+    /// Drops the backlog and makes the kernel end the connection, even while other tasks still hold the socket.
     pub(in crate::gateway) fn end(&self) {
         self.out().end();
         self.shut_down(Shutdown::Both);
@@ -275,8 +271,8 @@ impl Socket {
     }
 
     fn shut_down_tcp(&self, how: Shutdown) {
-        // A second descriptor is the safe way to the `shutdown` of `std`. If there is none (no file
-        // descriptor left), the connection ends when the last owner drops the socket.
+        // A second descriptor is the safe way to call `shutdown` of `std`. If none can be made (no file descriptor is
+        // left), the connection ends when its last owner drops the socket.
         if let Ok(same) = self.stream.as_fd().try_clone_to_owned() {
             let _ = std::net::TcpStream::from(same).shutdown(how);
         }
@@ -322,7 +318,7 @@ impl Socket {
         self.wake.notify_one();
     }
 
-    /// Appends the rest of a frame to the backlog. `false`: the socket is not open, or closes now.
+    /// Appends the rest of a frame to the backlog. Returns `false` if the socket is not open or is closed by this call.
     fn queue(&self, out: &mut Out, frame: &Bytes, written: usize) -> bool {
         if out.phase != Phase::Open {
             return false;
@@ -345,16 +341,16 @@ impl Socket {
         why.count();
         out.held = None;
         if why == Close::SLOW_CONSUMER {
-            // The client does not read, so the backlog is dropped: the client resumes from its last event.
+            // The client does not read, so the backlog is dropped. The client resumes after its last event.
             out.waiting.keep_begun();
         }
         out.waiting.push(why.frame());
         self.wake.notify_one();
     }
 
-    /// Writes as much of `frames` as the kernel takes now. The call goes straight to the kernel and does not
-    /// ask tokio's readiness of the socket, which is in no CPU cache when a frame comes.
-    /// [`flush`](Self::flush) goes through tokio.
+    /// Writes as much of `frames` as the kernel takes now. The call goes straight to the kernel and does not check
+    /// tokio's readiness of the socket, which is in no CPU cache when a frame arrives. [`flush`](Self::flush) goes
+    /// through tokio.
     fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
         let mut slices = [IoSlice::new(&[]); BATCH];
         for (slice, frame) in slices.iter_mut().zip(frames) {

@@ -1,4 +1,4 @@
-//! RFC 6455 framing for a server without extensions, as functions over bytes: no socket here.
+//! RFC 6455 framing for a server without extensions, as functions over bytes, without a socket.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -59,20 +59,20 @@ fn frame(opcode: u8, payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// One complete message of a client.
+/// One complete message from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WireMessage {
-    /// A text, put together from its fragments.
+    /// A text, assembled from its fragments.
     Text(String),
-    /// A ping. The server answers with a [`pong`] of the same payload.
+    /// A ping. The server answers with a [`pong`] that has the same payload.
     Ping(Bytes),
     /// An answer to a ping. Its payload does not matter.
     Pong,
-    /// The client leaves, or agrees to leave, with its code if it gave one.
+    /// The client leaves, or agrees to leave. Carries its code, if it gave one.
     Close(Option<u16>),
 }
 
-/// A violation of the protocol by the client. Nothing can be read after it.
+/// A violation of the protocol by the client. Nothing can be read after a violation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// 1002: the bytes break RFC 6455; the text says how.
@@ -89,12 +89,11 @@ pub enum Violation {
     TooBig,
 }
 
-/// Reads messages from bytes in pieces of any size. The parser holds memory only for the bytes of an
-/// incomplete message.
+/// Parses messages from pieces of any size. The parser holds memory only for the bytes of an incomplete message.
 #[derive(Debug)]
 pub struct Parser {
     limit: usize,
-    /// How many frames have begun, with fragments and control frames; the count wraps around.
+    /// How many frames have begun, including fragments and control frames. The count wraps around.
     frames: u32,
     /// The bytes of the next frame's head so far.
     head: [u8; 14],
@@ -113,7 +112,7 @@ struct Frame {
     opcode: u8,
     fin: bool,
     left: usize,
-    /// Rotated so that its first byte belongs to the next byte of payload.
+    /// The mask, rotated so that its first byte belongs to the next byte of payload.
     mask: [u8; 4],
 }
 
@@ -132,20 +131,19 @@ impl Parser {
         }
     }
 
-    /// Whether a frame or a message has begun and is not complete.
+    /// Whether a frame or a message has begun and is incomplete.
     pub fn is_within_message(&self) -> bool {
         self.head_len > 0 || self.frame.is_some() || self.in_text
     }
 
-    /// How many frames have begun so far; the count wraps around.
+    /// How many frames have begun so far. The count wraps around.
     pub fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// Takes bytes from the front of `input` until a message is complete, or until `input` is empty.
+    /// Consumes bytes from the front of `input` until a message is complete, or until `input` is empty.
     ///
-    /// # Errors
-    /// A [`Violation`], after which the parser cannot be used any more.
+    /// # Errors A [`Violation`], after which the parser must not be used any more.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<WireMessage>, Violation> {
         loop {
             if self.frame.is_none() {
@@ -190,7 +188,7 @@ impl Parser {
         }
     }
 
-    /// Checks the first two bytes of a frame before the parser waits for more of the frame.
+    /// Checks the first two bytes of a frame before the parser waits for the rest of it.
     fn judge_start(&self, first: u8, second: u8) -> Result<(), Violation> {
         let protocol = |why| Err(Violation::Protocol(why));
         let opcode = first & 0x0F;
@@ -258,7 +256,7 @@ impl Parser {
     }
 }
 
-/// How many bytes of length follow the second byte of a frame.
+/// The number of length bytes that follow the second byte of a frame.
 fn extra_length(second: u8) -> usize {
     match second & 0x7F {
         126 => 2,

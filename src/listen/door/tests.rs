@@ -54,7 +54,7 @@ impl Served {
         stream
     }
 
-    /// Everything that the server sends in answer to `bytes` until it closes.
+    /// Everything that the server sends in response to `bytes` until it closes.
     async fn says(&self, bytes: &[u8]) -> String {
         rest(&mut self.connect(bytes).await).await
     }
@@ -288,7 +288,7 @@ async fn run_out_of_files() {
     assert!(said.ends_with("GET / <>"), "{said}");
 }
 
-/// The processor time of this process, in hundredths of a second.
+/// The CPU time of this process, in hundredths of a second.
 fn ticks(statistics: &std::fs::File) -> u64 {
     let mut line = [0; 1024];
     let read = std::os::unix::fs::FileExt::read_at(statistics, &mut line, 0).unwrap();

@@ -13,7 +13,7 @@ fn key(n: usize) -> ClientId {
     ClientId::try_from(format!("key-{n:08}")).expect("a key")
 }
 
-/// Something done with a key, by the one user of these tests.
+/// An event with a key, by the only user in these tests.
 fn done(position: u64, of: usize, with: usize) -> Recorded {
     let deleted = MessageDeleted {
         message_id: MessageId::known(uuid::Uuid::nil()),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 const LUNCH: u128 = 1;
-/// The user who creates the conversation and has no session here.
+/// The user who creates the conversation. She has no session here.
 const ANA: u128 = 10;
 /// The users with sessions here.
 const HERE: [u128; 2] = [11, 12];
@@ -139,7 +139,7 @@ fn chain(frames: &[Value]) -> Vec<(u64, u64)> {
     events.map(|f| (f["position"].as_u64().unwrap(), f["previous"].as_u64().unwrap())).collect()
 }
 
-/// The chain of events that a member gets when the log is read again.
+/// The chain of events that a member gets when the log is read again from the beginning.
 fn visible(log: &[Recorded], to: UserId) -> Vec<(u64, u64)> {
     let (mut fold, mut seen) = (Fold::default(), Vec::new());
     for recorded in log {
@@ -158,9 +158,9 @@ enum Step {
     Add(u128),
     Remove(u128),
     Say(u128),
-    /// The reading of the conversation ends.
+    /// The reading of the conversation finishes.
     Read,
-    /// Events of other conversations move the stream on.
+    /// Events of other conversations advance the stream.
     Elsewhere,
     /// The last session of one of [`HERE`] ends.
     Leave(usize),
@@ -220,8 +220,8 @@ impl Stage {
     }
 }
 
-/// Whenever the reading ends and whichever sessions leave meanwhile, each user is shown all visible events,
-/// in order and once, and no user is told a position with an event missing before it.
+/// Whenever the reading finishes and whichever sessions leave meanwhile, each user gets all visible events, in order
+/// and once, and no user gets a position while an event before it is missing.
 async fn plays(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let (listeners, mut stage) = (Listeners::default(), Stage::new());
     let mut guests: Vec<Option<Guest>> = Vec::new();

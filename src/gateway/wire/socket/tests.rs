@@ -30,7 +30,7 @@ async fn pair(limits: SocketLimits) -> (Arc<Socket>, Incoming, TcpStream) {
     (socket, incoming, client)
 }
 
-/// Reads until the end as a session does.
+/// Reads until the end, as a session does.
 fn drive(mut incoming: Incoming) -> JoinHandle<Vec<Event>> {
     tokio::spawn(async move {
         let mut events = Vec::new();
@@ -48,7 +48,7 @@ async fn events(driven: JoinHandle<Vec<Event>>) -> Vec<Event> {
     timeout(SOON, driven).await.expect("it ends").unwrap()
 }
 
-/// A masked frame. The mask is zero, so the payload stays as it is.
+/// A masked frame. The mask is zero, so the payload stays unchanged.
 fn from_client(first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
@@ -96,7 +96,7 @@ fn numbered(number: usize, len: usize) -> Durable {
     durable(number as u64, frame(&format!("{number:08}{}", "x".repeat(len - 8))))
 }
 
-/// Sends large frames until the kernel takes no more, and returns how many were sent.
+/// Sends large frames until the kernel takes no more. Returns how many were sent.
 fn fill(socket: &Socket) -> usize {
     let mut sent = 0;
     while socket.out().waiting.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Requests that are refused, with the status of the answer.
+/// Requests that are refused, with the status of the response.
 const REFUSED: &[(&[u8], u16)] = &[
     // 2.2: line ends, a bare CR, white space before the first header.
     (b"GET / HTTP/1.1\nhost: x\n\n", 400),
@@ -54,7 +54,7 @@ const REFUSED: &[(&[u8], u16)] = &[
     (b"GET / HTTP/1.1\r\nhost: x\r\na: \x00\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nhost: x\r\na: \x1b[0m\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nhost: x\r\na: \x7f\r\n\r\n", 400),
-    // 6: where the body ends.
+    // 6: the end of the body.
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: identity, chunked\r\n\r\n0\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: identity\r\n\r\n0\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400),
@@ -93,7 +93,7 @@ const REFUSED: &[(&[u8], u16)] = &[
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\nc: d\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n a: b\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\n", 400),
-    // Not from that standard, but just as ambiguous: the request has two callers.
+    // Not from that standard, but just as ambiguous: two callers in one request.
     (b"GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400),
 ];
 
@@ -120,7 +120,7 @@ async fn what_has_to_be_refused_is_refused_and_ends_the_connection() {
         let code = &whole[..whole.len().min(12)];
         assert_eq!(code, format!("HTTP/1.1 {status}"), "{shown:?}: {whole}");
         assert_refused(&whole, *status, problem_of(&whole)["code"].as_str().unwrap());
-        // The same bytes in small pieces behind a good request, which is answered first.
+        // The same bytes in small pieces after a valid request, which is answered first.
         let mut piecewise = served.connect(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n").await;
         for piece in request.chunks(7) {
             if piecewise.write_all(piece).await.is_err() {
@@ -194,7 +194,7 @@ async fn pages_can_read_every_refusal() {
         assert!(said.contains("access-control-expose-headers: ") && said.contains("vary: origin"), "{said}");
         assert!(said.contains("application/problem+json"), "{said}");
     }
-    // A request that is cut off before its origin is read gets the same answer without the headers for pages.
+    // A request that is refused before its origin has been read gets the same response without the headers for pages.
     for (request, status, code) in [(&huge, 414, "uri_too_long"), (&many, 431, "headers_too_large")] {
         assert_refused(&served.says(request.as_bytes()).await, status, code);
     }

@@ -16,7 +16,7 @@ const TWO: Limits = Limits {
 };
 const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
-/// Whether a connection is still open, after the server has had every reason to close it.
+/// Whether a connection is still open after the server has had every opportunity to close it.
 async fn stays(client: &mut TcpStream) -> bool {
     timeout(SOON, client.read_u8()).await.is_err()
 }

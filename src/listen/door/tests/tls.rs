@@ -1,4 +1,4 @@
-//! The door with TLS, and clients that are not ours.
+//! The door with TLS, and independent clients.
 
 use std::{io::Write as _, path::Path};
 
@@ -174,7 +174,7 @@ fn the_end_of_a_certificate_is_read() {
         let certificate = CertificateDer::from_pem_file(made.certificate.path()).unwrap();
         assert_eq!(validity::not_after(&certificate), Some(until));
         for length in 0..certificate.len() {
-            // The parser panics at no length.
+            // The parser must not panic at any length.
             let _ = validity::not_after(&certificate[..length]);
         }
         let mut changed = certificate.to_vec();

@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use super::*;
 use crate::listen::refusals::{AT_ONCE, EVERY};
 
-/// The last of so many refusals waits for 600 ms.
+/// With this many refusals, the last one waits for 600 ms.
 const MANY: u32 = AT_ONCE + 150;
 
 #[tokio::test]

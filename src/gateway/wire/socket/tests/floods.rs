@@ -2,7 +2,7 @@
 
 use crate::gateway::wire::socket::tests::*;
 
-/// Writes without end, on a thread of its own, until the socket ends.
+/// Writes endlessly, on its own thread, until the socket ends.
 fn pour(client: std::net::TcpStream, frame: &[u8]) {
     let many = frame.repeat(100_000);
     client.set_nonblocking(false).unwrap();

@@ -1,4 +1,4 @@
-//! Messages of a client in pieces of any size, and the time for which a client has been silent.
+//! Messages of a client in pieces of any size, and how long a client counts as silent.
 
 use crate::gateway::wire::socket::tests::*;
 
