@@ -52,7 +52,8 @@ impl Bearers {
     }
 
     /// Authenticates a bearer text that came from an address: of a request, of the handshake of a socket, or of a frame
-    /// `authenticate`. The form of the text tells its kind. A new kind of proof gets its arm here, and no edge changes.
+    /// `authenticate`. The form of the text determines its kind. A new kind of proof gets its own arm here, without a
+    /// change at any edge.
     ///
     /// The deny set is checked last. A proof that ends meanwhile enters the deny set before any session is cut off, so
     /// no session can begin with it unnoticed.

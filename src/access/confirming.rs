@@ -14,7 +14,7 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(300);
 
 impl Access {
-    /// Whether the caller is confirmed: by the password, or without one by a login that is younger than [`FRESH`].
+    /// Whether the caller is confirmed: by the password, or without one by a login that is younger than five minutes.
     pub async fn confirm(
         &self,
         me: UserId,

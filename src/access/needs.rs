@@ -43,7 +43,7 @@ pub struct Access {
     pub revoking: Revoking,
     /// The commands, which notify the other nodes of changes.
     pub commands: Commands,
-    /// Who may register.
+    /// The setting that says who may register.
     pub registration: Registration,
     /// The provisioning requests in progress, by service account.
     pub provisioning: Shares<UserId>,

@@ -1,4 +1,4 @@
-//! The budgets of log-ins and registrations. The database counts them, so all nodes agree exactly and a
+//! The budgets of logins and registrations. The database counts them, so all nodes agree exactly and a
 //! restart forgets nothing. All times come from the clock of Postgres, so clock differences between nodes do
 //! not matter.
 

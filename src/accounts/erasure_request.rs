@@ -35,7 +35,7 @@ pub(crate) struct ErasureRequest {
     pub views_done_at: Option<Time>,
     /// When the log no longer had content at the positions.
     pub log_done_at: Option<Time>,
-    /// When no archive had content of the request any more.
+    /// When the archives no longer had content of the request.
     pub archive_done_at: Option<Time>,
     /// When every position had been read again.
     pub done_at: Option<Time>,

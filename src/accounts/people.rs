@@ -35,7 +35,7 @@ pub(crate) struct Account {
     pub last_seen_at: Option<Time>,
 }
 
-/// A change of what others see of an account. `None` keeps a value.
+/// A change of the public profile of an account. `None` keeps a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AccountChanges {
     /// The new name to show.
@@ -162,7 +162,7 @@ pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Op
     Ok(row.map(Account::from))
 }
 
-/// Changes what others see of an account. `None` if nothing changes, or if there is no such account.
+/// Changes the public profile of an account. `None` if nothing changes, or if there is no such account.
 pub(crate) async fn change(
     pool: &PgPool,
     id: UserId,

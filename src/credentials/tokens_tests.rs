@@ -1,4 +1,4 @@
-//! The checks of access tokens: one test for each rule.
+//! The checks of access tokens, rule by rule.
 
 use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};

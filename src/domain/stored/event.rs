@@ -4,7 +4,7 @@
 //! Texts that users typed are plain strings here, not the types that the edges parse: the rules for input change, and a
 //! text that was accepted once must stay readable. The schemas describe the texts that are written today.
 //!
-//! An enum in version 1 of a type never gets another value, because an older node could not read the event at all.
+//! Enums in version 1 of a type never get another value, because an older node could not read the event at all.
 //! Additions are optional fields, which older nodes ignore, or another version of the type, which older nodes pass on
 //! unread.
 

@@ -120,10 +120,10 @@ mod tests {
             "می\u{200C}خواهم",    // Persian
             "کتاب\u{200C}ها",     // Persian
             "خانه\u{200C}ای",     // Persian
-            "پدر\u{200C}بزرگ",    // Persian, behind a letter that does not join
-            "PDF\u{200C}ها",      // Persian, behind a Latin word
-            "۲۰\u{200C}ساله",     // Persian, behind digits
-            "مُ\u{200C}ش",         // behind a mark
+            "پدر\u{200C}بزرگ",    // Persian, after a letter that does not join
+            "PDF\u{200C}ها",      // Persian, after a Latin word
+            "۲۰\u{200C}ساله",     // Persian, after digits
+            "مُ\u{200C}ش",         // after a mark
             "ه\u{200D}.ق",        // Persian, an abbreviation
             "ه\u{200D}",          // Kurdish
             "ᠮᠣᠩᠭᠣᠯ\u{180B}",     // Mongolian

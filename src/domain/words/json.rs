@@ -98,7 +98,7 @@ pub(in crate::domain) enum Part<'a> {
 
 impl<'a> Part<'a> {
     /// The first level of a value. `None` if a string or a name in the level has half of a surrogate pair and
-    /// is therefore no valid text.
+    /// is therefore not a valid text.
     pub(in crate::domain) fn of(value: &'a RawValue) -> Option<Self> {
         let text = value.get();
         match text.as_bytes().first() {

@@ -15,7 +15,7 @@ pub struct Metadata(Json);
 impl Metadata {
     /// The maximum size in bytes, as JSON text without insignificant whitespace.
     pub const LIMIT: usize = 4 * 1024;
-    /// The maximum number of nested objects and arrays.
+    /// The maximum nesting depth of objects and arrays.
     pub const DEPTH: usize = 8;
 
     /// The metadata as JSON.
