@@ -24,15 +24,15 @@ impl Access {
         if self.registration == Registration::Closed {
             return Err(RegistrationClosed);
         }
-        // A taken name costs the same as a new account: otherwise a client could try any number of names. So does a wrong
-        // code.
+        // A taken name and a wrong code cost as much as a new account: otherwise a client could try any number of them.
         let counts = |made: &_| matches!(made, Ok(_) | Err(UsernameTaken | InvalidInvite));
         self.metered(Policy::Register, from, counts, async |turn| {
             let invite = match self.registration {
                 Registration::Open | Registration::Closed => None,
                 Registration::Invite => {
                     let code = invite.and_then(|code| OneTime::Invite.hash_of(code)).ok_or(InvalidInvite)?;
-                    // The answer to a stranger without a code tells nothing about names, so the code is asked first.
+                    // The code is checked before the name, so that a stranger without a code learns nothing about
+                    // names.
                     if !invite_codes::is_good(&self.pool, &code, self.clock.now()).await? {
                         return Err(InvalidInvite);
                     }
@@ -52,7 +52,7 @@ impl Access {
         accounts::find(&self.pool, me).await?.ok_or(AccessError::NoAccount)
     }
 
-    /// Changes what others see of a user.
+    /// Changes the public profile of a user.
     pub async fn change(&self, me: UserId, by: By, changes: &AccountChanges) -> Result<Account, AccessError> {
         let stamp = Stamp::now(&self.clock, by);
         match accounts::change(&self.pool, me, changes, stamp).await? {

@@ -1,4 +1,4 @@
-//! Acting for a user: a program makes a request in the name of a user, and within the rules for this user.
+//! Acting for a user: a program makes a request in the name of a user, under the rules for this user.
 
 use std::str::FromStr;
 
@@ -10,21 +10,21 @@ use crate::{
     limits::{Exceeded, Policy},
 };
 
-/// The header of a request that names the user.
+/// The request header that names the user.
 pub(crate) const ON_BEHALF_OF: &str = "verbatim-on-behalf-of";
-/// What an external id in the header begins with.
+/// The prefix of an external id in the header.
 const EXTERNAL: &str = "ext:";
 
 /// The user for whom a program wants to act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ActedFor {
-    /// A user by id. `None` stands for a UUID that is the id of nobody.
+    /// A user by id. `None` is a UUID that cannot be the id of a user.
     Id(Option<UserId>),
-    /// A user by the id that the host application has given.
+    /// A user by the id from the host application.
     External(ExternalId),
 }
 
-/// The text is no id of a user.
+/// The text is not an id of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be the id of a user, or `ext:` and the external id of a user: 1 to 128 of A-Z, a-z, 0-9, and . _ : @ -"
@@ -50,13 +50,13 @@ impl FromStr for ActedFor {
 /// Why a caller does not act for a user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotActing {
-    /// The caller is no program that may act for users.
+    /// The caller is not a program that may act for users.
     #[error("the caller has no scope to act for users")]
     MissingScope,
-    /// There is no such user, or none for whom the program may act. Neither the error nor its time tells which.
+    /// There is no such user, or the program may not act for the user. Neither the error nor its timing reveals which.
     #[error("the caller may not act for this user")]
     MayNot,
-    /// The user has a rate limit, too.
+    /// The rate limit of the user is exhausted.
     #[error(transparent)]
     RateLimited(#[from] Exceeded),
     /// The database did not answer.
@@ -65,8 +65,8 @@ pub(crate) enum NotActing {
 }
 
 impl Bearers {
-    /// The identity of a program that acts for a user. It has no more rights than the user. The user pays for the
-    /// request, too: a program does not lend its rate to a user.
+    /// The identity of a program that acts for a user. It has no more rights than the user. The request also counts
+    /// against the rate limit of the user, so a program cannot lend its own rate to a user.
     pub(crate) async fn acting_for(&self, caller: &Identity, user: &ActedFor) -> Result<Identity, NotActing> {
         let all = caller.scopes.contains(Scope::ActUsersAll);
         if !caller.is_program() || !(all || caller.scopes.contains(Scope::ActUsers)) {

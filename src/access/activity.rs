@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Access {
-    /// Deactivates an account, whose logins end on all nodes.
+    /// Deactivates an account, and ends its logins on all nodes.
     pub async fn deactivate(&self, by: By, which: WhichAccount<'_>) -> Result<(), AccessError> {
         let ended = accounts::deactivate(&self.pool, which, Stamp::now(&self.clock, by)).await?;
         let (user, logins) = ended.ok_or(AccessError::NotFound)?;
@@ -15,7 +15,7 @@ impl Access {
         Ok(())
     }
 
-    /// Lets a deactivated account act again. Its owner has to log in anew.
+    /// Reactivates a deactivated account. Its owner must log in again.
     pub async fn reactivate(&self, by: By, which: WhichAccount<'_>) -> Result<UserId, AccessError> {
         let user = accounts::reactivate(&self.pool, which, Stamp::now(&self.clock, by)).await?;
         let user = user.ok_or(AccessError::NotFound)?;

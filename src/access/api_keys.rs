@@ -11,14 +11,14 @@ use crate::{
     limits::{BudgetKey, OwnLimits, Policy},
 };
 
-/// The bound on the time that one socket or stream can stay open by a key. A key that ends earlier ends them earlier, by
-/// the deny set.
+/// The maximum time that a socket or stream can stay open with a key. If the key ends earlier, the deny set closes them
+/// earlier.
 const BOUND: Duration = Duration::from_secs(366 * 86_400);
-/// The time between two notes of the use of a key.
+/// The minimum time between two records of the use of a key.
 const NOTE: Duration = Duration::from_secs(60);
-/// Timeout of such a note: a request does not wait for it for long, and goes on without it.
+/// The timeout of such a record. A request waits no longer for it, and continues without it.
 const NOTED: Duration = Duration::from_millis(250);
-/// How long the database is not asked again for a NATS name that it has refused.
+/// The minimum time between two database lookups of a refused NATS name.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Bearers {
@@ -36,7 +36,7 @@ impl Bearers {
     pub(super) async fn by_name(&self, name: &NatsName) -> Result<Identity, NotAuthenticated> {
         let id = KeyId::of_name(name);
         match self.named(id).await {
-            // The name may have been bound, or bound again, since the database was asked.
+            // The name may have been bound, or bound again, since the last lookup.
             Err(refused) if !refused.is_unjudged() && self.keys.forget_older(id, AGAIN) => {
                 self.named(id).await
             }
@@ -49,7 +49,7 @@ impl Bearers {
         self.judge(&key, None)
     }
 
-    /// The key of an id, if it is the right one.
+    /// The key with this id, if `is_right` accepts it.
     async fn stored(
         &self,
         id: KeyId,
@@ -66,7 +66,7 @@ impl Bearers {
         Ok(key.filter(|key| is_right(key)))
     }
 
-    /// Whether the deny set has a key that looks alive.
+    /// Whether the deny set has a key that is still active according to this cached copy.
     fn has_news(&self, key: Option<&StoredKey>) -> bool {
         key.is_some_and(|key| !key.is_revoked && !self.is_over(key) && self.revoked.contains(key.id))
     }
@@ -98,9 +98,10 @@ impl Bearers {
         })
     }
 
-    /// Asks the database for a key. A guess costs its address a unit for as long as the look-up takes, so that an address
-    /// has no more look-ups under way than its budget; the edge takes the unit for good when the guess was wrong. A key
-    /// that was right before costs nothing: programs behind one address do not spend the budget of one another.
+    /// Reads a key from the database. A guess takes one unit from the budget of its address while the lookup is in
+    /// flight, so that an address has no more concurrent lookups than its budget. If the guess was wrong, the edge
+    /// takes the unit for good. A key that was right before costs nothing, so that programs behind one address do not
+    /// spend each other's budget.
     async fn look_up(
         &self,
         id: KeyId,
@@ -132,7 +133,7 @@ impl Bearers {
     }
 
     /// Gives the budgets of a key and its account the limits that an operator has set. Limits that this version cannot
-    /// read are everybody's.
+    /// read are replaced by the defaults.
     fn set_limits(&self, key: &StoredKey) {
         let texts = key.limits.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let own = OwnLimits::parse(texts).unwrap_or_else(|error| {
@@ -147,7 +148,8 @@ impl Bearers {
         }
     }
 
-    /// Notes the use of a key. A key is asked for once a minute while it is in use, so a note at each look-up is enough.
+    /// Records the use of a key. While a key is in use, it is looked up once a minute, so one record for each lookup is
+    /// enough.
     async fn note_use(&self, key: &StoredKey, id: KeyId, from: Option<IpAddr>) {
         let note = key_use::note(&self.pool, key.id, from, self.clock.now(), NOTE);
         match timeout(NOTED, note).await {

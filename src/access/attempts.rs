@@ -19,18 +19,18 @@ pub(super) struct Checked {
     pub(super) user: UserId,
     /// The hash that was checked.
     pub(super) hash: PasswordHash,
-    /// Whether the hash has another cost than the present one.
+    /// Whether the cost of the hash differs from the current one.
     pub(super) is_stale: bool,
 }
 
 impl Access {
-    /// Does work in a turn at hashing and within the budget of a group of addresses. The cost is given back
-    /// for an outcome that does not count.
+    /// Does work that holds a hashing turn and takes from the budget of a group of addresses. The unit is
+    /// given back for an outcome that does not count.
     ///
-    /// The budget in memory is asked first, so that a flood costs neither a turn nor a query. The turn is
-    /// taken second, before the database is asked, so that a flood holds no more connections to the database
-    /// than there are turns. The budget in the database is asked third and decides: the database knows what
-    /// other nodes have admitted, and what was admitted before a restart.
+    /// The budget in memory is checked first, so that a flood costs neither a turn nor a query. The turn is
+    /// taken second, before any query, so that a flood holds no more database connections than there are
+    /// turns. The budget in the database is checked third and decides: it includes the attempts that other
+    /// nodes have admitted, and those admitted before a restart.
     pub(super) async fn metered<T>(
         &self,
         policy: Policy,
@@ -44,8 +44,8 @@ impl Access {
         if !counts(&outcome) {
             self.limits.give_back(policy, group, 1);
         }
-        // The refusal is noted after the unit is given back. In the other order, the client would be told of
-        // the budget that was given back, and not of the refusal.
+        // The refusal is recorded after the unit is given back. In the other order, the response would
+        // describe the refilled budget, and not the refusal.
         match outcome {
             Err(AccessError::RateLimited(exceeded)) => Err(self.limits.refuse(policy, exceeded.wait).into()),
             outcome => outcome,
@@ -60,7 +60,7 @@ impl Access {
         work: impl AsyncFnOnce(&Turn) -> Result<T, AccessError>,
     ) -> Result<T, AccessError> {
         let key = self.limits.number_of(policy, group);
-        // Log-ins and registrations of a group take their turns as one holder, because a hash costs the same
+        // Logins and registrations of a group take their turns as one holder, because a hash costs the same
         // for both.
         let turn = self.hasher.turn(self.limits.number_of(Policy::Login, group)).await?;
         let Some(rate) = self.limits.rates().of(policy) else { return work(&turn).await };
@@ -70,7 +70,7 @@ impl Access {
         if !counts(&outcome)
             && let Err(error) = budgets::give_back(&self.pool, &budget).await
         {
-            // The budget fills by itself, so this costs the clients of the group a moment.
+            // The budget refills by itself, so the loss only delays the clients of the group a little.
             tracing::debug!(%error, "could not refund the budget of an attempt");
         }
         outcome
@@ -96,7 +96,7 @@ impl Access {
         if !prior.wait.is_zero() {
             return Err(Exceeded { policy: Policy::Login, wait: prior.wait }.into());
         }
-        // A name without an account costs a hash too, so that the time does not tell whether there is an
+        // A name without an account costs a hash too, so that the timing does not reveal whether there is an
         // account.
         let verdict = turn.verify(password, prior.account.as_ref().map(|(_, hash)| hash)).await?;
         match (prior.account, verdict) {

@@ -1,4 +1,4 @@
-//! Authentication: the one function that all edges ask, whatever the form of the proof.
+//! Authentication: the single function that all edges call, whatever the form of the proof.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,24 +15,24 @@ use crate::{
 /// The parts that judge bearer texts. Cheap to clone.
 #[derive(Clone)]
 pub struct Bearers {
-    /// The keys that check our access tokens.
+    /// The keys that check Verbatim's access tokens.
     pub tokens: Arc<Tokens>,
-    /// The API keys that were used lately.
+    /// The recently used API keys.
     pub keys: Arc<ApiKeys>,
     /// The users of external issuers, if there are any issuers.
     pub external: Option<External>,
     /// The logins and keys that have ended.
     pub revoked: Arc<Revoked>,
-    /// The rate limits, here on look-ups of keys.
+    /// The rate limits, here on lookups of keys.
     pub limits: Arc<RateLimits>,
-    /// The database, which is told of the use of keys.
+    /// The database, which stores the use of keys.
     pub pool: PgPool,
-    /// The time, by which proofs expire.
+    /// The clock, which decides when proofs expire.
     pub clock: Clock,
 }
 
 impl Bearers {
-    /// Knows no API key yet, and no external issuer.
+    /// Starts without cached API keys and without external issuers.
     pub fn new(
         pool: &PgPool,
         tokens: &Arc<Tokens>,
@@ -52,10 +52,11 @@ impl Bearers {
     }
 
     /// Authenticates a bearer text that came from an address: of a request, of the handshake of a socket, or of a frame
-    /// `authenticate`. The form of the text tells its kind. A new kind of proof gets its arm here, and no edge changes.
+    /// `authenticate`. The form of the text determines its kind. A new kind of proof gets its own arm here, without a
+    /// change at any edge.
     ///
-    /// The deny set is asked last: a proof that ends meanwhile is in the deny set before any session is cut, so no
-    /// session begins with it unseen.
+    /// The deny set is checked last. A proof that ends meanwhile enters the deny set before any session is cut off, so
+    /// no session can begin with it unnoticed.
     pub async fn authenticate(
         &self,
         bearer: &str,
@@ -94,7 +95,7 @@ pub(crate) struct Vouched(pub NatsName);
 
 #[cfg(test)]
 impl Bearers {
-    /// Judges tokens only: no token needs the database, so nothing connects.
+    /// Checks only tokens. Tokens need no database, so nothing connects.
     pub(crate) fn of_tokens(tokens: Tokens, limits: &Arc<RateLimits>, clock: Clock) -> Self {
         let pool = PgPool::connect_lazy("postgres://127.0.0.1:1/nothing").expect("a URL");
         Self::new(&pool, &tokens.into(), &Arc::default(), limits, &clock)

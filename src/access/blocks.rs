@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Access {
-    /// A part of the block list of the caller, the latest block first, from behind the block `after`.
+    /// A part of the block list of the caller, the latest block first, from after the block `after`.
     pub async fn blocks(
         &self,
         me: UserId,

@@ -1,4 +1,4 @@
-//! Confirming that the caller is the owner of the account, before something that cannot be taken back.
+//! Confirming that the caller is the owner of the account, before an action that cannot be undone.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::{
     limits::Policy,
 };
 
-/// A login that began within this time confirms by itself.
+/// A login that began within this time is enough to confirm.
 const FRESH: Duration = Duration::from_secs(300);
 
 impl Access {
-    /// Whether the caller is confirmed: by the password, or without one by a login that began a moment ago.
+    /// Whether the caller is confirmed: by the password, or without one by a login that is younger than five minutes.
     pub async fn confirm(
         &self,
         me: UserId,
@@ -26,7 +26,7 @@ impl Access {
             return Ok(accounts::is_fresh(&self.pool, me, login, self.clock.now(), FRESH).await?);
         };
         let username = self.account(me).await?.username;
-        // A thief with an access token could guess the password here, so a wrong guess costs the same as at a log-in.
+        // A thief with an access token could guess the password here, so a wrong guess costs the same as at login.
         let counts = |outcome: &_| matches!(outcome, Err(AccessError::WrongPassword));
         self.metered(Policy::Login, from, counts, async |turn| {
             match self.check(turn, username.as_str(), password, from).await {

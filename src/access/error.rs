@@ -11,10 +11,10 @@ use crate::{
 /// Why a use case of access failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// Another account has this user name, or one that looks like it.
+    /// Another account has this user name or a similar-looking one.
     #[error("the user name is taken: choose another one")]
     UsernameTaken,
-    /// Nobody may register.
+    /// Registration is closed.
     #[error("this server does not accept registrations: ask the operator for an account")]
     RegistrationClosed,
     /// The invitation code is wrong, used up, revoked or expired, or there is none.
@@ -26,7 +26,7 @@ pub enum AccessError {
     /// The recovery token is wrong, spent, replaced or expired.
     #[error("the recovery token is not valid: ask the operator for another one")]
     InvalidRecovery,
-    /// The account does not exist, or has another password. Neither the error nor its time tells which.
+    /// The account does not exist, or has another password. Neither the error nor its timing reveals which.
     #[error("the user name or the password is wrong: check both")]
     BadCredentials,
     /// The current password of the caller is wrong.
@@ -35,13 +35,13 @@ pub enum AccessError {
     /// The new password is refused.
     #[error(transparent)]
     UnfitPassword(#[from] BadPassword),
-    /// The text is no valid refresh token, or the login of the token has ended.
+    /// The text is not a valid refresh token, or the login of the token has ended.
     #[error("the refresh token is not valid: log in again")]
     InvalidGrant,
-    /// The token of an external issuer proves nothing here.
+    /// The token of an external issuer is not accepted.
     #[error(transparent)]
     NotProven(#[from] NotProven),
-    /// There are too many requests of this kind under way.
+    /// Too many requests of this kind are in progress.
     #[error("too many requests of this kind are in progress: try again in a moment")]
     NoPlace(NoPlace),
     /// The account is deactivated.
@@ -53,7 +53,7 @@ pub enum AccessError {
     /// The caller names a login or a user that does not exist.
     #[error("there is nothing here by this id")]
     NotFound,
-    /// The caller names the caller.
+    /// The caller named themselves.
     #[error("you cannot block yourself: name another user")]
     WithOneself,
     /// The block list is full.

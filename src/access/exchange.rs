@@ -24,15 +24,15 @@ use crate::{
 pub struct Exchange {
     /// The token of the issuer.
     pub token: String,
-    /// The name that the person gives to the device.
+    /// The name of the device.
     pub device: Option<DeviceName>,
     /// The address of the client.
     pub from: IpAddr,
 }
 
 impl Access {
-    /// Begins a login for the user of an issuer's token. An unknown user gets an account, if the rules of the issuer say
-    /// so.
+    /// Begins a login for the user of an issuer's token. An unknown user gets an account if the rules of the issuer
+    /// allow it.
     pub async fn exchange(&self, exchange: &Exchange) -> Result<Grant, AccessError> {
         let Self { pool, tokens, clock, .. } = self;
         let (proven, issuer) = self.counted(exchange.from, self.prove(&exchange.token).await)?;
@@ -79,8 +79,8 @@ impl Access {
         self.external.as_ref().ok_or(NotProven::UnknownIssuer)
     }
 
-    /// Charges a token that proves nothing to the budget of its address, as every other door does. A good one is free: a
-    /// host application exchanges the tokens of all its users from one address.
+    /// Charges a rejected token to the budget of its address, as every other endpoint does. A valid token is free,
+    /// because a host application exchanges the tokens of all its users from one address.
     fn counted<T>(&self, from: IpAddr, proven: Result<T, NotProven>) -> Result<T, AccessError> {
         if let Err(why) = &proven
             && *why != NotProven::Unavailable

@@ -20,8 +20,8 @@ use crate::{
     shares::{NoPlace, Place, Shares, Sizes},
 };
 
-/// The limits of concurrent beginnings of logins. The logins of one account lock its row, so one user could otherwise hold
-/// all connections to the database.
+/// The limits on logins that begin concurrently. The logins of one account lock its row, so one user could otherwise
+/// hold all connections to the database.
 const BEGINNINGS: Sizes = Sizes {
     of_node: 8,
     of_one: 2,
@@ -31,13 +31,13 @@ const BEGINNINGS: Sizes = Sizes {
     longest_rest: Duration::ZERO,
 };
 
-/// How long a login is used without another question to the database. A login that ends is in the deny set for longer, so
-/// its end is seen at once. News of the account make a node ask earlier.
+/// How long a login is used without another database query. A login that ends stays in the deny set for longer, so its
+/// end takes effect at once. A change of the account makes a node query earlier.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
-/// The most logins that are remembered.
+/// The maximum number of cached logins.
 const MOST_KNOWN: usize = 16_384;
 
-/// The parts that know the users of external issuers. Cheap to clone.
+/// Authenticates the users of external issuers. Cheap to clone.
 #[derive(Clone)]
 pub struct External(Arc<Inner>);
 
@@ -47,8 +47,8 @@ struct Inner {
     clock: Clock,
     pepper: [u8; 32],
     revoking: Revoking,
-    /// The accounts of logins whose tokens are used as they are. The id of a login is made of the user's name at the
-    /// issuer too, so a login never changes its account.
+    /// The accounts of direct logins. The id of a login is derived from the user's name at the issuer too, so a login
+    /// never changes its account.
     known: Cache<LoginId, Known>,
     places: Shares<u128>,
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for External {
 }
 
 impl External {
-    /// The users of these issuers. `pepper` is the key of the hashes that stand for users in the audit.
+    /// The users of these issuers. `pepper` is the key of the hashes that represent users in the audit trail.
     pub(crate) fn new(
         issuers: Arc<Issuers>,
         pool: PgPool,
@@ -90,12 +90,12 @@ impl External {
         &self.0.issuers
     }
 
-    /// A place to begin a login of a user.
+    /// Takes a place to begin a login of a user.
     pub(super) async fn place(&self, proven: &Proven) -> Result<Place<u128>, NoPlace> {
         self.0.places.take(proven.holder()).await
     }
 
-    /// Authenticates a token that is used as it is.
+    /// Authenticates an issuer's token that is used directly.
     pub(super) async fn authenticate(&self, token: &str) -> Result<Identity, NotAuthenticated> {
         let Inner { pool, clock, known, revoking, .. } = &*self.0;
         let revoked = &revoking.revoked;
@@ -115,8 +115,8 @@ impl External {
                 let begun =
                     external_logins::use_directly(pool, login, user, &by, proven.expires_at, clock.now())
                         .await?;
-                // The deny set is asked behind this. It refuses a deactivated account, so such a token is remembered too, and
-                // costs no question each time.
+                // The deny set is checked after this, and refuses a deactivated account. So such a token is cached too,
+                // and does not cost a query each time.
                 revoked.learn(user, begun == Beginning::Suspended, since);
                 match begun {
                     Beginning::Begun(displaced) => revoking.cut_off(&displaced).await,
@@ -137,8 +137,8 @@ impl External {
         })
     }
 
-    /// The account of a user. What the issuer says of the user is copied where the issuer's rules say so. `None`: the user
-    /// has no account, and gets none.
+    /// The account of a user, after copying the user's data from the issuer where its rules say so. `None` if the user
+    /// has no account and gets none.
     pub(super) async fn account_of(
         &self,
         proven: &Proven,
@@ -175,7 +175,7 @@ fn subject(proven: &Proven) -> Subject<'_> {
     Subject { issuer: &proven.iss, subject: &proven.subject }
 }
 
-/// What the token of a user says of its login.
+/// The facts in a user's token about its login.
 pub(super) fn proof(proven: &Proven) -> IssuerProof<'_> {
     IssuerProof { of: subject(proven), session: proven.session.as_deref(), issued_at: proven.issued_at }
 }

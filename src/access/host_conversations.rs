@@ -13,13 +13,13 @@ use crate::{
 /// A conversation as a host application describes it. A direct conversation has no title.
 #[derive(Debug)]
 pub struct HostConversationWanted {
-    /// The id that the host application gives.
+    /// The id from the host application.
     pub id: ExternalId,
     /// The title of a group; `None` for a direct conversation.
     pub title: Option<Title>,
-    /// The members, each once. A direct conversation has two, whose roles do not matter.
+    /// The members, without duplicates. A direct conversation has two, whose roles do not matter.
     pub members: Vec<(ExternalId, Role)>,
-    /// Whether unknown members are made users, with their external ids as names to show.
+    /// Whether unknown members become users, with their external ids as names to show.
     pub create_users: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct HostConversationFound {
 }
 
 impl Access {
-    /// Makes a conversation as the host application wants it.
+    /// Creates or changes a conversation to match the host application's description.
     pub async fn provision_conversation(
         &self,
         by: UserId,
@@ -105,7 +105,7 @@ impl Access {
     }
 }
 
-/// A user of whom only the id is known. The next request of the host application about the user brings the name.
+/// A user of whom only the id is known. The next request of the host application about the user supplies the name.
 fn plain_user(id: &ExternalId) -> HostUser {
     HostUser {
         external_id: id.clone(),

@@ -9,10 +9,10 @@ use crate::{
     domain::{ExternalId, LoginId, UserId},
 };
 
-/// The login that a host application asks for.
+/// The login that a host application requests.
 #[derive(Debug)]
 pub struct HostLogin {
-    /// The service account that asks.
+    /// The service account that makes the request.
     pub via: UserId,
     /// How long each access token is valid.
     pub life: Duration,
@@ -23,7 +23,7 @@ pub struct HostLogin {
 }
 
 impl Access {
-    /// Begins a login for a user of the host application. The oldest logins, which end to make room, are cut off on all
+    /// Begins a login for a user of the host application. The oldest logins that end to make room are cut off on all
     /// nodes.
     pub async fn log_in_for_host(&self, id: &ExternalId, wanted: &HostLogin) -> Result<Grant, AccessError> {
         let Self { pool, tokens, clock, .. } = self;

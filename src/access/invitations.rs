@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Access {
-    /// A part of the open invitations of the caller, the latest first, from behind the invitation `after`.
+    /// A part of the open invitations of the caller, the latest first, from after the invitation `after`.
     pub async fn invitations(
         &self,
         me: UserId,

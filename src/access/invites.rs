@@ -1,4 +1,4 @@
-//! Invitation codes: making, listing and ending them.
+//! Creating, listing and revoking invitation codes.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::{
     credentials::{OneTime, OneTimeText},
 };
 
-/// The most accounts that can be registered with one code.
+/// The maximum number of accounts that can be registered with one code.
 pub(crate) const MAX_INVITE_USES: u32 = 10_000;
-/// The life of a code without another wish.
+/// The default lifetime of a code.
 pub(crate) const INVITE_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
-/// The longest life of a code.
+/// The longest lifetime of a code.
 pub(crate) const INVITE_LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// Makes an invitation code. Its text is shown once, to the caller.
+/// Creates an invitation code. Its text is shown once, to the caller.
 pub(crate) async fn add_invite(
     pool: &PgPool,
     clock: &Clock,
@@ -43,7 +43,7 @@ pub(crate) async fn add_invite(
     }
 }
 
-/// The latest codes, from behind the code `after`.
+/// The latest codes, from after the code `after`.
 pub(crate) async fn list_invites(
     pool: &PgPool,
     after: Option<Uuid>,
@@ -52,7 +52,7 @@ pub(crate) async fn list_invites(
     Ok(invite_codes::list(pool, after, limit).await?)
 }
 
-/// Ends a code.
+/// Revokes a code.
 pub(crate) async fn revoke_invite(pool: &PgPool, clock: &Clock, by: By, id: Uuid) -> Result<(), AccessError> {
     match invite_codes::revoke(pool, id, Stamp::now(clock, by)).await? {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Logins: beginning, listing, ending.
+//! Beginning, listing and ending logins.
 
 use std::net::IpAddr;
 
@@ -20,17 +20,17 @@ pub struct Attempt {
     pub username: String,
     /// The password as typed.
     pub password: Password,
-    /// The name that the person gives to the device.
+    /// The name of the device.
     pub device: Option<DeviceName>,
     /// The address of the client.
     pub from: IpAddr,
 }
 
 impl Access {
-    /// Checks a password and begins a login. A stored hash of another cost than the present one is renewed.
-    /// The oldest logins, which end to make room, are cut off on all nodes.
+    /// Checks a password and begins a login. A stored hash with an outdated cost is renewed. The oldest logins that end
+    /// to make room are cut off on all nodes.
     pub async fn log_in(&self, attempt: &Attempt) -> Result<Grant, AccessError> {
-        // Only a wrong password takes from the budget, because many people may share a group of addresses.
+        // Only a wrong password counts, because many people may share a group of addresses.
         let counts = |outcome: &_| matches!(outcome, Err(AccessError::BadCredentials));
         self.metered(Policy::Login, attempt.from, counts, async |turn| self.begin(turn, attempt).await).await
     }
@@ -60,7 +60,7 @@ impl Access {
         Err(Busy.into())
     }
 
-    /// The active logins of the caller, the latest first, from behind the login `after`.
+    /// The active logins of the caller, the latest first, from after the login `after`.
     pub async fn logins(
         &self,
         me: UserId,
@@ -73,8 +73,8 @@ impl Access {
         Ok(logins)
     }
 
-    /// Ends a login of the caller on all nodes. A login that has ended before is cut off again, because the first
-    /// request may have failed between the database and the nodes.
+    /// Ends a login of the caller on all nodes. A login that ended before is cut off again, because the first request
+    /// may have failed after the database and before the nodes were told.
     pub async fn revoke(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
         let stamp = Stamp::now(&self.clock, By::account(me));
         match accounts::revoke(&self.pool, me, login, stamp).await? {
@@ -86,8 +86,8 @@ impl Access {
         }
     }
 
-    /// Ends the login of this request on all nodes. The nodes refuse the tokens of the login even if the row
-    /// of the login is gone already.
+    /// Ends the login of this request on all nodes. The nodes refuse the tokens of the login even if its row is already
+    /// gone.
     pub async fn log_out(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
         accounts::log_out(&self.pool, me, login, self.clock.now()).await?;
         self.cut_off(&[login]).await;

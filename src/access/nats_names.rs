@@ -1,4 +1,4 @@
-//! NATS names that stand for service accounts: a program with the credentials of a name gives commands as its account.
+//! NATS names bound to service accounts: a program with the credentials of a name sends commands as its account.
 
 use sqlx::PgPool;
 
@@ -17,7 +17,8 @@ use crate::{
     domain::{LoginId, UserId},
 };
 
-/// Lets a NATS name stand for a service account, as a key whose text nobody has. The same again is no change.
+/// Binds a NATS name to a service account, as a key whose text nobody has. Binding it again to the same account changes
+/// nothing.
 pub(crate) async fn bind_name(
     pool: &PgPool,
     clock: &Clock,
@@ -29,7 +30,7 @@ pub(crate) async fn bind_name(
     let key = NewKey {
         id: clock.id(LoginId::known),
         public: KeyId::of_name(name),
-        // Of a key whose text is dropped here, so that no bearer text is ever the right one.
+        // This is the hash of a key whose text is dropped here, so that no bearer text can ever match it.
         hash: MadeKey::draw().hash,
         name: format!("nats {name}"),
         scopes: granted(pool, account, scopes).await?,
@@ -38,7 +39,7 @@ pub(crate) async fn bind_name(
     };
     match api_keys::add(pool, account, &key, Stamp::now(clock, by)).await {
         Ok(()) => Ok(key.id),
-        // Bound already: the same request again is no change.
+        // The name is already bound; a repeated request changes nothing.
         Err(KeyError::Taken) => match key_use::find(pool, key.public).await? {
             Some(bound) if bound.account == account => Ok(bound.id),
             _ => Err(ServiceError::NameTaken),
@@ -47,8 +48,8 @@ pub(crate) async fn bind_name(
     }
 }
 
-/// Ends the key of a NATS name in the database; the key, of which the caller has to tell the nodes. `None` if the name
-/// stands for nobody.
+/// Revokes the key of a NATS name in the database and returns the key. The caller must notify the nodes. `None` if the
+/// name is not bound.
 pub(crate) async fn unbind_name(
     pool: &PgPool,
     clock: &Clock,
@@ -61,7 +62,7 @@ pub(crate) async fn unbind_name(
 }
 
 impl Access {
-    /// Lets a NATS name stand for a service account ([`bind_name`]).
+    /// Binds a NATS name to a service account ([`bind_name`]).
     pub(crate) async fn bind_name(
         &self,
         account: UserId,
@@ -71,7 +72,7 @@ impl Access {
         bind_name(&self.pool, &self.clock, account, name, None, by).await
     }
 
-    /// Ends the key of a NATS name on all nodes.
+    /// Revokes the key of a NATS name on all nodes.
     pub(crate) async fn unbind_name(&self, name: &NatsName, by: By) -> Result<(), ServiceError> {
         if let Some(key) = unbind_name(&self.pool, &self.clock, name, by).await? {
             self.cut_off(&[key]).await;

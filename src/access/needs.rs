@@ -15,8 +15,8 @@ use crate::{
     shares::{Shares, Sizes},
 };
 
-/// The bounds of provisioning. Requests about one user wait for one another in the database, so without a bound those
-/// of one service account would hold all connections to it.
+/// The limits on provisioning. Requests about one user wait for each other in the database, so without a limit the
+/// requests of one service account could hold all connections to it.
 pub(crate) const PROVISIONING: Sizes = Sizes {
     of_node: Semaphore::MAX_PERMITS,
     of_one: 4,
@@ -33,19 +33,19 @@ pub struct Access {
     pub pool: PgPool,
     /// The hasher, which gives out turns to hash and check passwords.
     pub hasher: Hasher,
-    /// The rate limits, here on log-ins and registrations.
+    /// The rate limits, here on logins and registrations.
     pub limits: Arc<RateLimits>,
-    /// The issuer of access tokens, with the keys of refresh tokens.
+    /// Issues access tokens, and has the keys of refresh tokens.
     pub tokens: Arc<Tokens>,
     /// The users of external issuers, if there are any issuers.
     pub external: Option<External>,
     /// The parts that end logins on all nodes.
     pub revoking: Revoking,
-    /// The commands, which tell the other nodes of changes.
+    /// The commands, which notify the other nodes of changes.
     pub commands: Commands,
-    /// Who may register.
+    /// The setting that says who may register.
     pub registration: Registration,
-    /// The requests of each service account that provision something now.
+    /// The provisioning requests in progress, by service account.
     pub provisioning: Shares<UserId>,
     /// The source of times and ids.
     pub clock: Clock,

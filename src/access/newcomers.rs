@@ -1,7 +1,7 @@
 //! The names of an account that is created for the user of an issuer.
 //!
-//! A name is only copied, and never finds an account. Otherwise a user of the issuer could choose the name of another
-//! account, and would be let in as its owner.
+//! A name is only copied, and never used to find an account. Otherwise a user of the issuer could choose the name of
+//! another account and log in as its owner.
 
 use crate::{
     credentials::{DisplayName, Username},
@@ -9,14 +9,14 @@ use crate::{
     issuers::Proven,
 };
 
-/// How many names with a number are tried after the plain one.
+/// The number of numbered names that are tried after the plain one.
 const NUMBERED: u64 = 8;
-/// The most characters of a name before its number.
+/// The maximum number of characters before the number.
 const MOST_BEFORE: usize = 48;
-/// The name of a user whose issuer suggests none that is fit.
+/// The name of a user whose issuer suggests no suitable name.
 const NAMELESS: &str = "user";
 
-/// The name to show, if the issuer suggests one that is fit.
+/// The name to show, if the issuer suggests a suitable one.
 pub(super) fn display_name(proven: &Proven) -> Option<DisplayName> {
     [&proven.display_name, &proven.username]
         .into_iter()
@@ -24,8 +24,8 @@ pub(super) fn display_name(proven: &Proven) -> Option<DisplayName> {
         .find_map(|suggested| DisplayName::parse(suggested).ok())
 }
 
-/// The user names to try: the suggested one, and then what is fit of it with a number. The numbers come from the random bits
-/// of the id of the account. They are digits, which belong to every script.
+/// The user names to try: the suggested name, then its suitable part with a number, then `user` with a number. The
+/// numbers come from the random bits of the account's id. They consist of digits, which fit every script.
 pub(super) fn usernames(proven: &Proven, id: UserId) -> Vec<Username> {
     let suggested = proven.username.as_deref().unwrap_or_default();
     let fit = fit_part(suggested);
@@ -42,8 +42,7 @@ pub(super) fn usernames(proven: &Proven, id: UserId) -> Vec<Username> {
     names
 }
 
-/// What of a suggested name may be in a user name: of an address the part before the `@`, without characters that are not
-/// accepted.
+/// The part of a suggested name that a user name may have: only the part before an `@`, and only accepted characters.
 fn fit_part(suggested: &str) -> String {
     let name = suggested.split('@').next().unwrap_or_default();
     let accepted = name.chars().filter(|c| c.is_alphanumeric() || ['_', '.', '-'].contains(c));

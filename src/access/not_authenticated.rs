@@ -5,13 +5,13 @@ use crate::{credentials::BadToken, issuers::NotProven, limits::Exceeded, shares:
 /// Why a bearer text is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAuthenticated {
-    /// The text is not an access token that is valid now.
+    /// The text is not a currently valid access token.
     #[error(transparent)]
     Token(#[from] BadToken),
-    /// The text is no token of ours, and the token of an external issuer does not count.
+    /// The text is not a token of Verbatim, and as a token of an external issuer it is not accepted.
     #[error(transparent)]
     External(#[from] NotProven),
-    /// The user has too many logins that begin.
+    /// Too many logins of the user are beginning.
     #[error("too many logins are in progress: try again in a moment")]
     NoPlace(NoPlace),
     /// The login of the token has ended.
@@ -20,10 +20,10 @@ pub enum NotAuthenticated {
     /// The text is not an API key, or the key was revoked.
     #[error("the API key is not valid: use another key")]
     InvalidKey,
-    /// The NATS name stands for no service account.
+    /// The NATS name is not bound to a service account.
     #[error("the NATS name is not bound to a service account: bind it with `verbatim consumers add --bot`")]
     UnboundName,
-    /// The time of the key is over.
+    /// The key has expired.
     #[error("the API key has expired: use another key")]
     KeyExpired,
     /// The key may not be used from this address.
@@ -58,7 +58,7 @@ impl NotAuthenticated {
         }
     }
 
-    /// Whether nobody has judged the proof, so that it may be good.
+    /// Whether the proof was not checked at all, so that it may still be valid.
     pub fn is_unjudged(&self) -> bool {
         use NotAuthenticated::*;
         matches!(self, External(NotProven::Unavailable) | NoPlace(_) | RateLimited(_) | Database(_))

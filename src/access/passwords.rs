@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Access {
-    /// Changes the password of the caller, and ends all logins but `kept` on all nodes. A login that begins
-    /// with the old password at the same time either fails or ends with the other logins.
+    /// Changes the password of the caller, and ends all logins except `kept` on all nodes. A login that
+    /// begins with the old password at the same time either fails or ends with the other logins.
     pub async fn change_password(
         &self,
         me: UserId,
@@ -23,8 +23,8 @@ impl Access {
     ) -> Result<(), AccessError> {
         let username = self.account(me).await?.username;
         let chosen = Password::choose(chosen, &username)?;
-        // A thief with an access token could guess the password here, so a wrong guess costs the same as at a
-        // log-in.
+        // A thief with an access token could guess the password here, so a wrong guess costs the same as at
+        // login.
         let counts = |outcome: &_| matches!(outcome, Err(AccessError::WrongPassword));
         self.metered(Policy::Login, from, counts, async |turn| {
             for _ in 0..ROUNDS {

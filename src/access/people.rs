@@ -13,7 +13,8 @@ impl Access {
         accounts::find(&self.pool, id).await?.ok_or(AccessError::NotFound)
     }
 
-    /// The accounts of these users, in the order of the ids, each once. Ids without an account are left out.
+    /// The accounts of these users, in the order of the ids, without duplicates. Ids without an account are
+    /// left out.
     pub async fn users(&self, ids: &[UserId]) -> Result<Vec<Account>, AccessError> {
         let mut found = accounts::find_many(&self.pool, ids).await?;
         found.sort_by_key(|account| ids.iter().position(|id| *id == account.id));

@@ -1,4 +1,4 @@
-//! Service accounts and their keys: making, replacing and ending them.
+//! Creating service accounts, and creating, replacing and revoking their keys.
 
 use std::time::Duration;
 
@@ -18,46 +18,46 @@ use crate::{
     limits::OwnLimits,
 };
 
-/// How long a replaced key works beside the new one, unless the request says otherwise.
+/// The default overlap: how long a replaced key still works beside the new one.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(86_400);
-/// The longest time for which both work.
+/// The longest overlap.
 pub(crate) const MAX_OVERLAP: Duration = Duration::from_secs(604_800);
 
-/// The account of a program to make.
+/// The account of a program, to be created.
 #[derive(Debug)]
 pub(crate) struct NewService {
     /// The unique name.
     pub username: Username,
     /// The name to show.
     pub display_name: DisplayName,
-    /// What its keys may do at most.
+    /// The scopes that its keys may have.
     pub scopes: Scopes,
-    /// Its limits that differ from everybody's.
+    /// Its limits that differ from the default.
     pub limits: OwnLimits,
 }
 
-/// A key to make.
+/// A key to be created.
 #[derive(Debug)]
 pub(crate) struct WantedKey {
-    /// The name that people give to the key.
+    /// The name of the key, for people.
     pub name: DeviceName,
-    /// What it may do; `None` for all that the account may grant.
+    /// Its scopes; `None` for all scopes of the account.
     pub scopes: Option<Scopes>,
-    /// How long it lives; `None` for ever.
+    /// Its lifetime; `None` if it never expires.
     pub expires_in: Option<Duration>,
     /// The networks from which it may be used; none for all.
     pub networks: Vec<Network>,
 }
 
-/// A key that was made. Its text is shown this once.
+/// A key that was created. Its text is shown only this once.
 pub(crate) struct GrantedKey {
     /// The id of the key.
     pub id: LoginId,
     /// The whole key.
     pub text: Zeroizing<String>,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Scopes,
-    /// The time at which it ends.
+    /// The time at which it expires.
     pub expires_at: Option<Time>,
 }
 
@@ -65,31 +65,31 @@ pub(crate) struct GrantedKey {
 pub(crate) struct Rotated {
     /// The new key.
     pub key: GrantedKey,
-    /// The time at which the old key ends.
+    /// The time at which the old key expires.
     pub old_expires_at: Time,
-    /// Whether that is now.
+    /// Whether the old key has already expired.
     pub is_over: bool,
 }
 
-/// Why a service account or a key was not made or changed.
+/// Why a service account or a key was not created or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
-    /// The account does not have a scope that the key wants.
+    /// The account does not have a requested scope.
     #[error("the service account does not have all of these scopes: choose from its own scopes")]
     NotGranted,
-    /// There is a service account already.
+    /// A service account already exists.
     #[error("a service account exists already: use its key with `verbatim services add`")]
     NotTheFirst,
-    /// The service account has as many live keys as it may.
+    /// The service account already has the maximum number of active keys.
     #[error("the service account has {} keys, which is the maximum: revoke one first", api_keys::MAX_KEYS)]
     TooManyKeys,
-    /// The key stands for a NATS name and has no text.
+    /// The key represents a NATS name and has no text.
     #[error(
         "the key belongs to a NATS name and cannot be replaced: replace the credentials of the name with `verbatim \
          consumers rotate`"
     )]
     OfName,
-    /// The NATS name stands for a service account already.
+    /// The NATS name is already bound to a service account.
     #[error("the NATS name is bound to a service account already: revoke its key first")]
     NameTaken,
     /// All other reasons.
@@ -115,7 +115,7 @@ impl From<sqlx::Error> for ServiceError {
     }
 }
 
-/// Makes the account of a program.
+/// Creates the account of a program.
 pub(crate) async fn add_service(
     pool: &PgPool,
     clock: &Clock,
@@ -125,7 +125,7 @@ pub(crate) async fn add_service(
     make_service(pool, clock, new, ServicePlace::Beside, by).await
 }
 
-/// Makes the first service account of an installation and its first key, both with all of its scopes.
+/// Creates the first service account of an installation, and its first key with all of its scopes.
 pub(crate) async fn bootstrap(
     pool: &PgPool,
     clock: &Clock,
@@ -152,7 +152,7 @@ async fn make_service(
     made.map_err(AccessError::from)?.map(|()| account).ok_or(ServiceError::NotTheFirst)
 }
 
-/// The service accounts, the latest first, from behind the one that `after` names.
+/// The service accounts, the latest first, from after the account that `after` names.
 pub(crate) async fn services(
     pool: &PgPool,
     after: Option<(Time, UserId)>,
@@ -161,7 +161,7 @@ pub(crate) async fn services(
     Ok(programs::list(pool, after, limit).await?)
 }
 
-/// Makes a key of a service account.
+/// Creates a key of a service account.
 pub(crate) async fn add_key(
     pool: &PgPool,
     clock: &Clock,
@@ -184,7 +184,7 @@ pub(crate) async fn add_key(
     Ok(GrantedKey { id: key.id, text: made.text, scopes: key.scopes, expires_at: key.expires_at })
 }
 
-/// The scopes of a new key: the wanted ones, or all of its account.
+/// The scopes of a new key: the requested ones, or all scopes of its account.
 pub(super) async fn granted(
     pool: &PgPool,
     account: UserId,
@@ -195,7 +195,7 @@ pub(super) async fn granted(
     if scopes.and(granted) == scopes { Ok(scopes) } else { Err(ServiceError::NotGranted) }
 }
 
-/// The live keys of a service account, the latest first.
+/// The active keys of a service account, the latest first.
 pub(crate) async fn keys(
     pool: &PgPool,
     clock: &Clock,
@@ -205,8 +205,8 @@ pub(crate) async fn keys(
     Ok(api_keys::list(pool, account, clock.now()).await?)
 }
 
-/// Replaces a key by a new one with the same name, rights and life. The old key works for the overlap. The caller has to
-/// tell the nodes of the old key if it ends at once.
+/// Replaces a key with a new one that has the same name, scopes, networks and lifetime. The old key still works during
+/// the overlap. If it expires at once, the caller must notify the nodes.
 pub(crate) async fn rotate_key(
     pool: &PgPool,
     clock: &Clock,
@@ -235,8 +235,8 @@ pub(crate) async fn rotate_key(
     Ok(Rotated { key, old_expires_at, is_over: old_expires_at <= stamp.at })
 }
 
-/// Ends a key in the database. The caller has to tell the nodes, also of a key that has ended before, because the first
-/// request may have failed between the database and the nodes.
+/// Revokes a key in the database. The caller must notify the nodes, even if the key ended before, because the first
+/// request may have failed after the database and before the nodes were told.
 pub(crate) async fn revoke_key(
     pool: &PgPool,
     clock: &Clock,
@@ -251,7 +251,7 @@ pub(crate) async fn revoke_key(
 }
 
 impl Access {
-    /// Replaces a key ([`rotate_key`]). Without an overlap all nodes refuse the old key from now on.
+    /// Replaces a key ([`rotate_key`]). Without an overlap, all nodes refuse the old key from now on.
     pub(crate) async fn replace_key(
         &self,
         account: UserId,
@@ -266,7 +266,7 @@ impl Access {
         Ok(rotated)
     }
 
-    /// Ends a key on all nodes.
+    /// Revokes a key on all nodes.
     pub(crate) async fn revoke_key(&self, account: UserId, key: LoginId, by: By) -> Result<(), ServiceError> {
         revoke_key(&self.pool, &self.clock, account, key, by).await?;
         self.cut_off(&[key]).await;

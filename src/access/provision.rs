@@ -1,4 +1,4 @@
-//! Provisioning: the accounts of a host application's users follow the table of that application.
+//! Provisioning: the accounts of a host application's users follow the user table of that application.
 
 use super::{error::AccessError, needs::Access, revoking::tell};
 use crate::{
@@ -8,12 +8,13 @@ use crate::{
     domain::{ExternalId, UserId},
 };
 
-/// How many user names are tried for a user without one. The second has random letters already.
+/// How many rounds are tried to create or change a user. From the second round on, a derived user name has random
+/// letters.
 const ROUNDS: usize = 5;
 
 impl Access {
-    /// Makes a user as the host application wants it. The same request again changes nothing, and of requests at the
-    /// same time one makes the account.
+    /// Creates or changes a user to match the host application's description. A repeated request changes nothing, and
+    /// of several concurrent requests only one creates the account.
     pub async fn provision(
         &self,
         by: UserId,
@@ -24,7 +25,7 @@ impl Access {
         self.provision_known(by, wanted, known).await
     }
 
-    /// The same for many users, which are looked up together: one result for each, in order.
+    /// Like [`Access::provision`], for many users, which are looked up together. Returns one result for each, in order.
     pub async fn provision_many(
         &self,
         by: UserId,
@@ -59,7 +60,7 @@ impl Access {
                 }
                 None => self.make(by, wanted, round).await?.then_some(Written::Created),
             };
-            // Another request may have made the user meanwhile.
+            // Another request may have created the user meanwhile.
             known = accounts::provisioned_one(&self.pool, &wanted.external_id).await?;
             if let (Some(known), Some(written)) = (&known, written) {
                 if written == Written::Updated {
@@ -71,7 +72,7 @@ impl Access {
         Err(Busy.into())
     }
 
-    /// Makes an account. `false` if another request has made it, or if a derived user name is taken.
+    /// Creates an account. `false` if another request has created it, or if a derived user name is taken.
     async fn make(&self, by: UserId, wanted: &HostUser, round: usize) -> Result<bool, AccessError> {
         let id = self.clock.id(UserId::known);
         let username = match &wanted.username {
@@ -83,7 +84,7 @@ impl Access {
         match accounts::make_provisioned(&self.pool, id, wanted, &username, self.stamp(by)).await {
             Ok(()) => Ok(true),
             Err(ProvisionError::JustMade) => Ok(false),
-            // The name may be taken by the very user, whom another request has just made.
+            // The name may belong to this same user, if another request has just created the account.
             Err(ProvisionError::UsernameTaken)
                 if wanted.username.is_some()
                     && accounts::provisioned_one(&self.pool, &wanted.external_id).await?.is_none() =>

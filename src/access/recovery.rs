@@ -1,5 +1,5 @@
-//! Recovering an account without its password: an operator or a host application has a token made, and gives it to the
-//! owner in its own way.
+//! Recovering an account without its password: an operator or a host application requests a token, and gives it to the
+//! owner by its own means.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -14,22 +14,22 @@ use crate::{
     limits::Policy,
 };
 
-/// The shortest and the longest life of a token, and its life if nobody says another one.
+/// The shortest and the longest lifetime of a token.
 pub(crate) const RECOVERY_LIFE: (Duration, Duration) =
     (Duration::from_secs(5 * 60), Duration::from_secs(24 * 3_600));
-/// The life of a token without another wish.
+/// The default lifetime of a token.
 pub(crate) const RECOVERY_DEFAULT: Duration = Duration::from_secs(3_600);
 
-/// A new token. It opens the account: show it once, to the caller.
+/// A new token. It gives access to the account: show it once, to the caller.
 pub(crate) struct Recovery {
     /// The text of the token.
     pub token: OneTimeText,
-    /// The time at which it ends.
+    /// The time at which it expires.
     pub expires_at: Time,
 }
 
-/// Makes a recovery token, which ends the one before. `None` if there is no such account, or if it has no owner who could
-/// log in.
+/// Creates a recovery token, which replaces an earlier one. `None` if there is no such account, or if the account is
+/// deactivated or belongs to a program.
 pub(crate) async fn issue_recovery(
     pool: &PgPool,
     clock: &Clock,
@@ -45,7 +45,7 @@ pub(crate) async fn issue_recovery(
 }
 
 impl Access {
-    /// Makes a recovery token for an account.
+    /// Creates a recovery token for an account.
     pub async fn issue_recovery(
         &self,
         by: By,
@@ -55,11 +55,12 @@ impl Access {
         issue_recovery(&self.pool, &self.clock, by, user, life).await?.ok_or(AccessError::NotFound)
     }
 
-    /// Sets a new password by a recovery token, and ends all logins of the account on all nodes. A password that is
-    /// refused does not spend the token.
+    /// Sets a new password with a recovery token, and ends all logins of the account on all nodes. A refused password
+    /// does not spend the token.
     pub async fn recover(&self, token: &str, chosen: String, from: IpAddr) -> Result<(), AccessError> {
         use AccessError::InvalidRecovery;
-        // Guesses cost as much as wrong passwords do. A token has 256 random bits, so the time of an answer tells nothing.
+        // A guess costs as much as a wrong password. A token has 256 random bits, so the timing of an answer reveals
+        // nothing useful.
         let counts = |outcome: &_| matches!(outcome, Err(InvalidRecovery));
         self.metered(Policy::Login, from, counts, async |turn| {
             let hash = OneTime::Recovery.hash_of(token).ok_or(InvalidRecovery)?;
@@ -70,7 +71,7 @@ impl Access {
             let stamp = |user| Stamp::now(&self.clock, By::account(user));
             let ended = recovery::redeem(&self.pool, &hash, &password, stamp, self.clock.now()).await?;
             self.cut_off(&ended.ok_or(InvalidRecovery)?).await;
-            // The owner has guessed before, and shall not wait for that any more.
+            // The owner may have guessed passwords before, and should no longer wait because of them.
             failures::succeeded(&self.pool, &self.failure_keys(username.as_str(), from)).await?;
             Ok(())
         })

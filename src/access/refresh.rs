@@ -1,5 +1,5 @@
-//! Refreshing: each refresh token is used once, and a token that comes back after its grace period counts as
-//! stolen.
+//! Refreshing: each refresh token can be used once, and a spent token that is used after its grace period
+//! counts as stolen.
 
 use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
@@ -18,19 +18,18 @@ use crate::{
 enum Verdict {
     /// The latest token. The answer is the next pair.
     Current,
-    /// A token that was spent within the grace period. The answer is the latest pair again.
+    /// A spent token within its grace period. The answer is the latest pair again.
     JustUsed,
-    /// A token that was spent before the grace period. A thief may have the token, so the login ends.
+    /// A spent token after its grace period. It may have been stolen, so the login ends.
     CameBack,
-    /// A text that is none of our tokens, or a token of a login that has ended.
+    /// A text that is not a token of Verbatim, or a token of a login that has ended.
     Refused,
 }
 
 impl Access {
-    /// Spends a refresh token and returns the next pair of tokens. Requests that present one token at the
-    /// same time get the same pair. A token that comes back after its grace period ends its login on all
-    /// nodes. A token within its grace period never ends the login, however many later tokens have been spent
-    /// since.
+    /// Spends a refresh token and returns the next pair of tokens. Concurrent requests with the same token
+    /// get the same pair. A spent token ends its login on all nodes if it is used after its grace period.
+    /// Within its grace period it never ends the login, however many later tokens have been spent since.
     pub async fn refresh(&self, text: &str) -> Result<Grant, AccessError> {
         use AccessError::InvalidGrant;
         let Self { tokens, clock, .. } = self;
@@ -53,7 +52,7 @@ impl Access {
             return Ok(grant);
         }
         // Another request with the same token was faster, or the login was revoked. The token was the latest
-        // one a moment ago, so the token does not count as stolen, whatever has happened since.
+        // one a moment ago, so it does not count as stolen, whatever has happened since.
         let family = self.family(&presented).await?;
         match judge(&family, &presented, text, tokens, now) {
             Verdict::JustUsed => answer_again(tokens, presented.login, &family).ok_or(InvalidGrant),
@@ -66,7 +65,7 @@ impl Access {
         family.ok_or(AccessError::InvalidGrant)
     }
 
-    /// Makes the next generation; `None` if another request has made it first, or if the login was revoked
+    /// Creates the next generation; `None` if another request created it first, or if the login was revoked
     /// meanwhile.
     async fn rotate(&self, login: LoginId, family: &Family, now: Time) -> Result<Option<Grant>, AccessError> {
         let generation = family.generation.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Cutting off proofs that have ended, and telling other nodes of changes.
+//! Cutting off proofs that have ended, and notifying other nodes of changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,18 +10,18 @@ use crate::{
     live::{Followers, Revoked},
 };
 
-/// How long telling the other nodes may take. A node that was cut off reads the changes from the
-/// database once it is connected again.
+/// How long notifying the other nodes may take. A disconnected node reads the changes from the database once it is
+/// connected again.
 const NODES_WITHIN: Duration = Duration::from_secs(1);
 
-/// The parts that make this node and all others refuse proofs. Cheap to clone.
+/// Makes this node and all others refuse proofs. Cheap to clone.
 #[derive(Clone)]
 pub struct Revoking {
-    /// The revoked logins that this node has to refuse.
+    /// The revoked logins that this node must refuse.
     pub revoked: Arc<Revoked>,
-    /// The requests that follow events without a socket.
+    /// The requests that follow events without a WebSocket.
     pub followers: Arc<Followers>,
-    /// The commands, which tell the other nodes of changes.
+    /// The commands, which notify the other nodes of changes.
     pub commands: Commands,
 }
 
@@ -35,21 +35,21 @@ impl Revoking {
         tell("revoked logins", self.commands.revoked(logins)).await;
     }
 
-    /// The same for an account that the database has deactivated, with its logins.
+    /// Makes this node and all others refuse an account that the database has deactivated, with its logins.
     pub(super) async fn suspend(&self, user: UserId, logins: &[LoginId]) {
         self.revoked.suspend(user);
         self.refuse(logins);
         tell("a deactivated account", self.commands.suspended(user, logins)).await;
     }
 
-    /// Makes all nodes take new tokens of an account again.
+    /// Makes all nodes accept new tokens of an account again.
     pub(super) async fn restore(&self, user: UserId) {
         self.revoked.restore(user);
         tell("a reactivated account", self.commands.restored(user)).await;
     }
 
-    /// The logins are refused first, and their followers are cut second. In the other order, a follower that returns at once
-    /// would be accepted again.
+    /// Refuses the logins first and cuts off their followers second. In the other order, a follower that reconnects at
+    /// once would be accepted again.
     fn refuse(&self, logins: &[LoginId]) {
         for login in logins {
             self.revoked.insert(*login);
@@ -58,8 +58,8 @@ impl Revoking {
     }
 }
 
-/// Tells the other nodes of a change. The change stands even if the other nodes do not hear of it in time: a
-/// failure is only logged.
+/// Notifies the other nodes of a change. The change stands even if the notification fails or times out; a failure is
+/// only logged.
 pub(super) async fn tell(change: &'static str, telling: impl Future<Output = Result<(), Unavailable>>) {
     match timeout(NODES_WITHIN, telling).await {
         Ok(Ok(())) => {}

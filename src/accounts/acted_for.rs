@@ -8,9 +8,9 @@ use crate::{
     domain::{ExternalId, UserId},
 };
 
-/// The account of a user for whom a program may act now: an active person, whom a host application or an external issuer
-/// has brought, or any person if the program may act for `all`. The user is named by one of the two ids. Whatever the
-/// answer, it is one look-up of the same form, so that its time tells nothing.
+/// The account of a user for whom a program may act now: an active person whom a host application or an external issuer
+/// added, or any active person if the program may act for `all`. One of the two ids names the user. Every answer takes
+/// the same single lookup, so its timing reveals nothing.
 pub(crate) async fn acted_for(
     pool: &PgPool,
     id: Option<UserId>,

@@ -1,5 +1,5 @@
-//! Deactivating the account of a user, and reactivating it. A deactivated account keeps its place in conversations; it has
-//! no login and cannot begin one.
+//! Deactivating the account of a user, and reactivating it. A deactivated account keeps its place in conversations; it
+//! has no logins and cannot begin any.
 
 use std::time::Duration;
 
@@ -14,27 +14,27 @@ use crate::{
     domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, Time, UserId},
 };
 
-/// Longer than a token of an issuer lives, with the tolerance of its time.
+/// Longer than the lifetime of an issuer's token, including the tolerance for its times.
 const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
 
 /// The account of a user, by one of its ids.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WhichAccount<'a> {
-    /// Our id.
+    /// The id in Verbatim.
     Id(UserId),
     /// The id that the host application gave.
     External(&'a ExternalId),
 }
 
-/// Deactivates an account and ends all its logins. Returns all logins that have ended lately, because an earlier request
-/// may have failed between the database and the nodes. `None` if there is no such user.
+/// Deactivates an account and ends all its logins. Returns all logins that ended recently, because an earlier request
+/// may have failed after the database and before the nodes were told. `None` if there is no such user.
 pub(crate) async fn deactivate(
     pool: &PgPool,
     which: WhichAccount<'_>,
     stamp: Stamp,
 ) -> sqlx::Result<Option<(UserId, Vec<LoginId>)>> {
     let mut transaction = pool.begin().await?;
-    // A login begins behind a lock of the same row. So it either is found here, or finds the account deactivated.
+    // A new login takes a lock on the same row first. So it is either found here, or finds the account deactivated.
     let Some((account, is_active)) = locked(&mut transaction, which).await? else { return Ok(None) };
     if is_active {
         sqlx::query("update auth.account set deactivated_at = $2 where id = $1")
@@ -42,8 +42,8 @@ pub(crate) async fn deactivate(
             .bind(stamp.at.datetime())
             .execute(&mut *transaction)
             .await?;
-        // Tokens that issuers made until now begin no login, also when the account is active again. The tokens of the same
-        // sessions at the issuers that come then do.
+        // Tokens that issuers created until now cannot begin a login, even after the account is reactivated. Later
+        // tokens of the same sessions at the issuers can.
         sqlx::query(
             "insert into auth.external_logout as known (issuer, kind, value, at, until)
              select issuer, 'sub', subject, $2, $3 from auth.external_identity where account_id = $1
@@ -96,8 +96,8 @@ pub(crate) async fn reactivate(
     Ok(Some(account))
 }
 
-/// The id of an account and whether it is active, which nobody changes until the end of the transaction. A program is no
-/// user: its keys are revoked instead.
+/// The id of an account and whether it is active. Both stay locked until the end of the transaction. Programs are left
+/// out: their keys are revoked instead.
 async fn locked(
     transaction: &mut Transaction<'_, Postgres>,
     which: WhichAccount<'_>,
@@ -118,8 +118,8 @@ async fn locked(
     Ok(found.map(|(id, is_active)| (UserId::known(id), is_active)))
 }
 
-/// The accounts that were deactivated within the last `age` and are deactivated now, reckoned as the logins that were
-/// revoked.
+/// The accounts that were deactivated within the last `age` and are still deactivated. The age is measured as for
+/// revoked logins.
 pub(crate) async fn suspended_since(
     pool: &PgPool,
     now: Time,

@@ -1,4 +1,4 @@
-//! The API keys of service accounts: made, replaced and revoked.
+//! Creates, replaces and revokes the API keys of service accounts.
 
 use sqlx::{FromRow, PgConnection, PgPool, error::DatabaseError};
 use time::OffsetDateTime;
@@ -10,7 +10,7 @@ use crate::{
     domain::{Audited, KeyCreated, KeyRevoked, KeyRotated, LoginId, Time, UserId},
 };
 
-/// The most keys of a service account that live at the same time.
+/// The maximum number of active keys of a service account.
 pub(crate) const MAX_KEYS: i64 = 10;
 
 /// A key to store.
@@ -18,17 +18,17 @@ pub(crate) const MAX_KEYS: i64 = 10;
 pub(crate) struct NewKey {
     /// The id of the key.
     pub id: LoginId,
-    /// The part that may be shown.
+    /// The public part.
     pub public: KeyId,
     /// The hash of the whole key.
     pub hash: [u8; 32],
-    /// The name that people give to the key.
+    /// The name of the key, for people.
     pub name: String,
-    /// What the key may do.
+    /// The scopes of the key.
     pub scopes: Scopes,
     /// The networks from which it may be used, as texts; empty for all.
     pub addresses: Vec<String>,
-    /// The time at which it ends.
+    /// The time at which the key expires.
     pub expires_at: Option<Time>,
 }
 
@@ -37,17 +37,17 @@ pub(crate) struct NewKey {
 pub(crate) struct ListedKey {
     /// The id of the key.
     pub id: LoginId,
-    /// The part that may be shown.
+    /// The public part.
     pub public: KeyId,
-    /// The name that people give to the key.
+    /// The name of the key, for people.
     pub name: String,
-    /// What the key may do.
+    /// The scopes of the key.
     pub scopes: Scopes,
     /// The networks from which it may be used, as texts.
     pub addresses: Vec<String>,
-    /// The time at which it was made.
+    /// The time at which the key was created.
     pub created_at: Time,
-    /// The time at which it ends.
+    /// The time at which the key expires.
     pub expires_at: Option<Time>,
     /// The time of its last use, to the minute.
     pub last_used_at: Option<Time>,
@@ -55,19 +55,19 @@ pub(crate) struct ListedKey {
     pub last_used_address: Option<String>,
 }
 
-/// Why a key was not made or replaced.
+/// Why a key was not created or replaced.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
-    /// There is no such service account, or it has no such live key.
+    /// There is no such service account, or it has no such active key.
     #[error("there is nothing here by this id")]
     NotFound,
-    /// The service account has [`MAX_KEYS`] live keys.
+    /// The service account already has [`MAX_KEYS`] active keys.
     #[error("the service account has {MAX_KEYS} keys: revoke a key first")]
     TooMany,
-    /// The key stands for a NATS name, and no text can replace it.
+    /// The key represents a NATS name, which cannot be replaced by a key with a text.
     #[error("the key stands for a NATS name")]
     OfName,
-    /// Another key has the id: the NATS name is bound.
+    /// Another key has the id: the NATS name is already bound.
     #[error("the NATS name is bound already: revoke its key first")]
     Taken,
     /// The database did not answer.
@@ -104,7 +104,7 @@ impl From<Row> for ListedKey {
     }
 }
 
-/// A key lives: it was not revoked, and has not ended at `$2`.
+/// The active keys: not revoked, and not expired at `$2`.
 macro_rules! live_keys {
     () => {
         "select id, public_id, name, scopes, addresses, created_at, expires_at, last_used_at, last_used_address
@@ -129,7 +129,7 @@ pub(crate) async fn add(pool: &PgPool, account: UserId, key: &NewKey, stamp: Sta
     Ok(transaction.commit().await?)
 }
 
-/// The live keys of a service account, the latest first.
+/// The active keys of a service account, the latest first.
 pub(crate) async fn list(pool: &PgPool, account: UserId, now: Time) -> Result<Vec<ListedKey>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(concat!(live_keys!(), " order by created_at desc, id desc"))
         .bind(account.uuid())
@@ -139,8 +139,8 @@ pub(crate) async fn list(pool: &PgPool, account: UserId, now: Time) -> Result<Ve
     Ok(rows.into_iter().map(ListedKey::from).collect())
 }
 
-/// Stores the key that `successor` makes of a live key, which ends at `until` at the latest. Returns the new key and the
-/// time at which the old one ends.
+/// Stores the key that `successor` makes from an active key, which then expires at `until` at the latest. Returns the
+/// new key and the time at which the old one expires.
 pub(crate) async fn rotate(
     pool: &PgPool,
     account: UserId,
@@ -172,7 +172,7 @@ pub(crate) async fn rotate(
     Ok((new, until))
 }
 
-/// Revokes a key; `false` if the service account has no such key. A key that was revoked before stays so.
+/// Revokes a key; `false` if the service account has no such key. A key that was revoked before does not change.
 pub(crate) async fn revoke(
     pool: &PgPool,
     account: UserId,
@@ -202,8 +202,8 @@ pub(crate) async fn revoke(
     Ok(was_alive.is_some())
 }
 
-/// Locks a service account, so that its keys are made one after the other. Without the lock, two transactions could each
-/// count the keys without the key of the other, and there would be too many.
+/// Locks a service account, so that its keys are created one after the other. Without the lock, two concurrent
+/// transactions would not count each other's key, and there could be too many.
 async fn lock(transaction: &mut PgConnection, account: UserId) -> Result<(), KeyError> {
     let found = sqlx::query("select 1 from auth.service_account where id = $1 for no key update")
         .bind(account.uuid())
@@ -212,7 +212,8 @@ async fn lock(transaction: &mut PgConnection, account: UserId) -> Result<(), Key
     found.map(drop).ok_or(KeyError::NotFound)
 }
 
-/// Frees the id of a revoked key: a NATS name has the same id each time it is bound. A drawn id is never drawn again.
+/// Frees the id of a revoked key, because a NATS name has the same id each time it is bound. A random id never occurs
+/// again.
 async fn free(transaction: &mut PgConnection, public: KeyId) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update auth.api_key set public_id = id::text where public_id = $1 and revoked_at is not null",

@@ -1,5 +1,5 @@
-//! The outbox of audit events. A change and its event are stored in one transaction, so there is never one without the
-//! other; a node appends the event to the stream AUDIT later, and removes the row.
+//! The outbox of audit events. A change and its event are stored in one transaction, so neither exists without the
+//! other. Later, a node appends the event to the stream AUDIT and removes the row.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,10 +9,11 @@ use crate::{
     domain::{Audited, EventId, Time, UserId},
 };
 
-/// The channel by which Postgres tells the relay that a transaction with an event has committed.
+/// The channel on which Postgres notifies the relay that a transaction with an event has committed.
 pub(crate) const CHANNEL: &str = "verbatim_audit";
 
-/// Who makes a change. Nobody is named for an operator on the machine, and for a change that Verbatim makes by itself.
+/// The author of a change. Both fields are empty for an operator on the machine, and for a change that Verbatim makes
+/// by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct By {
     /// The account that acts.
@@ -28,14 +29,14 @@ impl By {
     }
 }
 
-/// The id of an audit event, its time, and who causes it.
+/// The id of an audit event, its time, and the author of the change.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
-    /// The id of the event, by which the stream knows it again.
+    /// The id of the event, by which the stream recognises a repeated append.
     pub id: EventId,
     /// The time of the change.
     pub at: Time,
-    /// Who makes the change.
+    /// The author of the change.
     pub by: By,
 }
 
@@ -46,11 +47,11 @@ impl Stamp {
     }
 }
 
-/// Notes an event in the transaction that makes the change.
+/// Stores an event in the transaction that makes the change.
 ///
-/// Call it behind the statement that changes or locks the row of the account, the key or whatever the event is about,
-/// and only if something has changed. The row of the event gets its number here; behind the lock, the numbers of one
-/// subject are in the order of its commits, and the relay keeps this order.
+/// Call this after the statement that changes or locks the row of the event's subject (an account, a key or another
+/// row), and only if something has changed. The row of the event gets its number here. Because the lock is already
+/// held, the numbers of one subject are in the order of its commits, and the relay keeps this order.
 pub(crate) async fn note(
     transaction: &mut PgConnection,
     stamp: Stamp,
@@ -59,7 +60,7 @@ pub(crate) async fn note(
     note_all(transaction, &[(stamp, what)]).await
 }
 
-/// The same for many events.
+/// Stores several events, like [`note`].
 pub(crate) async fn note_all(
     transaction: &mut PgConnection,
     events: &[(Stamp, Audited)],
@@ -76,7 +77,7 @@ pub(crate) async fn note_all(
     let uuid = |id: UserId| id.uuid();
     let actors: Vec<Option<Uuid>> = events.iter().map(|(stamp, _)| stamp.by.actor.map(uuid)).collect();
     let via: Vec<Option<Uuid>> = events.iter().map(|(stamp, _)| stamp.by.via.map(uuid)).collect();
-    // Postgres tells the relay when the transaction commits, and not at all if it does not.
+    // Postgres notifies the relay when the transaction commits, and not at all if it is rolled back.
     sqlx::query(
         "with noted as (
              insert into auth.audit (id, word, subject, time, actor, via, data)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::{Time, UserId};
 
-/// The most users whom an account may have blocked at the same time.
+/// The maximum number of users on the block list of an account.
 pub(crate) const MAX_BLOCKS: i64 = 1_000;
 
 /// A user on the block list of an account.
@@ -25,7 +25,7 @@ pub(crate) enum BlockError {
     /// No account has the id of the user to block.
     #[error("there is no such user")]
     NoSuchUser,
-    /// The block list has [`MAX_BLOCKS`] users already.
+    /// The block list already has [`MAX_BLOCKS`] users.
     #[error("at most {MAX_BLOCKS} users can be blocked: unblock another user first")]
     TooMany,
     /// The database did not answer.
@@ -33,11 +33,11 @@ pub(crate) enum BlockError {
     Database(#[from] sqlx::Error),
 }
 
-/// Blocks a user. A second block of the same user changes nothing. The caller has to tell all nodes.
+/// Blocks a user. Blocking the same user again changes nothing. The caller must notify all nodes.
 pub(crate) async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> Result<(), BlockError> {
     let mut transaction = pool.begin().await?;
-    // The lock on the account lets its blocks happen one after the other. Without the lock, two transactions
-    // could each count the rows without the row of the other, and the list would pass the limit.
+    // The lock on the account makes its blocks happen one after the other. Without the lock, two concurrent
+    // transactions would not count each other's row, and the list could exceed the limit.
     sqlx::query("select 1 from auth.account where id = $1 for no key update")
         .bind(account.uuid())
         .execute(&mut *transaction)
@@ -64,7 +64,7 @@ pub(crate) async fn block(pool: &PgPool, account: UserId, user: UserId, now: Tim
     Ok(transaction.commit().await?)
 }
 
-/// Unblocks a user; without a block nothing changes. The caller has to tell all nodes.
+/// Unblocks a user; without a block nothing changes. The caller must notify all nodes.
 pub(crate) async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query("delete from auth.block where account_id = $1 and blocked_id = $2")
         .bind(account.uuid())
@@ -74,7 +74,7 @@ pub(crate) async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Res
     Ok(())
 }
 
-/// The block list of an account, latest first, from behind the block that `after` names.
+/// The block list of an account, latest first, from after the block that `after` names.
 pub(crate) async fn blocks(
     pool: &PgPool,
     account: UserId,
@@ -97,7 +97,7 @@ pub(crate) async fn blocks(
     Ok(rows.into_iter().map(block).collect())
 }
 
-/// The block lists of these accounts, as pairs of an account and a user whom the account has blocked.
+/// The block lists of these accounts, as pairs of an account and a blocked user.
 pub(crate) async fn blocked_by(
     pool: &PgPool,
     accounts: &[UserId],

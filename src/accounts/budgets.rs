@@ -1,6 +1,6 @@
-//! The budgets of log-ins and registrations. The database counts them, so all nodes agree exactly and a
-//! restart forgets nothing. All times come from the clock of Postgres, so differences between the clocks of
-//! nodes do not matter.
+//! The budgets of logins and registrations. The database counts them, so all nodes agree exactly and a
+//! restart forgets nothing. All times come from the clock of Postgres, so clock differences between nodes do
+//! not matter.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use sqlx::{PgConnection, PgPool};
 /// A budget, counted by GCRA: the only state of a budget is the time at which the budget is full again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
-    /// The number that names the budget in the database.
+    /// The key of the budget in the database.
     pub key: u64,
     /// The time in which the budget grows by one unit.
     pub interval: Duration,
-    /// The units in a full budget.
+    /// The number of units in a full budget.
     pub burst: u32,
 }
 
-/// Takes one unit. If there is none, returns the time until there is one, and takes nothing.
+/// Takes one unit. If there is none, takes nothing and returns the time until there is one.
 pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
     let Budget { key, interval, burst } = *budget;
     let wait: f64 = sqlx::query_scalar(
@@ -48,8 +48,8 @@ pub(crate) async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()
         .map(drop)
 }
 
-/// Deletes full budgets, forgotten failures, and invitations that expired more than a day ago, up to 1,000
-/// rows of each. Rows that another node is deleting are skipped, so several nodes at once share the work.
+/// Deletes full budgets, expired failures, and invitations that expired more than a day ago, up to 1,000 rows
+/// of each. Rows that another node is deleting are skipped, so concurrent nodes share the work.
 pub(crate) async fn forget_old(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
         "with expired as (

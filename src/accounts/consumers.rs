@@ -1,4 +1,4 @@
-//! The consumers of the log, and the credentials of theirs that are to be revoked.
+//! The consumers of the log, and their credentials that are due for revocation.
 
 use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -9,41 +9,42 @@ use crate::{
     domain::{Audited, ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, Time},
 };
 
-/// A consumer as it is stored.
+/// A consumer as stored.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct StoredConsumer {
-    /// The name, which is that of its durables, too.
+    /// The name, which its durables share.
     pub name: String,
-    /// The id, by which audit events name it.
+    /// The id that audit events use.
     pub id: Uuid,
     /// The lanes that it reads.
     pub lanes: Vec<String>,
     /// The conversations that it reads; none for all.
     pub conversations: Vec<Uuid>,
-    /// The types of events that its program wants; none for all.
+    /// The types of events that its program asked for; none for all.
     pub types: Vec<String>,
     /// Whether it reads audit events.
     pub reads_audit: bool,
-    /// Whether it may give commands.
+    /// Whether it may send commands.
     pub gives_commands: bool,
-    /// Whether one process of it reads at a time.
+    /// Whether only one of its processes reads at a time.
     pub is_exclusive: bool,
-    /// The public key of its credentials; `None` if it logs in by a password of nats-server's configuration.
+    /// The public key of its credentials; `None` if it logs in with a password from nats-server's
+    /// configuration.
     pub user_key: Option<String>,
     /// The time at which it was added.
     pub created_at: OffsetDateTime,
-    /// The time at which its credentials end.
+    /// The time at which its credentials expire.
     pub expires_at: Option<OffsetDateTime>,
 }
 
-/// Credentials to be revoked.
+/// Credentials that are due for revocation.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct OverdueRevocation {
     /// The public key.
     pub user_key: String,
-    /// The consumer that has used them.
+    /// The consumer that used them.
     pub name: String,
-    /// When they should have ended.
+    /// When they should have stopped working.
     pub due_at: OffsetDateTime,
 }
 
@@ -56,7 +57,7 @@ pub(crate) async fn find(pool: &PgPool, name: &str) -> Result<Option<StoredConsu
     sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name).fetch_optional(pool).await
 }
 
-/// Consumers, by name: the first ones behind a name.
+/// The consumers after a name, in the order of their names.
 pub(crate) async fn all(
     pool: &PgPool,
     behind: Option<&str>,
@@ -67,7 +68,7 @@ pub(crate) async fn all(
     sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(behind).bind(limit).fetch_all(pool).await
 }
 
-/// Adds a consumer; `false` if there is one of its name.
+/// Adds a consumer; `false` if there is one with this name.
 pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let added = sqlx::query(
@@ -104,7 +105,8 @@ pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Re
     Ok(true)
 }
 
-/// Gives a consumer another key. The old one is to be revoked at a time; `false` if another process was faster.
+/// Gives a consumer a new key, and schedules the revocation of the old one; `false` if another process was
+/// faster.
 pub(crate) async fn rotate(
     pool: &PgPool,
     old: &StoredConsumer,
@@ -132,10 +134,10 @@ pub(crate) async fn rotate(
     Ok(true)
 }
 
-/// Removes a consumer, whose credentials are to be revoked now.
+/// Removes a consumer. Its credentials are due for revocation now.
 pub(crate) async fn remove(pool: &PgPool, old: &StoredConsumer, stamp: Stamp) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    // Its key of this moment: another process may have replaced the one that is known.
+    // This reads the current key, because another process may have replaced the key in `old`.
     let gone: Option<Option<String>> =
         sqlx::query_scalar("delete from auth.consumer where id = $1 returning user_key")
             .bind(old.id)
@@ -143,7 +145,7 @@ pub(crate) async fn remove(pool: &PgPool, old: &StoredConsumer, stamp: Stamp) ->
             .await?;
     if let Some(user_key) = gone {
         revoke(&mut transaction, user_key.as_deref(), &old.name, stamp.at).await?;
-        // Credentials of an earlier rotation have no overlap any more.
+        // The overlap of an earlier rotation ends now.
         sqlx::query("update auth.consumer_revocation set due_at = least(due_at, $2) where name = $1")
             .bind(&old.name)
             .bind(stamp.at.datetime())
@@ -155,7 +157,7 @@ pub(crate) async fn remove(pool: &PgPool, old: &StoredConsumer, stamp: Stamp) ->
     transaction.commit().await
 }
 
-/// Notes that a consumer was given events again.
+/// Records in the audit trail that events were delivered to a consumer again.
 pub(crate) async fn note_replay(
     pool: &PgPool,
     of: &StoredConsumer,
@@ -167,7 +169,7 @@ pub(crate) async fn note_replay(
         .await
 }
 
-/// Notes that a key is to be revoked, if there is one.
+/// Schedules the revocation of a key, if there is one.
 async fn revoke(
     transaction: &mut PgConnection,
     user_key: Option<&str>,
@@ -187,7 +189,7 @@ async fn revoke(
     Ok(())
 }
 
-/// The credentials whose time has come.
+/// The credentials whose revocation is due.
 pub(crate) async fn overdue(pool: &PgPool, now: Time) -> Result<Vec<OverdueRevocation>, sqlx::Error> {
     sqlx::query_as(
         "select user_key, name, due_at from auth.consumer_revocation where due_at <= $1 order by due_at limit 1000",
@@ -197,7 +199,7 @@ pub(crate) async fn overdue(pool: &PgPool, now: Time) -> Result<Vec<OverdueRevoc
     .await
 }
 
-/// Whether credentials of a consumer of this name still work that are to be revoked.
+/// Whether a consumer with this name has credentials that still await revocation.
 pub(crate) async fn is_to_be_revoked(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select exists (select from auth.consumer_revocation where name = $1)")
         .bind(name)
@@ -205,7 +207,7 @@ pub(crate) async fn is_to_be_revoked(pool: &PgPool, name: &str) -> Result<bool, 
         .await
 }
 
-/// Forgets revocations that the servers have.
+/// Deletes revocations that the servers have applied.
 pub(crate) async fn revoked(pool: &PgPool, keys: &[String]) -> Result<(), sqlx::Error> {
     sqlx::query("delete from auth.consumer_revocation where user_key = any($1)")
         .bind(keys)
@@ -214,15 +216,15 @@ pub(crate) async fn revoked(pool: &PgPool, keys: &[String]) -> Result<(), sqlx::
     Ok(())
 }
 
-/// The lock of Postgres by which one command at a time revokes credentials.
+/// The Postgres lock that lets one command at a time revoke credentials.
 const TURN: i64 = 0x5645_5242_434f_4e53;
 
-/// Waits for the turn to revoke credentials, which belongs to the session of this connection.
+/// Waits for the lock to revoke credentials. The lock belongs to the session of this connection.
 pub(crate) async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_advisory_lock($1)").bind(TURN).execute(connection).await.map(drop)
 }
 
-/// Ends the turn with its connection.
+/// Releases the lock by closing its connection.
 pub(crate) async fn end_turn(connection: PgConnection) -> Result<(), sqlx::Error> {
     connection.close().await
 }

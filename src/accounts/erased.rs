@@ -1,4 +1,5 @@
-//! Erasing an account: its row keeps the id, and a name that says nothing. What the account has said lies in the log.
+//! Erasing an account: its row keeps the id and a meaningless name. The messages of the account are in the log, and are
+//! not erased here.
 
 use std::time::Duration;
 
@@ -15,17 +16,17 @@ use crate::{
     domain::{AccountErased, Audited, ConversationId, ErasureCancelled, ErasureId, LoginId, Time, UserId},
 };
 
-/// An account that was erased just now or before.
+/// The result of erasing an account, now or earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Emptied {
-    /// All logins of the account: all of them have ended.
+    /// All logins of the account. All of them have ended.
     pub ended: Vec<LoginId>,
-    /// The number of rows that were emptied or removed; 0 if that had been done before.
+    /// The number of rows that were emptied or removed; 0 if this was done before.
     pub rows: u64,
 }
 
-/// The tables that know the account by its id, and the column with it. `auth.login` is emptied instead, because nodes read
-/// there which logins have ended.
+/// The tables with rows of an account, and the column with its id. `auth.login` is not among them: its rows are
+/// emptied, not deleted, because nodes read from it which logins have ended.
 const OF_ACCOUNT: &[(&str, &str)] = &[
     ("auth.external_identity", "account_id"),
     ("auth.external_id", "account_id"),
@@ -38,7 +39,7 @@ const OF_ACCOUNT: &[(&str, &str)] = &[
     ("auth.export", "account_id"),
 ];
 
-/// The id of an account that can be erased. A program is no user, and what is erased is not erased again.
+/// The id of an account that can be erased. Accounts of programs and erased accounts are left out.
 pub(crate) async fn erasable(pool: &PgPool, which: WhichAccount<'_>) -> sqlx::Result<Option<UserId>> {
     let query = match which {
         WhichAccount::Id(id) => sqlx::query_scalar(
@@ -76,8 +77,8 @@ pub(crate) async fn is_fresh(
     .await
 }
 
-/// Deactivates an account for good, and empties its row and all others that know it. `name` becomes its user name: it has to
-/// be new. Done again, it changes nothing.
+/// Deactivates an account for good, and empties its row and all rows about it in other tables. `name` becomes its user
+/// name and must be new. Calling it again changes nothing.
 pub(crate) async fn erase(
     pool: &PgPool,
     user: UserId,
@@ -126,7 +127,7 @@ async fn empty_others(transaction: &mut Transaction<'_, Postgres>, user: UserId)
     Ok(rows)
 }
 
-/// Takes back what an account has asked for itself, if it has not begun. Whether there was such a request.
+/// Cancels the erasure that an account requested for itself, if it has not begun. Returns whether there was one.
 pub(crate) async fn cancel_erasure(pool: &PgPool, account: UserId, stamp: Stamp) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     let cancelled: Option<Uuid> = sqlx::query_scalar(
@@ -144,7 +145,7 @@ pub(crate) async fn cancel_erasure(pool: &PgPool, account: UserId, stamp: Stamp)
     Ok(true)
 }
 
-/// Notes that the account of a request is emptied, and the conversations in which it may have said something.
+/// Records that the account of a request is emptied, and in which conversations it may have sent messages.
 pub(crate) async fn account_is_emptied(
     pool: &PgPool,
     id: ErasureId,

@@ -1,15 +1,17 @@
-//! Archives to which somebody writes, and what of erasures is out of each of them: a receipt waits for them.
+//! The archives in use, and the requests for erasure whose content each of them no longer has. A receipt waits for the
+//! archives.
 
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::domain::{ErasureId, Time};
 
-/// The archives that may still have something of a request. One to which nobody has written for a day is not waited for.
+/// The archives that may still have content of a request. An archive that has not been written to for a day is not
+/// waited for.
 const LACKING: &str = "select from auth.archive where seen_at > now() - interval '1 day' and not exists
     (select from auth.erasure_archive as gone where gone.erasure_id = erasure.id and gone.archive_id = archive.id)";
 
-/// Notes that a process writes to an archive all the time.
+/// Records that an archive is in use: its process calls this continually.
 pub(crate) async fn note_archive(pool: &PgPool, archive: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "insert into auth.archive as known (id, seen_at) values ($1, now())
@@ -21,7 +23,7 @@ pub(crate) async fn note_archive(pool: &PgPool, archive: Uuid) -> sqlx::Result<(
     .map(drop)
 }
 
-/// Notes that an archive has nothing of these requests any more.
+/// Records that an archive no longer has content of these requests.
 pub(crate) async fn are_out_of(
     pool: &PgPool,
     archive: Uuid,
@@ -46,7 +48,7 @@ pub(crate) async fn are_out_of(
     transaction.commit().await
 }
 
-/// Whether no archive that is waited for has anything of a request any more.
+/// Whether none of the archives that are waited for has content of a request.
 pub(crate) async fn is_out_of_all(pool: &PgPool, request: ErasureId) -> sqlx::Result<bool> {
     let sql = format!("select not exists ({LACKING}) from auth.erasure where id = $1");
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(request.uuid()).fetch_one(pool).await

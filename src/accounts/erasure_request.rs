@@ -1,4 +1,4 @@
-//! A request for an erasure: what it names, and how far it has come.
+//! A request for an erasure: its subjects and its progress.
 
 use crate::{
     accounts::erasure_scope::ErasureScope,
@@ -10,40 +10,40 @@ use crate::{
 pub(crate) struct ErasureRequest {
     /// The id of the request.
     pub id: ErasureId,
-    /// What is erased.
+    /// The scope of the erasure.
     pub scope: ErasureScope,
     /// The account that is erased, if one is.
     pub account: Option<UserId>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The account that has asked.
+    /// The account that made the request.
     pub actor: UserId,
     /// The time of the request.
     pub requested_at: Time,
     /// The time at which the erasure begins.
     pub starts_at: Time,
-    /// The number of messages: of the request, and once they are hidden, of those that were there. Each other position of
-    /// the request is one of a title.
+    /// The number of messages: first those of the request, and once they are hidden, those that were found. Every other
+    /// position of the request is that of a title.
     pub messages: u32,
     /// The number of edits of the messages.
     pub edits: u32,
     /// The number of rows of accounts that were emptied or removed.
     pub rows: u32,
-    /// When the log said of everything that it is erased.
+    /// When the log had an event that erases each position.
     pub hidden_at: Option<Time>,
-    /// When the views had followed.
+    /// When the views had applied the erasure.
     pub views_done_at: Option<Time>,
-    /// When the log had nothing at the positions any more.
+    /// When the log no longer had content at the positions.
     pub log_done_at: Option<Time>,
     /// When no Raft log had anything of it any more.
     pub wal_compacted_at: Option<Time>,
-    /// When no archive had anything of it any more.
+    /// When the archives no longer had content of the request.
     pub archive_done_at: Option<Time>,
-    /// When every position was read again.
+    /// When every position had been read again.
     pub done_at: Option<Time>,
-    /// The legal holds that keep all that is left.
+    /// The legal holds that keep everything that is left.
     pub held_by: Vec<HoldId>,
-    /// The copies of the log, by name, that may have something of what the log has lost.
+    /// The names of the copies of the log that may have content that the log no longer has.
     pub waits_for: Vec<String>,
     /// The messages and titles, by conversation.
     pub parts: Vec<ErasurePart>,
@@ -57,7 +57,7 @@ impl ErasureRequest {
         Some(titles).filter(|titles| *titles > 0)
     }
 
-    /// A request for messages, which begins now. Nothing of it is done yet.
+    /// A request for messages, which begins now, with no step done yet.
     pub(crate) fn of_messages(
         id: ErasureId,
         actor: UserId,
@@ -95,17 +95,17 @@ impl ErasureRequest {
 pub(crate) struct ErasurePart {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The positions of the messages and of the events that gave the titles, in order. Without any, all messages of the account
-    /// that is erased are meant.
+    /// The positions of the messages and of the events that gave the titles, in order. Without positions, the part
+    /// covers all messages of the erased account.
     pub positions: Vec<Position>,
-    /// The last event that says of content of this request that it is erased.
+    /// The position of the last event in the log that erases content of this request.
     pub told_at: Option<Position>,
 }
 
-/// What was found and told of a request.
+/// The result of hiding a request: what was found, and where the log says that it is erased.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ToldErasure {
-    /// The last event that tells, by conversation.
+    /// The position of the last event that erases content, by conversation.
     pub told_at: Vec<(ConversationId, Position)>,
     /// The number of erased messages.
     pub messages: u32,

@@ -1,14 +1,14 @@
-//! How much an erasure erases.
+//! The scope of an erasure.
 
 use serde::{Deserialize, Serialize};
 
-/// What is erased.
+/// The scope of an erasure: content, an account or both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ErasureScope {
     /// The messages that a request names.
     Content,
-    /// An account; its messages stay, and nothing says any more who has written them.
+    /// An account; its messages stay, and no longer show who wrote them.
     Account,
     /// An account, and all of its messages.
     AccountAndContent,

@@ -1,4 +1,4 @@
-//! Requests for erasure: what they name, and how far each has come. What is erased stands in the log.
+//! Requests for erasure: their subjects and their progress. The log says which content is erased.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The most requests that are worked on at once.
+/// The maximum number of requests that are processed at once.
 const AT_ONCE: i64 = 100;
 
 #[derive(FromRow)]
@@ -48,8 +48,8 @@ const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at,
                        hidden_at, views_done_at, log_done_at, wal_compacted_at, archive_done_at, done_at, held_by, \
                        waits_for";
 
-/// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
-/// erases as much as the greater one.
+/// Stores a request, and returns its id. An account has at most one pending request. A second one is merged into it,
+/// with the earlier of the two times and the larger of the two scopes.
 pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<ErasureId> {
     let mut transaction = pool.begin().await?;
     let id: Uuid = sqlx::query_scalar(
@@ -94,7 +94,7 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     Ok(ErasureId::known(id))
 }
 
-/// The request that is about an account and not done.
+/// The pending request for an account.
 pub(crate) async fn of_account(pool: &PgPool, account: UserId) -> sqlx::Result<Option<ErasureRequest>> {
     let sql = format!("select {COLUMNS} from auth.erasure where account_id = $1 and done_at is null");
     let row: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.uuid()).fetch_all(pool).await?;
@@ -115,7 +115,8 @@ pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<ErasureR
     with_parts(pool, rows).await
 }
 
-/// The requests whose content is hidden and not known to be gone, but for those of which holds keep all that is left.
+/// The requests whose content is hidden and not known to be gone, except those of which holds keep everything that is
+/// left.
 pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
         "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null and held_by = '{{}}'
@@ -125,7 +126,7 @@ pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     with_parts(pool, rows).await
 }
 
-/// The requests of which the log has nothing any more and an archive may have something, the oldest first.
+/// The requests whose content the log no longer has and an archive may still have, the oldest first.
 pub(crate) async fn not_out_of(pool: &PgPool, archive: Uuid) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
         "select {COLUMNS} from auth.erasure
@@ -138,7 +139,7 @@ pub(crate) async fn not_out_of(pool: &PgPool, archive: Uuid) -> sqlx::Result<Vec
     with_parts(pool, rows).await
 }
 
-/// The requests of which the log may have something left, and may have lost something, the oldest first.
+/// The requests whose hidden content may be only partly gone from the log, the oldest first.
 pub(crate) async fn partly_gone(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
         "select {COLUMNS} from auth.erasure where hidden_at is not null and log_done_at is null and done_at is null
@@ -159,12 +160,12 @@ pub(crate) async fn are_to_hide(pool: &PgPool, now: Time) -> sqlx::Result<bool> 
     .await
 }
 
-/// Takes a request whose time has come and that nobody hides, for as long as `until`.
+/// Claims a due request that no other process is hiding, until `until`.
 pub(crate) async fn claim_due(pool: &PgPool, now: Time, until: Time) -> sqlx::Result<Option<ErasureRequest>> {
     claim(pool, "hidden_at is null and starts_at <= $3", now, until, now).await
 }
 
-/// Takes a request that was hidden before `settled` and whose views nobody has looked at.
+/// Claims a request that was hidden before `settled` and whose views have not been checked.
 pub(crate) async fn claim_hidden(
     pool: &PgPool,
     now: Time,
@@ -197,7 +198,7 @@ async fn claim(
     Ok(with_parts(pool, rows).await?.pop())
 }
 
-/// Gives a request back before its time, so that somebody takes it at `at`.
+/// Releases a claim early, so that the request can be claimed again at `at`.
 pub(crate) async fn release(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
     sqlx::query("update auth.erasure set claimed_until = $2 where id = $1")
         .bind(id.uuid())
@@ -207,7 +208,8 @@ pub(crate) async fn release(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Res
         .map(drop)
 }
 
-/// Notes what the log tells of a request by now. If that is more than before, a hold may not keep all of it.
+/// Records what the log now says about a request. If the counts have changed, the holds may not keep everything, so
+/// `held_by` is cleared.
 pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: Time) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     for (conversation, position) in &told.told_at {
@@ -236,7 +238,7 @@ pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: T
     transaction.commit().await
 }
 
-/// The views have followed.
+/// Records that the views have applied the erasure.
 pub(crate) async fn views_are_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
     sqlx::query(
         "update auth.erasure set views_done_at = coalesce(views_done_at, $2), claimed_until = null where id = $1",
@@ -248,7 +250,7 @@ pub(crate) async fn views_are_done(pool: &PgPool, id: ErasureId, at: Time) -> sq
     .map(drop)
 }
 
-/// The log has nothing at the positions any more, which are told with it.
+/// Records that the log no longer has content at the positions, with the audit events that name them.
 pub(crate) async fn log_is_done(
     pool: &PgPool,
     id: ErasureId,
@@ -279,7 +281,7 @@ pub(crate) async fn wal_is_compacted(pool: &PgPool, id: ErasureId, at: Time) -> 
         .map(drop)
 }
 
-/// Notes the copies for which a request waits, by name.
+/// Records the names of the copies for which a request waits.
 pub(crate) async fn waits_for(
     pool: &PgPool,
     id: ErasureId,
@@ -293,8 +295,8 @@ pub(crate) async fn waits_for(
         .map(drop)
 }
 
-/// Every position was read again. The first one who says so is believed. Nobody keeps any more who the account was, unless a hold
-/// on it was placed meanwhile: then nothing happens.
+/// Marks a request as done: every position has been read again. Only the first call has an effect. It deletes the copy
+/// of the account's identity that a hold kept. If a hold on the account was placed meanwhile, nothing changes.
 pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     sqlx::query(LOCK).execute(&mut *transaction).await?;

@@ -1,4 +1,5 @@
-//! Requests for the erasure of what is expired: whose turn it is to make them, and which are under way.
+//! Requests for the erasure of expired content: the lock of the node that creates them, and the requests that
+//! are pending.
 
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -7,19 +8,19 @@ use crate::domain::ConversationId;
 
 /// The reason of these requests.
 pub(crate) const RETENTION: &str = "retention";
-/// The key of the advisory lock of the node that makes them.
+/// The key of the advisory lock of the node that creates them.
 const TURN: i64 = 0x5645_5242_4558_5049;
 
-/// The requests for retention that are under way.
+/// The pending requests for retention.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RetentionUnderWay {
-    /// How many of them the log has something left of that no legal hold keeps.
+    /// The number of requests whose content the log may still have, and which no legal hold keeps.
     pub requests: i64,
-    /// The conversations whose views may still show what is to be erased.
+    /// The conversations whose views may still show content that is to be erased.
     pub conversations: Vec<ConversationId>,
 }
 
-/// Takes the turn until the transaction ends; `None` if another node has it.
+/// Takes the lock until the transaction ends; `None` if another node has it.
 pub(crate) async fn take_turn(pool: &PgPool) -> sqlx::Result<Option<Transaction<'static, Postgres>>> {
     let mut transaction = pool.begin().await?;
     let is_mine = sqlx::query_scalar("select pg_try_advisory_xact_lock($1)")
@@ -33,7 +34,7 @@ pub(crate) async fn take_turn(pool: &PgPool) -> sqlx::Result<Option<Transaction<
     Ok(None)
 }
 
-/// The requests under way.
+/// The pending requests for retention, read by the holder of the lock.
 pub(crate) async fn under_way(turn: &mut Transaction<'static, Postgres>) -> sqlx::Result<RetentionUnderWay> {
     let (requests, conversations): (i64, Vec<Uuid>) = sqlx::query_as(
         "select (select count(*) from auth.erasure

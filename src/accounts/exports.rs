@@ -1,5 +1,5 @@
-//! The exports that an account has asked for: of its own data, or of what a legal hold keeps. A row has no content: it says
-//! what an export reads.
+//! The exports that an account requested: of its own data, or of the content that a legal hold keeps. A row has no
+//! content; it only describes the range that an export reads.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::{
     domain::{Audited, Epoch, ExportId, ExportRequested, HoldId, LoginId, Position, Time, UserId},
 };
 
-/// The most exports within [`WINDOW`] for which an account may ask: of its own data, and of each hold.
+/// The maximum number of exports within [`WINDOW`] that an account may request: of its own data, and of each hold.
 pub(crate) const MOST: i64 = 2;
-/// The time in which an account may ask for [`MOST`] exports of the same.
+/// The period in which an account may request [`MOST`] exports of the same data.
 const WINDOW: Duration = Duration::from_secs(86_400);
 /// How long an export that has expired is still listed.
 const LISTED: &str = "30 days";
 
-/// An export that an account has asked for.
+/// An export that an account requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Export {
     /// The id of the export.
     pub id: ExportId,
     /// The account.
     pub user: UserId,
-    /// What is exported.
+    /// The subject of the export.
     pub of: ExportOf,
     /// The log that the export reads.
     pub epoch: Epoch,
@@ -35,21 +35,21 @@ pub(crate) struct Export {
     pub upto: Vec<Position>,
     /// The time of the request.
     pub created_at: Time,
-    /// The time from which on the export cannot be downloaded.
+    /// The time from which the export can no longer be downloaded.
     pub expires_at: Time,
 }
 
-/// What an account exports.
+/// The subject of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExportOf {
     /// Its own data, with the events since a time, or all of them.
     Own(Option<Time>),
-    /// What a legal hold keeps.
+    /// The content that a legal hold keeps.
     Hold(HoldId),
 }
 
 impl ExportOf {
-    /// The time from which on events belong to the export.
+    /// The time from which events belong to the export.
     pub(crate) fn since(self) -> Option<Time> {
         match self {
             Self::Own(since) => since,
@@ -66,12 +66,12 @@ impl ExportOf {
     }
 }
 
-/// Whether a link that a login was given still counts.
+/// Whether the login or key that received a download link still permits the download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// The login or the key is alive, and the account is active.
+    /// The login or the key is active, and so is the account.
     Good,
-    /// The login or the key has ended, or the key has not got the scope any more.
+    /// The login or the key has ended, or the key no longer has the scope.
     Ended,
     /// The account is deactivated.
     Suspended,
@@ -106,13 +106,14 @@ impl From<Row> for Export {
     }
 }
 
-/// Stores an export. If the account has asked for [`MOST`] exports of the same lately, nothing is stored, and the time from which
-/// on it may ask again is returned. The trail is told of an export of a hold: it gives to somebody what others have said.
+/// Stores an export. If the account requested [`MOST`] exports of the same data within [`WINDOW`], stores nothing and
+/// returns the time from which it may request another. An export of a hold is recorded in the audit trail, because it
+/// shows the messages of some users to another one.
 pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::Result<Result<(), Time>> {
     let (now, hold) = (export.created_at, export.of.hold());
     let mut transaction = pool.begin().await?;
-    // The lock on the account lets its requests happen one after the other. Without the lock, two transactions could each
-    // count the rows without the row of the other.
+    // The lock on the account makes its requests happen one after the other. Without the lock, two concurrent
+    // transactions would not count each other's row.
     sqlx::query("select 1 from auth.account where id = $1 for no key update")
         .bind(export.user.uuid())
         .execute(&mut *transaction)
@@ -160,7 +161,7 @@ pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::R
     Ok(Ok(()))
 }
 
-/// An export of whatever account.
+/// An export of any account.
 pub(crate) async fn find(pool: &PgPool, id: ExportId) -> sqlx::Result<Option<Export>> {
     let row: Option<Row> = sqlx::query_as("select * from auth.export where id = $1")
         .bind(id.uuid())
@@ -169,7 +170,7 @@ pub(crate) async fn find(pool: &PgPool, id: ExportId) -> sqlx::Result<Option<Exp
     Ok(row.map(Export::from))
 }
 
-/// The exports that an account has asked for of its own data, the latest first, from behind the export `after`.
+/// The exports that an account requested of its own data, the latest first, from after the export `after`.
 pub(crate) async fn list(
     pool: &PgPool,
     user: UserId,
@@ -191,8 +192,8 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(Export::from).collect())
 }
 
-/// Whether a link that a login of a user was given still counts. The session of an issuer counts until somebody ends it, also
-/// when its last token has expired.
+/// Whether a link that a login of a user received is still valid. A session at an issuer counts until it is ended, even
+/// if its last token has expired.
 pub(crate) async fn link_state(
     pool: &PgPool,
     user: UserId,
@@ -214,7 +215,8 @@ pub(crate) async fn link_state(
     Ok(found.into())
 }
 
-/// Whether a link that a key of a service account was given still counts: the key needs the scope as it did for the request.
+/// Whether a link that a key of a service account received is still valid: the key must still have the scope that it
+/// needed for the request.
 pub(crate) async fn link_state_of_key(
     pool: &PgPool,
     service: UserId,
@@ -238,7 +240,7 @@ pub(crate) async fn link_state_of_key(
     Ok(found.into())
 }
 
-/// Whether the account is active, and whether its login or key is alive.
+/// The state from two facts: whether the account is active, and whether its login or key is active.
 impl From<(bool, bool)> for LinkState {
     fn from(found: (bool, bool)) -> Self {
         match found {

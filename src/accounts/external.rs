@@ -9,7 +9,7 @@ use crate::{
     domain::{AccountCreated, AccountField, AccountUpdated, Audited, Origin, Time, UserId},
 };
 
-/// A user by the name that an issuer has for the user.
+/// A user, by the name that an issuer gives the user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     /// The issuer.
@@ -25,11 +25,11 @@ pub(crate) struct Newcomer<'a> {
     pub id: UserId,
     /// The user names to try, in this order.
     pub usernames: &'a [Username],
-    /// The name to show, if it is another one than the user name.
+    /// The name to show, if it differs from the user name.
     pub display_name: Option<&'a DisplayName>,
-    /// What the groups of the user make of the user.
+    /// The roles that follow from the user's groups.
     pub roles: &'a [String],
-    /// A keyed hash of the issuer and its name of the user, for the audit.
+    /// A keyed hash of the issuer and the subject, for the audit trail.
     pub origin_hash: &'a str,
 }
 
@@ -42,14 +42,14 @@ pub(crate) enum Creation {
     NamesTaken,
 }
 
-/// The account of a user, with what was copied from the issuer.
+/// The account of a user, with the data copied from the issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The account.
     pub user: UserId,
     /// The name to show.
     pub display_name: DisplayName,
-    /// What the groups of the user make of the user.
+    /// The roles that follow from the user's groups.
     pub roles: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ pub(crate) async fn create(
     if !is_created {
         return Ok(Creation::NamesTaken);
     }
-    // The primary key makes a second request wait here until the first one has ended.
+    // The primary key makes a concurrent request wait here until the first one has ended.
     let inserted = sqlx::query(
         "insert into auth.external_identity (issuer, subject, account_id, roles, created_at)
          values ($1, $2, $3, $4, $5) on conflict do nothing",
@@ -141,7 +141,7 @@ async fn insert_account(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Copies what the issuer says of a user: the roles, and the display name if there is one to copy.
+/// Copies the data of a user from the issuer: the roles, and the display name if there is one to copy.
 pub(crate) async fn update(
     pool: &PgPool,
     of: Subject<'_>,

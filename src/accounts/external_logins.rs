@@ -1,9 +1,9 @@
-//! Logins by the tokens of external issuers: those of ours that began in exchange, and those whose token is used as it is;
-//! and how an issuer ends them.
+//! Logins by the tokens of external issuers: exchanged logins, which have tokens of Verbatim, and direct logins, whose
+//! issuer's token is used directly; and how an issuer ends both.
 //!
-//! A logout may come just before the first use of a token of the same session. Both take the lock of the issuer: a login
-//! that begins shares it, a logout has it alone. So a login either begins before the logout, which then ends it, or it
-//! finds what the logout has left.
+//! A logout may come just before the first use of a token of the same session. Both take the lock of the issuer: a new
+//! login takes it shared, a logout takes it exclusively. So a login either begins before the logout, which then ends
+//! it, or it finds the record of the logout.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ use crate::{
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
-/// The token by which a login begins.
+/// The token with which a login begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IssuerProof<'a> {
     /// The user of the token.
     pub of: Subject<'a>,
     /// The session at the issuer.
     pub session: Option<&'a str>,
-    /// The time at which the issuer made the token.
+    /// The time at which the issuer created the token.
     pub issued_at: Time,
 }
 
@@ -38,11 +38,11 @@ pub(crate) enum Beginning {
     Begun(Vec<LoginId>),
     /// The account is deactivated.
     Suspended,
-    /// The user has logged out at the issuer, or the login was ended here.
+    /// The user has logged out at the issuer, or the login was ended in Verbatim.
     Over,
 }
 
-/// Begins a login of ours in exchange for a token.
+/// Begins an exchanged login.
 pub(crate) async fn begin(
     pool: &PgPool,
     login: &NewLogin<'_>,
@@ -68,8 +68,8 @@ pub(crate) async fn begin(
     Ok(Beginning::Begun(displaced))
 }
 
-/// Notes that a token is used as it is. The login of the token begins, or goes on until the token expires. Beyond
-/// [`MAX_LOGINS`], the logins that were not used for the longest time end.
+/// Records that an issuer's token is used directly. The login of the token begins, or continues until the token
+/// expires. Beyond [`MAX_LOGINS`], the least recently used logins end.
 pub(crate) async fn use_directly(
     pool: &PgPool,
     login: LoginId,
@@ -133,7 +133,7 @@ async fn make_room_for(
     Ok(displaced.into_iter().map(LoginId::known).collect())
 }
 
-/// Why a login cannot begin.
+/// The reason why a login cannot begin, if there is one.
 async fn refuses(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -143,8 +143,8 @@ async fn refuses(
         .bind(by.of.issuer)
         .execute(&mut **transaction)
         .await?;
-    // The lock keeps a deactivation from ending all logins but this one. A deactivated account is told first: its tokens
-    // count no more for another reason too.
+    // Without this lock, a concurrent deactivation could end all logins except this one. Deactivation is checked first,
+    // because it also leaves a logout record, which would hide it.
     let is_active: Option<bool> =
         sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
             .bind(user.uuid())
@@ -168,7 +168,7 @@ async fn refuses(
     Ok(is_over.then_some(Beginning::Over))
 }
 
-/// A log-out at an issuer.
+/// A logout at an issuer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Logout<'a> {
     /// The issuer.
@@ -179,13 +179,13 @@ pub(crate) struct Logout<'a> {
     pub subject: Option<&'a str>,
     /// The id of the logout token.
     pub id: &'a str,
-    /// The time of the log-out at the issuer.
+    /// The time of the logout at the issuer.
     pub at: Time,
-    /// The time until which the log-out has to be remembered.
+    /// The time until which the logout must be remembered.
     pub until: Time,
 }
 
-/// Ends the logins that a logout token names, and returns them. `None`: the same token has come before.
+/// Ends the logins that a logout token names, and returns them. `None` if the same token was already used.
 pub(crate) async fn log_out(
     pool: &PgPool,
     logout: &Logout<'_>,
@@ -242,7 +242,7 @@ pub(crate) async fn log_out(
     Ok(Some(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect()))
 }
 
-/// Remembers a log-out. `false`: it is remembered already, and its time is the later one of both.
+/// Remembers a logout. `false` if it is already remembered; its time becomes the later of the two.
 async fn remember(
     transaction: &mut Transaction<'_, Postgres>,
     logout: &Logout<'_>,

@@ -1,5 +1,5 @@
-//! Wrong passwords: the number of failures for a name, and the wait before the next attempt. Failures count
-//! for names without an account too, so that the waits do not tell which names exist.
+//! Wrong passwords: the number of failures for a name, and the wait before the next attempt. Failures count for names
+//! without an account too, so that the waits do not reveal which names exist.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
     domain::{AuditSubject, Audited, LoginFailed, UserId},
 };
 
-/// The number of the first failure that costs a wait. Also the most failures that one group of addresses adds
-/// to the failures from everywhere.
+/// The number of the first failure that causes a wait. Also the maximum that one group of addresses adds to the
+/// failures from everywhere.
 const FREE: i32 = 5;
-/// The longest wait. It is bounded, so that wrong passwords never lock the owner of an account out for good.
+/// The longest wait. It is bounded, so that wrong passwords never lock out the owner of an account for good.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// The keys of the counters for a name that was typed at an address, as keyed hashes.
@@ -25,7 +25,7 @@ pub(crate) struct FailureKeys {
     pub name: u64,
     /// The counter of the name, from this group of addresses.
     pub name_here: u64,
-    /// The group of addresses, by which logins from there are found.
+    /// The group of addresses, which identifies the logins from there.
     pub place: u64,
 }
 
@@ -51,10 +51,10 @@ struct Row {
     everywhere_ago: Option<f64>,
 }
 
-/// Reads an account and its failures. Known and unknown names cost the same query, so its time tells nothing.
+/// Reads an account and its failures. Known and unknown names take the same query, so its timing reveals nothing.
 ///
-/// Failures from everywhere do not count for a group of addresses from which a login of the account began:
-/// otherwise strangers could keep the owner out.
+/// Failures from everywhere do not count for a group of addresses from which a login of the account began: otherwise
+/// strangers could lock out the owner.
 pub(crate) async fn prior(
     pool: &PgPool,
     username: Option<&Username>,
@@ -91,11 +91,12 @@ pub(crate) async fn prior(
 
 /// Counts a wrong password.
 ///
-/// One group of addresses adds no more than [`FREE`] to the failures from everywhere: otherwise a single
-/// stranger could make every new device of the owner wait, for ever.
+/// One group of addresses adds no more than [`FREE`] to the failures from everywhere: otherwise a single stranger could
+/// make every new device of the owner wait forever.
 ///
-/// A flood of wrong passwords makes few audit events: one for the fifth failure, and one each time that their number has
-/// doubled. A name without an account gets the same events, under its keyed hash, so that the work tells nothing.
+/// A flood of wrong passwords causes few audit events: one for the fifth failure, and one each time that the number has
+/// doubled. A name without an account gets the same events, under its keyed hash, so that the amount of work reveals
+/// nothing.
 pub(crate) async fn failed(
     pool: &PgPool,
     keys: &FailureKeys,
@@ -114,13 +115,13 @@ pub(crate) async fn failed(
     transaction.commit().await
 }
 
-/// Whether a number of failures is [`FREE`], or that doubled any number of times.
+/// Whether a number of failures gets an audit event: [`FREE`], and [`FREE`] doubled any number of times.
 fn is_told(failures: i32) -> bool {
     failures % FREE == 0 && u32::try_from(failures / FREE).is_ok_and(u32::is_power_of_two)
 }
 
-/// Forgets the failures from a group of addresses, because the right password came from there. The failures
-/// that the group added to the failures from everywhere are taken off those as well.
+/// Forgets the failures from a group of addresses, because the right password came from there. Also subtracts the
+/// failures that this group added to the failures from everywhere.
 pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
     sqlx::query(
         "with here as (delete from auth.failure where key = $1 returning least(failures, $3) as counted)
@@ -134,9 +135,9 @@ pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result
     .map(drop)
 }
 
-/// Adds a failure to a counter, and returns the new number. Fewer than [`FREE`] failures are forgotten an
-/// hour after the last one, which lets no more attempts pass in an hour than the longest wait does. More
-/// failures are forgotten after a day.
+/// Adds a failure to a counter, and returns the new number. Fewer than [`FREE`] failures are forgotten an hour after
+/// the last one; this allows no more attempts in an hour than the longest wait does. Other counts are forgotten after a
+/// day.
 async fn add(connection: &mut PgConnection, key: u64) -> sqlx::Result<i32> {
     sqlx::query_scalar(
         "insert into auth.failure as old (key, failures, failed_at, forgotten_at)
@@ -155,14 +156,13 @@ async fn add(connection: &mut PgConnection, key: u64) -> sqlx::Result<i32> {
     .await
 }
 
-/// The rest of the wait that `failures` cost, after the last failure was `ago` seconds ago.
+/// The remaining wait after a number of failures, the last of which was `ago` seconds ago.
 fn wait(failures: Option<i32>, ago: Option<f64>) -> Duration {
     let ago = Duration::try_from_secs_f64(ago.unwrap_or_default().max(0.0)).unwrap_or(Duration::MAX);
     delay(failures.unwrap_or_default()).saturating_sub(ago)
 }
 
-/// The wait after a number of failures: a second after the fifth failure, and twice as long after each
-/// further one.
+/// The wait after a number of failures: a second after the fifth failure, doubled by each further one.
 fn delay(failures: i32) -> Duration {
     match u32::try_from(failures - FREE) {
         Ok(more) => Duration::from_secs(1_u64.checked_shl(more.min(32)).unwrap_or(u64::MAX)).min(LONGEST),

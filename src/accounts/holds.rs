@@ -1,4 +1,4 @@
-//! Legal holds: placed and lifted by operators. What they keep is said in `kept`.
+//! Legal holds, which operators place and lift. The module `kept` has the rules of keeping.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,21 @@ use crate::{
     domain::{Audited, ConversationId, HoldId, HoldLifted, HoldPlaced, Time, UserId},
 };
 
-/// The most holds that are active at once.
+/// The maximum number of active holds.
 pub(crate) const MOST_HOLDS: i64 = 100;
 
 /// A legal hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LegalHold {
-    /// Its id.
+    /// The id of the hold.
     pub id: HoldId,
-    /// What operators call it.
+    /// The name that operators gave it.
     pub name: String,
-    /// What it keeps.
+    /// The subjects whose content it keeps.
     pub of: HoldSubjects,
-    /// The first time of the messages that it keeps.
+    /// The time from which it keeps messages.
     pub from: Option<Time>,
-    /// The time from which on it keeps no messages.
+    /// The time from which it keeps no messages.
     pub to: Option<Time>,
     /// When it was placed.
     pub placed_at: Time,
@@ -38,7 +38,7 @@ pub(crate) struct LegalHold {
 }
 
 impl LegalHold {
-    /// Whether the hold keeps an event of this actor in this conversation, of this time.
+    /// Whether the hold keeps an event of this actor, in this conversation, at this time.
     pub(crate) fn names(&self, actor: UserId, conversation: ConversationId, time: Time) -> bool {
         let is_named = match &self.of {
             HoldSubjects::Users(users) => users.contains(&actor),
@@ -48,12 +48,12 @@ impl LegalHold {
     }
 }
 
-/// What a hold keeps.
+/// The subjects of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HoldSubjects {
-    /// What users have said, and who they are.
+    /// Users: their messages and their identities.
     Users(BTreeSet<UserId>),
-    /// What was said in conversations.
+    /// Conversations: all their messages.
     Conversations(BTreeSet<ConversationId>),
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn place(pool: &PgPool, hold: &LegalHold, stamp: Stamp) -> sqlx
         to: hold.to,
     };
     let mut transaction = pool.begin().await?;
-    // Two at once would both be the last one.
+    // Without the lock, two concurrent transactions could both take the last free place.
     sqlx::query("lock table auth.hold in share row exclusive mode").execute(&mut *transaction).await?;
     let is_placed = sqlx::query(
         "insert into auth.hold (id, name, users, conversations, begins_at, ends_at, placed_at, placed_by)
@@ -139,7 +139,8 @@ pub(crate) async fn place(pool: &PgPool, hold: &LegalHold, stamp: Stamp) -> sqlx
     Ok(true)
 }
 
-/// Lifts a hold, and hands to the eraser what it has kept. `false` if there is no such hold; one that has been lifted stays so.
+/// Lifts a hold, and gives the eraser the requests that the hold kept back. `false` if there is no such hold; a hold
+/// that was lifted before does not change.
 pub(crate) async fn lift(pool: &PgPool, id: HoldId, stamp: Stamp) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     let was_active: Option<bool> = sqlx::query_scalar(
@@ -154,7 +155,7 @@ pub(crate) async fn lift(pool: &PgPool, id: HoldId, stamp: Stamp) -> sqlx::Resul
     .fetch_optional(&mut *transaction)
     .await?;
     if was_active == Some(true) {
-        // Another hold may keep it still: the eraser looks.
+        // Another hold may still keep the content: the eraser checks this.
         sqlx::query("update auth.erasure set held_by = '{}' where $1 = any(held_by)")
             .bind(id.uuid())
             .execute(&mut *transaction)
@@ -165,14 +166,14 @@ pub(crate) async fn lift(pool: &PgPool, id: HoldId, stamp: Stamp) -> sqlx::Resul
     Ok(was_active.is_some())
 }
 
-/// One hold.
+/// The hold with this id.
 pub(crate) async fn find(pool: &PgPool, id: HoldId) -> sqlx::Result<Option<LegalHold>> {
     let row: Option<Row> =
         sqlx::query_as("select * from auth.hold where id = $1").bind(id.uuid()).fetch_optional(pool).await?;
     Ok(row.map(LegalHold::from))
 }
 
-/// The latest holds, active and lifted, from behind the hold `after`.
+/// The latest holds, active and lifted, from after the hold `after`.
 pub(crate) async fn list(pool: &PgPool, after: Option<HoldId>, limit: i64) -> sqlx::Result<Vec<LegalHold>> {
     let rows: Vec<Row> =
         sqlx::query_as("select * from auth.hold where $1::uuid is null or id < $1 order by id desc limit $2")

@@ -22,14 +22,14 @@ pub(crate) enum HostLoginError {
     Database(#[from] sqlx::Error),
 }
 
-/// Begins a login of an active account. The oldest logins beyond the most logins of an account end, and are returned.
+/// Begins a login of an active account. The oldest logins beyond the limit of an account end, and are returned.
 pub(crate) async fn begin_for_host(
     pool: &PgPool,
     login: &NewLogin<'_>,
     now: Time,
 ) -> Result<Vec<LoginId>, HostLoginError> {
     let mut transaction = pool.begin().await?;
-    // The row is locked, so that no login begins right behind a deactivation.
+    // The row is locked, so that no login begins just after a deactivation.
     let is_active: Option<bool> =
         sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
             .bind(login.user.uuid())

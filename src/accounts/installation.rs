@@ -1,22 +1,22 @@
-//! The row of an installation: the epoch of its log, so that a lost log is not taken for a log that was never
-//! made, and the key of its cursors, so that the cursors outlive a change of the signing key.
+//! The row of an installation: the epoch of its log, so that a lost log is not mistaken for one that was
+//! never created, and the key of its cursors, so that the cursors outlive a change of the signing key.
 
 use aws_lc_rs::rand;
 use sqlx::{PgConnection, PgPool};
 
 use crate::domain::Epoch;
 
-/// The key of the advisory lock under which an installation makes its log.
+/// The key of the advisory lock under which an installation creates its log.
 const LOCK: i64 = 0x5645_5242_4c4f_4730;
 
-/// The epoch of the log of this installation; `None` if it has made no log yet. Changes nothing.
+/// The epoch of the log of this installation; `None` if it has not created a log yet. Changes nothing.
 pub(crate) async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
     let epoch: Option<Option<String>> =
         sqlx::query_scalar("select epoch from auth.installation").fetch_optional(pool).await?;
     Ok(epoch.flatten().map(Epoch))
 }
 
-/// The key by which cursors are authenticated. The first call makes the key, which is the same for all nodes.
+/// The key that authenticates cursors. The first call creates the key, which is the same for all nodes.
 #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
 pub(crate) async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
     let mut made = [0_u8; 32];
@@ -29,7 +29,8 @@ pub(crate) async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
     key.try_into().map_err(|_| sqlx::Error::Decode("a cursor key has 32 bytes".into()))
 }
 
-/// Waits until no other process makes the log of this installation. The turn ends with the connection.
+/// Waits until no other process creates the log of this installation. The lock is released with the
+/// connection.
 pub(crate) async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(connection).await.map(drop)
 }
@@ -47,7 +48,7 @@ pub(crate) async fn has_audit(pool: &PgPool) -> Result<bool, sqlx::Error> {
     Ok(has.unwrap_or(false))
 }
 
-/// Notes that the log has the stream AUDIT.
+/// Records that the log has the stream AUDIT.
 pub(crate) async fn keep_audit(pool: &PgPool) -> Result<(), sqlx::Error> {
     sqlx::query("update auth.installation set has_audit = true").execute(pool).await.map(drop)
 }

@@ -1,6 +1,7 @@
-//! Invitations: a user asks a stranger, with whom the user shares no conversation, into a conversation.
+//! Invitations: a user invites a stranger, with whom the user shares no conversation, to a conversation.
 //!
-//! An invitation is private to two users, so it is no event of a conversation, which all members could read.
+//! An invitation is private to two users, so it is not an event of a conversation, which all members could
+//! read.
 
 use std::collections::HashSet;
 
@@ -10,34 +11,35 @@ use uuid::Uuid;
 
 use crate::domain::{ConversationId, Time, UserId};
 
-/// The most invitations that one user may have sent and that have not expired. Declined ones count.
+/// The maximum number of unexpired invitations that a user has sent. Declined ones count.
 pub(crate) const MAX_BY: i64 = 100;
-/// The most invitations that one user may have received and that have not expired. Declined ones count.
+/// The maximum number of unexpired invitations that a user has received. Declined ones count.
 pub(crate) const MAX_OF: i64 = 1_000;
 
-/// An invitation of one user, by another one, into a conversation.
+/// An invitation of one user by another to a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invitation {
-    /// The user who is asked.
+    /// The invited user.
     pub invited: UserId,
     /// The conversation.
     pub conversation: ConversationId,
-    /// The user who asks.
+    /// The inviting user.
     pub by: UserId,
-    /// The title of the group when the user was asked; `None` for a direct conversation.
+    /// The title of the group at the time of the invitation; `None` for a direct conversation.
     pub title: Option<String>,
     /// Whether the conversation is the direct one of the two users.
     pub is_direct: bool,
-    /// The time at which the user was asked.
+    /// The time of the invitation.
     pub created_at: Time,
-    /// The time from which the invitation cannot be accepted any more.
+    /// The time from which the invitation can no longer be accepted.
     pub expires_at: Time,
 }
 
 /// Why a user was not invited.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InviteError {
-    /// The inviter has sent [`MAX_BY`] invitations already, or the invited user has received [`MAX_OF`].
+    /// The inviting user has already sent [`MAX_BY`] invitations, or the invited user has already received
+    /// [`MAX_OF`].
     #[error("there are too many open invitations")]
     TooMany,
     /// The database did not answer.
@@ -70,14 +72,14 @@ impl From<Row> for Invitation {
     }
 }
 
-/// Invites a user into a conversation; `false` if the user has an invitation into it already. A declined
+/// Invites a user to a conversation; `false` if the user already has an invitation to it. A declined
 /// invitation stays until it expires, so that no user is asked again and again.
 pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
     let Invitation { invited, conversation, by, title, is_direct, created_at, expires_at } = invitation;
     let mut transaction = pool.begin().await?;
-    // The locks on both accounts let the invitations of each happen one after the other, so that the limits
-    // hold. The rows are locked in the order of ids: in different orders, two transactions could wait for
-    // each other.
+    // The locks on both accounts make the invitations of each happen one after the other, so that the limits
+    // hold. The rows are locked in the order of their ids: in different orders, two transactions could
+    // deadlock.
     sqlx::query("select 1 from auth.account where id in ($1, $2) order by id for no key update")
         .bind(invited.uuid())
         .bind(by.uuid())
@@ -117,8 +119,8 @@ pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<boo
     Ok(made.rows_affected() == 1)
 }
 
-/// The open invitations of a user, latest first, from behind the invitation that `after` names. Invitations
-/// by users whom the user has blocked meanwhile are left out.
+/// The open invitations of a user, latest first, from after the invitation that `after` names. Invitations by
+/// users whom the user has since blocked are left out.
 pub(crate) async fn invitations(
     pool: &PgPool,
     invited: UserId,
@@ -145,7 +147,7 @@ pub(crate) async fn invitations(
     Ok(rows.into_iter().map(Invitation::from).collect())
 }
 
-/// Marks an invitation as accepted, and returns it; `None` if the user has no open invitation into the
+/// Marks an invitation as accepted, and returns it; `None` if the user has no open invitation to the
 /// conversation.
 pub(crate) async fn accept(
     pool: &PgPool,
@@ -166,7 +168,7 @@ pub(crate) async fn accept(
     Ok(row.map(Invitation::from))
 }
 
-/// Marks an invitation as declined; `false` if the user has no open invitation into the conversation.
+/// Marks an invitation as declined; `false` if the user has no open invitation to the conversation.
 pub(crate) async fn decline(
     pool: &PgPool,
     invited: UserId,
@@ -185,7 +187,7 @@ pub(crate) async fn decline(
     Ok(declined.rows_affected() == 1)
 }
 
-/// Deletes the invitations of two users into a conversation that both have joined by now.
+/// Deletes the invitations of two users to a conversation that both have now joined.
 pub(crate) async fn fulfil(
     pool: &PgPool,
     users: [UserId; 2],
@@ -199,7 +201,7 @@ pub(crate) async fn fulfil(
         .map(drop)
 }
 
-/// Forgets the titles in the invitations into a conversation, but for this one.
+/// Removes the titles from the invitations to a conversation, except the given title.
 pub(crate) async fn keep_title(
     pool: &PgPool,
     conversation: ConversationId,
@@ -216,8 +218,8 @@ pub(crate) async fn keep_title(
     .map(drop)
 }
 
-/// The users among `users` who consent to be brought into a conversation by the user `by`. A user consents by
-/// accepting an invitation of `by`, or by having invited `by` into the same conversation.
+/// The users among `users` who consent to being added to a conversation by the user `by`. A user consents by
+/// accepting an invitation of `by`, or by having invited `by` to the same conversation.
 pub(crate) async fn consenting(
     pool: &PgPool,
     by: UserId,

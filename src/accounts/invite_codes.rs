@@ -1,4 +1,4 @@
-//! Invitation codes: an operator makes them, and people register with them while registration is by invitation.
+//! Invitation codes: operators create them, and people register with them while registration is by invitation.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -10,7 +10,7 @@ use crate::{
     domain::{Audited, InviteCreated, InviteRevoked, Time},
 };
 
-/// The most codes that are kept. Codes that ended more than 30 days ago are forgotten.
+/// The maximum number of stored codes. Codes that ended more than 30 days ago are deleted.
 pub(crate) const MAX_CODES: i64 = 10_000;
 
 /// An invitation code, without its text.
@@ -18,15 +18,15 @@ pub(crate) const MAX_CODES: i64 = 10_000;
 pub(crate) struct InviteCode {
     /// The id of the code.
     pub id: Uuid,
-    /// How many accounts can be registered with it.
+    /// The number of accounts that can be registered with it.
     pub uses: i32,
-    /// How many accounts have been registered with it.
+    /// The number of accounts that have been registered with it.
     pub used: i32,
-    /// The time at which the code was made.
+    /// The time at which the code was created.
     pub created_at: Time,
-    /// The time at which the code ends.
+    /// The time at which the code expires.
     pub expires_at: Time,
-    /// The time at which an operator ended the code.
+    /// The time at which an operator revoked the code.
     pub revoked_at: Option<Time>,
 }
 
@@ -86,7 +86,7 @@ pub(crate) async fn add(
     Ok(true)
 }
 
-/// The latest codes, from behind the code `after`.
+/// The latest codes, from after the code `after`.
 pub(crate) async fn list(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<InviteCode>> {
     let rows: Vec<Row> = sqlx::query_as(
         "select id, uses, used, created_at, expires_at, revoked_at from auth.invite_code
@@ -99,7 +99,7 @@ pub(crate) async fn list(pool: &PgPool, after: Option<Uuid>, limit: i64) -> sqlx
     Ok(rows.into_iter().map(InviteCode::from).collect())
 }
 
-/// Ends a code. `false` if there is no such code; a code that has been ended stays so.
+/// Revokes a code. `false` if there is no such code; a code that was revoked before does not change.
 pub(crate) async fn revoke(pool: &PgPool, id: Uuid, stamp: Stamp) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     let was_alive: Option<bool> = sqlx::query_scalar(
@@ -119,7 +119,7 @@ pub(crate) async fn revoke(pool: &PgPool, id: Uuid, stamp: Stamp) -> sqlx::Resul
     Ok(was_alive.is_some())
 }
 
-/// Whether somebody can register with a code now.
+/// Whether a code can be used to register now.
 pub(crate) async fn is_good(pool: &PgPool, hash: &OneTimeHash, now: Time) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select exists (select from auth.invite_code
@@ -131,8 +131,8 @@ pub(crate) async fn is_good(pool: &PgPool, hash: &OneTimeHash, now: Time) -> sql
     .await
 }
 
-/// Uses a code once, and returns its id; `None` if the code is not good. Of several registrations at the same time, no
-/// more succeed than the code has uses: the row is locked until the end of the transaction.
+/// Uses a code once, and returns its id; `None` if the code is not valid. Concurrent registrations cannot exceed the
+/// uses of the code, because its row is locked until the end of the transaction.
 pub(super) async fn take(
     transaction: &mut PgConnection,
     hash: &OneTimeHash,

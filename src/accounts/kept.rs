@@ -1,8 +1,8 @@
-//! What legal holds keep, and the deletions of which nobody knows yet whether they are carried out.
+//! The content that legal holds keep, and the deletions with a result that is not yet known.
 //!
-//! Whoever is about to do something that a hold may forbid first locks the table of holds against changes, looks at it, and
-//! notes in the same transaction what is about to happen. So of a hold and a deletion one always sees the other: either the
-//! eraser sees the hold, or whoever has placed the hold finds the deletion in `auth.deletion`.
+//! Before an action that a hold may forbid, one transaction locks the table of holds against changes, reads it, and
+//! records the intended action. So of a hold and a deletion, one always sees the other: either the eraser sees the
+//! hold, or the process that placed the hold finds the deletion in `auth.deletion`.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::domain::{ErasureId, HoldId, Position, UserId};
 
-/// Until the transaction ends, no hold is placed or lifted.
+/// Prevents holds from being placed or lifted until the transaction ends.
 pub(super) const LOCK: &str = "lock table auth.hold in share mode";
 
-/// A deletion that was asked of nats-server: its stream and its position.
+/// A deletion that was requested from nats-server: its stream and its position.
 pub(crate) type Deletion = (i32, i64);
 
-/// Notes that holds keep all that is left of an erasure, unless one of them was lifted meanwhile.
+/// Records that holds keep everything that is left of an erasure, unless one of them was lifted meanwhile.
 pub(crate) async fn keep(pool: &PgPool, erasure: ErasureId, by: &BTreeSet<HoldId>) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     sqlx::query(LOCK).execute(&mut *transaction).await?;
@@ -32,8 +32,8 @@ pub(crate) async fn keep(pool: &PgPool, erasure: ErasureId, by: &BTreeSet<HoldId
     transaction.commit().await
 }
 
-/// Keeps who an account is before it is emptied, if a hold names it, or is of conversations, in which it may have said
-/// something. The copy goes when the erasure is done.
+/// Copies the identity of an account before it is emptied, if a hold names it, or if there is a hold of conversations,
+/// because the account may have sent messages there. The copy is deleted when the erasure is done.
 pub(super) async fn keep_account(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -59,7 +59,8 @@ pub(super) async fn keep_account(
     .map(drop)
 }
 
-/// Who users are, or were before they were erased, as far as a hold has kept it: their ids, user names and display names.
+/// The ids, user names and display names of users. For an erased user they are the names before the erasure, if a hold
+/// kept them.
 pub(crate) async fn known_names(
     pool: &PgPool,
     users: &[UserId],
@@ -76,8 +77,8 @@ pub(crate) async fn known_names(
     Ok(found.into_iter().map(|(id, name, display_name)| (UserId::known(id), name, display_name)).collect())
 }
 
-/// Notes that a deletion is about to be asked. `false` if there is a hold that is not among the `known` ones: it may forbid the
-/// deletion.
+/// Records that a deletion is about to be requested. `false` if there is an active hold that is not in `known`: it may
+/// forbid the deletion.
 pub(crate) async fn may_delete(
     pool: &PgPool,
     known: &[HoldId],
@@ -100,7 +101,7 @@ pub(crate) async fn may_delete(
     Ok(noted.rows_affected() > 0)
 }
 
-/// It is settled what became of a deletion.
+/// Removes the record of a deletion, because its result is known.
 pub(crate) async fn deletion_is_over(pool: &PgPool, stream: usize, position: Position) -> sqlx::Result<()> {
     sqlx::query("delete from auth.deletion where stream = $1 and position = $2")
         .bind(number(stream))
@@ -110,8 +111,7 @@ pub(crate) async fn deletion_is_over(pool: &PgPool, stream: usize, position: Pos
         .map(drop)
 }
 
-/// The deletions in a stream of which it is not settled what became of them, and whether each was asked more than half a minute
-/// ago.
+/// The deletions in a stream whose result is not known, and whether each was requested more than 30 seconds ago.
 pub(crate) async fn deletions_in(pool: &PgPool, stream: usize) -> sqlx::Result<Vec<(Position, bool)>> {
     let found: Vec<(i64, bool)> = sqlx::query_as(
         "select position, asked_at < now() - interval '30 seconds' from auth.deletion where stream = $1",
@@ -122,7 +122,7 @@ pub(crate) async fn deletions_in(pool: &PgPool, stream: usize) -> sqlx::Result<V
     Ok(found.into_iter().map(|(position, is_old)| (Position(position.cast_unsigned()), is_old)).collect())
 }
 
-/// All deletions of which it is not settled what became of them, or those among `these`.
+/// All deletions whose result is not known, or those among `these`.
 pub(crate) async fn deletions(pool: &PgPool, these: Option<&[Deletion]>) -> sqlx::Result<Vec<Deletion>> {
     let (streams, positions): (Vec<i32>, Vec<i64>) = these.unwrap_or_default().iter().copied().unzip();
     sqlx::query_as(

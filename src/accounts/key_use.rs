@@ -1,4 +1,4 @@
-//! The use of API keys: what authentication asks of the database, and notes there.
+//! The use of API keys: the queries and updates of authentication.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
-/// A key as it is stored.
+/// A key as stored.
 #[derive(Debug)]
 pub(crate) struct StoredKey {
     /// The id of the key.
@@ -20,13 +20,13 @@ pub(crate) struct StoredKey {
     pub account: UserId,
     /// The hash of the whole key.
     pub hash: Vec<u8>,
-    /// What the key may do.
+    /// The scopes that both the key and its service account have.
     pub scopes: Scopes,
     /// The networks from which it may be used.
     pub networks: KeyNetworks,
-    /// The time at which it ends.
+    /// The time at which it expires.
     pub expires_at: Option<Time>,
-    /// The limits of the service account that differ from everybody's, by policy.
+    /// The limits of the service account that differ from the default, by policy.
     pub limits: BTreeMap<String, String>,
     /// Whether it was revoked.
     pub is_revoked: bool,
@@ -48,7 +48,7 @@ struct Row {
     is_suspended: bool,
 }
 
-/// The key of this id.
+/// The key with this id.
 pub(crate) async fn find(pool: &PgPool, id: KeyId) -> Result<Option<StoredKey>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select key.id, key.account_id, key.hash, key.scopes, service.scopes as granted, key.addresses,
@@ -79,12 +79,12 @@ pub(crate) async fn find(pool: &PgPool, id: KeyId) -> Result<Option<StoredKey>, 
             is_suspended: row.is_suspended,
         })
     };
-    // A network that cannot be read must not let every address in.
+    // An unreadable network must not admit every address.
     let unreadable = || sqlx::Error::Decode("a network of an API key cannot be read".into());
     row.map(|row| stored(row).ok_or_else(unreadable)).transpose()
 }
 
-/// Notes the use of a key, unless a use within `pause` is noted.
+/// Records the use of a key, unless a use within the last `pause` is recorded.
 pub(crate) async fn note(
     pool: &PgPool,
     key: LoginId,
@@ -105,7 +105,7 @@ pub(crate) async fn note(
     Ok(())
 }
 
-/// The keys that ended within the last `age`: by revocation, or because their time was over.
+/// The keys that ended within the last `age`: by revocation or expiry.
 pub(crate) async fn ended_since(
     pool: &PgPool,
     now: Time,

@@ -1,4 +1,5 @@
-//! The external issuers that the installation knows: what has come and gone since the file was last read is audited.
+//! The external issuers that the installation knows. Issuers that were added or removed since the file was last read
+//! get audit events.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use crate::{
     domain::{AuditSubject, Audited, IssuerAdded, IssuerRemoved},
 };
 
-/// Notes the issuers of the file, each by the hash of its URL. Of several nodes that read the same file at once, one finds
-/// a difference.
+/// Records the issuers of the file, each by the hash of its URL. If several nodes read the same new file at once, only
+/// one of them finds a difference.
 pub(crate) async fn note_issuers(
     pool: &PgPool,
     hashes: &BTreeSet<u128>,

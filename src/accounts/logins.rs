@@ -16,7 +16,7 @@ use crate::{
     domain::{AccountField, AccountUpdated, Audited, LoginId, Time, UserId},
 };
 
-/// The most logins of an account that live at the same time.
+/// The maximum number of active logins of an account.
 pub(crate) const MAX_LOGINS: i64 = 100;
 
 /// The row of a login to begin.
@@ -26,7 +26,7 @@ pub(crate) struct NewLogin<'a> {
     pub user: UserId,
     /// The id of the login.
     pub id: LoginId,
-    /// The name that the owner gives to the device.
+    /// The name that the owner gave to the device.
     pub device: Option<&'a DeviceName>,
     /// The group of addresses from which the password came; `None` for a login that a host application began.
     pub place: Option<u64>,
@@ -36,14 +36,14 @@ pub(crate) struct NewLogin<'a> {
     pub salt: &'a [u8],
     /// The terms of its access tokens.
     pub terms: Terms,
-    /// How long the login lives if it cannot be refreshed.
+    /// The lifetime of a login that cannot be refreshed.
     pub ends_with: Option<Duration>,
 }
 
 /// The result of beginning a login with a password.
 #[derive(Debug)]
 pub(crate) enum Begun {
-    /// The login has begun. The oldest logins, which end to make room, are these.
+    /// The login has begun. These oldest logins ended to make room.
     Now(Vec<LoginId>),
     /// The account no longer has the hash that was checked, and nothing has changed.
     OtherPassword,
@@ -56,12 +56,12 @@ pub(crate) enum Begun {
 pub(crate) struct Login {
     /// The id of the login.
     pub id: LoginId,
-    /// The name that the owner gives to the device.
+    /// The name that the owner gave to the device.
     pub device: Option<DeviceName>,
     /// The time at which the login began.
     pub created_at: Time,
-    /// The time of the last refresh, and before the first refresh the time at which the login began. The token of an issuer
-    /// that is used as it is is noted once a minute.
+    /// The time of the last refresh, and before the first refresh the time at which the login began. The direct use of
+    /// an issuer's token is recorded once a minute.
     pub last_used_at: Time,
     /// The time at which the login ends at the latest.
     pub expires_at: Time,
@@ -80,7 +80,7 @@ pub(crate) async fn begin(
     if !still_has(&mut transaction, login.user, checked).await? {
         return Ok(Begun::OtherPassword);
     }
-    // The lock of `still_has` is the one behind which an account is deactivated.
+    // A deactivation takes the same lock as `still_has`.
     if !is_active(&mut transaction, login.user).await? {
         return Ok(Begun::Deactivated);
     }
@@ -93,8 +93,8 @@ pub(crate) async fn begin(
     Ok(Begun::Now(displaced))
 }
 
-/// Stores the hash `new` in place of `checked`, and ends all logins of the account but `kept`. The ended
-/// logins are returned. `None`: the account no longer has the hash `checked`, and nothing has changed.
+/// Stores the hash `new` in place of `checked`, and ends all logins of the account except `kept`. Returns the ended
+/// logins, or `None` if the account no longer has the hash `checked` and nothing has changed.
 pub(crate) async fn replace_password(
     pool: &PgPool,
     user: UserId,
@@ -118,8 +118,8 @@ pub(crate) async fn replace_password(
     Ok(Some(ended))
 }
 
-/// The active logins of an account, the latest first: at most [`MAX_LOGINS`] of ours, and as many whose tokens of an issuer
-/// are used as they are.
+/// The active logins of an account, the latest first: at most [`MAX_LOGINS`] with tokens of Verbatim, and as many that
+/// use an issuer's token directly.
 pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
     #[derive(FromRow)]
     struct LoginRow {
@@ -153,9 +153,8 @@ pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<L
     Ok(rows.into_iter().map(login).collect())
 }
 
-/// Whether the account still has the hash that was checked. The row of the account is locked until the end of
-/// the transaction: without the lock, a login could begin with the old password right behind a change of the
-/// password.
+/// Whether the account still has the hash that was checked. The row of the account is locked until the end of the
+/// transaction: without the lock, a login could begin with the old password just after a change of the password.
 async fn still_has(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,

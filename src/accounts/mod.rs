@@ -1,4 +1,4 @@
-//! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
+//! Stores who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
 mod acted_for;
 mod activity;

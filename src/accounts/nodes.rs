@@ -1,24 +1,25 @@
-//! The running nodes, by the notes that each node writes about itself. All times come from the clock of
-//! Postgres, so differences between the clocks of nodes do not matter.
+//! The running nodes, by the heartbeat row that each node writes. All times come from the clock of Postgres,
+//! so clock differences between nodes do not matter.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The age of a note from which its node no longer counts as running.
+/// The age of a heartbeat from which its node no longer counts as running.
 const ALIVE_SECONDS: f64 = 10.0;
 
-/// The numbers of other nodes, by their notes in Postgres.
+/// The numbers of other nodes, by their heartbeats in Postgres.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct OtherNodes {
-    /// The number of nodes with a recent note.
+    /// The number of nodes with a recent heartbeat.
     pub alive: i64,
-    /// The number of these nodes that have had an answer of the log lately.
+    /// The number of these nodes that recently had an answer from the log.
     pub with_log: i64,
 }
 
-/// Notes that this node runs, and whether the log answers it. Deletes notes that are more than a day old.
+/// Records that this node runs, and whether the log answers it. Deletes heartbeats that are more than a day
+/// old.
 pub(crate) async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -> sqlx::Result<()> {
     sqlx::query(
         "with gone as (delete from auth.node where seen_at < now() - interval '1 day')
@@ -33,7 +34,7 @@ pub(crate) async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: 
     .map(drop)
 }
 
-/// Counts the other running nodes, and among them the nodes with an answer of the log within `lately`.
+/// Counts the other running nodes, and among them the nodes with an answer from the log within `lately`.
 pub(crate) async fn other_nodes(
     connection: &mut PgConnection,
     id: Uuid,

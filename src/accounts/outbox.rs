@@ -1,4 +1,4 @@
-//! Emptying the outbox of audit events: one relay at a time, whose turn is a session of Postgres.
+//! Emptying the outbox of audit events: one relay at a time, which holds an advisory lock in its Postgres session.
 
 use std::{io, time::Duration};
 
@@ -17,25 +17,25 @@ use crate::{
 
 /// The advisory lock of the relay: "audit" in ASCII.
 const LOCK: i64 = 0x61_75_64_69_74;
-/// How often a node asks for the turn that another one has.
+/// How often a node tries to take the lock that another node has.
 const ASK: Duration = Duration::from_secs(1);
-/// Postgres ends the session that only listens if its machine is gone: such a session is idle for as long as nothing
-/// happens, so no time limit fits it.
+/// Makes Postgres end the listening session if its machine is gone. That session is idle while nothing happens, so no
+/// idle timeout fits it.
 const PROBED: &str =
     "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 3; set tcp_keepalives_count = 3";
-/// How long an answer of Postgres may take. The session has a time limit for statements too; this one holds if the
+/// How long an answer from Postgres may take. The session has a statement timeout too; this one also works if the
 /// network is gone.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The turn of a relay. It lasts as long as its session of Postgres: the lock belongs to the session, and all that the
-/// relay does to the outbox is done in this very session. A connection that is lost is an error here and is never made
-/// anew, so a relay that has lost its turn cannot go on.
+/// The turn of a relay. It lasts as long as its Postgres session: the lock belongs to the session, and the relay
+/// accesses the outbox only through this session. A lost connection is an error here and is never reopened, so a relay
+/// that has lost its turn cannot continue.
 pub(crate) struct RelayTurn {
     session: PgConnection,
     wakes: PgListener,
 }
 
-/// An event that waits in the outbox.
+/// An event in the outbox.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     /// The number of its row.
@@ -57,13 +57,13 @@ struct Row {
 }
 
 impl RelayTurn {
-    /// Waits for the turn while another relay has it. The lock is asked for again and again, and not waited for: a
-    /// statement that waits for hours would keep Postgres from cleaning up.
+    /// Waits for the turn while another relay has it. It polls the lock instead of blocking on it, because a statement
+    /// that waits for hours would keep Postgres from vacuuming.
     pub(crate) async fn take(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        // A session of its own: the connections of the pool are for requests.
+        // The turn has its own session, because the connections of the pool are for requests.
         let mut session = in_time(PgConnection::connect_with(&pool.connect_options())).await?;
-        // Postgres ends the session, and with it the turn, of a relay that is frozen or whose machine is gone: a relay
-        // that lives asks more often than that.
+        // Postgres ends the session, and with it the turn, of a relay that is frozen or whose machine is gone. A live
+        // relay sends statements more often than that.
         let settings = "set statement_timeout = '5s'; set idle_session_timeout = '15s'";
         in_time(sqlx::raw_sql(settings).execute(&mut session)).await?;
         let take = "select pg_try_advisory_lock($1)";
@@ -101,10 +101,11 @@ impl RelayTurn {
         in_time(query.execute(&mut self.session)).await.map(drop)
     }
 
-    /// Waits until a transaction with an event has committed, and at most for `patience`.
+    /// Waits until a transaction with an event has committed, but not longer than `patience`.
     pub(crate) async fn wait(&mut self, patience: Duration) -> Result<(), sqlx::Error> {
         match timeout(patience, self.wakes.try_recv()).await {
-            // The listener has lost its connection, and connects again at its next use: the caller looks meanwhile.
+            // An `Ok` also comes if the listener lost its connection, which it reopens at its next use. The caller
+            // reads the outbox in either case.
             Ok(heard) => heard.map(drop),
             Err(_) => Ok(()),
         }

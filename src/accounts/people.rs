@@ -1,4 +1,4 @@
-//! The accounts: registering, finding and renaming them.
+//! Registering, finding and changing accounts.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub(crate) struct Account {
     pub last_seen_at: Option<Time>,
 }
 
-/// A change of what others see of an account. `None` keeps a value.
+/// A change of the public profile of an account. `None` keeps a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct AccountChanges {
     /// The new name to show.
@@ -47,10 +47,10 @@ pub(crate) struct AccountChanges {
 /// Why an account was not created.
 #[derive(Debug, Error)]
 pub(crate) enum RegisterError {
-    /// Another account has this name, or a name that looks like it.
+    /// Another account has this name or a similar-looking one.
     #[error("the user name is taken: choose another one")]
     UsernameTaken,
-    /// The invitation code is not good.
+    /// The invitation code is not valid.
     #[error("the invitation code is not valid: ask for another one")]
     InvalidInvite,
     /// The database did not answer.
@@ -90,8 +90,8 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// Creates an account, with an invitation code if one is given. Of several requests for one name at the same time,
-/// exactly one succeeds.
+/// Creates an account, with an invitation code if one is given. Of several concurrent requests for one name, exactly
+/// one succeeds.
 pub(crate) async fn register(
     pool: &PgPool,
     id: UserId,
@@ -120,7 +120,7 @@ pub(crate) async fn register(
     let Some(row) = row else { return Err(RegisterError::UsernameTaken) };
     let invite_id = match invite {
         None => None,
-        // Behind the row of the account: a name that is taken uses no code.
+        // The code is used after the row of the account is inserted, so that a taken name uses no code.
         Some(code) => match invite_codes::take(&mut transaction, code, stamp.at).await? {
             None => return Err(RegisterError::InvalidInvite),
             taken => taken,
@@ -133,12 +133,12 @@ pub(crate) async fn register(
     Ok(row.into())
 }
 
-/// The account of this id.
+/// The account with this id.
 pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
     Ok(find_many(pool, &[id]).await?.pop())
 }
 
-/// The accounts of these ids, in no order. Ids without an account are left out.
+/// The accounts with these ids, in no order. Ids without an account are left out.
 pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
     let rows: Vec<AccountRow> =
         sqlx::query_as(concat!("select ", columns!(), " from auth.account where id = any($1)"))
@@ -148,7 +148,7 @@ pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Accou
     Ok(rows.into_iter().map(Account::from).collect())
 }
 
-/// The account of exactly this name. An account whose name only looks like it is not found.
+/// The account with exactly this name. An account with a name that only looks like it is not found.
 pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
     let row: Option<AccountRow> = sqlx::query_as(concat!(
         "select ",
@@ -162,7 +162,7 @@ pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Op
     Ok(row.map(Account::from))
 }
 
-/// Changes what others see of an account. `None` if nothing changes, or if there is no such account.
+/// Changes the public profile of an account. `None` if nothing changes, or if there is no such account.
 pub(crate) async fn change(
     pool: &PgPool,
     id: UserId,
@@ -170,7 +170,7 @@ pub(crate) async fn change(
     stamp: Stamp,
 ) -> Result<Option<Account>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    // The lock makes another change wait, so that of two equal changes at once one changes nothing.
+    // The lock makes a concurrent change wait, so that of two equal changes only one has an effect.
     let before: Option<AccountRow> =
         sqlx::query_as(concat!("select ", columns!(), " from auth.account where id = $1 for no key update"))
             .bind(id.uuid())

@@ -1,4 +1,4 @@
-//! Service accounts: the accounts of programs, and what their keys may do at most.
+//! Service accounts: the accounts of programs, and the scopes that their keys may have.
 
 use std::collections::BTreeMap;
 
@@ -24,11 +24,11 @@ pub(crate) struct ServiceAccount {
     pub username: Username,
     /// The name to show.
     pub display_name: DisplayName,
-    /// What its keys may do at most.
+    /// The scopes that its keys may have.
     pub scopes: Scopes,
-    /// Its limits that differ from everybody's: a rate by the name of its policy.
+    /// Its limits that differ from the default: a rate by the name of its policy.
     pub limits: BTreeMap<String, String>,
-    /// The time at which the account was made.
+    /// The time at which the account was created.
     pub created_at: Time,
 }
 
@@ -55,16 +55,16 @@ impl From<Row> for ServiceAccount {
     }
 }
 
-/// Whether an account is made beside others, or only as the first one.
+/// Whether an account is created in any case, or only as the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServicePlace {
-    /// Beside those that exist.
+    /// In addition to any that exist.
     Beside,
     /// Only if no service account exists.
     First,
 }
 
-/// Makes the account of a program; `None` if it has to be the first one and is not.
+/// Creates the account of a program; `None` if it must be the first one and is not.
 pub(crate) async fn add(
     pool: &PgPool,
     account: &ServiceAccount,
@@ -74,7 +74,7 @@ pub(crate) async fn add(
     let ServiceAccount { id, username, display_name, scopes, limits, created_at } = account;
     let mut transaction = pool.begin().await?;
     if place == ServicePlace::First {
-        // The lock conflicts with itself, so of two first accounts at the same time the second one sees the first.
+        // The lock conflicts with itself, so of two concurrent first accounts the second sees the first.
         sqlx::query("lock table auth.service_account in share row exclusive mode")
             .execute(&mut *transaction)
             .await?;
@@ -109,7 +109,7 @@ pub(crate) async fn add(
     Ok(Some(()))
 }
 
-/// The service accounts, the latest first, from behind the one that `after` names.
+/// The service accounts, the latest first, from after the account that `after` names.
 pub(crate) async fn list(
     pool: &PgPool,
     after: Option<(Time, UserId)>,
@@ -130,7 +130,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(ServiceAccount::from).collect())
 }
 
-/// What the keys of a service account may do at most; `None` if there is no such service account.
+/// The scopes that the keys of a service account may have; `None` if there is no such service account.
 pub(crate) async fn scopes(pool: &PgPool, id: UserId) -> Result<Option<Scopes>, sqlx::Error> {
     let found: Option<Vec<String>> =
         sqlx::query_scalar("select scopes from auth.service_account where id = $1")

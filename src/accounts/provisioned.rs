@@ -1,5 +1,5 @@
-//! The users of a host application, by the ids of that application. The table of the host application is the truth:
-//! rows here follow it.
+//! The users of a host application, by the ids of that application. The table of the host application is the source of
+//! truth, and rows here follow it.
 
 use std::collections::HashMap;
 
@@ -20,43 +20,43 @@ use crate::{
     },
 };
 
-/// The one tenant, until there are namespaces. All service accounts share the ids of its users and conversations.
+/// The only tenant, until there are namespaces. All service accounts share the ids of its users and conversations.
 pub(crate) const TENANT: &str = "default";
 
-/// A user as the host application wants it.
+/// A user as the host application describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostUser {
-    /// The id that the host application gives.
+    /// The id from the host application.
     pub external_id: ExternalId,
     /// The name to show.
     pub display_name: DisplayName,
-    /// The user name. `None` keeps the present one, or derives one from the name to show.
+    /// The user name. `None` keeps the current one, or derives one from the name to show.
     pub username: Option<Username>,
     /// The address of the user's picture.
     pub avatar_url: Option<AvatarUrl>,
-    /// What the host application keeps with its user.
+    /// The metadata that the host application stores with its user.
     pub metadata: Option<Metadata>,
-    /// The roles that the host application gives, in order and each once.
+    /// The roles from the host application, in order and without duplicates.
     pub roles: Vec<HostRole>,
 }
 
-/// A user of the host application as it is stored.
+/// A user of the host application as stored.
 #[derive(Debug, Clone)]
 pub(crate) struct ProvisionedUser {
-    /// The id that the host application gave.
+    /// The id from the host application.
     pub external_id: ExternalId,
     /// The account.
     pub account: Account,
-    /// What the host application keeps with its user.
+    /// The metadata that the host application stores with its user.
     pub metadata: Option<Json>,
-    /// The roles that the host application gave.
+    /// The roles from the host application.
     pub roles: Vec<HostRole>,
     /// The time at which the account was deactivated; `None` for an active account.
     pub deactivated_at: Option<Time>,
 }
 
 impl ProvisionedUser {
-    /// Whether the stored user is as the host application wants it.
+    /// Whether the stored user equals the host application's description.
     pub(crate) fn is_as(&self, wanted: &HostUser) -> bool {
         self.differences(wanted).is_empty()
     }
@@ -81,10 +81,10 @@ impl ProvisionedUser {
 /// Why a user was not written.
 #[derive(Debug, Error)]
 pub(crate) enum ProvisionError {
-    /// Another account has the user name, or one that looks like it.
+    /// Another account has the user name or a similar-looking one.
     #[error("the user name is taken: choose another one")]
     UsernameTaken,
-    /// Another request has made the user at the same time.
+    /// A concurrent request created the user.
     #[error("the user has just been made")]
     JustMade,
     /// The database did not answer.
@@ -125,7 +125,7 @@ macro_rules! provisioned {
     };
 }
 
-/// The users of these external ids, in no order. Ids without a user are left out.
+/// The users with these external ids, in no order. Ids without a user are left out.
 pub(crate) async fn provisioned(pool: &PgPool, ids: &[ExternalId]) -> sqlx::Result<Vec<ProvisionedUser>> {
     let rows: Vec<Row> = sqlx::query_as(provisioned!("where tenant = $1 and external_id = any($2)"))
         .bind(TENANT)
@@ -135,12 +135,12 @@ pub(crate) async fn provisioned(pool: &PgPool, ids: &[ExternalId]) -> sqlx::Resu
     Ok(rows.into_iter().map(ProvisionedUser::from).collect())
 }
 
-/// The user of an external id.
+/// The user with an external id.
 pub(crate) async fn provisioned_one(pool: &PgPool, id: &ExternalId) -> sqlx::Result<Option<ProvisionedUser>> {
     Ok(provisioned(pool, std::slice::from_ref(id)).await?.pop())
 }
 
-/// The external ids of these users. Users whom no host application has brought are left out.
+/// The external ids of these users. Users whom no host application added are left out.
 pub(crate) async fn external_ids(
     pool: &PgPool,
     users: &[UserId],
@@ -153,7 +153,7 @@ pub(crate) async fn external_ids(
     Ok(rows.into_iter().map(|(user, id)| (UserId::known(user), ExternalId::known(id))).collect())
 }
 
-/// Makes the account of a user. Of several requests for one external id or one user name at the same time, exactly one
+/// Creates the account of a user. Of several concurrent requests for one external id or one user name, exactly one
 /// succeeds.
 pub(crate) async fn make_provisioned(
     pool: &PgPool,
@@ -163,8 +163,8 @@ pub(crate) async fn make_provisioned(
     stamp: Stamp,
 ) -> Result<(), ProvisionError> {
     let mut transaction = pool.begin().await?;
-    // Both statements wait for a transaction that makes the same name or the same id, and see its end. All requests ask
-    // for the name first, so none waits for another that waits for it.
+    // Both statements wait for a transaction that inserts the same name or the same id, and see its result. All
+    // requests insert the name first, so they cannot deadlock.
     let made = sqlx::query(
         "insert into auth.account
              (id, username, username_key, display_name, avatar_url, password_hash, created_at, kind, origin)
@@ -203,8 +203,8 @@ pub(crate) async fn make_provisioned(
     Ok(())
 }
 
-/// Changes a stored user to what the host application wants. `false` if it is so already, `None` if there is no such
-/// user.
+/// Changes a stored user to match the host application's description. `false` if it matches already, `None` if there is
+/// no such user.
 pub(crate) async fn change_provisioned(
     pool: &PgPool,
     wanted: &HostUser,
@@ -243,8 +243,8 @@ pub(crate) async fn change_provisioned(
     Ok(Some(true))
 }
 
-/// The stored user. The row of the account is locked until the end of the transaction, so that two changes at once are
-/// made one after the other.
+/// The stored user. The row of the account is locked until the end of the transaction, so that concurrent changes
+/// happen one after the other.
 async fn locked(
     transaction: &mut Transaction<'_, Postgres>,
     id: &ExternalId,

@@ -1,4 +1,4 @@
-//! Recovery tokens: whoever has one sets a new password without the present one. An account has one at most.
+//! Recovery tokens, which allow setting a new password without the current one. An account has at most one.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -12,8 +12,8 @@ use crate::{
     domain::{AccountField, AccountUpdated, Audited, LoginId, RecoveryIssued, Time, UserId},
 };
 
-/// Stores the token of an account in place of an older one. `false` if there is no such account, or if it is of a program
-/// or deactivated.
+/// Stores the token of an account in place of an older one. `false` if there is no such account, or if the account is
+/// deactivated or belongs to a program.
 pub(crate) async fn issue(
     pool: &PgPool,
     user: UserId,
@@ -43,7 +43,7 @@ pub(crate) async fn issue(
     Ok(true)
 }
 
-/// The user name of the account of a token that is good now.
+/// The user name of the account of a currently valid token.
 pub(crate) async fn account_of(
     pool: &PgPool,
     hash: &OneTimeHash,
@@ -61,7 +61,7 @@ pub(crate) async fn account_of(
 }
 
 /// Spends a token: stores a new password and ends all logins of the account, which are returned. `None` if the token is
-/// not good. Of two requests with one token, the first one deletes its row, and the second one finds none.
+/// not valid. Of two requests with one token, the first one deletes its row, and the second one finds none.
 pub(crate) async fn redeem(
     pool: &PgPool,
     hash: &OneTimeHash,
@@ -80,7 +80,8 @@ pub(crate) async fn redeem(
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(user) = spent.map(UserId::known) else { return Ok(None) };
-    // The row of the account is locked first, as by a log-in: no login with the old password begins behind this.
+    // A login locks the row of the account first. This update locks the same row before the logins are ended, so no
+    // login with the old password can begin afterwards.
     logins::set_password(&mut transaction, user, password).await?;
     let ended = revocations::end_all(&mut transaction, user, now).await?;
     let changed = AccountUpdated {

@@ -1,4 +1,4 @@
-//! The refresh tokens of a login: the generation of the latest token, and the tokens that were spent lately.
+//! The refresh tokens of a login: the generation of the latest token, and the recently spent tokens.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use crate::{
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
-/// The grace period of a spent token. Within this time the token gets the latest pair again, because the
-/// first answer may have been lost.
+/// The grace period of a spent token. Within this time, a request with the token gets the latest pair again, because
+/// the first answer may have been lost.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-/// How long a login lives without a refresh.
+/// The lifetime of a login without a refresh.
 pub(crate) const IDLE_LIFE: Duration = Duration::from_secs(7 * 86_400);
 
-/// How long a login lives at most.
+/// The maximum lifetime of a login.
 pub(crate) const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
-/// All that is stored about the refresh tokens of a login.
+/// The stored state of the refresh tokens of a login.
 #[derive(Clone)]
 pub(crate) struct Family {
     /// The account.
     pub user: UserId,
     /// The terms of the access tokens.
     pub terms: Terms,
-    /// How many tokens have been spent.
+    /// The number of spent tokens.
     pub generation: i32,
     /// The hash of the latest token.
     pub token_hash: Vec<u8>,
     /// The salt of all tokens.
     pub salt: Vec<u8>,
-    /// The time at which the latest token was made.
+    /// The time at which the latest token was created.
     pub rotated_at: Time,
     /// The time of the login, or of the last refresh.
     pub last_used_at: Time,
@@ -97,8 +97,8 @@ pub(crate) async fn family(
     Ok(row.map(Family::from))
 }
 
-/// Replaces the token of the generation `spent` by the next token, given as its generation and its hash.
-/// `false` if another request has replaced the token first, or if the login is revoked.
+/// Replaces the token of the generation `spent` with the next token, given as its generation and its hash. `false` if
+/// another request replaced the token first, or if the login is revoked.
 pub(crate) async fn rotate(
     pool: &PgPool,
     login: LoginId,
@@ -127,8 +127,8 @@ pub(crate) async fn rotate(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Ends a login of any account because a token came back after its use. `false` if the login was revoked already, or
-/// does not exist.
+/// Ends a login of any account because a spent token was used again. `false` if the login was already revoked or does
+/// not exist.
 pub(crate) async fn end(pool: &PgPool, login: LoginId, stamp: Stamp) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let account: Option<Uuid> = sqlx::query_scalar(

@@ -1,4 +1,4 @@
-//! How logins end: by their owner, by an operator, or because the password of their account is another one.
+//! How logins end: by their owner, by an operator, or because the password of their account was changed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
-/// The events that are noted in one statement.
+/// The number of events that one statement stores.
 const AT_ONCE: usize = 1_000;
 
 /// The result of revoking a login.
@@ -25,7 +25,7 @@ pub(crate) enum Revocation {
     Unknown,
 }
 
-/// Ends a login of this account, and notes that its owner has revoked it. A login of another account is unknown here.
+/// Ends a login of this account, and records that its owner revoked it. A login of another account counts as unknown.
 pub(crate) async fn revoke(
     pool: &PgPool,
     user: UserId,
@@ -42,8 +42,8 @@ pub(crate) async fn revoke(
     Ok(revocation)
 }
 
-/// Ends a login of this account that is logged out. That is no audit event: anybody can log in and out without end, and
-/// the stream of audit events keeps every event for ever.
+/// Ends a login of this account because of a logout. A logout is not an audit event: users can log in and out without
+/// limit, and the stream of audit events keeps every event forever.
 pub(crate) async fn log_out(
     pool: &PgPool,
     user: UserId,
@@ -53,8 +53,8 @@ pub(crate) async fn log_out(
     end(&mut *pool.acquire().await?, user, login, now).await
 }
 
-/// Ends a login of ours, or one whose token of an issuer is used as it is. The row of the latter is kept until the token has
-/// expired, because the deny set forgets it before.
+/// Ends a login with tokens of Verbatim, or one that uses an issuer's token directly. The row of the latter stays until
+/// the token has expired, because the deny set forgets it earlier.
 async fn end(
     connection: &mut PgConnection,
     user: UserId,
@@ -103,9 +103,9 @@ async fn end(
     Ok(Revocation::Unknown)
 }
 
-/// The logins that were revoked within the last `age`, reckoned from the earlier one of our clock and the
-/// clock of the database. Our clock alone may be far ahead, and would then leave out logins whose tokens are
-/// still valid.
+/// The logins that were revoked within the last `age`, measured from the earlier of this node's clock and the
+/// database's clock. The node's clock alone may be far ahead, and would then leave out logins whose tokens are still
+/// valid.
 pub(crate) async fn revoked_since(
     pool: &PgPool,
     now: Time,
@@ -154,7 +154,7 @@ pub(crate) async fn revoke_begun_before(
     Ok(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect())
 }
 
-/// Ends all logins of an account but one, and returns them.
+/// Ends all logins of an account except one, and returns them.
 pub(super) async fn end_all_but(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,

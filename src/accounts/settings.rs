@@ -1,4 +1,4 @@
-//! The settings of an account for its conversations: muted, archived. They are private, so a change is no event of
+//! The settings of an account for its conversations: muted, archived. They are private, so a change is not an event of
 //! the conversation.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::{ConversationId, Time, UserId};
 
-/// The most conversations that an account may have archived at the same time.
+/// The maximum number of archived conversations of an account.
 pub(crate) const MAX_ARCHIVED: i64 = 10_000;
 
 /// The settings of an account for one conversation. A conversation without a row has the default.
@@ -23,7 +23,7 @@ pub struct ConversationSettings {
 }
 
 impl ConversationSettings {
-    /// The settings at a time. A mute that has ended by then counts as not muted.
+    /// The settings at a time. A mute that has ended by then counts as no mute.
     pub fn at(self, now: Time) -> Self {
         match self.muted {
             Muted::Until(end) if end <= now => Self { muted: Muted::No, ..self },
@@ -38,7 +38,7 @@ pub enum Muted {
     /// Not muted.
     #[default]
     No,
-    /// Muted up to a time.
+    /// Muted until a time.
     Until(Time),
     /// Muted without an end.
     ForGood,
@@ -110,7 +110,7 @@ pub(crate) async fn settings(
     Ok(rows.into_iter().map(|row| (ConversationId::known(row.conversation_id), row.into())).collect())
 }
 
-/// The settings of an account for all its conversations that have any.
+/// All stored settings of an account for its conversations.
 pub(crate) async fn all_settings(
     pool: &PgPool,
     account: UserId,
@@ -137,7 +137,7 @@ pub(crate) async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<Conve
     Ok(ids.into_iter().map(ConversationId::known).collect())
 }
 
-/// Takes a conversation out of the archive of an account.
+/// Removes a conversation from the archive of an account.
 pub(crate) async fn unarchive(
     pool: &PgPool,
     account: UserId,
@@ -154,7 +154,7 @@ pub(crate) async fn unarchive(
     Ok(())
 }
 
-/// Changes the settings of an account for a conversation. The caller has checked that the account is a member.
+/// Changes the settings of an account for a conversation. The caller must have checked that the account is a member.
 pub(crate) async fn settle(
     pool: &PgPool,
     account: UserId,
@@ -163,9 +163,8 @@ pub(crate) async fn settle(
 ) -> Result<ConversationSettings, SettingError> {
     let mut transaction = pool.begin().await?;
     if changes.archived == Some(true) {
-        // The lock on the account lets its changes happen one after the other. Without the lock, two
-        // transactions could each count the rows without the row of the other, and the archive would pass the
-        // limit.
+        // The lock on the account makes its changes happen one after the other. Without the lock, two concurrent
+        // transactions would not count each other's row, and the archive could exceed the limit.
         sqlx::query("select 1 from auth.account where id = $1 for no key update")
             .bind(account.uuid())
             .execute(&mut *transaction)

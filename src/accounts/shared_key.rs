@@ -1,4 +1,5 @@
-//! The signing keys of an installation: made once and the same for all nodes, and when each was published.
+//! The signing keys of an installation, which are created once and are the same for all nodes, and the time at which
+//! each was published.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +22,8 @@ pub enum SharedKeyError {
     Key(#[from] BadKey),
 }
 
-/// The first key in the database; the first call makes the key. Every reader of the database can sign tokens with
-/// this key, so an installation in production keeps its key in a file.
+/// The first key in the database; the first call creates it. Every reader of the database can sign tokens with this
+/// key, so an installation in production keeps its key in a file.
 pub async fn shared_key(pool: &PgPool) -> Result<Keys, SharedKeyError> {
     Ok(Keys::from_pem(&first_key(pool).await?, None)?)
 }
@@ -51,7 +52,7 @@ pub(crate) async fn shared_keys(pool: &PgPool, now: Time) -> Result<Ring, Shared
     Ok(Ring::stored(&first, &later, now)?)
 }
 
-/// Notes that keys of files are published, and returns when each was published first.
+/// Records that keys from files are published, and returns when each was first published.
 pub(crate) async fn note_published(
     pool: &PgPool,
     ids: &[&str],
@@ -73,12 +74,12 @@ pub(crate) async fn note_published(
     Ok(all.into_iter().map(|(id, at)| (id, Time::of(at))).collect())
 }
 
-/// Publishes a new key, which signs later. `false`: a key that has not signed yet is published already.
+/// Publishes a new key, which signs later. `false` if there already is a published key that has not signed yet.
 pub(crate) async fn publish_key(pool: &PgPool, pem: &str, now: Time) -> Result<bool, SharedKeyError> {
     let keys = Keys::from_pem(pem, None)?;
     first_key(pool).await?;
     let mut transaction = pool.begin().await?;
-    // Of two commands at once the second one sees the key of the first one.
+    // With the lock, the second of two concurrent commands sees the key of the first.
     sqlx::query("lock table auth.published_key in share row exclusive mode")
         .execute(&mut *transaction)
         .await?;
@@ -98,7 +99,7 @@ pub(crate) async fn publish_key(pool: &PgPool, pem: &str, now: Time) -> Result<b
     Ok(true)
 }
 
-/// Puts a new key in the place of all keys. No token of ours counts any more.
+/// Replaces all keys with a new one. This invalidates every token that Verbatim signed.
 pub(crate) async fn replace_keys(pool: &PgPool, pem: &str) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
     sqlx::query("delete from auth.published_key where pem is not null").execute(&mut *transaction).await?;

@@ -1,8 +1,8 @@
 //! The text of an API key: `vbk_<id>_<secret>_<checksum>`.
 //!
-//! The id may be shown and finds the key. The secret has 256 random bits, so its SHA-256 is enough to store. The checksum
-//! is the CRC-32 of all before its underscore, in base62. It lets scanners for secrets recognise a key, and a mistyped key
-//! costs no look-up.
+//! The id is public and finds the key. The secret has 256 random bits, so it is enough to store a SHA-256 of the key.
+//! The checksum is the CRC-32 of everything before its underscore, in base62. With it, secret scanners can recognise a
+//! key, and a mistyped key costs no lookup.
 
 use std::fmt;
 
@@ -19,20 +19,20 @@ const SECRET: usize = 43;
 const CHECKSUM: usize = 6;
 const LENGTH: usize = PREFIX.len() + ID + 1 + SECRET + 1 + CHECKSUM;
 
-/// The part of a key that may be shown.
+/// The public part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct KeyId([u8; ID]);
 
-/// A key as presented, whose checksum is right.
+/// A presented key with a correct checksum.
 pub(crate) struct PresentedKey {
     /// The part that finds the key.
     pub(crate) id: KeyId,
     hash: [u8; 32],
 }
 
-/// A key that has been made. Its text is shown once: never log it.
+/// A new key. Its text is shown once: never log it.
 pub(crate) struct MadeKey {
-    /// The part that may be shown.
+    /// The public part.
     pub(crate) id: KeyId,
     /// The hash to store.
     pub(crate) hash: [u8; 32],
@@ -41,12 +41,13 @@ pub(crate) struct MadeKey {
 }
 
 impl KeyId {
-    /// An id that was made before, as Postgres gives it back.
+    /// An id that was created before, as Postgres returns it.
     pub(crate) fn known(text: &str) -> Option<Self> {
         text.as_bytes().try_into().ok().map(Self)
     }
 
-    /// The id of the key that stands for a NATS name. Nobody knows the text of such a key: nats-server is its proof.
+    /// The id of the key that represents a NATS name. Nobody knows the text of such a key: nats-server vouches for the
+    /// name instead.
     pub(crate) fn of_name(name: &NatsName) -> Self {
         let hash = sha256(&format!("nats {name}"));
         let mut id = [0; ID];
@@ -56,7 +57,7 @@ impl KeyId {
         Self(id)
     }
 
-    /// Whether this is the id of a key that stands for a NATS name, by the name that such a key is given.
+    /// Whether this is the id of a key that represents a NATS name, judged by the name of the key.
     pub(crate) fn is_of_a_name(self, key_name: &str) -> bool {
         let name = key_name.strip_prefix("nats ").and_then(NatsName::parse);
         name.is_some_and(|name| Self::of_name(&name) == self)
@@ -67,7 +68,7 @@ impl KeyId {
     }
 }
 
-/// The beginning of the key.
+/// Writes the prefix and the id, with which the key begins.
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}", self.as_str())
@@ -75,7 +76,7 @@ impl fmt::Display for KeyId {
 }
 
 impl PresentedKey {
-    /// Whether a bearer text is meant as a key.
+    /// Whether a bearer text has the prefix of a key.
     pub(crate) fn is_meant_by(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
@@ -95,14 +96,14 @@ impl PresentedKey {
             .flatten()
     }
 
-    /// Whether the key is the one with this stored hash.
+    /// Whether the key matches this stored hash.
     pub(crate) fn has(&self, hash: &[u8]) -> bool {
         verify_slices_are_equal(&self.hash, hash).is_ok()
     }
 }
 
 impl MadeKey {
-    /// Draws a new key.
+    /// Generates a new random key.
     #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
     pub(crate) fn draw() -> Self {
         let mut secret = Zeroizing::new([0_u8; 32]);
@@ -112,7 +113,7 @@ impl MadeKey {
             *digit = loop {
                 let mut drawn = [0];
                 rand::fill(&mut drawn).expect("the system has randomness");
-                // 248 is the greatest multiple of 62 in a byte: beyond it some digits would come more often.
+                // 248 is the greatest multiple of 62 in a byte: with larger bytes, some digits would be more frequent.
                 if drawn[0] < 248 {
                     break DIGITS[usize::from(drawn[0] % 62)];
                 }

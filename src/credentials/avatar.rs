@@ -1,4 +1,4 @@
-//! The address of a user's picture. Clients of other users load it, so it must be one that every parser reads alike.
+//! The address of a user's picture. Clients of other users load it, so every parser must read it in the same way.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ pub enum BadAvatarUrl {
 pub struct AvatarUrl(String);
 
 impl AvatarUrl {
-    /// The most bytes of a URL.
+    /// The maximum length of a URL, in bytes.
     pub const LIMIT: usize = 2_048;
 
     /// Parses a URL as typed.
@@ -39,7 +39,7 @@ impl AvatarUrl {
         if typed.len() > Self::LIMIT {
             return Err(BadAvatarUrl::TooLong);
         }
-        // Browsers take a backslash for a slash, so a URL with one has another host there than here.
+        // Browsers treat a backslash as a slash, so they could see a different host in such a URL than this parser.
         let is_plain = |c: &char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(*c);
         if let Some(c) = typed.chars().find(|c| !is_plain(c)) {
             return Err(BadAvatarUrl::Character(c));
@@ -70,7 +70,7 @@ impl fmt::Display for AvatarUrl {
     }
 }
 
-/// Whether a text is a host name or an address, and perhaps a port.
+/// Whether a text is a host name or an address, optionally with a port.
 fn is_host_and_port(authority: &str) -> bool {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

@@ -1,15 +1,15 @@
-//! The Bidi Rule of RFC 5893: a name with letters that run from right to left is shown in one order everywhere.
+//! The Bidi Rule of RFC 5893: a name with right-to-left letters has the same visual order everywhere.
 
 use icu_properties::props::{BidiClass as Is, EnumeratedProperty as _};
 
-/// Whether a name follows the rule. A name without letters or digits that run from right to left always does.
+/// Whether a name follows the rule. A name without right-to-left letters or digits always does.
 pub(super) fn follows_bidi_rule(name: &str) -> bool {
     let classes = || name.chars().map(Is::for_char);
     let runs_left = |class| matches!(class, Is::RightToLeft | Is::ArabicLetter | Is::ArabicNumber);
     if !classes().any(runs_left) {
         return true;
     }
-    // A name that begins from left to right, or with a digit, has no letter that runs from right to left.
+    // A name that begins with a left-to-right letter or a digit must not have right-to-left letters.
     let begins_well =
         classes().next().is_some_and(|first| matches!(first, Is::RightToLeft | Is::ArabicLetter));
     let last = classes().rfind(|class| *class != Is::NonspacingMark);

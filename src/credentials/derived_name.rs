@@ -1,18 +1,18 @@
-//! User names for users who did not choose one: made of the name to show, with a suffix where that is taken.
+//! User names for users who did not choose one: derived from the name to show, with a suffix if the name is taken.
 
 use unicode_normalization::char::is_combining_mark;
 
 use crate::credentials::{DisplayName, Username};
 
-/// The letters of a suffix. None of them looks like another or like two others, so that two suffixes never look alike.
+/// The letters of a suffix. No letter looks like another or like two others, so that two suffixes never look alike.
 const LETTERS: &[u8; 16] = b"bcdefghjkpqstxyz";
 
-/// The most characters that a derived name takes from the name to show.
+/// The maximum number of characters that a derived name takes from the name to show.
 const KEPT: usize = 40;
 
 impl Username {
-    /// A user name near a name to show: its letters and digits in lower case, with dots for the rest. Where no user
-    /// name can be made of the name, it is `user`.
+    /// A user name close to a name to show: its letters and digits in lower case, with dots for the rest. If that is
+    /// not a valid user name, the result is `user`.
     pub(crate) fn near(name: &DisplayName) -> Self {
         let mut near = String::new();
         for c in name.as_str().chars().take(KEPT) {
@@ -29,7 +29,7 @@ impl Username {
     pub(crate) fn with_suffix(&self, random: u32) -> Self {
         let letter = |place: u32| char::from(LETTERS[(random >> (4 * place) & 15) as usize]);
         let suffix: String = (0..8).map(letter).collect();
-        // Latin letters make a name of another script a name of two scripts, which no user may have.
+        // The Latin letters of the suffix would mix scripts in a name of another script, which is not allowed.
         let suffixed = |name: &str| Self::parse(&format!("{name}-{suffix}"));
         suffixed(self.as_str()).unwrap_or_else(|_| Self::known(format!("user-{suffix}")))
     }

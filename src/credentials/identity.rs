@@ -1,4 +1,4 @@
-//! The result of authentication, with which every edge works.
+//! The result of authentication, which all edges use.
 
 use crate::{
     credentials::Scopes,
@@ -10,26 +10,27 @@ use crate::{
 pub enum Proof {
     /// A login of a user.
     Login,
-    /// The token of an external issuer, which is used as it is.
+    /// The token of an external issuer, used directly.
     Issuer,
     /// An API key of a service account.
     Key,
 }
 
-/// The user in whose name a request or a socket acts, and the proof of that.
+/// The user in whose name a request or a socket acts, and the proof of this identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The account.
     pub user: UserId,
-    /// The login of the proof, or the id of the key. The deny set, [`crate::live::Revoked`], knows it when it has ended.
+    /// The login of the proof, or the id of the key. The deny set, [`crate::live::Revoked`], contains it once it has
+    /// ended.
     pub login: LoginId,
     /// The kind of the proof.
     pub proof: Proof,
     /// The time at which the proof expires, without leeway.
     pub expires_at: Time,
-    /// The service account through which the user acts: it acts for the user, or has made the token of the user.
+    /// The service account through which the user acts: it acts for the user, or it requested the token of the user.
     pub via: Option<UserId>,
-    /// What the caller may ask for.
+    /// The scopes of the caller.
     pub scopes: Scopes,
 }
 

@@ -1,4 +1,4 @@
-//! The keys that authenticate our tokens.
+//! The keys that authenticate Verbatim's tokens.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use serde_json::json;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The current Ed25519 key, which signs, and the other keys, whose tokens count too: those before it, and the next one during
-/// a rotation of keys.
+/// The current Ed25519 key, which signs, and the other keys, whose tokens are accepted too: earlier keys, and the next
+/// one during a key rotation.
 #[derive(Debug)]
 pub struct Keys {
     current: Key,
@@ -77,7 +77,8 @@ impl Keys {
         self.current.derive(label)
     }
 
-    /// The keys of a label, derived from the current key and then from the others. A proof by each of them is ours.
+    /// The keys of a label, derived from the current key and then from the others. A proof made with any of them is
+    /// genuine.
     pub fn derive_all(&self, label: &str) -> impl Iterator<Item = [u8; 32]> {
         self.all().map(move |key| key.derive(label))
     }
@@ -130,7 +131,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The thumbprint of RFC 7638: a name that every reader computes from the public key in the same way.
+/// The thumbprint of RFC 7638: a key id that every reader of the public key computes in the same way.
 fn thumbprint(public: &str) -> String {
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
     BASE64URL.encode(digest(&SHA256, members.as_bytes()))

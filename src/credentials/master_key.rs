@@ -1,4 +1,4 @@
-//! The key under which secrets are stored that have to be read again: signing a webhook needs its secret.
+//! The key that encrypts stored secrets that must be readable again: signing a webhook needs its secret.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// A key of AES-256-GCM. Each sealed text has a random nonce of its own.
 pub(crate) struct MasterKey(RandomizedNonceKey);
 
-/// A text that is no key.
+/// The text is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("expected 32 random bytes in base64, as `openssl rand -base64 32` prints them")]
 pub(crate) struct BadMasterKey;
@@ -27,7 +27,7 @@ impl std::fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Reads a key as it stands in its file.
+    /// Reads a key from the text of its file.
     pub(crate) fn parse(text: &str) -> Result<Self, BadMasterKey> {
         let bytes = Zeroizing::new(BASE64.decode(text.trim()).map_err(|_| BadMasterKey)?);
         if bytes.len() != AES_256_GCM.key_len() {
@@ -36,7 +36,7 @@ impl MasterKey {
         RandomizedNonceKey::new(&AES_256_GCM, &bytes).map(Self).map_err(|_| BadMasterKey)
     }
 
-    /// Seals a text for one purpose. The answer is the nonce, then the encrypted text with its tag.
+    /// Seals a text for one purpose. The result is the nonce, followed by the encrypted text with its tag.
     pub(crate) fn seal(&self, purpose: &str, text: &[u8]) -> Vec<u8> {
         let mut sealed = text.to_vec();
         let nonce = self
@@ -46,7 +46,7 @@ impl MasterKey {
         [&nonce.as_ref()[..], &sealed[..]].concat()
     }
 
-    /// Opens what was sealed for this purpose.
+    /// Opens a text that was sealed for this purpose.
     pub(crate) fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN).ok_or(NotOpened)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotOpened)?;

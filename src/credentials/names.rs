@@ -17,16 +17,16 @@ pub enum BadName {
     /// The text has more than `limit` bytes.
     #[error("a name must have at most {limit} bytes of UTF-8")]
     TooLong {
-        /// The most that is accepted, in bytes.
+        /// The maximum length in bytes.
         limit: usize,
     },
-    /// A character is invisible at its place, breaks the line or changes the direction.
+    /// A character is invisible in its place, breaks the line or changes the direction.
     #[error("the character U+{:04X} is not accepted in a name: remove it", u32::from(*.0))]
     Character(char),
     /// The text begins or ends with white space.
     #[error("a name must not begin or end with a space: remove the space")]
     Edge,
-    /// A letter has more accents than any language writes.
+    /// A letter has more accents than any language uses.
     #[error("a letter has too many combining marks: remove some")]
     PiledMarks,
 }
@@ -38,7 +38,7 @@ macro_rules! shown_names {
         pub struct $name(String);
 
         impl $name {
-            /// The most bytes of a name, as UTF-8.
+            /// The maximum length of a name, in bytes of UTF-8.
             pub const LIMIT: usize = 128;
 
             /// Parses a name as typed.
@@ -66,7 +66,7 @@ macro_rules! shown_names {
 }
 
 shown_names! {
-    /// The name of a person to show: one visible line of 1 to 128 bytes, as typed. Display names are not
+    /// The display name of a user: one visible line of 1 to 128 bytes, as typed. Display names are not
     /// unique.
     DisplayName;
     /// The name of the device of a login: one visible line of 1 to 128 bytes, as typed.
@@ -92,7 +92,7 @@ fn shown(name: &str, limit: usize) -> Result<String, BadName> {
     Ok(name.to_owned())
 }
 
-/// Whether a letter carries more than four marks, or more than two marks that belong to every script.
+/// Whether a letter has more than four marks, or more than two marks that belong to every script.
 pub(crate) fn piles_marks(name: &str) -> bool {
     let (mut marks, mut of_every_script) = (0, 0);
     name.chars().any(|c| {

@@ -1,4 +1,4 @@
-//! The NATS names of programs. nats-server vouches for them: only the credentials of a name may publish on its subjects.
+//! The NATS names of programs. nats-server vouches for them: only credentials for a name may publish on its subjects.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ impl NatsName {
     /// The form of a name, for people.
     pub(crate) const FORM: &str = "must be a letter a-z, followed by 1 to 31 of a-z, 0-9 and -";
 
-    /// Reads a name; `None` if the text is none.
+    /// Reads a name; `None` if the text is not one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_of = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let begins = text.starts_with(|first: char| first.is_ascii_lowercase());

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use crate::networks::Network;
 
-/// Networks in CIDR; none means all addresses.
+/// Networks in CIDR notation; an empty list means all addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyNetworks(Vec<Network>);
 
 impl KeyNetworks {
-    /// Whether an address may use the key. An address that is not known may not, if there are networks.
+    /// Whether an address may use the key. If there are networks, an unknown address may not.
     pub(crate) fn let_in(&self, from: Option<IpAddr>) -> bool {
         self.0.is_empty() || from.is_some_and(|from| self.0.iter().any(|one| one.contains(from)))
     }

@@ -1,22 +1,22 @@
-//! Texts that open a door for somebody who has no login yet: invitation codes and recovery tokens. They have 256 random
-//! bits, so the SHA-256 that is kept of them needs neither salt nor cost.
+//! One-time secrets for people without a login: invitation codes and recovery tokens. They have 256 random bits, so the
+//! stored SHA-256 needs neither a salt nor a cost.
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use zeroize::Zeroizing;
 
-/// The door that a text opens.
+/// The purpose of a one-time secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OneTime {
     /// Registering while registration is by invitation.
     Invite,
-    /// Setting a new password without the present one.
+    /// Setting a new password without the current one.
     Recovery,
 }
 
-/// A text that has been made. It opens its door: never print it but to its owner.
+/// The text of a new secret. It grants access: never show it to anyone except its owner.
 pub(crate) type OneTimeText = Zeroizing<String>;
-/// The hash by which a text is known.
+/// The hash that is stored in place of a text.
 pub(crate) type OneTimeHash = [u8; 32];
 
 impl OneTime {
@@ -27,7 +27,7 @@ impl OneTime {
         }
     }
 
-    /// A new text, with its hash. The text opens the door: never print it but to its owner.
+    /// A new text, with its hash. The text grants access: never show it to anyone except its owner.
     #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
     pub(crate) fn new_text(self) -> (OneTimeText, OneTimeHash) {
         let mut secret = Zeroizing::new([0; 32]);
@@ -37,7 +37,7 @@ impl OneTime {
         (text, hash)
     }
 
-    /// The hash of a presented text; `None` for a text that cannot be one of this door.
+    /// The hash of a presented text; `None` for a text that cannot be a secret for this purpose.
     pub(crate) fn hash_of(self, text: &str) -> Option<OneTimeHash> {
         let secret = text.strip_prefix(self.prefix()).filter(|secret| secret.len() == 43)?;
         BASE64URL.decode(secret).is_ok().then(|| hash(text))

@@ -1,5 +1,5 @@
-//! Passwords: prepared by the profile `OpaqueString` of RFC 8265, bounded, wiped from memory after use, and when chosen
-//! not too easy to guess.
+//! Passwords: prepared by the profile `OpaqueString` of RFC 8265, bounded in length, wiped from memory after use, and
+//! when chosen, not too easy to guess.
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
@@ -13,10 +13,10 @@ use crate::credentials::{
     precis::{Class, misplaced},
 };
 
-/// The most bytes of a password. A longer one would only cost time.
+/// The maximum length of a password, in bytes. A longer password would only cost time.
 const LIMIT: usize = 512;
 
-/// A password, prepared by `OpaqueString`: two keyboards that write one character in two ways type one password.
+/// A password, prepared by `OpaqueString`: keyboards that encode one character differently produce the same password.
 /// Nothing is trimmed, folded or cut.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
@@ -30,10 +30,10 @@ pub enum BadPassword {
     /// The text has more than 128 characters or 512 bytes.
     #[error("a password must have at most 128 characters and 512 bytes: choose a shorter one")]
     TooLong,
-    /// A character is a control character, invisible at its place, or not assigned in Unicode.
+    /// A character is a control character, invisible in its place, or not assigned in Unicode.
     #[error("the character U+{:04X} is not accepted in a password: remove it", u32::from(*.0))]
     Character(char),
-    /// The text is one of the most used passwords, which attackers try first.
+    /// The text is one of the most common passwords, which attackers try first.
     #[error("the password is one of the most common passwords: choose another one")]
     Common,
     /// The text is little more than the user name or the name of this program.
@@ -42,9 +42,8 @@ pub enum BadPassword {
 }
 
 impl Password {
-    /// A new password: 8 to 128 characters (code points) in at most 512 bytes, none of the 3,000 most used
-    /// passwords, and at least 4 characters more than the user name or `verbatim` if the password contains
-    /// these.
+    /// A new password: 8 to 128 characters (code points) in at most 512 bytes, not one of the 3,000 most common
+    /// passwords, and at least 4 characters longer than the user name or `verbatim` if it contains them.
     pub fn choose(typed: String, username: &Username) -> Result<Self, BadPassword> {
         let password = Self::present(typed)?;
         match password.0.chars().count() {
@@ -65,8 +64,8 @@ impl Password {
         Ok(password)
     }
 
-    /// A password to check, prepared as a chosen one. Of the limits only that of 512 bytes applies, because the
-    /// password may have been chosen under other rules.
+    /// A password to check, prepared like a chosen one. Only the limit of 512 bytes applies, because the password may
+    /// have been chosen under other rules.
     pub fn present(typed: String) -> Result<Self, BadPassword> {
         let typed = Zeroizing::new(typed);
         if let Some(c) = misplaced(&typed, Class::Freeform) {
@@ -87,8 +86,8 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The text with every space as U+0020, in NFC. The capacity is for the longest that NFC can make of a text, so that no
-/// copy is left behind in memory.
+/// The text with every space as U+0020, in NFC. The capacity allows for the longest result of NFC, so that no
+/// reallocation leaves a copy in memory.
 fn prepared(typed: &str) -> Zeroizing<String> {
     let is_space = |c| GeneralCategory::for_char(c) == GeneralCategory::SpaceSeparator;
     let mut prepared = Zeroizing::new(String::with_capacity(3 * typed.len()));
@@ -169,7 +168,8 @@ mod tests {
         assert_eq!(choose(&"x".repeat(129)).err(), Some(BadPassword::TooLong));
         assert_eq!(choose(&"x".repeat(1 << 20)).err(), Some(BadPassword::TooLong));
         assert_eq!(Password::present("x".repeat(513)).err(), Some(BadPassword::TooLong));
-        // Seven characters for eight keys, 128 for 256, and 504 bytes for 672.
+        // The limits apply to the prepared text: eight typed characters become seven, 256 become 128, and 1,008 bytes
+        // become 504.
         assert_eq!(choose("cafe\u{301} no").err(), Some(BadPassword::TooShort));
         assert!(choose(&"e\u{301}".repeat(128)).is_ok());
         assert!(Password::present("\u{3000}e\u{301}".repeat(168)).is_ok());

@@ -37,12 +37,12 @@ impl Default for Cost {
 #[error("a password hash takes 8 to 262144 KiB (at least 8 for each lane), 1 to 16 passes and 1 to 4 lanes")]
 pub(crate) struct BadCost;
 
-/// More passwords wait to be hashed than this machine can hash in time.
+/// More passwords are waiting to be hashed than this machine can hash in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many passwords are being checked: try again in a moment")]
 pub(crate) struct Busy;
 
-/// A hash as it is stored: a PHC string (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`).
+/// A hash as stored: a PHC string (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`).
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct PasswordHash(String);
 
@@ -72,12 +72,12 @@ pub(crate) enum PasswordCheck {
     Wrong,
     /// The password is right.
     Right,
-    /// The password is right, but its hash has another cost than the present one and should be renewed.
+    /// The password is right, but its hash does not have the current cost and should be renewed.
     RightButStale,
 }
 
-/// Gives out the turns to hash. There are as many turns as cores, and one holder gets no more than half of
-/// them (rounded up), so that a flood from one group of addresses does not keep other users from logging in.
+/// Gives out the turns to hash. There are as many turns as cores, and one holder gets at most half of them
+/// (rounded up), so that a flood from one group of addresses does not keep other users from logging in.
 /// Clones share these bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher {
@@ -94,15 +94,15 @@ pub(crate) struct Turn {
     place: Arc<Place<u64>>,
 }
 
-/// The most turns that wait on a node.
+/// The maximum number of requests that wait for a turn on a node.
 const WAITING: usize = 256;
-/// The most turns that wait for one holder.
+/// The maximum number of requests of one holder that wait for a turn.
 const WAITING_OF_ONE: usize = 64;
-/// The longest wait for a turn behind the same holder, and again behind other holders.
+/// The longest wait behind requests of the same holder, and then again behind those of other holders.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hasher {
-    /// A hasher of this cost.
+    /// A hasher with this cost.
     pub(crate) fn new(cost: Cost) -> Result<Self, BadCost> {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let sizes = Sizes {
@@ -147,8 +147,8 @@ impl Turn {
     }
 
     /// Compares a password with a stored hash. Without a hash (no such account), the answer is
-    /// [`PasswordCheck::Wrong`] after the same time as with one. A hash that is broken or would cost too much
-    /// is refused before memory is taken, and gets the same answer after the same time.
+    /// [`PasswordCheck::Wrong`] after the same time as with one. A hash that is malformed or would cost too
+    /// much is rejected before memory is allocated, and gets the same answer after the same time.
     pub(crate) async fn verify(
         &self,
         password: &Password,
@@ -175,9 +175,9 @@ impl Turn {
         figures(params) == figures(&self.params)
     }
 
-    /// Runs the work in a thread of its own. The thread holds the turn too: a client that goes away must not
-    /// free a turn whose thread still works, or there would be more threads than turns. A lack of memory or
-    /// randomness (`None`) is [`Busy`] too.
+    /// Runs the work in a thread of its own. The thread holds the turn too: a client that disconnects must
+    /// not free a turn whose thread is still working, or there would be more threads than turns. A lack of
+    /// memory or randomness (`None`) also returns [`Busy`].
     async fn compute<T, F>(&self, work: F) -> Result<T, Busy>
     where
         T: Send + 'static,
@@ -196,7 +196,7 @@ fn is_affordable(params: &Params) -> bool {
     params.m_cost() <= 256 * 1024 && params.t_cost() <= 16 && params.p_cost() <= 4
 }
 
-/// The parsed hash and its cost, if the hash is argon2id of an affordable cost.
+/// The parsed hash and its cost, if the hash is argon2id with an affordable cost.
 fn trusted(stored: &PasswordHash) -> Option<(phc::PasswordHash, Params)> {
     let hash = phc::PasswordHash::new(stored.as_str()).ok()?;
     let ours = hash.algorithm.as_str() == Algorithm::Argon2id.as_str()
@@ -207,8 +207,7 @@ fn trusted(stored: &PasswordHash) -> Option<(phc::PasswordHash, Params)> {
     ours.then_some((hash, params))
 }
 
-/// The hash to compare with where no hash is stored. It has the same cost, and no known password fits this
-/// hash.
+/// The hash for comparisons without a stored hash. It has the same cost, and no known password matches it.
 fn hash_of_nobody(params: &Params) -> Option<PasswordHash> {
     let hash = phc::PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),

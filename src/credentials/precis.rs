@@ -1,7 +1,7 @@
-//! The string classes of RFC 8264 (PRECIS): which characters an identifier and a free text may have.
+//! The string classes of RFC 8264 (PRECIS): the characters that an identifier and a free text may have.
 //!
-//! The properties come from `icu_properties`, which follows Unicode. `precis-core` derives the same classes from
-//! the tables of Unicode 6.3 and refuses every letter and emoji that is younger than 2013.
+//! The properties come from `icu_properties`, which follows Unicode. `precis-core` derives the same classes from the
+//! tables of Unicode 6.3 and refuses every letter and emoji that was added after 2013.
 
 use icu_properties::props::{
     BinaryProperty as _, CanonicalCombiningClass, DefaultIgnorableCodePoint, EnumeratedProperty as _,
@@ -12,28 +12,28 @@ use unicode_normalization::UnicodeNormalization as _;
 /// A string class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// For names: letters, digits, and the signs of ASCII.
+    /// For names: letters, digits, and ASCII symbols.
     Identifier,
     /// For passwords: symbols, punctuation, spaces and compatibility characters as well.
     Freeform,
 }
 
-/// What RFC 8264 derives for one character.
+/// The derived property of a character in RFC 8264.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Derived {
-    /// Both classes have it.
+    /// Both classes accept it.
     Valid,
-    /// Only the class for free text has it.
+    /// Only the class for free text accepts it.
     FreeformOnly,
-    /// Both classes have it beside certain characters.
+    /// Both classes accept it next to certain characters.
     InContext,
-    /// No class has it.
+    /// No class accepts it.
     Disallowed,
 }
 
-/// The first character that a text of this class may not have at its place. The time is linear.
+/// The first character that is not allowed in its place in a text of this class. Takes linear time.
 pub(super) fn misplaced(text: &str, class: Class) -> Option<char> {
-    // The signs of ASCII need no table, and the rules on context read only other characters.
+    // ASCII needs no table, and the contextual rules concern only other characters.
     let is_plain = |c: char| c.is_ascii_graphic() || (c == ' ' && class == Class::Freeform);
     if text.chars().all(is_plain) {
         return None;
@@ -53,7 +53,7 @@ pub(super) fn misplaced(text: &str, class: Class) -> Option<char> {
     })
 }
 
-/// RFC 8264, section 8. The order is the standard's: the first rule that applies decides.
+/// RFC 8264, section 8. The order is that of the standard: the first rule that applies decides.
 fn derived(c: char) -> Derived {
     use GeneralCategory as Is;
     match c {
@@ -103,7 +103,7 @@ fn derived(c: char) -> Derived {
     }
 }
 
-/// Which kinds of characters a whole text has, because some rules on context ask for them.
+/// The kinds of characters in the whole text, which some contextual rules need.
 #[derive(Debug, Clone, Copy, Default)]
 struct Kinds {
     japanese: bool,
@@ -122,7 +122,7 @@ impl Kinds {
     }
 }
 
-/// The rules on context of RFC 5892, appendix A.
+/// The contextual rules of RFC 5892, appendix A.
 fn fits_context(c: char, before: &str, after: &str, kinds: Kinds) -> bool {
     let (last, next) = (before.chars().next_back(), after.chars().next());
     let is_of = |beside: Option<char>, script| beside.is_some_and(|c| Script::for_char(c) == script);

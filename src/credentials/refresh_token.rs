@@ -1,8 +1,8 @@
 //! The text of a refresh token.
 //!
-//! The text names the login and the generation of the token, and is authenticated by one of our keys and the
-//! salt of the login. So an old token can be told from a guessed one, although only the hash of the latest
-//! token is stored.
+//! The text names the login and the generation of the token, and is authenticated with a key of Verbatim and
+//! the salt of the login. So an old token can be distinguished from a guessed one, although only the hash of
+//! the latest token is stored.
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -14,21 +14,21 @@ use crate::{credentials::Keys, domain::LoginId};
 const PREFIX: &str = "vr1_";
 const LABEL: &str = "refresh token";
 
-/// 16 random bytes of each login. The keys alone, without the salt, make no token.
+/// 16 random bytes for each login. The keys cannot make a token without the salt.
 pub(crate) type Salt = [u8; 16];
 
-/// A token as presented, not yet authenticated.
+/// A presented token, not yet authenticated.
 pub(crate) struct Presented {
     pub(crate) login: LoginId,
     pub(crate) generation: i32,
     mac: [u8; 32],
 }
 
-/// The text of a token that has been made. It opens a login: never print it.
+/// The text of a new token. It grants access to a login: never print it.
 pub(crate) type MadeToken = Zeroizing<String>;
 
 impl Presented {
-    /// Parses a text; `None` for a text that cannot be one of our tokens.
+    /// Parses a text; `None` for a text that cannot be a token of Verbatim.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix(PREFIX).filter(|rest| rest.len() == 70)?;
         let bytes = Zeroizing::new(BASE64URL.decode(text).ok()?);
@@ -41,7 +41,7 @@ impl Presented {
         })
     }
 
-    /// Whether one of our keys made the token, for the login with this salt.
+    /// Whether one of the keys made the token, for the login with this salt.
     pub(crate) fn is_genuine(&self, keys: &Keys, salt: &[u8]) -> bool {
         keys.derive_all(LABEL).any(|key| {
             let expected = mac(&key, self.login, self.generation, salt);
@@ -55,8 +55,7 @@ pub(crate) fn make(keys: &Keys, login: LoginId, generation: i32, salt: &[u8]) ->
     write(&keys.derive(LABEL), login, generation, salt)
 }
 
-/// Makes the token with this hash again, with the current or the previous key. `None` if neither key made the
-/// token.
+/// Makes the token with this hash again, with the key that made it first. `None` if none of the keys made it.
 pub(crate) fn make_again(
     keys: &Keys,
     login: LoginId,
@@ -69,7 +68,7 @@ pub(crate) fn make_again(
         .find(|token| verify_slices_are_equal(&hash_of(token), hash).is_ok())
 }
 
-/// The SHA-256 hash of a token, in place of which the token itself is never stored.
+/// The SHA-256 hash of a token. It is stored in place of the token, which never is.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());

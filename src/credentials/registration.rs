@@ -1,21 +1,21 @@
-//! Who may register.
+//! The people who may register.
 
 use std::{fmt, str::FromStr};
 
-/// Who may register.
+/// The people who may register.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Registration {
-    /// Everybody.
+    /// Everyone.
     #[default]
     Open,
     /// People with an invitation code of an operator.
     Invite,
-    /// Nobody: accounts are provisioned, or come from an external issuer.
+    /// No one: accounts are provisioned, or come from an external issuer.
     Closed,
 }
 
 impl Registration {
-    /// The word, as the setting and `/v1/info` have it.
+    /// The word that the setting and `/v1/info` use.
     pub fn word(self) -> &'static str {
         match self {
             Self::Open => "open",

@@ -1,5 +1,5 @@
-//! When each key signs. A key is published for a while before it signs, so that every node and every reader of our key set
-//! knows it by then; and it is published afterwards, until the last token of it has ended.
+//! The times at which each key signs. A key is published for a while before it signs, so that every node and every
+//! reader of the key set knows it by then. Afterwards it stays published until its last token has expired.
 
 use std::{cmp::Ordering, time::Duration};
 
@@ -8,11 +8,12 @@ use crate::{
     domain::Time,
 };
 
-/// How long a key is published before it signs: 15 minutes, and the time in which all nodes read a key from the database.
+/// How long a key is published before it signs: 15 minutes, plus the time within which all nodes read a key from the
+/// database.
 pub(crate) const PUBLISHED_FIRST: Duration = Duration::from_secs(16 * 60);
 
-/// How long a key counts after another one has begun to sign: longer than a login lives without a refresh, because refresh
-/// tokens are made by these keys too.
+/// How long a key is accepted after another one has begun to sign. This is longer than a login lives without a refresh,
+/// because these keys make refresh tokens too.
 const RETIRES: Duration = Duration::from_secs(8 * 86_400);
 
 /// The keys of an installation, each with the time from which it signs, in the order of these times.
@@ -21,25 +22,25 @@ pub(crate) struct Ring(Vec<(Key, Signs)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Signs {
-    /// There was no key before it.
+    /// There is no key before it.
     Always,
     From(Time),
-    /// The operator says when.
+    /// The operator decides when.
     NotYet,
 }
 
-/// The keys that an operator gives as PEM texts.
+/// The keys that an operator supplies as PEM texts.
 pub(crate) struct GivenKeys {
     /// The key that signs.
     pub(crate) current: Keys,
-    /// The key that has signed before.
+    /// The key that signed before.
     pub(crate) previous: Option<Keys>,
     /// The key that will sign.
     pub(crate) next: Option<Keys>,
 }
 
 impl Ring {
-    /// The keys of the database: the first one, and those that came later, each with the time at which it was published.
+    /// The keys in the database: the first key, and the later ones, each with its time of publication.
     pub(crate) fn stored(first: &str, later: &[(String, Time)], now: Time) -> Result<Self, BadKey> {
         let mut ring = vec![(Key::from_pem(first)?, Signs::Always)];
         for (pem, published_at) in later {
@@ -57,8 +58,8 @@ impl Ring {
         Ok(Self(ring.split_off(retired)))
     }
 
-    /// The keys of the operator. Right behind a change of the current key, the previous one signs on until the current one
-    /// was published for long enough. The operator says how long the previous one counts.
+    /// The keys from the operator. After a change of the current key, the previous one continues to sign until the
+    /// current one has been published for long enough. The operator decides how long the previous one is accepted.
     pub(crate) fn given(keys: GivenKeys, published_at: Time) -> Self {
         let GivenKeys { current, previous, next } = keys;
         let from = match previous {
@@ -69,7 +70,7 @@ impl Ring {
         Self(each.into_iter().filter_map(|(keys, signs)| Some((keys?.into_current(), signs))).collect())
     }
 
-    /// The ids of the keys, each with what it is for, in the order in which the keys sign.
+    /// The ids of the keys with their states, in the order in which the keys sign.
     pub(crate) fn described(&self, now: Time) -> Vec<(String, String)> {
         let current = self.current(now);
         let described = |(n, (key, signs)): (usize, &(Key, Signs))| {
@@ -84,7 +85,7 @@ impl Ring {
         self.0.iter().enumerate().map(described).collect()
     }
 
-    /// Whether a key waits for its time.
+    /// Whether a published key has not begun to sign.
     pub(crate) fn has_next(&self, now: Time) -> bool {
         self.current(now) + 1 < self.0.len()
     }
@@ -98,7 +99,7 @@ impl Ring {
         self.0.iter().rposition(|(_, from)| signs(from)).unwrap_or(0)
     }
 
-    /// The keys as they count now.
+    /// The keys that are valid now, with the one that signs now as the current key.
     pub(crate) fn at(&self, now: Time) -> Keys {
         let current = self.current(now);
         let others = self.0.iter().enumerate().filter(|(n, _)| *n != current).rev();

@@ -1,4 +1,4 @@
-//! What a caller may ask for: the scopes of API keys, and of people.
+//! The scopes of API keys and of people, which limit the requests of a caller.
 
 use std::fmt;
 
@@ -28,15 +28,15 @@ scopes! {
     ConversationsWrite = "conversations:write";
     /// Sending, editing and deleting messages, reacting and pinning.
     MessagesWrite = "messages:write";
-    /// Telling how far the account has read.
+    /// Reporting how far the account has read.
     ReceiptsWrite = "receipts:write";
     /// Finding users.
     UsersRead = "users:read";
     /// Provisioning users.
     UsersWrite = "users:write";
-    /// Making tokens for users.
+    /// Creating tokens for users.
     UsersTokens = "users:tokens";
-    /// Acting for users whom the host application or an external issuer has brought.
+    /// Acting for users whom a host application or an external issuer added.
     ActUsers = "act:users";
     /// Acting for all users.
     ActUsersAll = "act:users:all";
@@ -57,12 +57,12 @@ scopes! {
 }
 
 impl Scope {
-    /// The scope of this name.
+    /// The scope with this name.
     pub fn named(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|scope| scope.word() == word)
     }
 
-    /// Whether the scope is one of operators.
+    /// Whether the scope is for operators.
     pub fn is_admin(self) -> bool {
         self.word().starts_with("admin:")
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Scope {
 pub struct Scopes(u32);
 
 impl Scopes {
-    /// What every person may do. The rules of each conversation are checked besides.
+    /// The scopes of every person. The rules of each conversation are checked separately.
     pub const PERSON: Self = Self(
         Scope::ConversationsRead.bit()
             | Scope::ConversationsWrite.bit()
@@ -119,7 +119,7 @@ impl Scopes {
         self.iter().map(|scope| scope.word().to_owned()).collect()
     }
 
-    /// The set of stored names. A name that this version does not know gives no right here.
+    /// The set of stored names. A name that this version does not know grants nothing.
     pub fn known(words: &[String]) -> Self {
         words.iter().filter_map(|word| Scope::named(word)).collect()
     }

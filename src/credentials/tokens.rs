@@ -1,4 +1,5 @@
-//! Access tokens: JWTs of RFC 9068, signed by Ed25519, valid for ten minutes, or for as long as a host application asks.
+//! Access tokens: JWTs of RFC 9068, signed with Ed25519, valid for ten minutes, or for the lifetime that a host
+//! application requests.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -21,30 +22,30 @@ use crate::{
 /// How long an access token is valid.
 pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(600);
 
-/// The longest life of an access token that a host application asks for.
+/// The longest lifetime of an access token that a host application can request.
 pub(crate) const HOST_LIFE: Duration = Duration::from_secs(3_600);
 
-/// The shortest life of an access token that a host application asks for.
+/// The shortest lifetime of an access token that a host application can request.
 pub(crate) const SHORTEST_HOST_LIFE: Duration = Duration::from_secs(60);
 
 /// How far the clocks of two nodes may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
-/// The usual name of the issuer and of the audience of our tokens.
+/// The default issuer name and audience of Verbatim's tokens.
 pub(crate) const OURS: &str = "verbatim";
 
 const MOST_BYTES: usize = 4096;
-/// The most checked tokens in memory, about 2 MB.
+/// The maximum number of checked tokens in memory, about 2 MB.
 const MOST_KNOWN: usize = 16_384;
 const TYPE: &str = "at+jwt";
 
-/// Why a token is refused. A client learns no further details.
+/// Why a token is rejected. A client learns no further details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadToken {
-    /// The text is not one of our tokens.
+    /// The text is not a token of Verbatim.
     #[error("the access token is not valid: log in")]
     Invalid,
-    /// The token is ours and has expired.
+    /// The token is one of Verbatim's and has expired.
     #[error("the access token has expired: refresh it")]
     Expired,
 }
@@ -72,7 +73,7 @@ impl Terms {
         Self { life: life.unwrap_or(ACCESS_LIFE), via }
     }
 
-    /// The life as a column.
+    /// The lifetime as a column.
     pub(crate) fn life_in_seconds(self) -> i32 {
         i32::try_from(self.life.as_secs()).unwrap_or(i32::MAX)
     }
@@ -86,29 +87,29 @@ pub struct Tokens {
     state: RwLock<Arc<State>>,
 }
 
-/// The keys, and what they have checked. Both are replaced together: the tokens of a key that counts no more are forgotten.
+/// The keys, and the tokens that they have checked. Both are replaced together, so that the tokens of a removed key are
+/// forgotten.
 #[derive(Debug)]
 struct State {
     keys: Arc<Keys>,
-    /// The claims of tokens with a good signature that were checked lately, by the hash of the token. A check
-    /// of a signature costs a hundred times as much as a look here. Nothing here is ever out of date: the
-    /// claims of a token never change, and whether its login was revoked is checked elsewhere.
+    /// The claims of recently checked tokens with a valid signature, by the hash of the token. Checking a signature
+    /// costs a hundred times as much as a lookup here. Entries never become stale: the claims of a token never change,
+    /// and whether its login was revoked is checked elsewhere.
     known: Cache<[u8; 32], Signed>,
 }
 
-/// The claims of a token with a good signature. Only their times have to be checked at each use.
+/// The claims of a token with a valid signature. Only their times must be checked at each use.
 #[derive(Debug, Clone, Copy)]
 struct Signed {
     user: UserId,
     login: LoginId,
-    /// The begin of the token: the later one of `iat` and `nbf`.
+    /// The time from which the token is valid: the later of `iat` and `nbf`.
     begin: i64,
     end: Time,
     via: Option<UserId>,
 }
 
-/// A header with exactly these three members. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all members that are
-/// still to be invented are refused.
+/// A header with exactly these three members. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all future members are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StrictHeader {
@@ -117,7 +118,7 @@ struct StrictHeader {
     kid: String,
 }
 
-/// The claims of our tokens. Each of them but `via` is required and has one type; other claims are ignored.
+/// The claims of Verbatim's tokens. All except `via` are required, and each has one type; other claims are ignored.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -134,12 +135,12 @@ struct Claims {
 }
 
 impl Tokens {
-    /// An issuer with this name, for this audience; `verbatim` is the usual name of both.
+    /// An issuer with this name, for this audience; the default of both is `verbatim`.
     pub fn new(keys: Keys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self { issuer: issuer.into(), audience: audience.into(), state: RwLock::new(State::new(keys)) }
     }
 
-    /// The name of this issuer, as its tokens have it.
+    /// The name of this issuer in its tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -149,7 +150,7 @@ impl Tokens {
         self.state().keys.clone()
     }
 
-    /// Signs and checks with these keys from now on. `false`: they are the present ones.
+    /// Signs and checks with these keys from now on. `false` if they are the current ones.
     pub(crate) fn replace_keys(&self, keys: Keys) -> bool {
         let is_new = !keys.ids().eq(self.keys().ids());
         if is_new {
@@ -162,12 +163,12 @@ impl Tokens {
         self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Issues a token that is valid for ten minutes from `now`. The same arguments make the same token.
+    /// Issues a token that is valid for ten minutes from `now`. The same arguments produce the same token.
     pub fn issue(&self, user: UserId, login: LoginId, now: Time, jti: String) -> String {
         self.issue_on(Terms::default(), user, login, now, jti)
     }
 
-    /// The same for a login with terms of its own.
+    /// Issues a token for a login with terms of its own.
     pub(crate) fn issue_on(
         &self,
         terms: Terms,
@@ -196,7 +197,7 @@ impl Tokens {
         jsonwebtoken::encode(&header, &claims, &key.signs).expect("an Ed25519 key that was parsed signs")
     }
 
-    /// Checks a token completely, but for one thing: whether its login was revoked.
+    /// Checks a token completely, except whether its login was revoked.
     pub fn verify(&self, token: &str, now: Time) -> Result<Identity, BadToken> {
         let Signed { user, login, begin, end, via } = self.signed(token).ok_or(BadToken::Invalid)?;
         let now = now.unix_seconds();
@@ -210,20 +211,21 @@ impl Tokens {
         Ok(Identity { user, login, proof, expires_at: end, via, scopes })
     }
 
-    /// The claims of a token with a good signature for our audience, expired or not.
+    /// The claims of a token with a valid signature and Verbatim's issuer and audience, expired or not.
     fn signed(&self, token: &str) -> Option<Signed> {
         if token.len() > MOST_BYTES {
             return None;
         }
         let hash = sha256(token.as_bytes());
-        // A token that is checked while the keys are replaced is remembered beside the old keys, and forgotten with them.
+        // A token that is checked during a replacement of the keys is cached with the old keys, and forgotten with
+        // them.
         let state = self.state();
         if let Some(signed) = state.known.get(&hash) {
             return Some(signed);
         }
         let claims = claims(&state.keys, token)?;
         let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
-        // A token with a longer life would outlast the memory of revoked logins, and be accepted again.
+        // A token with a longer lifetime would outlive the deny set's entry for its login, and be accepted again.
         let longest = if claims.via.is_some() { HOST_LIFE } else { ACCESS_LIFE };
         let lives_as_ours = (0..=seconds(longest)).contains(&claims.exp.saturating_sub(claims.iat));
         let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
@@ -241,7 +243,7 @@ impl State {
     }
 }
 
-/// The claims of a token that one of our keys signed.
+/// The claims of a token that one of the keys signed.
 fn claims(keys: &Keys, token: &str) -> Option<Claims> {
     let header = BASE64URL.decode(token.split('.').next()?).ok()?;
     let header: StrictHeader = serde_json::from_slice(&header).ok()?;
@@ -264,8 +266,8 @@ const fn seconds(life: Duration) -> i64 {
 
 const LEEWAY_SECONDS: i64 = seconds(LEEWAY);
 
-/// A check of the signature alone. [`Tokens::verify`] checks the claims: the crate would take the time from
-/// the system, and would count a claim of a wrong type as absent.
+/// Checks only the signature. [`Tokens::verify`] checks the claims itself, because the crate would use the system time,
+/// and would treat a claim of a wrong type as absent.
 fn signature_only() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();

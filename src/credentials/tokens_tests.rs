@@ -1,4 +1,4 @@
-//! Section 8.2 of the security rules, row by row.
+//! The checks of access tokens, rule by rule.
 
 use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn without(mut object: Value, name: &str) -> Value {
     object
 }
 
-/// Signs any header and any claims with our own key.
+/// Signs any header and any claims with the key of `tokens`.
 fn sign(tokens: &Tokens, header: &[u8], claims: &[u8]) -> String {
     let message = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
     let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(tokens.keys().current().signs.as_bytes());

@@ -1,4 +1,4 @@
-//! The unique name by which an account is found. No two accounts have names that look alike.
+//! The unique name that identifies an account. No two accounts have names that look alike.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::credentials::{
 /// A user name: 1 to 64 letters and digits of one script, with `_`, `.` and `-` between them. The name is
 /// prepared by the profile `UsernameCaseMapped` of RFC 8265, so it is kept in lower case: a capital letter can look
 /// like another letter (`I` and `l`), and its small form does not. The spelling that a person prefers is the display
-/// name. All rules beyond the profile refuse names that people could take for others.
+/// name. All rules beyond the profile refuse names that people could mistake for others.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -26,7 +26,7 @@ pub enum BadUsername {
     /// The text is empty, or longer than [`Username::LIMIT`].
     #[error("a user name must have 1 to 64 characters")]
     Length,
-    /// A character is neither a letter or digit that is in use today, nor `_`, `.` or `-`.
+    /// A character is neither a letter or digit in use today, nor `_`, `.` or `-`.
     #[error("the character U+{:04X} is not accepted in a user name: use letters, digits, _ . and -", u32::from(*.0))]
     Character(char),
     /// The name begins or ends with a character that is not a letter or digit.
@@ -40,16 +40,16 @@ pub enum BadUsername {
         "a right-to-left user name must begin with a letter and have digits of only one kind: change the digits"
     )]
     MixedDirections,
-    /// A letter has more accents than any language writes.
+    /// A letter has more accents than any language uses.
     #[error("a letter has too many combining marks: remove some")]
     PiledMarks,
-    /// People would take the name, or a name that looks like it, for the system or for all users.
+    /// People could mistake the name, or one that looks like it, for the system or for all users.
     #[error("this user name is reserved: choose another name")]
     Reserved,
 }
 
 impl Username {
-    /// The most characters of a user name.
+    /// The maximum number of characters in a user name.
     pub const LIMIT: usize = 64;
 
     /// Parses a name as typed.
@@ -97,7 +97,7 @@ impl Username {
         &self.0
     }
 
-    /// The skeleton of the name: equal for names that people may confuse.
+    /// The skeleton of the name, which is equal for names that people may confuse.
     pub fn key(&self) -> String {
         look_of(&self.0)
     }
@@ -130,7 +130,7 @@ fn is_accepted(c: char) -> bool {
     }
 }
 
-/// The skeleton of UTS 39, without the dot above an i or j, which cannot be seen there.
+/// The skeleton of UTS 39, without the combining dot above an i or j, which is invisible there.
 fn look_of(name: &str) -> String {
     const DOT_ABOVE: char = '\u{0307}';
     let mut look = String::with_capacity(name.len());
@@ -176,8 +176,8 @@ const RESERVED: [&str; 31] = [
     "webmaster",
 ];
 
-/// Whether a name is reserved, or looks like a reserved name. People do not take a short name with digits,
-/// such as `a11`, for the reserved word that it resembles.
+/// Whether a name is reserved, or looks like a reserved name. A short name with digits, such as `a11`, is not reserved,
+/// because people do not mistake it for the word that it resembles.
 fn is_reserved(name: &str) -> bool {
     let look = look_of(name);
     let short_with_digits = name.len() <= 3 && name.contains(|c: char| c.is_ascii_digit());
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(Username::parse("ｶﾞﾝﾏ").expect("name").as_str(), "ガンマ");
     }
 
-    /// RFC 8265, section 3.5. What the project adds to the profile refuses example 1 (for its `@`) too.
+    /// RFC 8265, section 3.5. The project's own rules also refuse example 1, because of its `@`.
     #[test]
     fn names_are_prepared_as_the_examples_of_the_standard() {
         for (typed, kept) in [

@@ -15,14 +15,14 @@ const BYTES: usize = 32;
 /// The kinds of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignatureKind {
-    /// HMAC-SHA256, by a secret that both sides know.
+    /// HMAC-SHA256, with a secret that both sides know.
     V1,
-    /// Ed25519, by a key that Verbatim alone has.
+    /// Ed25519, with a key that only Verbatim has.
     V1a,
 }
 
 impl SignatureKind {
-    /// The name of the kind, which begins a signature.
+    /// The name of the kind, with which a signature begins.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::V1 => "v1",
@@ -30,7 +30,7 @@ impl SignatureKind {
         }
     }
 
-    /// The kind of this name.
+    /// The kind with this name.
     pub(crate) fn named(word: &str) -> Option<Self> {
         [Self::V1, Self::V1a].into_iter().find(|kind| kind.word() == word)
     }
@@ -49,7 +49,7 @@ impl fmt::Debug for WebhookSecret {
 }
 
 impl WebhookSecret {
-    /// Draws a new secret.
+    /// Generates a new random secret.
     #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
     pub(crate) fn draw(kind: SignatureKind) -> Self {
         let mut bytes = Zeroizing::new([0; BYTES]);
@@ -57,18 +57,18 @@ impl WebhookSecret {
         Self { kind, bytes }
     }
 
-    /// A secret that was drawn before.
+    /// A secret that was generated before.
     pub(crate) fn known(kind: SignatureKind, bytes: &[u8]) -> Option<Self> {
         let bytes = Zeroizing::new(bytes.try_into().ok()?);
         Some(Self { kind, bytes })
     }
 
-    /// The bytes to keep, sealed.
+    /// The bytes to store, sealed.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..]
     }
 
-    /// The text for the receiver; `None` for a key pair, whose secret stays here.
+    /// The text for the receiver; `None` for a key pair, whose secret never leaves Verbatim.
     pub(crate) fn text(&self) -> Option<Zeroizing<String>> {
         let text = || Zeroizing::new(format!("whsec_{}", *Zeroizing::new(BASE64.encode(&self.bytes[..]))));
         (self.kind == SignatureKind::V1).then(text)
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_the_one_of_the_specification() {
-        // The example of Standard Webhooks' own libraries.
+        // The example from Standard Webhooks' own libraries.
         let bytes = BASE64.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
         let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &bytes));
         mac.update(b"msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{\"test\": 2432232314}");

@@ -1,7 +1,7 @@
-//! What **may** happen: pure rules over plain values. No clock, no randomness, no waiting.
+//! Decides what **may** happen: pure rules over plain values, without a clock, randomness or waiting.
 //!
-//! [`Conversation::decide`] turns a command into at most one event, and [`Conversation::evolve`] takes an
-//! event in. All other types are the vocabulary of these two functions.
+//! [`Conversation::decide`] turns a command into at most one event, and [`Conversation::evolve`] applies an
+//! event. All other types are the vocabulary of these two functions.
 
 mod conversation;
 mod stored;

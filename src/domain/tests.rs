@@ -1,5 +1,5 @@
-//! The vocabulary of the tests of the rules: given some events, when a user gives a command, then an event or
-//! a rejection follows.
+//! The vocabulary of the tests of the rules: given some events, when a user gives a command, then the outcome
+//! is an event or a rejection.
 
 mod folds;
 mod messages;
@@ -150,7 +150,7 @@ fn say(words: &str) -> Command {
     say_with(words, None, None)
 }
 
-/// Sends a message, where one of the two users may have blocked the other.
+/// A command to send a message, where one of the two users may have blocked the other.
 fn say_though(words: &str, blocked: bool) -> Command {
     match say(words) {
         Command::Send { message_id, new, quoted, .. } => Command::Send { message_id, new, quoted, blocked },

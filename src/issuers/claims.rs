@@ -1,4 +1,4 @@
-//! What a signed token says, and whether it counts here.
+//! The claims of a signed token, and whether the token is accepted.
 
 use aws_lc_rs::{
     digest::{Context, SHA256},
@@ -14,9 +14,9 @@ use crate::{
     issuers::Issuer,
 };
 
-/// The longest `sub`, `sid` and `jti` (OpenID Connect bounds `sub` so).
+/// The maximum length of `sub`, `sid` and `jti` in bytes (the limit of OpenID Connect for `sub`).
 const MOST_TEXT: usize = 255;
-/// The longest name that is copied.
+/// The maximum length of a copied name, in bytes.
 const MOST_COPIED: usize = 1024;
 
 /// A user of an issuer, as a token proves it.
@@ -26,11 +26,11 @@ pub(crate) struct Proven {
     pub(crate) iss: String,
     /// The name of the user at the issuer.
     pub(crate) subject: String,
-    /// The session at the issuer, if the token tells.
+    /// The session at the issuer, if the token names it.
     pub(crate) session: Option<String>,
-    /// The login that the token is of when it is used directly: the same for all tokens of a session.
+    /// The login of the token when it is used directly. It is the same for all tokens of a session.
     pub(crate) login: LoginId,
-    /// The time at which the issuer made the token.
+    /// The time at which the issuer created the token.
     pub(crate) issued_at: Time,
     /// The time at which the token expires, without leeway.
     pub(crate) expires_at: Time,
@@ -38,17 +38,17 @@ pub(crate) struct Proven {
     pub(crate) username: Option<String>,
     /// The display name that the issuer suggests.
     pub(crate) display_name: Option<String>,
-    /// What the groups of the user make of the user.
+    /// The roles that follow from the user's groups.
     pub(crate) roles: Vec<String>,
 }
 
 impl Proven {
-    /// A number that stands for the user among those whose logins begin at this moment.
+    /// A number that identifies the user as a holder of places to begin a login.
     pub(crate) fn holder(&self) -> u128 {
         login(&[&self.iss, "holder", &self.subject]).uuid().as_u128()
     }
 
-    /// A keyed hash of the issuer and its name of the user. It tells two users apart, and tells nobody who they are.
+    /// A keyed hash of the issuer and the subject. It distinguishes users without revealing who they are.
     pub(crate) fn origin_hash(&self, pepper: &[u8; 32]) -> String {
         let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, pepper));
         hash.update(format!("{}|{}", self.iss, self.subject).as_bytes());
@@ -56,7 +56,7 @@ impl Proven {
     }
 }
 
-/// Why a signed token does not count.
+/// Why a signed token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
     Invalid,
@@ -65,7 +65,7 @@ pub(super) enum Unfit {
 
 pub(super) type Claims = Map<String, Value>;
 
-/// Judges the claims of a signed token.
+/// Checks the claims of a signed token.
 pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Result<Proven, Unfit> {
     let Times { issued, expires } = times(issuer, claims, now)?;
     let is_for_us = is_named(claims.get("aud"), &issuer.audience) && !is_of_another_kind(issuer, claims);
@@ -77,10 +77,10 @@ pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Result<Prove
     let (session, id) = (text(claims, "sid"), text(claims, "jti"));
     let iat = issued.to_string();
     let login = match (&session, &id) {
-        // With the user too, so that no two users of a session share a login.
+        // The user is included, so that two users with the same session never share a login.
         (Some(sid), _) => login(&[&issuer.iss, "sid", sid, &subject]),
         (None, Some(jti)) => login(&[&issuer.iss, "jti", jti, &subject]),
-        // With the time, so that a user who was logged out can come back with a later token.
+        // The time is included, so that a user who was logged out can come back with a later token.
         (None, None) => login(&[&issuer.iss, "sub", &subject, &iat]),
     };
     let copied = |name: &str| {
@@ -109,7 +109,7 @@ struct Times {
     expires: i64,
 }
 
-/// The times of a token, of which `iat` and `exp` have to be there. A time that is a text is no time.
+/// The times of a token. `iat` and `exp` are required. A string is not accepted as a time.
 fn times(issuer: &Issuer, claims: &Claims, now: Time) -> Result<Times, Unfit> {
     let seconds = |name: &str| claims.get(name).map(|value| seconds(value).ok_or(Unfit::Invalid)).transpose();
     let issued = seconds("iat")?.ok_or(Unfit::Invalid)?;
@@ -133,7 +133,7 @@ pub(super) fn seconds(value: &Value) -> Option<i64> {
         return Some(whole);
     }
     let seconds = value.as_f64()?;
-    // In this range a cast only drops the fraction.
+    // In this range, the cast only drops the fraction.
     #[allow(clippy::cast_possible_truncation)]
     (0.0..YEAR_10000).contains(&seconds).then_some(seconds as i64)
 }
@@ -142,12 +142,12 @@ pub(super) fn time(seconds: i64) -> Option<Time> {
     OffsetDateTime::from_unix_timestamp(seconds).ok().map(Time::of)
 }
 
-/// A short text that is there.
+/// A claim that is a nonempty string of at most [`MOST_TEXT`] bytes.
 pub(super) fn text(claims: &Claims, name: &str) -> Option<String> {
     claims.get(name)?.as_str().filter(|text| (1..=MOST_TEXT).contains(&text.len())).map(str::to_owned)
 }
 
-/// Whether a text, or one of a list, is one of these.
+/// Whether a string, or a string in a list, is one of these names.
 pub(super) fn is_named(value: Option<&Value>, names: &[String]) -> bool {
     let is_one = |value: &Value| value.as_str().is_some_and(|text| names.iter().any(|name| name == text));
     match value {
@@ -157,8 +157,8 @@ pub(super) fn is_named(value: Option<&Value>, names: &[String]) -> bool {
     }
 }
 
-/// Whether a token of the same issuer was made for something else: to tell a client who has logged in (ID token), or that
-/// somebody has logged out (logout token). Keycloak writes the kind into `typ`.
+/// Whether a token of the issuer has another purpose, such as an ID token or a logout token. Keycloak writes the kind
+/// into `typ`.
 fn is_of_another_kind(issuer: &Issuer, claims: &Claims) -> bool {
     let kind = claims.get("typ").and_then(Value::as_str);
     let is_id_token = ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.contains_key(*name))
@@ -170,7 +170,7 @@ fn is_of_another_kind(issuer: &Issuer, claims: &Claims) -> bool {
     is_other || (is_id_token && !issuer.accept_id_tokens)
 }
 
-/// Whether a claim is this text, or a list that has it.
+/// Whether a claim is this string, or a list that contains it.
 fn holds(claims: &Claims, name: &str, wanted: &str) -> bool {
     match find(claims, name) {
         Some(Value::Array(values)) => values.iter().any(|value| value.as_str() == Some(wanted)),
@@ -179,7 +179,7 @@ fn holds(claims: &Claims, name: &str, wanted: &str) -> bool {
     }
 }
 
-/// A claim by its name, or by a path with dots (`realm_access.roles`). A name may have dots itself.
+/// A claim by its name, or by a path with dots (`realm_access.roles`). A name may itself contain dots.
 fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(name) {
         return Some(value);
@@ -188,7 +188,7 @@ fn find<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
     find(claims.get(first)?.as_object()?, rest)
 }
 
-/// An id of version 7, made of a hash of these texts. Its time says nothing.
+/// An id of version 7, made from a hash of these texts. Its time has no meaning.
 fn login(parts: &[&str]) -> LoginId {
     let mut hash = Context::new(&SHA256);
     hash.update(b"verbatim: login of an external token");

@@ -16,7 +16,7 @@ use crate::{
 
 const BOUNDS: Bounds = Bounds { within: Duration::from_secs(5), bytes: 64 * 1024 };
 
-/// Why the keys of an issuer are not known.
+/// Why the keys of an issuer could not be fetched.
 #[derive(Debug, Error)]
 pub(super) enum NotFetched {
     #[error("{0}: {1}")]
@@ -33,7 +33,7 @@ pub(super) enum NotFetched {
     BadKeysUrl(Target, String),
 }
 
-/// The address of the keys, as the document of the issuer told it.
+/// The address of the keys, from the document of the issuer.
 #[derive(Default)]
 pub(super) struct Discovered(Mutex<Option<Target>>);
 
@@ -61,7 +61,7 @@ pub(super) async fn fetch(
     }
 }
 
-/// Fetches the keys of an issuer, by way of its document if need be.
+/// Fetches the keys of an issuer, through its document if necessary.
 pub(super) async fn keys(
     outbound: &Outbound,
     issuer: &Issuer,
@@ -114,7 +114,7 @@ async fn ask(outbound: &Outbound, url: &Target) -> Result<Answer, NotFetched> {
     }
 }
 
-/// `max-age` of `Cache-Control`; none if the answer must not be kept.
+/// `max-age` of `Cache-Control`; `None` if the answer must not be cached.
 fn max_age(header: &str) -> Option<Duration> {
     let directives = || header.split(',').map(str::trim);
     let is = |directive: &str, name: &str| directive.eq_ignore_ascii_case(name);

@@ -17,12 +17,13 @@ use crate::{
 
 const MOST_BYTES: u64 = 256 * 1024;
 const MOST_ISSUERS: usize = 64;
-/// The longest text in the file.
+/// The maximum length of a text in the file, in bytes.
 const MOST_TEXT: usize = 512;
-/// The most entries of a list or a table.
+/// The maximum number of entries of a list or a table.
 const MOST_ENTRIES: usize = 64;
 
-/// The algorithms with a public key. A shared secret (`HS256`) could be a public key that somebody takes for a secret.
+/// The accepted algorithms, all with a public key. `HS256` is not among them: an attacker could use a public key as its
+/// shared secret.
 const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
@@ -35,7 +36,7 @@ const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("EdDSA", Algorithm::EdDSA),
 ];
 
-/// What a group of an issuer can make of its members.
+/// The roles that a group of an issuer can give to its members.
 const GROUP_WORDS: [&str; 1] = ["operator"];
 
 /// Why the file cannot be used.
@@ -111,7 +112,7 @@ fn display_name_claim() -> String {
     "name".to_owned()
 }
 
-/// Reads the file. `ours` is the name of our own tokens, which no other issuer may have.
+/// Reads the file. `ours` is the issuer name of Verbatim's own tokens, which no other issuer may have.
 pub(super) fn read(file: &Path, ours: &str) -> Result<Vec<Issuer>, BadFile> {
     let unreadable = |why| BadFile(format!("{} cannot be read: {why}", file.display()));
     let size = fs::metadata(file).map_err(unreadable)?.len();
@@ -214,7 +215,7 @@ fn issuer(entry: Entry) -> Result<Issuer, String> {
     })
 }
 
-/// Where the document of an issuer lies (OpenID Connect Discovery 1.0, section 4).
+/// The address of an issuer's document (OpenID Connect Discovery 1.0, section 4).
 fn discovery(iss: &str) -> String {
     format!("{}/.well-known/openid-configuration", iss.strip_suffix('/').unwrap_or(iss))
 }

@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 
 use crate::outbound::Target;
 
-/// An issuer whose tokens count here, and the rules for its tokens.
+/// An issuer whose tokens are accepted, and the rules for its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Issuer {
     /// The name in `iss`, compared byte for byte.
@@ -19,17 +19,17 @@ pub(crate) struct Issuer {
     pub(super) source: Source,
     /// The algorithms that a token may be signed with.
     pub(super) algorithms: Vec<Algorithm>,
-    /// The types that a token may have in its header. An empty text stands for no type.
+    /// The types that a token may have in its header. An empty text means no type.
     pub(super) types: Vec<String>,
-    /// Whether ID tokens count as well.
+    /// Whether ID tokens are accepted too.
     pub(super) accept_id_tokens: bool,
-    /// The longest life of a token, in seconds.
+    /// The longest lifetime of a token, in seconds.
     pub(super) max_life: i64,
     /// How far the clocks may differ, in seconds.
     pub(super) leeway: i64,
     /// Whether an unknown user gets an account.
     pub(crate) jit: bool,
-    /// Whether the tokens are accepted as they are, and not only in exchange for ours.
+    /// Whether the tokens can be used directly, and not only exchanged for tokens of Verbatim.
     pub(crate) direct: bool,
     /// The claim from which the user name of a new account comes.
     pub(super) username_claim: String,
@@ -37,9 +37,9 @@ pub(crate) struct Issuer {
     pub(super) display_name_claim: String,
     /// Whether the display name is copied again at each exchange.
     pub(crate) sync: bool,
-    /// Claims that a token must have, each as a text or as a member of a list.
+    /// Claims that a token must have, each as a string or as an element of a list.
     pub(super) required: BTreeMap<String, String>,
-    /// What the members of a group are here.
+    /// The role that the members of a group get.
     pub(super) groups: BTreeMap<String, String>,
 }
 

@@ -9,7 +9,7 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 
-/// The most keys of a set that are looked at.
+/// The maximum number of keys of a set that are read.
 const MOST_KEYS: usize = 32;
 /// The longest name of a key, in bytes.
 pub(super) const MOST_NAME: usize = 256;
@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Whether a signature by this algorithm can be of this key.
+    /// Whether the key can check signatures of this algorithm.
     pub(super) fn is_for(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
@@ -39,8 +39,8 @@ struct Document {
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys that are of no use here are left out: keys for encryption, of unknown kinds, secrets, short
-    /// RSA keys, keys without a name, and keys with the name of an earlier one. `None`: this is no JWK set.
+    /// Reads a JWK set; `None` if the body is not one. Unusable keys are left out: encryption keys, keys of unknown
+    /// kinds, secrets, short RSA keys, keys without a name, and keys with the name of an earlier one.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let Document { keys } = serde_json::from_slice(body).ok()?;
         let mut set = HashMap::new();
@@ -87,7 +87,7 @@ fn usable(key: serde_json::Value) -> Option<(String, Key)> {
     (for_signatures && !algorithms.is_empty()).then_some((name, Key { checks, algorithms }))
 }
 
-/// The number of bits of a number in base64url.
+/// The bit length of a number in base64url.
 fn bits(number: &str) -> Option<usize> {
     let bytes = BASE64URL.decode(number).ok()?;
     let begin = bytes.iter().position(|byte| *byte != 0)?;

@@ -1,12 +1,12 @@
-//! The keys of one issuer as this node knows them: how long they count, and when they are fetched again.
+//! This node's copy of the keys of one issuer: how long it is valid, and when it is fetched again.
 //!
-//! A token can name any key, so an unknown name fetches the set once in [`Pace::retry`] at most, however many tokens
-//! there are. Requests that need a fetch wait for the same one. The fetch is a task of its own: a client that goes away
-//! cannot break it off and begin another.
+//! A token can name any key, so unknown names cause at most one fetch of the set in [`Pace::retry`], however many
+//! tokens come. Requests that need a fetch wait for the same one. The fetch is a separate task, so that a client cannot
+//! abort it by disconnecting, and then start another.
 //!
-//! A key that has left the set has to stop counting within [`AT_MOST`]. So a set is fetched again after that time at the
-//! latest, whatever `max-age` says, and while a fetch is under way only a younger set answers. An issuer that does not
-//! answer takes nothing away for [`STALE`]: its last set stays in use.
+//! A key that has left the set must be rejected within [`AT_MOST`]. So a set of that age is not used without another
+//! fetch, whatever `max-age` says, and while a fetch is in flight, only a younger set is used. If the issuer does not
+//! answer, its last set stays in use for [`STALE`].
 
 use std::{
     collections::VecDeque,
@@ -21,26 +21,26 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The time within which a removed key stops counting.
+/// The time within which a removed key is no longer accepted.
 const AT_MOST: Duration = Duration::from_secs(600);
-/// The longest time between two fetches of a set in use. It leaves time for the fetch.
+/// The longest time between two fetches of a set in use. It is shorter than [`AT_MOST`] to leave time for the fetch.
 const LONGEST: Duration = Duration::from_secs(570);
 /// How long a set stays in use when the issuer does not answer.
 const STALE: Duration = Duration::from_secs(24 * 3600);
-/// How long an unknown name is remembered, and how many names are.
+/// How long an unknown name is remembered, and the maximum number of remembered names.
 const UNKNOWN: Duration = Duration::from_secs(300);
 const MOST_UNKNOWN: usize = 128;
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// The shortest life of a set. `max-age` can make it longer.
+    /// The shortest lifetime of a set. `max-age` can extend it.
     pub(crate) refresh: Duration,
     /// The shortest time between two fetches because of an unknown key, or after a failure.
     pub(crate) retry: Duration,
 }
 
-/// A set as it was fetched.
+/// A fetched set.
 pub(super) struct Fetched {
     pub(super) set: KeySet,
     /// `max-age` of the answer.
@@ -52,14 +52,14 @@ pub(super) struct Fetched {
 pub(super) enum NoKey {
     /// The issuer has no such key.
     Unknown,
-    /// The issuer does not tell its keys.
+    /// The keys of the issuer cannot be fetched.
     Unavailable,
 }
 
 pub(super) struct Keys {
     pace: Pace,
     state: Mutex<State>,
-    /// Held by the one fetch.
+    /// Held by the fetch in flight.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -81,7 +81,7 @@ struct Known {
 enum Look {
     Found(Arc<Key>),
     Not(NoKey),
-    /// Only a fetch can tell.
+    /// The answer needs a fetch.
     Fetch,
 }
 
@@ -90,7 +90,7 @@ impl Keys {
         Arc::new(Self { pace, state: Mutex::default(), turn: Arc::default() })
     }
 
-    /// The key of this name. `fetch` asks the issuer for its set, and is called only if it has to be.
+    /// The key with this name. `fetch` requests the set from the issuer, and is called only if necessary.
     pub(super) async fn named<F>(
         self: &Arc<Self>,
         name: &str,
@@ -123,7 +123,7 @@ impl Keys {
             keys.take(outcome);
         });
         if task.await.is_err() {
-            // The fetch panicked, or the process stops.
+            // The fetch panicked, or the process is stopping.
             self.take(None);
         }
         let found = match self.look(name) {
@@ -212,7 +212,7 @@ mod tests {
 
     const PACE: Pace = Pace { refresh: Duration::from_secs(300), retry: Duration::from_secs(30) };
 
-    /// An issuer that tells these keys, or nothing.
+    /// An issuer that answers with these keys, or not at all.
     struct Issuer {
         keys: Arc<Keys>,
         names: Mutex<Option<Vec<&'static str>>>,

@@ -23,19 +23,19 @@ use crate::{
     outbound::Outbound,
 };
 
-/// Why a token proves nothing. A client learns no further details.
+/// Why a token is not accepted. A client learns no further details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotProven {
-    /// The token is of an issuer that is not known here.
+    /// The issuer of the token is not known to this server.
     #[error("the issuer of the token is not known to this server: ask the operator to add it")]
     UnknownIssuer,
     /// The token is not valid.
     #[error("the token is not valid: get a new one from its issuer")]
     Invalid,
-    /// The token was valid once.
+    /// The token has expired.
     #[error("the token has expired: get a new one from its issuer")]
     Expired,
-    /// The keys of the issuer are not known at present.
+    /// The keys of the issuer are not available at present.
     #[error("the issuer of the token does not respond: try again later")]
     Unavailable,
 }
@@ -43,7 +43,7 @@ pub enum NotProven {
 /// The issuers of the operator's file.
 pub(crate) struct Issuers {
     file: PathBuf,
-    /// The name of our own tokens.
+    /// The issuer name of Verbatim's own tokens.
     ours: String,
     outbound: Outbound,
     pace: Pace,
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Issuers {
 }
 
 impl Issuers {
-    /// Reads the file. `ours` is the name of our own tokens.
+    /// Reads the file. `ours` is the issuer name of Verbatim's own tokens.
     pub(crate) fn read(file: &Path, ours: &str, outbound: Outbound, pace: Pace) -> Result<Self, BadFile> {
         let issuers =
             Self { file: file.into(), ours: ours.into(), outbound, pace, by_name: RwLock::default() };
@@ -72,8 +72,8 @@ impl Issuers {
         Ok(issuers)
     }
 
-    /// Reads the file again, and returns the number of issuers. A file that cannot be used changes nothing. An issuer that
-    /// is described as before keeps its keys.
+    /// Reads the file again, and returns the number of issuers. An invalid file changes nothing. An issuer with an
+    /// unchanged description keeps its keys.
     pub(super) fn read_again(&self) -> Result<usize, BadFile> {
         let before = self.all();
         let known = |issuer: Issuer| {
@@ -91,7 +91,7 @@ impl Issuers {
         Ok(number)
     }
 
-    /// The hashes of the issuers' URLs, which stand for them in the audit.
+    /// The hashes of the issuers' URLs, which represent them in the audit trail.
     pub(crate) fn hashes(&self) -> BTreeSet<u128> {
         let hash = |iss: &String| {
             let mut half = [0; 16];
@@ -114,7 +114,7 @@ impl Issuers {
         self.prove_if(token, now, |_| true).await
     }
 
-    /// The same for a token that is used as it is, where the issuer's rules allow that.
+    /// Checks a token that is used directly, if the issuer's rules allow that.
     pub(crate) async fn prove_direct(
         &self,
         token: &str,
@@ -160,7 +160,7 @@ impl Issuers {
 
     /// The claims of a token that a key of its issuer signed.
     async fn signed(&self, presented: Presented<'_>, known: &Known) -> Result<claims::Claims, NotProven> {
-        // A token by an algorithm that does not count asks for no key.
+        // The algorithm is checked first, so that a token with an algorithm that is not accepted causes no fetch.
         let algorithm = presented.algorithm(&known.issuer.algorithms).ok_or(NotProven::Invalid)?;
         let Known { issuer, keys, discovered } = known;
         let fetch = || document::fetch(self.outbound.clone(), issuer.clone(), discovered.clone());
@@ -171,7 +171,7 @@ impl Issuers {
         presented.signed_by(&key, algorithm).ok_or(NotProven::Invalid)
     }
 
-    /// Asks each issuer for its keys: its name, and the number of usable keys or what is wrong.
+    /// Fetches the keys of each issuer. Returns its name with the number of usable keys or the error.
     pub(crate) async fn check(&self) -> Vec<(String, Result<usize, String>)> {
         let mut found = Vec::new();
         for known in self.all().values() {

@@ -10,27 +10,27 @@ use crate::{
     },
 };
 
-/// The types of logout tokens. The specification recommends the first one; Keycloak writes the second.
+/// The accepted types of logout tokens. The specification recommends the first; Keycloak writes the second.
 pub(super) const TYPES: [&str; 3] = ["logout+jwt", "JWT", ""];
 
 /// The member of `events` that makes a token a logout token.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
-/// How old a logout token without an end may be, in seconds.
+/// The maximum age of a logout token without `exp`, in seconds.
 const MOST_AGE: i64 = 120;
 
-/// What ends, as a logout token proves it.
+/// The sessions that a logout token ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoggedOut {
     /// The name of the issuer.
     pub(crate) iss: String,
     /// The sessions that end.
     pub(crate) ends: Ends,
-    /// The id of the logout token, which counts once.
+    /// The id of the logout token, which can be used only once.
     pub(crate) id: String,
-    /// The time of the log-out. Tokens that were made until then count no more.
+    /// The time of the logout. Tokens created until then are no longer accepted.
     pub(crate) at: Time,
-    /// The time at which the last token from before has expired.
+    /// The time by which the last earlier token has expired.
     pub(crate) until: Time,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Ends {
     User(String),
 }
 
-/// Judges the claims of a signed logout token.
+/// Checks the claims of a signed logout token.
 pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Option<LoggedOut> {
     let events = claims.get("events")?.as_object()?;
     // A token with `nonce` could be an ID token.

@@ -1,9 +1,9 @@
 //! **External issuers**: tokens that other servers sign for the users of other applications (OpenID Connect, and plain
 //! JWT).
 //!
-//! A token names its issuer (`iss`) and its key (`kid`). The issuer has to be in the file of the operator (`file.rs`).
-//! The key comes from the set of that issuer alone (`keys.rs`), so that no issuer can sign for another, whatever the names
-//! of its keys are. `claims.rs` judges what the token says, and `logout.rs` the logout tokens of an issuer.
+//! A token names its issuer (`iss`) and its key (`kid`). The issuer must be in the operator's file (`file.rs`). The key
+//! comes only from the set of that issuer (`keys.rs`), so that no issuer can sign for another, whatever the names of
+//! its keys are. `claims.rs` checks the claims of a token, and `logout.rs` those of a logout token.
 
 mod claims;
 mod document;

@@ -4,7 +4,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::issuers::Issuers;
 
-/// Reads the file again whenever the process gets SIGHUP, and then does more. A bad file changes nothing.
+/// Reads the file again whenever the process receives SIGHUP, and then calls `when_read`. An invalid file
+/// changes nothing.
 pub(crate) async fn keep_current(issuers: &Issuers, when_read: impl Fn()) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         tracing::warn!("could not listen for SIGHUP; a changed issuers file needs a restart");

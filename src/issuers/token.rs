@@ -1,4 +1,4 @@
-//! A token as it came, taken apart: its header and its claims are words of a stranger until the signature is checked.
+//! A token as presented, split into its parts. Its header and claims are not trusted until the signature is checked.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use jsonwebtoken::{Algorithm, crypto};
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::issuers::key_set::{Key, MOST_NAME};
 
-/// The longest token.
+/// The maximum length of a token.
 const MOST_BYTES: usize = 4096;
 
-/// A token whose signature is not checked.
+/// A token whose signature has not been checked.
 pub(super) struct Presented<'a> {
     header: Header,
     claims: Map<String, Value>,
@@ -28,14 +28,14 @@ struct Header {
 }
 
 impl<'a> Presented<'a> {
-    /// Takes a token apart; `None` for a text that cannot be a token with a named key.
+    /// Splits a token into its parts; `None` for a text that cannot be a token with a named key.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         if text.len() > MOST_BYTES {
             return None;
         }
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
-        // A third dot would be in the claims, and is not base64.
+        // A third dot would end up in the claims, and is not base64.
         let header: Header = serde_json::from_slice(&BASE64URL.decode(header).ok()?).ok()?;
         let claims = serde_json::from_slice(&BASE64URL.decode(claims).ok()?).ok()?;
         let is_plain = header.crit.is_none() && header.kid.len() <= MOST_NAME;
@@ -52,7 +52,7 @@ impl<'a> Presented<'a> {
         &self.header.kid
     }
 
-    /// Whether the token is of one of these types. A type may be written as a whole media type (RFC 7515).
+    /// Whether the token has one of these types. A type may be written as a full media type (RFC 7515).
     pub(super) fn is_of_type(&self, types: &[impl AsRef<str>]) -> bool {
         let typ = &*self.header.typ;
         let short = typ.get(..12).filter(|begin| begin.eq_ignore_ascii_case("application/"));
@@ -66,7 +66,7 @@ impl<'a> Presented<'a> {
         of.contains(&algorithm).then_some(algorithm)
     }
 
-    /// The claims, if this key made the signature by this algorithm.
+    /// The claims, if this key made the signature with this algorithm.
     pub(super) fn signed_by(self, key: &Key, algorithm: Algorithm) -> Option<Map<String, Value>> {
         let is_signed = key.is_for(algorithm)
             && crypto::verify(self.signature, self.signed.as_bytes(), &key.checks, algorithm)

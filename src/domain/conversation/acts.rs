@@ -63,7 +63,7 @@ impl Conversation {
             Act::Delete if !is_sender && !is_group => return Err(Rejection::NotTheSender),
             Act::Delete if !is_sender && !has_charge => return Err(Rejection::Forbidden),
             Act::Pin | Act::Unpin if is_group && !has_charge => return Err(Rejection::Forbidden),
-            // A deleted message has nothing left to take away, so these acts change nothing.
+            // A deleted message has nothing left to remove, so these acts change nothing.
             Act::Delete | Act::Unreact(_) | Act::Unpin if message.deleted => None,
             Act::Edit(_) | Act::React(_) | Act::Pin if message.deleted => {
                 return Err(Rejection::MessageDeleted);
@@ -104,14 +104,14 @@ impl Conversation {
         })
     }
 
-    /// The role of a member who may see the message.
+    /// The role of the user, if the user is a member and may see the message.
     fn must_see(&self, by: UserId, message: &FoundMessage) -> Result<Role, Rejection> {
         let role = self.role(by)?;
         let sees = self.visible_from(by).is_some_and(|from| message.position > from);
         if sees && !message.expired { Ok(role) } else { Err(Rejection::NotFound) }
     }
 
-    /// The members whom a text names as `<@user id>`, each once.
+    /// The members mentioned in a text as `<@user id>`, without duplicates.
     fn mentioned(&self, text: &Text) -> Vec<UserId> {
         let named = text.as_str().split("<@").skip(1).filter_map(|rest| rest.split_once('>'));
         let members = named.filter_map(|(id, _)| id.parse().ok()).filter(|id| self.membership(*id).is_some());

@@ -1,6 +1,5 @@
-//! The one aggregate: the members of a conversation, their roles, and its settings. Messages are never loaded
-//! to decide: the caller looks up all facts that a rule needs beyond the roster, and puts these facts into
-//! the command.
+//! The only aggregate: the members of a conversation, their roles, and its settings. No decision loads messages: the
+//! caller looks up every fact that a rule needs beyond the roster, and passes it in the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,17 +21,18 @@ pub struct Membership {
     pub since: Position,
 }
 
-/// The title of a conversation, as an event of its roster gave it.
+/// The title of a conversation, as set by an event of its roster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Titled {
     /// The position of the event.
     pub at: Position,
-    /// The title; `None` if it was erased. No earlier title comes back: there is none until somebody gives another.
+    /// The title; `None` if it was erased. An earlier title does not come back: the conversation has none until a later
+    /// event sets one.
     pub title: Option<String>,
 }
 
 impl Titled {
-    /// A title as an event has it. An empty one is what is left of an erased one.
+    /// A title as an event carries it. An empty title marks an erased one.
     fn given(at: Position, title: &str) -> Self {
         Self { at, title: Some(title.to_owned()).filter(|title| !title.is_empty()) }
     }
@@ -65,18 +65,18 @@ impl Conversation {
         self.titled.as_ref()?.title.as_deref()
     }
 
-    /// The title with the event that gave it, also if it was erased.
+    /// The title with the position of the event that set it, even if the title was erased.
     pub fn titled(&self) -> Option<&Titled> {
         self.titled.as_ref()
     }
 
-    /// Whether an event erases the present title.
+    /// Whether an event erases the current title.
     pub(in crate::domain) fn loses_title_by(&self, erased: &ContentErased) -> bool {
         let is_gone = |titled: &Titled| titled.title.is_some() && erased.titles().any(|at| at == titled.at);
         self.titled.as_ref().is_some_and(is_gone)
     }
 
-    /// Forgets the present title.
+    /// Forgets the current title.
     pub fn forget_title(&mut self) {
         if let Some(titled) = &mut self.titled {
             titled.title = None;
@@ -88,7 +88,7 @@ impl Conversation {
         self.history
     }
 
-    /// The seconds for which the conversation keeps messages, if it says so itself.
+    /// The seconds for which the conversation keeps messages, if it has a retention of its own.
     pub fn retention(&self) -> Option<u64> {
         self.retention
     }
@@ -154,7 +154,7 @@ impl Conversation {
         }
     }
 
-    /// Takes in the event at a position.
+    /// Applies the event at a position.
     pub fn evolve(&mut self, at: Position, event: &Event) {
         match event {
             Event::ConversationCreated(created) => {
@@ -201,7 +201,7 @@ impl Conversation {
         }
     }
 
-    /// A conversation from the rows of a view.
+    /// Rebuilds a conversation from the rows of a view.
     pub fn restored(
         kind: Kind,
         titled: Option<Titled>,
@@ -274,7 +274,7 @@ impl Conversation {
         history: Option<History>,
         retention: Option<Option<u64>>,
     ) -> Result<Option<Event>, Rejection> {
-        // What is older is taken from all members for good, so admins alone may not say so.
+        // A retention deletes older messages for all members for good, so only an owner may change it.
         self.group_role(by, if retention.is_some() { Role::Owner } else { Role::Admin })?;
         let title = title.map(String::from).filter(|new| self.title() != Some(new.as_str()));
         let history = history.filter(|new| self.history != *new);

@@ -1,4 +1,4 @@
-//! Commands, and the reasons for which a conversation refuses them.
+//! Commands, and the reasons why a conversation refuses them.
 
 use crate::domain::{
     ClientId, History, MessageId, NewMember, Position, Role, Title, UserId,
@@ -6,13 +6,13 @@ use crate::domain::{
     stored::event::ReceiptAdvanced,
 };
 
-/// The most members of one conversation.
+/// The maximum number of members of a conversation.
 pub(crate) const MAX_MEMBERS: usize = 10_000;
-/// The most members with whom a group begins: they all stand in one event, and the size of an event is
+/// The maximum number of members with which a group starts: one event holds them all, and the size of an event is
 /// limited.
 pub(crate) const MAX_FIRST_MEMBERS: usize = 1_000;
 
-/// The wish of a user.
+/// A change that a user asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Start a direct conversation.
@@ -26,7 +26,7 @@ pub enum Command {
     StartGroup {
         /// The title of the group.
         title: Title,
-        /// The first members; the owner need not be named, and is an owner in any case.
+        /// The first members. The creator need not be among them, and is the owner in any case.
         members: Vec<NewMember>,
     },
     /// Change the title, the history setting or the retention. An absent field keeps its value.
@@ -35,7 +35,7 @@ pub enum Command {
         title: Option<Title>,
         /// The new setting.
         history: Option<History>,
-        /// The seconds for which messages are kept, or none of its own.
+        /// The new retention in seconds; `Some(None)` if the group is to have no retention of its own.
         retention: Option<Option<u64>>,
     },
     /// Add a member.
@@ -63,14 +63,14 @@ pub enum Command {
         message_id: MessageId,
         /// The message.
         new: Box<NewMessage>,
-        /// The message that the new message answers, as the caller has found it.
+        /// The message that the new message answers, as the caller found it.
         quoted: Option<Box<FoundMessage>>,
         /// Whether one of the two users of a direct conversation has blocked the other.
         blocked: bool,
     },
     /// Do something to a message.
     Act {
-        /// The message, as the caller has found it.
+        /// The message, as the caller found it.
         message: Box<FoundMessage>,
         /// The act.
         act: Act,
@@ -81,11 +81,11 @@ pub enum Command {
     },
     /// Move the watermarks of the caller.
     Advance {
-        /// The wanted delivery position; `None` keeps the present one.
+        /// The requested delivery position; `None` keeps the current one.
         delivered: Option<Position>,
-        /// The wanted read position; `None` keeps the present one.
+        /// The requested read position; `None` keeps the current one.
         read: Option<Position>,
-        /// The present watermarks.
+        /// The current watermarks.
         known: ReceiptAdvanced,
         /// The last position of the conversation.
         head: Position,
@@ -99,33 +99,32 @@ pub enum Rejection {
     NotFound,
     /// The role of the caller does not allow the command.
     Forbidden,
-    /// The act is allowed for the sender of the message only.
+    /// Only the sender of the message may do this.
     NotTheSender,
-    /// One of two users has blocked the other. Both users get the same answer, which does not tell who has
-    /// blocked whom.
+    /// One of the two users has blocked the other. Both get the same answer, which does not reveal who blocked whom.
     Blocked,
-    /// The group would have members and no owner.
+    /// The group would have members but no owner.
     LastOwner,
-    /// A direct conversation keeps its two members for ever, and has neither title nor settings.
+    /// A direct conversation keeps its two members forever, and has neither title nor settings.
     DirectIsFixed,
-    /// The caller named themselves for a direct conversation.
+    /// The caller asked for a direct conversation with themselves.
     WithOneself,
     /// The conversation would have more than [`MAX_MEMBERS`], or begin with more than [`MAX_FIRST_MEMBERS`].
     TooManyMembers,
-    /// A new member is in as many conversations already as one user may be.
+    /// A new member is already in the maximum number of conversations of one user.
     TooManyConversations,
-    /// The conversation has not reached the position.
+    /// The position is after the head of the conversation.
     AheadOfHead,
     /// The user whose role would change is not a member.
     NoSuchMember,
-    /// The conversation exists already.
+    /// The conversation already exists.
     AlreadyStarted,
     /// The message to answer does not exist, or the caller may not see it.
     NoSuchMessage,
     /// The message has been deleted.
     MessageDeleted,
-    /// The caller has [`MAX_REACTIONS`](crate::domain::MAX_REACTIONS) different reactions to the message already.
+    /// The caller already has [`MAX_REACTIONS`](crate::domain::MAX_REACTIONS) different reactions to the message.
     TooManyReactions,
-    /// The conversation has [`MAX_PINS`](crate::domain::MAX_PINS) pinned messages already.
+    /// The conversation already has [`MAX_PINS`](crate::domain::MAX_PINS) pinned messages.
     TooManyPins,
 }

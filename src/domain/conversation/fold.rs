@@ -1,5 +1,4 @@
-//! A conversation, folded from its events as far as they have been read. Commands, hub and views use the same
-//! fold.
+//! A conversation folded from the events read so far. Commands, the hub and the views use the same fold.
 
 use std::sync::Arc;
 
@@ -20,20 +19,20 @@ pub struct Fold {
     pub read: Position,
 }
 
-/// A roster as it was after one of its events. A fold that begins with a snapshot need not read the events
-/// before.
+/// A roster as it was after one of its events. A fold that begins with a snapshot does not read the earlier
+/// events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The position and the id of that event. The id proves that the snapshot belongs to the present log.
+    /// The position and the id of that event. The id proves that the snapshot belongs to the current log.
     pub at: Point,
-    /// The number of events of the roster up to and with that event.
+    /// The number of events of the roster up to and including that event.
     pub changes: u64,
     /// The roster.
     pub conversation: Arc<Conversation>,
 }
 
 impl Fold {
-    /// Takes in the next event. Returns the position of the event before it in the chain; `None` if the event
+    /// Applies the next event. Returns the position of the event before it in the chain; `None` if the event
     /// is void or was read before. If this version cannot read an event, because its lane, its type or the
     /// version of its type is newer, `event` is `None`; such an event is part of the chain all the same.
     pub fn apply(

@@ -1,19 +1,19 @@
-//! Messages and acts on messages. The roster holds no messages: the caller looks a message up and puts it
-//! into the command.
+//! Messages and acts on messages. The roster holds no messages: the caller looks up a message and passes it
+//! in the command.
 
 use std::collections::BTreeSet;
 
 use crate::domain::{ClientId, Emoji, Event, MessageId, Metadata, Position, Text, UserId};
 
-/// The most different reactions of one member to one message.
+/// The maximum number of different reactions of one member to one message.
 pub(crate) const MAX_REACTIONS: usize = 20;
-/// The most pinned messages of one conversation.
+/// The maximum number of pinned messages of a conversation.
 pub(crate) const MAX_PINS: u64 = 100;
 
 /// A message to send, as both edges parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The idempotency key of the sender, by which a retry is recognised.
+    /// The idempotency key of the sender, which identifies a retry.
     pub client_id: ClientId,
     /// The text, as typed.
     pub text: Text,
@@ -23,7 +23,7 @@ pub struct NewMessage {
     pub metadata: Option<Metadata>,
 }
 
-/// A message as the caller of a command has found it in the views.
+/// A message as the caller of a command found it in the views.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundMessage {
     /// The id of the message.
@@ -47,7 +47,8 @@ pub struct FoundMessage {
 }
 
 impl FoundMessage {
-    /// A message that does not exist. It stands before the first event, where no member may see a message.
+    /// A message that does not exist. Its position is before the first event, where no member may see a
+    /// message.
     pub fn nowhere(id: MessageId, sender: UserId) -> Self {
         Self {
             id,
@@ -82,7 +83,7 @@ pub enum Act {
 
 impl Act {
     /// Whether the act shows something new to the other members. A user who may not address the others may
-    /// still do the other acts, which only take something away.
+    /// still do the other acts, which only remove something.
     pub(in crate::domain) fn speaks(&self) -> bool {
         matches!(self, Self::Edit(_) | Self::React(_) | Self::Pin)
     }

@@ -1,4 +1,4 @@
-//! The one aggregate: the rules for commands in a conversation, and the state of a conversation after its
+//! The only aggregate: the rules for commands in a conversation, and the state of a conversation after its
 //! events.
 
 pub(in crate::domain) mod acts;

@@ -1,4 +1,4 @@
-//! A conversation as it was at a point: folded from its events, and not stored in any row.
+//! A conversation as it was at a point. It is folded from its events; no row stores it.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::domain::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AsOf {
-    /// Up to and with the event at this position.
+    /// Up to and including the event at this position.
     Position(Position),
-    /// Up to and with the last event whose time is not after this time. The order is the order of the log:
-    /// all events before that event belong to the point too, whatever their own times are.
+    /// Up to and including the last event whose time is not after this time. The order is the order of the
+    /// log: all events before that event belong to the point too, whatever their own times are.
     Time(Time),
 }
 
@@ -72,7 +72,7 @@ pub struct Said {
 pub struct Reacted {
     /// The user who reacted.
     pub user: UserId,
-    /// The emoji, in the form in which emoji are compared.
+    /// The emoji, in the form used to compare emoji.
     pub emoji: String,
     /// The position of the event that added the reaction.
     pub position: Position,
@@ -108,7 +108,7 @@ impl Said {
         self.deleted = Some((by, at));
     }
 
-    /// Takes away what is left of the message by a deletion, too.
+    /// Deletes the message, and clears everything that a deletion keeps and an erasure does not.
     fn erase(&mut self, at: Time) {
         self.delete(None, at);
         self.client_id.clear();
@@ -123,7 +123,7 @@ pub struct Past {
     fold: Fold,
     /// The time at which each present member joined.
     joined: BTreeMap<UserId, Time>,
-    /// The watermarks of all present and former members. A member who comes back goes on from the old
+    /// The watermarks of all present and former members. A member who comes back continues from the old
     /// watermarks.
     marks: BTreeMap<UserId, Marks>,
     /// The messages by position, because later events name a message by its position.
@@ -146,8 +146,7 @@ impl Past {
         }
     }
 
-    /// Takes in the next event of the conversation. Returns whether a later event may still belong to the
-    /// point.
+    /// Takes the next event of the conversation. Returns whether a later event may still belong to the point.
     pub fn take(&mut self, happened: Recorded) -> bool {
         match self.as_of {
             AsOf::Position(end) if happened.position > end => return false,

@@ -1,10 +1,10 @@
-//! An audit event as the outbox and the stream keep it: the one form in which all floors hand it on.
+//! An audit event as the outbox and the stream keep it. All floors pass it on in this one form.
 
 use serde::Serialize;
 
 use crate::domain::{EventId, Json, Time, UserId};
 
-/// An audit event. Its type may be of a newer version: readers pass it on as it is.
+/// An audit event. Its type may come from a newer version: readers pass it on unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEvent {
     /// The id of the event.
@@ -14,13 +14,13 @@ pub struct AuditEvent {
     /// The type: `account.created`. The word before the dot is the area.
     #[serde(rename = "type")]
     pub word: String,
-    /// Whom or what the event is about: an id, or a hash.
+    /// The subject of the event: an id or a hash.
     pub subject: String,
     /// The account that made the change; `None` for an operator on the machine and for Verbatim itself.
     pub actor: Option<UserId>,
     /// The service account through which the actor acted.
     pub via: Option<UserId>,
-    /// The data, as they were stored.
+    /// The data as stored.
     pub data: Json,
 }
 

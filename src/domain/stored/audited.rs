@@ -1,8 +1,9 @@
-//! Audit events: who may come in and with what rights, and how that changed. They have ids, words, counts and hashes
-//! only, never a name, an address or a text, so that none of them ever has to be erased.
+//! Audit events record who has access, with which rights, and how that changed. They hold only ids, fixed words, counts
+//! and hashes, never a name, an address or a text, so that none of them ever has to be erased.
 //!
-//! Like the events of conversations they are a contract for years: types and optional fields may be added, and a reader
-//! ignores what it does not know. Words are published as strings, so that a new word breaks no reader.
+//! Like the events of conversations, they are a long-term contract: types and optional fields may be added, and a
+//! reader ignores anything that it does not know. Enum values are published as plain strings, so that a new value
+//! breaks no reader.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +26,13 @@ use crate::domain::{
     words::schema::schema_of_written,
 };
 
-/// Whom or what an audit event is about: an id, or a hash where there is none. It is a token of a subject.
+/// The subject of an audit event: an id, or a hash where there is no id. It is one token of a NATS subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSubject(String);
 
 impl AuditSubject {
-    /// The beginning of a hash, for a thing that has no id of ours. The hash of a name has to be keyed: otherwise a
-    /// reader could try names.
+    /// A number of at most 128 bits, for a thing without an id in Verbatim: a hash, or the epoch of a log. The hash of
+    /// a name must be keyed: otherwise a reader could guess the name.
     pub fn hash(hash: u128) -> Self {
         Self(format!("{hash:032x}"))
     }
@@ -60,7 +61,7 @@ impl From<WebhookId> for AuditSubject {
     }
 }
 
-/// How an account came to be.
+/// How an account was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -96,13 +97,13 @@ pub enum AccountField {
     Password,
 }
 
-/// Why logins ended before their time.
+/// Why logins ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokedBy {
     /// The owner ended a login in the list of logins.
     Owner,
-    /// A refresh token came back after its use: a thief may have it.
+    /// A refresh token was used a second time: it may have been stolen.
     Reuse,
     /// An operator ended the logins that began before a time.
     Operator,
@@ -110,7 +111,7 @@ pub enum RevokedBy {
     Host,
 }
 
-/// Examples, as paths: an array in an attribute would need more of the parser of the derive.
+/// Examples that the attributes name by path: for an array within an attribute, the derive would need a larger parser.
 const SCOPES: [&str; 1] = ["users:read"];
 const CHANGED: [&str; 1] = ["display_name"];
 
@@ -135,7 +136,7 @@ pub struct AccountCreated {
 }
 
 impl AccountCreated {
-    /// An account of an origin that has no more to tell.
+    /// An account whose origin needs no further details.
     pub fn of(origin: Origin) -> Self {
         Self { origin, origin_hash: None, invite_id: None, scopes: Vec::new() }
     }
@@ -305,7 +306,7 @@ macro_rules! audited {
                 match self { $(Self::$variant(..) => $word),+ }
             }
 
-            /// Whom or what the event is about.
+            /// The subject of the event.
             pub fn subject(&self) -> &AuditSubject {
                 match self { $(Self::$variant(subject, _) => subject),+ }
             }

@@ -1,4 +1,4 @@
-//! The audit events of erasures, of the legal holds that keep what was erased, and of the exports of what they keep.
+//! The audit events of erasures, of the legal holds that keep erased content, and of the exports of these holds.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -51,7 +51,7 @@ pub struct ErasurePositions {
 }
 
 impl ErasurePositions {
-    /// The most positions of one event, so that it stays below 64 KiB.
+    /// The maximum number of positions of one event, so that it stays below 64 KiB.
     pub const MOST: usize = 5_000;
 }
 

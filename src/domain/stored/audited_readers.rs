@@ -1,11 +1,12 @@
-//! The audit events of those who read the log from outside: consumers and webhooks.
+//! The audit events of the external readers of the log: consumers and webhooks.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::Time;
 
-/// Examples, as paths: an array in an attribute would need more of the parser of the derive.
+/// Examples that the attributes name by path: for an array within an attribute, the derive would need a
+/// larger parser.
 const LANES: [&str; 2] = ["roster", "timeline"];
 const WEBHOOK_FIELDS: [&str; 2] = ["url", "types"];
 

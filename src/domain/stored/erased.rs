@@ -1,5 +1,5 @@
-//! Erased content: what an erasure says in the log about the positions that it empties, and what is left
-//! of them. An entry is the skeleton of an event: its ids, its times and its type, and nothing that a person typed.
+//! Erased content: the event by which an erasure names the positions that it empties, and the entries that are left of
+//! the erased events. An entry is the skeleton of an event: its ids, times and type, and nothing that a person typed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ pub struct ErasedEntry {
 /// The erasure of an event, as the skeleton of the event carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
-    /// The position of `content.erased`, behind the erased event in the same conversation.
+    /// The position of `content.erased`, after the erased event in the same conversation.
     pub told_at: Position,
     /// When the event was erased.
     pub at: Time,

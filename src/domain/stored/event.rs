@@ -1,12 +1,12 @@
-//! Events as the log keeps them: a contract for years. Variants and optional fields may be added, but nothing
-//! is ever renamed or removed. `tests/contract/events/` holds a sample of each type.
+//! Events as the log stores them: a long-term contract. Variants and optional fields may be added, but nothing is ever
+//! renamed or removed. `tests/contract/events/` holds a sample of each type.
 //!
-//! Typed texts are plain strings here, not types of the edge: the rules for input change, and a text that was
-//! accepted once must stay readable. The schemas describe the texts that are written today.
+//! Texts that users typed are plain strings here, not the types that the edges parse: the rules for input change, and a
+//! text that was accepted once must stay readable. The schemas describe the texts that are written today.
 //!
-//! An enum of a type of version 1 never gets another value: an older node could not read the event at all. An
-//! addition is an optional field, which older nodes ignore, or another version of the type, which older nodes
-//! pass on unread.
+//! Enums in version 1 of a type never get another value, because an older node could not read the event at all.
+//! Additions are optional fields, which older nodes ignore, or another version of the type, which older nodes pass on
+//! unread.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,9 @@ pub enum Event {
     MessagePinned(MessagePinned),
     /// `message.unpinned`
     MessageUnpinned(MessageUnpinned),
-    /// `content.erased`: what was said at some positions is gone.
+    /// `content.erased`: the content at some positions is gone.
     ContentErased(ContentErased),
-    /// `receipt.advanced`: both watermarks as they are now; readers keep the greatest.
+    /// `receipt.advanced`: both current watermarks; readers keep the greatest.
     ReceiptAdvanced(ReceiptAdvanced),
     /// `presence.changed`
     PresenceChanged(PresenceChanged),
@@ -279,7 +279,7 @@ pub struct PresenceChanged {
     pub last_seen_at: Time,
 }
 
-/// The published description of a type of events.
+/// The published description of a type of event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventType {
     /// The name of the type, for example `message.sent`.
@@ -290,15 +290,15 @@ pub struct EventType {
     pub schema: serde_json::Value,
 }
 
-/// The types of an enum of events: variant, data, lane, and the word by which the type is written. Behind `also` stand other
-/// versions of the type, which are published and read as well: what is read becomes the data of the variant.
+/// Defines the types of an event enum: variant, data, lane, and the name of the type in the log. After `also` come
+/// other versions of the type, which are published and read too; their data are converted to the data of the variant.
 macro_rules! events {
     ($event:ident: $($variant:ident $data:ident $lane:ident $word:literal $(also $other:literal $other_data:ident)*;)+) => {
         impl $event {
-            /// Every event's type, in the order of the lanes.
+            /// All event types, in the order of the lanes.
             pub const TYPES: &[&str] = &[$($word, $($other,)*)+];
 
-            /// Every event's type with its lane and schema.
+            /// All event types with their lanes and schemas.
             pub fn types() -> Vec<EventType> {
                 vec![$(
                     EventType { word: $word, lane: Lane::$lane, schema: schema_of_written::<$data>() },
@@ -306,17 +306,17 @@ macro_rules! events {
                 )+]
             }
 
-            /// What happened: `message.sent`.
+            /// The name of the type: `message.sent`.
             pub fn word(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $word),+ }
             }
 
-            /// Where it belongs.
+            /// The lane of the event.
             pub fn lane(&self) -> Lane {
                 match self { $(Self::$variant(_) => Lane::$lane),+ }
             }
 
-            /// Its data as JSON text.
+            /// The data of the event as JSON text.
             pub fn data(&self) -> serde_json::Result<Vec<u8>> {
                 match self { $(Self::$variant(data) => serde_json::to_vec(data)),+ }
             }
@@ -357,7 +357,7 @@ events! {
 }
 
 impl Event {
-    /// Those who come in by it.
+    /// The users whom the event makes members.
     pub fn brings_in(&self) -> Vec<UserId> {
         match self {
             Self::ConversationCreated(created) => created.members.iter().map(|m| m.user_id).collect(),

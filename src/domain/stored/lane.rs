@@ -5,16 +5,15 @@ use std::fmt;
 /// The kinds of events within a conversation, each with a subject of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// Changes of members, roles, title and settings. Commands on the roster are decided on these events.
+    /// Changes of members, roles, title and settings. Commands are decided on these events.
     Roster,
     /// Messages, and acts on messages.
     Timeline,
     /// Watermarks of delivery and reading.
     Receipts,
-    /// Acts of moderators, host applications, retention and erasure. They are not loaded to decide, so there may be
-    /// many.
+    /// Acts of moderators, host applications, retention and erasure. No decision loads them, so there may be many.
     Control,
-    /// Changes of presence, which are not kept for ever.
+    /// Changes of presence, which are not kept forever.
     Presence,
     /// A lane that only a newer version knows.
     Newer(LaneWord),
@@ -28,7 +27,7 @@ pub struct LaneWord {
 }
 
 impl Lane {
-    /// The lanes that are kept for ever, and whose events have a place in the order of a conversation.
+    /// The lanes that are kept forever, and whose events have a place in the order of a conversation.
     pub const DURABLE: [Self; 4] = [Self::Roster, Self::Timeline, Self::Receipts, Self::Control];
 
     /// The last token of the subjects of this lane.

@@ -1,4 +1,4 @@
-//! The stored form of events: a contract for years.
+//! The stored form of events: a long-term contract.
 
 pub(in crate::domain) mod audit_event;
 pub(in crate::domain) mod audited;

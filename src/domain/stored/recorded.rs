@@ -1,5 +1,5 @@
-//! An event as the log keeps it: the one form in which the reader of the log, the hub, the feed, the projector and
-//! the views hand it on.
+//! An event as the log keeps it. The log reader, the hub, the feed, the projector and the views pass it on in this one
+//! form.
 
 use bytes::Bytes;
 
@@ -22,20 +22,20 @@ pub struct Recorded {
     pub via: Option<UserId>,
     /// The time of the event, for people to read.
     pub time: Time,
-    /// The type as clients see it: `message.sent`, and `message.sent.v2` for another version than the first.
+    /// The type as clients see it: `message.sent`, or `message.sent.v2` for a version other than the first.
     pub word: String,
     /// The event; `None` if this version cannot read it, because the type, its version or the lane is newer.
     pub event: Option<Event>,
-    /// The data as they were stored.
+    /// The data as stored.
     pub data: Bytes,
     /// The reason why the event is malformed. A malformed event is void, and its unknown ids are nil.
     pub poison: Option<String>,
-    /// The erasure that has taken the content of the event away: then the event is a skeleton.
+    /// The erasure that deleted the content of the event. If there is one, the event is a skeleton.
     pub erased: Option<Box<Erasure>>,
 }
 
 impl Recorded {
-    /// The position, and the event that proves which log the position is of.
+    /// The position, with the id of the event, which proves the log to which the position belongs.
     pub fn point(&self) -> Point {
         Point { position: self.position, event: self.id }
     }
@@ -45,13 +45,13 @@ impl Recorded {
         !self.conversation.uuid().is_nil()
     }
 
-    /// Whether a conversation begins with this event: none of its events stands before.
+    /// Whether a conversation begins with this event: the conversation has no earlier events.
     pub fn begins(&self) -> bool {
         matches!(self.event, Some(Event::ConversationCreated(_)))
     }
 
-    /// What is shown in place of a message, or of an edit of one, that is older than the retention of its conversation:
-    /// what is left of it when it is erased.
+    /// The event as shown once it is older than the retention of its conversation. A message and an edit are reduced to
+    /// the data that an erasure leaves; other events stay as they are.
     #[must_use]
     pub fn without_text(&self) -> Self {
         let message = match &self.event {
@@ -63,7 +63,7 @@ impl Recorded {
         Self { event: None, data: data.into(), ..self.clone() }
     }
 
-    /// An event that means nothing, for tests of code that only keeps events.
+    /// An event without a meaning, for tests of code that only keeps events.
     #[cfg(test)]
     pub(crate) fn meaningless(position: u64, conversation: ConversationId, bytes: usize) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Recorded {
         }
     }
 
-    /// An event at a position, for tests of what follows from it.
+    /// An event at a position, for tests of its effects.
     #[cfg(test)]
     pub(crate) fn happened(
         position: u64,
@@ -96,7 +96,7 @@ impl Recorded {
         Self { actor, lane, word: word.into(), event, data: data.into(), ..meaningless }
     }
 
-    /// An event that erases messages at positions of its conversation, for tests of what forgets them.
+    /// An event that erases messages at positions of its conversation, for tests of code that forgets erased messages.
     #[cfg(test)]
     pub(crate) fn erasing(position: u64, conversation: ConversationId, positions: &[u64]) -> Self {
         use crate::domain::{ContentErased, ErasedEntry, MessageId};

@@ -1,13 +1,13 @@
 //! The published shapes of events as clients see them: one shape for each type, so that a code generator
-//! makes a union whose variants `type` tells apart.
+//! makes a union discriminated by `type`.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::{Event, EventType, Lane};
 
-/// A copy of the shape of an event for each type that is kept for ever. In a copy, `type` allows one word,
-/// and `data` is the schema that the caller gives for that type. Presence has no copy, because presence
-/// events are kept for an hour only and have a frame of their own.
+/// A copy of the shape of an event for each type that is kept forever. In a copy, `type` allows one word, and
+/// `data` is the schema that the caller gives for that type. Presence has no copy, because presence events
+/// are kept for an hour only and have a frame of their own.
 pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<(EventType, Value)> {
     let lasting = Event::types().into_iter().filter(|of| of.lane != Lane::Presence);
     let shaped = lasting.map(|of| {
@@ -25,8 +25,8 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
     shaped.collect()
 }
 
-/// Moves each object with a title, at any depth within the schemas, into a schema of its own, which is named
-/// by the title. A code generator then names the type by the title, and not by the path to the object.
+/// Moves each object with a title, at any depth within the schemas, into a schema of its own, named after the
+/// title. A code generator then names the type after the title, and not after the path to the object.
 pub(crate) fn name_models(schemas: &mut Map<String, Value>) {
     let mut named = Map::new();
     for schema in schemas.values_mut() {
@@ -49,7 +49,7 @@ fn take_models(schema: &mut Value, named: &mut Map<String, Value>) {
     named.insert(title, model);
 }
 
-/// The schemas that stand directly within a schema.
+/// The schemas directly within a schema.
 fn parts(schema: &mut Value) -> impl Iterator<Item = &mut Value> {
     let members = schema.as_object_mut().into_iter().flatten();
     members.flat_map(|(keyword, value)| match (keyword.as_str(), value) {

@@ -1,4 +1,4 @@
-//! What is left of an erased event, as readers are given it.
+//! The skeleton of an erased event, as readers get it.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,8 @@ use crate::domain::{
 };
 
 impl ErasedEntry {
-    /// What readers are given in place of the erased event. A message has no text any more, and the views show it as
-    /// deleted; an edit says nothing any more, and keeps its place in the chain. An event of the roster is what it was, but for
-    /// its title.
+    /// The event that readers get in place of the erased one. A message has no text left, and the views show it as
+    /// deleted. An edit has no effect left, and keeps its place in the chain. A roster event loses only its title.
     pub fn skeleton(&self, conversation: ConversationId, told_at: Position, at: Time) -> Recorded {
         let said = self.data.as_ref().map_or_else(
             || json!({ "message_id": self.message_id, "erased": true }).to_string(),
@@ -50,8 +49,8 @@ impl ErasedEntry {
     }
 }
 
-/// The data of an event of the roster without its title: what stays of them when the title is erased. `None` for data that give
-/// no title. What a newer version has added stays.
+/// The data of a roster event without its title, as they stay when the title is erased. `None` for data without a
+/// title. Fields that a newer version added stay.
 pub(crate) fn data_without_title(data: &[u8]) -> Option<Json> {
     let mut data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
     data.remove("title")?;
@@ -59,7 +58,8 @@ pub(crate) fn data_without_title(data: &[u8]) -> Option<Json> {
 }
 
 impl Event {
-    /// An erased title is an empty one, which nobody can give: so a fold tells it from an event that leaves the title as it is.
+    /// Puts an empty title in place of the erased one. No command can set an empty title, so a fold can distinguish an
+    /// erased title from an event that does not change the title.
     pub(crate) fn with_erased_title(self) -> Self {
         let title = Some(String::new());
         match self {

@@ -1,4 +1,4 @@
-//! A look back: it equals a fold of the events up to the point.
+//! A conversation in the past equals a fold of the events up to the point.
 
 use crate::domain::tests::*;
 

@@ -26,14 +26,14 @@ struct Played {
     messages: Vec<Said>,
 }
 
-/// A message as a look-up finds it.
+/// A message as a lookup finds it.
 #[derive(Debug, Clone)]
 struct Said {
     message: FoundMessage,
     reactions: BTreeMap<UserId, BTreeSet<String>>,
 }
 
-/// A stand-in for the message of this number, which is looked up when a command is decided.
+/// A placeholder for the message with this number, which is looked up when a command is decided.
 fn wanted(n: u64) -> FoundMessage {
     FoundMessage {
         id: MessageId::known(ANA.uuid()),
@@ -49,7 +49,7 @@ fn wanted(n: u64) -> FoundMessage {
 }
 
 impl Played {
-    /// The decision on a command, with the present receipts, head and messages.
+    /// The decision on a command, with the current receipts, head and messages.
     fn decide(&self, by: UserId, command: &Command) -> Result<Option<Event>, Rejection> {
         let mut command = command.clone();
         if let Command::Advance { known, head, .. } = &mut command {
@@ -57,7 +57,7 @@ impl Played {
             *head = self.fold.head;
         }
         if let Command::Act { message, .. } = &mut command {
-            // Without a message, a look-up finds nothing.
+            // While there are no messages, a lookup finds nothing.
             let number = message.position.0 as usize;
             let Some(said) = self.messages.get(number % self.messages.len().max(1)) else {
                 return Err(Rejection::NotFound);
@@ -69,7 +69,7 @@ impl Played {
         self.fold.conversation.decide(by, command)
     }
 
-    /// Appends an event. The gap before it stands for events of other conversations.
+    /// Appends an event. The gap before it represents events of other conversations.
     fn append(&mut self, actor: UserId, event: Event, gap: u64) {
         let at = Position(self.fold.read.0 + 1 + gap);
         if self.fold.apply(at, actor, event.lane(), Some(&event)).is_some() {

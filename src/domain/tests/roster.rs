@@ -1,4 +1,4 @@
-//! The rules for the roster: permissions, and the events that follow from commands.
+//! The rules for the roster: permissions, and the events that commands produce.
 
 use crate::domain::tests::*;
 

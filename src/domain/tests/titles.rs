@@ -1,8 +1,9 @@
-//! Erased titles: a conversation has none until somebody gives it another, whichever way its events are folded.
+//! Erased titles: the conversation has no title until a later event sets one, whichever way its events are
+//! folded.
 
 use crate::domain::tests::*;
 
-/// What an erasure says of an event of a roster.
+/// The entry of an erasure for a roster event.
 fn entry(of: &Recorded) -> ErasedEntry {
     ErasedEntry {
         position: of.position,
@@ -30,7 +31,7 @@ fn renamed() -> Vec<Recorded> {
     events.into_iter().zip(1..).map(|(event, at)| happened(Position(at), ANA, event)).collect()
 }
 
-/// The events, and behind them that the titles at some of the positions are erased.
+/// The events, followed by an event that erases the titles at some of the positions.
 fn erasing(events: &[Recorded], positions: &[u64]) -> Vec<Recorded> {
     let is_named = |event: &&Recorded| positions.contains(&event.position.0);
     let erased = events.iter().filter(is_named).map(entry).collect();
@@ -40,7 +41,7 @@ fn erasing(events: &[Recorded], positions: &[u64]) -> Vec<Recorded> {
     events.iter().cloned().chain([told]).collect()
 }
 
-/// The events as they are read once the titles are gone.
+/// The events as read after the titles are gone.
 fn left(events: &[Recorded], positions: &[u64]) -> Vec<Recorded> {
     let of = |event: &Recorded| match positions.contains(&event.position.0) {
         true => entry(event).skeleton(event.conversation, Position(5), event.time),
@@ -64,7 +65,7 @@ fn there_is_no_title_until_somebody_gives_another_whichever_way_one_folds() {
         let present = if erased.contains(&4) { None } else { Some("third") };
         assert_eq!(folded(&events).conversation.title(), present, "{erased:?}");
         assert_eq!(folded(&events), folded(&left(&events, erased)), "{erased:?}");
-        // Who reads no more than the roster finds the same.
+        // A reader of only the roster lane gets the same result.
         let roster: Vec<_> = left(&events, erased).into_iter().filter(|e| e.lane == Lane::Roster).collect();
         assert_eq!(folded(&roster).conversation, folded(&events).conversation, "{erased:?}");
 

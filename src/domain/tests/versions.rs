@@ -1,8 +1,8 @@
-//! A type gets a second version: what each release does with both, from the one that knows the first version alone to the
-//! one that writes the second.
+//! A type gets a second version. The tests show how each release handles both versions, from the release that knows
+//! only the first to the release that writes the second.
 //!
-//! Each release is this program with another line in `events!`: CONTRIBUTING.md has the steps. `tests/e2e/newer.rs` lets
-//! the real program, which knows the first version alone, meet the same message on real servers.
+//! Each release is this program with a different line in `events!`: CONTRIBUTING.md has the steps. `tests/e2e/newer.rs`
+//! gives the same message to the real program, which knows only the first version, on real servers.
 
 #![allow(unreachable_pub, reason = "the macro writes the methods of a public enum, too")]
 
@@ -44,7 +44,7 @@ impl From<MessageInParts> for MessageSent {
     }
 }
 
-/// The next release reads both versions and writes the first, because nodes of this release may be there.
+/// The next release reads both versions and writes the first, because nodes of this release may still be running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum NextEvent {
     MessageSent(MessageSent),
@@ -55,7 +55,7 @@ events! {
     MessageSent MessageSent Timeline "message.sent" also "message.sent.v2" MessageInParts;
 }
 
-/// The release after it writes the second, and reads what was written before.
+/// The release after that writes the second version, and still reads the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum LaterEvent {
     MessageSent(MessageInParts),
@@ -66,7 +66,7 @@ events! {
     MessageSent MessageInParts Timeline "message.sent.v2" also "message.sent" MessageSent;
 }
 
-/// The payload of a message as it lies in the stream.
+/// The payload of a message as the stream stores it.
 fn payload(sample: &str) -> Vec<u8> {
     let sample: Value = serde_json::from_str(sample).expect("JSON");
     sample["payload"].as_str().expect("a payload").into()

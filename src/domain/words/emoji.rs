@@ -1,4 +1,4 @@
-//! Reactions, and the one form in which a sign is kept, whatever its encoding was.
+//! Reactions, and the single form in which a sign is kept, whatever its encoding was.
 
 use std::fmt;
 
@@ -17,15 +17,15 @@ const KEYCAP: char = '\u{20E3}';
 pub(in crate::domain) const BLACK_FLAG: char = '\u{1F3F4}';
 const END_OF_TAGS: char = '\u{E007F}';
 
-/// A reaction: one sign of at most 64 bytes of UTF-8, an emoji as a rule, with whatever is joined to it. An
-/// emoji is kept fully qualified, as Unicode's list has it: with U+FE0F where it is needed and nowhere else.
-/// Every other sign is kept in NFC.
+/// A reaction: one sign of at most 64 bytes of UTF-8, usually an emoji, with everything joined to it. An
+/// emoji is kept fully qualified, as Unicode lists it: with U+FE0F where it is needed and nowhere else. Every
+/// other sign is kept in NFC.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Emoji(String);
 
 impl Emoji {
-    /// The most bytes of a reaction.
+    /// The maximum length of a reaction, in bytes.
     pub const LIMIT: usize = 64;
 
     /// The sign itself.
@@ -33,7 +33,7 @@ impl Emoji {
         &self.0
     }
 
-    /// The form in which a stored sign is compared, whichever version stored it. A sign that would be refused
+    /// The form used to compare a stored sign, whichever version stored it. A sign that would be refused
     /// today is compared as it is.
     pub fn compared(stored: &str) -> String {
         one_sign(stored).unwrap_or_else(|| stored.to_owned())
@@ -87,8 +87,8 @@ fn flag_or_keycap(signs: &[char]) -> Option<String> {
     }
 }
 
-/// One emoji, or several with joiners between them, by the definitions of UTS 51. Each emoji may have a
-/// selector and a skin tone, and a flag may have tags.
+/// One emoji, or several with joiners between them, as UTS 51 defines them. Each emoji may have a selector
+/// and a skin tone, and a flag may have tags.
 fn joined(mut signs: &[char]) -> Option<String> {
     let mut emoji = String::with_capacity(Emoji::LIMIT);
     loop {
@@ -141,8 +141,8 @@ pub(in crate::domain) fn may_be_selected(c: char) -> bool {
     IsEmoji::for_char(c)
 }
 
-/// The number of characters at the beginning that are the tags of a flag: the tags of a part of a country,
-/// and the end of tags. Longer sequences of tags are refused, because a text can be hidden in them.
+/// The number of leading characters that are the tags of a flag: the tags of a part of a country, and the end
+/// tag. Longer sequences of tags are refused, because they could hide a text.
 pub(in crate::domain) fn length_of_tags(signs: &[char]) -> usize {
     let is_tag = |c: &&char| matches!(c, '\u{E0030}'..='\u{E0039}' | '\u{E0061}'..='\u{E007A}');
     let tags = signs.iter().take_while(is_tag).count();
@@ -154,7 +154,7 @@ pub(in crate::domain) fn length_of_tags(signs: &[char]) -> usize {
 pub(in crate::domain) mod tests {
     use super::*;
 
-    /// Every emoji of Unicode's emoji-test.txt, version 18, that is fully qualified, and its components.
+    /// Every fully qualified emoji of Unicode's emoji-test.txt, version 18, and the components.
     pub(in crate::domain) const ALL: &str = include_str!("../../../tests/emoji.txt");
 
     fn read(text: &str) -> Result<String, NotOneSign> {

@@ -1,11 +1,10 @@
-//! The words by which a host application names its own: the ids of its users and conversations, and the roles of its
-//! users.
+//! The names that a host application gives: the ids of its users and conversations, and the roles of its users.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// The text is not a word of a host application.
+/// The text is not a valid name from a host application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAHostWord {
     limit: usize,
@@ -25,7 +24,7 @@ macro_rules! host_words {
         pub struct $name(String);
 
         impl $name {
-            /// The most characters.
+            /// The maximum number of characters.
             pub const LIMIT: usize = $limit;
 
             /// The text.
@@ -33,7 +32,7 @@ macro_rules! host_words {
                 &self.0
             }
 
-            /// A text that was parsed before, as Postgres gives it back.
+            /// A text that was parsed before, as Postgres returns it.
             pub fn known(text: String) -> Self {
                 Self(text)
             }

@@ -1,5 +1,5 @@
-//! Ids and positions. Every id is a UUIDv7, made outside this folder, read in either case and written in
-//! lower case (RFC 9562, part 4).
+//! Ids and positions. Every id is a UUIDv7, generated outside this folder, read in either case and written in lower
+//! case (RFC 9562, section 4).
 
 use std::{fmt, str::FromStr};
 
@@ -20,8 +20,8 @@ impl fmt::Display for NotAnId {
 
 impl std::error::Error for NotAnId {}
 
-/// The one parser of ids: nothing but `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx` in either case, with a
-/// time before the year 10000, passes.
+/// The only parser of ids. It accepts only `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx` in either case, with a time
+/// before the year 10000.
 fn parse(text: &str) -> Result<Uuid, NotAnId> {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
     let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
@@ -44,7 +44,7 @@ macro_rules! ids {
                 self.0
             }
 
-            /// An id that was parsed before, as Postgres gives it back.
+            /// An id that was parsed before, as Postgres returns it.
             pub const fn known(id: Uuid) -> Self {
                 Self(id)
             }
@@ -93,9 +93,9 @@ ids! {
     MessageId;
     /// One event of the log (`ce-id`).
     EventId;
-    /// A login: a family of refresh tokens that began with one password check.
+    /// A login or an API key.
     LoginId;
-    /// A request of a user for an export of the own data.
+    /// A request of a user for an export of their own data.
     ExportId;
     /// A request for an erasure.
     ErasureId;
@@ -119,9 +119,9 @@ impl ConversationId {
         Self::derived(creator.0, &[creator.0.as_bytes(), key.as_bytes()])
     }
 
-    /// The id of the conversation that a host application names: the same for all its programs, so that two that make
-    /// the conversation at once meet. A user's id in the other derivations has other bytes at its begin, because it
-    /// has a time there.
+    /// The id of the conversation that a host application names. It is the same for all programs of the host, so that
+    /// two programs that create the conversation at the same time create the same one. The hashed bytes cannot equal
+    /// those of the other derivations, because these begin with a user's id, and so with a time.
     pub fn provisioned(tenant: &str, id: &ExternalId) -> Self {
         let parts = [b"provisioned\0", tenant.as_bytes(), b"\0", id.as_str().as_bytes()];
         Self::derived(NAMESPACE, &parts)
@@ -134,20 +134,19 @@ impl ConversationId {
         Self(Uuid::from_u128(kept | 0x7000_8000_0000_0000_0000 | (hash & RANDOM)))
     }
 
-    /// The shard of the conversation, one of 256: the last two hex digits of the id, which every program can
-    /// compute.
+    /// The shard of the conversation, one of 256: the last two hex digits of the id, so every program can compute it.
     pub fn shard(self) -> u8 {
         self.0.as_bytes()[15]
     }
 }
 
-/// Where an event stands in the log. Copied from the log, never computed; compared only within one
+/// The position of an event in the log. It is copied from the log, never computed, and compared only within one
 /// conversation. 0 is before the first event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
 pub struct Position(pub u64);
 
-/// The number is larger than JSON keeps exactly.
+/// The number is too large to be exact in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPosition;
 
@@ -177,9 +176,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// A position of a stream together with the id of the event there. A log that was restored from an older copy
-/// grows over the same positions again, with other events. The id tells the old event at a position from the
-/// new one.
+/// A position of a stream together with the id of the event there. A log that was restored from an older copy reuses
+/// the positions after that copy for other events. The id distinguishes the old event at a position from the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Point {
     /// The position of the event.
@@ -192,14 +190,13 @@ impl Point {
     /// The point before the first event.
     pub const START: Self = Self { position: Position::START, event: EventId::known(Uuid::nil()) };
 
-    /// The positions of points, without the ids.
+    /// The positions of the points.
     pub fn positions(points: &[Self]) -> Vec<Position> {
         points.iter().map(|point| point.position).collect()
     }
 }
 
-/// One life of the log: a random id made together with its streams. Positions of different epochs
-/// have nothing to do with each other.
+/// The identity of a log: a random id, created together with the streams. Positions of different epochs are unrelated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub String);

@@ -1,5 +1,5 @@
 //! The places where invisible characters belong in a text. Joiners, selectors and tags are parts of emoji and
-//! of words of living scripts. Anywhere else, such characters make one name look like another.
+//! of words in scripts in use today. Anywhere else, such characters make one name look like another.
 
 use icu_properties::props::{
     BinaryProperty as _, CanonicalCombiningClass, EnumeratedProperty as _, GeneralCategory, JoiningType,
@@ -13,7 +13,7 @@ use crate::domain::words::{
 
 const NON_JOINER: char = '\u{200C}';
 
-/// The first invisible character that does not belong at its place.
+/// The first invisible character that does not belong in its place.
 pub(in crate::domain) fn out_of_place(text: &str) -> Option<char> {
     if text.is_ascii() {
         return None;
@@ -43,7 +43,7 @@ fn belongs(c: char, before: &[char], after: &[char]) -> bool {
         NON_JOINER => {
             shapes(last, next) || ((last.is_alphanumeric() || is_mark(last)) && next.is_some_and(is_joined))
         }
-        // The break between words in a script that writes no spaces.
+        // The break between words in a script without spaces.
         '\u{200B}' => is_unspaced(last) && next.is_some_and(is_unspaced),
         // A selector, which chooses one of the forms of the letter before it.
         '\u{180B}'..='\u{180D}' | '\u{180F}' => is_of(last, Script::Mongolian),
@@ -60,14 +60,14 @@ fn joins_emoji(before: &[char]) -> bool {
     matches!(before, [.., base, '\u{FE0F}'] | [.., base] if is_pictograph(*base))
 }
 
-/// Whether a joiner chooses how a sign of an Indic script is written: behind a virama, or before a mark.
+/// Whether a joiner selects the form of a sign of an Indic script: after a virama, or before a mark.
 fn shapes(last: char, next: Option<char>) -> bool {
     let script = Script::for_char(last);
     let is_marked = |next| is_mark(next) && Script::for_char(next) == script;
     is_virama(last) || (!matches!(script, Script::Common | Script::Inherited) && next.is_some_and(is_marked))
 }
 
-/// Whether the last letter would be joined to a letter behind it.
+/// Whether the last letter would join a letter after it.
 fn joins_on(before: &[char]) -> bool {
     let letter = before.iter().rev().find(|c| !is_mark(**c));
     letter.is_some_and(|&c| {
@@ -75,7 +75,7 @@ fn joins_on(before: &[char]) -> bool {
     })
 }
 
-/// Whether a letter would be joined to a letter before it that joins.
+/// Whether a letter would be joined to a joining letter before it.
 fn is_joined(c: char) -> bool {
     matches!(JoiningType::for_char(c), JoiningType::DualJoining | JoiningType::RightJoining)
 }
@@ -120,10 +120,10 @@ mod tests {
             "می\u{200C}خواهم",    // Persian
             "کتاب\u{200C}ها",     // Persian
             "خانه\u{200C}ای",     // Persian
-            "پدر\u{200C}بزرگ",    // Persian, behind a letter that does not join
-            "PDF\u{200C}ها",      // Persian, behind a Latin word
-            "۲۰\u{200C}ساله",     // Persian, behind digits
-            "مُ\u{200C}ش",         // behind a mark
+            "پدر\u{200C}بزرگ",    // Persian, after a letter that does not join
+            "PDF\u{200C}ها",      // Persian, after a Latin word
+            "۲۰\u{200C}ساله",     // Persian, after digits
+            "مُ\u{200C}ش",         // after a mark
             "ه\u{200D}.ق",        // Persian, an abbreviation
             "ه\u{200D}",          // Kurdish
             "ᠮᠣᠩᠭᠣᠯ\u{180B}",     // Mongolian

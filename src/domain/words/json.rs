@@ -1,12 +1,12 @@
-//! JSON that keeps the bytes in which it was written. A number in JSON can have more digits than a machine
-//! number, and a client that relies on these digits gets them back.
+//! JSON that keeps its original bytes. A number in JSON can have more digits than a machine number, and a
+//! client that relies on these digits gets them back.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-/// Any JSON value, as it was written. Values from the log are passed on in this form, without a check.
+/// Any JSON value, exactly as written. Values from the log are passed on in this form, without a check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
@@ -17,7 +17,7 @@ impl Json {
         self.0.get()
     }
 
-    /// The value without the whitespace between its parts.
+    /// The value without insignificant whitespace.
     pub(in crate::domain) fn compact(self) -> Self {
         let text = self.as_str();
         let (mut in_string, mut escaped) = (false, false);
@@ -38,8 +38,8 @@ impl Json {
         compact.parse().expect("whitespace between its parts means nothing in JSON")
     }
 
-    /// Whether two values mean the same. Numbers mean the same if they have the same digits. The order of
-    /// members, whitespace and the escaping of characters do not matter.
+    /// Whether two values have the same meaning. Two numbers have the same meaning if they have the same
+    /// digits. The order of members, whitespace and the escaping of characters do not matter.
     pub fn means(&self, other: &Self) -> bool {
         mean_the_same(&self.0, &other.0)
     }
@@ -97,8 +97,8 @@ pub(in crate::domain) enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The first level of a value. `None` if a string or a name in the level has half of a surrogate pair,
-    /// and so is not a text.
+    /// The first level of a value. `None` if a string or a name in the level has half of a surrogate pair and
+    /// is therefore not a valid text.
     pub(in crate::domain) fn of(value: &'a RawValue) -> Option<Self> {
         let text = value.get();
         match text.as_bytes().first() {
@@ -120,8 +120,8 @@ impl<'a> Part<'a> {
 #[derive(Deserialize)]
 struct Typed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The members of a JSON object, in their order and each as it is written. Two members of one name are both
-/// kept.
+/// The members of a JSON object, in their order, each exactly as written. Two members with the same name are
+/// both kept.
 pub(crate) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::words::json::{Json, Part};
 
-/// A JSON object of at most 4 KiB as text and 8 levels, without the character U+0000. It is kept in the
-/// bytes in which it came, but for the whitespace between its parts.
+/// A JSON object of at most 4 KiB as text and 8 levels, without the character U+0000. It keeps its original
+/// bytes, except for insignificant whitespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Json", try_from = "Json")]
 pub struct Metadata(Json);
 
 impl Metadata {
-    /// The most bytes as JSON text without spaces.
+    /// The maximum size in bytes, as JSON text without insignificant whitespace.
     pub const LIMIT: usize = 4 * 1024;
-    /// The most levels of objects and arrays within one another.
+    /// The maximum nesting depth of objects and arrays.
     pub const DEPTH: usize = 8;
 
     /// The metadata as JSON.
@@ -24,8 +24,8 @@ impl Metadata {
     }
 }
 
-/// Why a value is not accepted as metadata: some reader could not read the value, or would read it in another
-/// way than other readers.
+/// Why a value is not accepted as metadata: some readers could not read the value, or readers would read it
+/// in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadMetadata {
     /// The value is not an object.
@@ -34,13 +34,13 @@ pub enum BadMetadata {
     TooLong,
     /// The object has more levels than [`Metadata::DEPTH`].
     TooDeep,
-    /// A string has the character U+0000, which Postgres does not keep.
+    /// A string has the character U+0000, which Postgres cannot store.
     Nul,
     /// A string has half of a surrogate pair.
     NoText,
-    /// A number is too great for a double.
+    /// A number is too large for a double.
     TooGreat,
-    /// An object has two members of one name.
+    /// An object has two members with the same name.
     Twice,
 }
 

@@ -1,4 +1,4 @@
-//! The vocabulary: ids, texts, times and metadata, as they are checked at the edge.
+//! The vocabulary: ids, texts, times and metadata, as checked at the edge.
 
 pub(in crate::domain) mod emoji;
 pub(in crate::domain) mod host;

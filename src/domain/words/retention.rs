@@ -3,19 +3,20 @@
 /// The longest retention that is accepted, in seconds: a hundred years.
 pub(crate) const LONGEST_RETENTION: u64 = 3_155_760_000;
 
-/// The rules of an installation for retention, in seconds.
+/// The retention rules of an installation, in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetentionRules {
-    /// The retention of a conversation without one of its own; `None` keeps its messages for ever.
+    /// The retention of a conversation that has none of its own; `None` keeps its messages forever.
     pub default: Option<u64>,
     /// The shortest retention.
     pub least: u64,
-    /// The longest retention; with one, no conversation keeps its messages for ever.
+    /// The longest retention. If there is one, no conversation keeps its messages forever.
     pub most: Option<u64>,
 }
 
 impl RetentionRules {
-    /// The retention of a conversation with this retention of its own. The rules may have changed since it was set.
+    /// The effective retention of a conversation with this retention of its own. The rules may have changed since it
+    /// was set.
     pub fn of(self, own: Option<u64>) -> Option<u64> {
         let wanted = own.or(self.default).map(|seconds| seconds.max(self.least));
         match (wanted, self.most) {

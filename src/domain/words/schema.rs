@@ -1,5 +1,5 @@
-//! JSON Schemas. The schemas of ids, times and texts are written by hand, all of them in this file. The
-//! schemas of events and frames are derived from their types.
+//! JSON Schemas. The schemas of ids, times and texts are written by hand, all in this file. The schemas of
+//! events and frames are derived from their types.
 
 use std::borrow::Cow;
 
@@ -117,8 +117,8 @@ schemas! {
     });
     Text text(Text::LIMIT, "Lunch at one?");
     Title text(Title::LIMIT, "Lunch");
-    // The limit in characters is lower than in bytes: a character that is joined to a sign has three bytes or
-    // more.
+    // The limit in characters is lower than the limit in bytes: a character that is joined to a sign has
+    // three bytes or more.
     Emoji text(Emoji::LIMIT / 2, "👍");
     Metadata json_schema!({
         "type": "object",
@@ -147,7 +147,7 @@ fn id(example: &str) -> Schema {
 }
 
 /// The schema of a text with a limit in bytes. JSON Schema counts characters, and a text never has more
-/// characters than bytes of UTF-8, so the number serves as a bound for both.
+/// characters than bytes of UTF-8, so the same number bounds both.
 fn text(limit: usize, example: &str) -> Schema {
     json_schema!({
         "type": "string",

@@ -1,4 +1,4 @@
-//! Texts as typed, parsed once at the edge. A value of these types is safe to keep for ever.
+//! Texts as typed, parsed once at the edge. A value of these types is safe to keep forever.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum BadText {
     Empty,
     /// The text has more than `limit` bytes of UTF-8.
     TooLong {
-        /// The most that is accepted, in bytes.
+        /// The maximum length in bytes.
         limit: usize,
     },
     /// The text has a character that is not accepted.
@@ -37,35 +37,34 @@ impl fmt::Display for BadText {
 
 impl std::error::Error for BadText {}
 
-/// The text of a message: 1 byte to 16 KiB of UTF-8, kept exactly as typed. Line feeds, carriage returns
-/// before them and tabs are the only control characters; clients isolate bidirectional text when they
-/// show it.
+/// The text of a message: 1 byte to 16 KiB of UTF-8, kept exactly as typed. The only control characters are
+/// line feeds, carriage returns before them, and tabs; clients isolate bidirectional text when they show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Text(String);
 
 impl Text {
-    /// The most bytes of a message's text.
+    /// The maximum length of a message's text, in bytes.
     pub const LIMIT: usize = 16 * 1024;
 }
 
-/// The title of a group: 1 to 256 bytes of UTF-8, one line, kept as typed. What cannot be seen is accepted as
-/// a part of emoji and words alone.
+/// The title of a group: 1 to 256 bytes of UTF-8, one line, kept as typed. Invisible characters are accepted
+/// only as parts of emoji and words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Title(String);
 
 impl Title {
-    /// The most bytes of a title.
+    /// The maximum length of a title, in bytes.
     pub const LIMIT: usize = 256;
 }
 
-/// A key by which a retry is known: 8 to 64 of `A-Z a-z 0-9 _ -`.
+/// An idempotency key, which identifies a retry: 8 to 64 of `A-Z a-z 0-9 _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ClientId(String);
 
-/// The key is not 8 to 64 of the characters that are accepted.
+/// The key is not 8 to 64 accepted characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAKey;
 
@@ -130,7 +129,7 @@ fn check(text: &str, limit: usize, forbidden: impl Fn(&str) -> Option<char>) -> 
 }
 
 /// The first character that is not accepted in a text. A carriage return is accepted only before a line feed,
-/// because some systems write line breaks in this way.
+/// because some systems write line breaks this way.
 fn not_in_a_text(text: &str) -> Option<char> {
     let mut all = text.chars().peekable();
     while let Some(c) = all.next() {

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339, macros::datetime};
 
-/// A point in time in UTC, whole milliseconds, `2026-11-24T13:10:00.000Z` in JSON. It lies in the years 1 to
-/// 9999: all others are written in another way by JSON, Postgres or its clients, or by none of them.
+/// A point in time in UTC, whole milliseconds, `2026-11-24T13:10:00.000Z` in JSON. It is in the years 1 to
+/// 9999: JSON, Postgres and its clients write other years differently or not at all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(OffsetDateTime);
 
@@ -16,21 +16,21 @@ impl Time {
     /// The last time.
     pub const MAX: Self = Self(datetime!(9999-12-31 23:59:59.999 UTC));
 
-    /// A time in UTC, cut to milliseconds. A time that is too early or too late becomes the first or the last
-    /// one.
+    /// A time in UTC, truncated to milliseconds. A time that is too early or too late becomes [`Time::MIN`]
+    /// or [`Time::MAX`].
     pub fn of(time: OffsetDateTime) -> Self {
         Self::exactly(time).unwrap_or(if time.year() < 5_000 { Self::MIN } else { Self::MAX })
     }
 
-    /// A time in UTC, cut to milliseconds; `None` if the time is too early or too late. In UTC, a time can
-    /// lie in a year that even the crate does not know.
+    /// A time in UTC, truncated to milliseconds; `None` if the time is too early or too late. Converted to
+    /// UTC, a time can be in a year that even the `time` crate does not support.
     fn exactly(time: OffsetDateTime) -> Option<Self> {
         let utc = time.checked_to_offset(UtcOffset::UTC)?;
         let cut = utc.replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(utc);
         (Self::MIN.0..=Self::MAX.0).contains(&cut).then_some(Self(cut))
     }
 
-    /// The time in the type by which Postgres keeps it.
+    /// The time in the type that Postgres takes.
     pub fn datetime(self) -> OffsetDateTime {
         self.0
     }
@@ -40,12 +40,12 @@ impl Time {
         self.0.unix_timestamp()
     }
 
-    /// The time a while later; at most [`Time::MAX`].
+    /// The time `while_` later; at most [`Time::MAX`].
     pub fn plus(self, while_: std::time::Duration) -> Self {
         Self::of(self.0.saturating_add(Duration::try_from(while_).unwrap_or(Duration::MAX)))
     }
 
-    /// The time a while earlier; at least the earliest time there is.
+    /// The time `while_` earlier; at least [`Time::MIN`].
     pub fn minus(self, while_: std::time::Duration) -> Self {
         Self::of(self.0.saturating_sub(Duration::try_from(while_).unwrap_or(Duration::MAX)))
     }
@@ -79,7 +79,7 @@ impl fmt::Debug for Time {
     }
 }
 
-/// The text is no time.
+/// The text is not a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotATime;
 

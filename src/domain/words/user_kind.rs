@@ -1,4 +1,4 @@
-//! Whether an account is a person's or a program's.
+//! Whether an account belongs to a person or a program.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

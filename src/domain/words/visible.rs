@@ -1,4 +1,4 @@
-//! The characters that may be kept, and the characters that are visible.
+//! Which characters may be kept, and which are visible.
 
 /// Whether a character is a control character other than line feed and tab, or a noncharacter of Unicode.
 pub(in crate::domain) fn may_never_be_kept(c: char) -> bool {
@@ -19,8 +19,8 @@ pub(in crate::domain) fn is_visible(c: char) -> bool {
     !c.is_whitespace() && !is_invisible(c) && !is_combining(c)
 }
 
-/// Whether a character is in one of the blocks of marks, which are drawn upon another character and show
-/// nothing alone.
+/// Whether a character is in one of the blocks of combining marks, which are drawn on another character and
+/// show nothing by themselves.
 fn is_combining(c: char) -> bool {
     matches!(c,
         '\u{0300}'..='\u{036F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}'

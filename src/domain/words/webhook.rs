@@ -1,11 +1,11 @@
-//! Ids of webhooks, of their replays, and the conversations and events that they ask for.
+//! Ids of webhooks and of their replays.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The text is no id of this kind.
+/// The text is not an id of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPrefixedId(&'static str);
 
@@ -30,7 +30,7 @@ macro_rules! prefixed {
                 self.0
             }
 
-            /// An id that was made before, as Postgres gives it back.
+            /// An id that was generated before, as Postgres returns it.
             pub const fn known(id: Uuid) -> Self {
                 Self(id)
             }
