@@ -17,7 +17,7 @@ use crate::{
     log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
 };
 
-/// How many streams are written side by side.
+/// How many streams are written concurrently.
 const AT_ONCE: usize = 4;
 /// The stream of audit events: restored first, and always to its end.
 const AUDIT: &str = "AUDIT";
@@ -37,11 +37,11 @@ pub(crate) enum Aim {
 /// What a restore does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    /// The log that is made.
+    /// The restored log.
     pub remake: Remake,
     /// The streams, AUDIT first.
     pub streams: Vec<StreamPlan>,
-    /// The durables that are made again.
+    /// The durables to create again.
     pub durables: Vec<KeptDurable>,
     /// Empty streams on the servers that the archived log does not have.
     superfluous: Vec<String>,
@@ -56,7 +56,7 @@ pub(crate) struct StreamPlan {
     end: StreamEnd,
     /// The last position that is restored.
     pub upto: Position,
-    /// What is there already.
+    /// The state of the stream on the servers, if it exists there.
     pub found: Option<Remade>,
 }
 

@@ -145,7 +145,7 @@ impl RateLimits {
     }
 
     /// Gives one budget a limit of its own. Another node learns this limit when the key is first used there; until then
-    /// it counts the units that it is told by the common limit.
+    /// it applies the common limit to the units that other nodes report.
     pub fn set_own(&self, policy: Policy, key: impl Into<BudgetKey>, limit: PolicyLimit) {
         self.own.set(self.secret.hash(policy, key.into()), limit.of(policy.default_rate()));
     }

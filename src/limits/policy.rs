@@ -49,7 +49,7 @@ policies! {
     User = 4, "user", "account", 1200 / 60 : 120;
     /// Sending, editing and deleting messages, reacting and pinning.
     Send = 5, "send", "account", 300 / 60 : 30;
-    /// The same, for all members of a conversation together.
+    /// The same actions, for all members of a conversation together.
     Conversation = 6, "conversation", "conversation", 1200 / 60 : 200;
     /// Starting conversations.
     Start = 7, "start", "account", 60 / 3600 : 20;

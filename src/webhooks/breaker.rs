@@ -134,7 +134,7 @@ impl Breaker {
         self.paused = Some(self.paused.map_or(until, |paused| paused.max(until)));
     }
 
-    /// Whether the receiver has only failed for so long that the endpoint is disabled.
+    /// Whether every attempt has failed for so long that the endpoint is to be disabled.
     pub(super) fn is_hopeless(&self, after: Duration, now: Time) -> bool {
         self.failures >= ATTEMPTS && self.failing_since.is_some_and(|since| now.since(since) >= after)
     }

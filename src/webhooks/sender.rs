@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct SendingPace {
     /// The waits before the retries of an event.
     pub retries: Vec<Duration>,
-    /// An endpoint that has only failed for this long is disabled.
+    /// An endpoint is disabled when all attempts have failed for this long.
     pub disable_after: Duration,
 }
 

@@ -32,7 +32,7 @@ const FETCHED: usize = 128;
 const UNSAVED: Duration = Duration::from_secs(10);
 /// The most attempts that wait to be written.
 const ATTEMPTS: usize = 2_000;
-/// The wait before the log is asked again.
+/// The wait before the log or the views are read again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Owner {
