@@ -2,7 +2,8 @@
 //!
 //! They are copied by `COPY` within one snapshot, in the text format of Postgres, which has no version, together with
 //! the number of the last migration. A restore creates the tables by the same migrations, copies the rows in and
-//! applies the later migrations. So the machine needs no `pg_dump`, and no version of it that fits the server.
+//! applies the later migrations. So `pg_dump` does not have to be installed, and no version of it has to match the
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
