@@ -1,7 +1,7 @@
 //! The archiver: one process at a time reads every stream of the log in order, and writes segments and the manifest.
 //!
-//! A segment is written before the manifest that names it. So an archiver that is killed leaves at most segments behind
-//! that nobody knows; the next one removes them and reads the records again.
+//! A segment is written before the manifest that names it. So an archiver that is killed leaves behind at most segments
+//! that no manifest names; the next archiver removes them and reads their records again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,13 +28,13 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the manifest is written although no stream has moved: it also says how far durables have come.
+/// How often the manifest is written although no stream has moved: it also records how far the durables have come.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The wait before another attempt.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Archives the log for as long as the process lives, whenever no other process does. An outage is waited for. A hole
-/// that nothing explains is logged as an error and looked at again later; nothing is archived beyond it.
+/// Archives the log for as long as the process lives, whenever no other process does. It waits for the end of an
+/// outage. An unexplained hole is logged as an error and read again later; nothing is archived beyond it.
 pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
     loop {
         let flush = watch::Sender::new(0);
@@ -53,7 +53,7 @@ pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock
     }
 }
 
-/// Archives the log up to these positions. `false` if another process archives it at present.
+/// Archives the log up to these positions. `false` if another process is archiving it.
 pub(crate) async fn archive_until(
     log: &Log,
     pool: &PgPool,
@@ -102,7 +102,8 @@ async fn run(
     });
     let streams = try_join_all(streams.collect::<Vec<_>>());
     let work = async {
-        // The manifest is written, and the claim renewed, for as long as somebody may come further.
+        // The manifest keeps being written, and the claim renewed, while a stream or the rewriting may still make
+        // progress.
         let _further = further;
         match until {
             None => try_join(streams, rewriting.run()).await.map(drop),
@@ -156,7 +157,7 @@ async fn run(
     join(work, heads).await
 }
 
-/// Reads how far the archive has come, and removes what an archiver that was killed has left.
+/// Reads how far the archive has come, and removes what a killed archiver has left behind.
 async fn begin(
     log: &Log,
     target: &ArchiveTarget,
@@ -185,7 +186,8 @@ async fn begin(
     Ok((head, replaces))
 }
 
-/// Does something that may take longer than the claim lasts: a bucket may be slow, and a long archive has many names.
+/// Does work that may take longer than the claim lasts, and renews the claim meanwhile: a bucket may be slow, and a
+/// long archive has many names.
 async fn renewing<T>(
     held: &mut Held,
     renew: &mut Interval,
@@ -200,8 +202,8 @@ async fn renewing<T>(
     }
 }
 
-/// Both to their ends, or the first error. The manifest is written once more when a stream fails, because the other streams
-/// may have come further.
+/// Runs both to their ends, or until the first error. The manifest is written once more when a stream fails, because
+/// the other streams may have made progress.
 async fn join(
     work: impl Future<Output = Result<(), ArchiveError>>,
     heads: impl Future<Output = Result<(), ArchiveError>>,
@@ -209,7 +211,7 @@ async fn join(
     let (mut work, mut heads) = (std::pin::pin!(work), std::pin::pin!(heads));
     tokio::select! {
         ended = &mut heads => ended,
-        // The senders are gone with the work, so the manifest comes to its end.
+        // The work has dropped its senders, so the loop that writes the manifest ends.
         ended = &mut work => {
             heads.await?;
             ended

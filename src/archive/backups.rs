@@ -1,5 +1,5 @@
-//! Backups: a dump of the accounts, and the positions that the archive had before it. The log comes first: accounts that
-//! nobody mentions harm nobody, and events of accounts that do not exist would.
+//! Backups: a dump of the accounts, and the positions that the archive had reached before the dump. The log comes
+//! first: accounts that no event mentions are harmless, and events of accounts that do not exist would not be.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,10 +20,10 @@ use crate::{
 };
 
 const FOLDER: &str = "backup";
-/// How long an archiver in another process may take to come as far as the log was.
+/// How long an archiver in another process may take to reach the end that the log had.
 const ARCHIVER_WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(250);
-/// A dump that was begun so long ago is not going on any more.
+/// A dump that began this long ago is no longer running.
 const DUMPED: Duration = Duration::from_secs(86_400);
 
 /// A backup.
@@ -37,7 +37,7 @@ pub(crate) struct Backup {
     pub positions: BTreeMap<String, Position>,
     /// The tables of the accounts and the webhooks.
     pub auth_dump: AuthDump,
-    /// The list of the attachments; none, because this version keeps none.
+    /// The list of the attachments; `None`, because this version stores none.
     pub files_manifest: Option<String>,
     /// The contract levels of the version that made it.
     pub contract: Contract,
@@ -45,7 +45,7 @@ pub(crate) struct Backup {
     pub version: String,
 }
 
-/// Makes a backup: brings the archive as far as the log is now, and then copies the accounts.
+/// Makes a backup: brings the archive up to the current end of the log, and then copies the accounts.
 pub(crate) async fn create(
     log: &Log,
     pool: &PgPool,
@@ -76,7 +76,7 @@ pub(crate) async fn create(
     Ok((name, backup))
 }
 
-/// Waits until the archive has these positions, and archives them itself if nobody else does.
+/// Waits until the archive has these positions, and archives them itself if no other process does.
 async fn bring_up(
     log: &Log,
     pool: &PgPool,
@@ -123,8 +123,8 @@ pub(crate) async fn list(target: &ArchiveTarget) -> Result<Vec<Backup>, ArchiveE
     Ok(all(target).await?.into_iter().filter_map(|(_, backup)| backup.ok()).collect())
 }
 
-/// Removes backups that are older than `keep`, except the latest one, what is left of others, and epochs of the log that ended
-/// before. Returns what was removed.
+/// Removes backups that are older than `keep`, except the latest one; the remains of interrupted dumps and removals;
+/// and epochs of the log that ended earlier. Returns what was removed.
 pub(crate) async fn prune(
     target: &ArchiveTarget,
     keep: Duration,
@@ -134,7 +134,7 @@ pub(crate) async fn prune(
     let mut backups = list(target).await?;
     backups.pop();
     for backup in backups.iter().filter(|backup| now.since(backup.time) > keep) {
-        // Without its document, the rest of a backup is of no use, and is removed next time if this is interrupted.
+        // Without its document, the rest of a backup is useless. If this is interrupted, the next run removes the rest.
         target.remove(&format!("{FOLDER}/{}.json", backup.time)).await?;
         target.remove(&format!("{FOLDER}/{}", backup.time)).await?;
         removed.push(format!("{FOLDER}/{}", backup.time));

@@ -1,5 +1,5 @@
-//! The chain of the segments of a stream: which files belong to it, in order, and whether each is the successor of the one
-//! before.
+//! The chain of the segments of a stream: which files belong to it, in order, and whether each of them follows the one
+//! before it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     domain::{Epoch, Position},
 };
 
-/// How many segments are on their way at the same time: a bucket takes a while before it answers.
+/// How many segments are fetched at the same time, because a bucket takes a while to answer.
 const AHEAD: usize = 4;
 
 /// The segments of a stream, in order.
@@ -24,16 +24,16 @@ pub(super) struct Chain {
     epoch: Epoch,
     stream: String,
     links: Vec<(Position, Position)>,
-    /// The footer of the segment that was read last.
+    /// The footer of the last segment that was read.
     before: Option<Footer>,
     next: usize,
-    /// The files from `next` on, as many as are asked for.
+    /// The files from `next` on that have been requested.
     ahead: FuturesOrdered<BoxFuture<'static, Result<Option<KeptFile>, ArchiveError>>>,
     end: StreamEnd,
 }
 
 impl Chain {
-    /// Finds the segments of a stream. The problems are told by name: a segment that is missing.
+    /// Finds the segments of a stream. The problems name each missing segment.
     pub(super) async fn find(
         target: &ArchiveTarget,
         epoch: &Epoch,
@@ -62,7 +62,7 @@ impl Chain {
         Ok((Self { epoch, stream, links, before: None, next: 0, ahead, end }, problems))
     }
 
-    /// Passes over the segments that end before a position. None was read yet.
+    /// Skips the segments that end before a position. Call it before the first read.
     pub(super) fn skip_to(&mut self, position: Position) {
         self.next = self.links.partition_point(|(_, last)| *last < position);
     }
@@ -80,8 +80,8 @@ impl Chain {
         self.ahead.next().await.transpose().map(Option::flatten)
     }
 
-    /// Reads the next segment and checks it, with its name and its place; `None` behind the last one. A bad segment is
-    /// told by its name, and the next call reads the one behind it.
+    /// Reads the next segment and checks its content, its name and its place; `None` after the last one. A bad segment
+    /// is reported by its name, and the next call reads the segment after it.
     pub(super) async fn read(
         &mut self,
         target: &ArchiveTarget,

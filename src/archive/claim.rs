@@ -1,4 +1,4 @@
-//! The claim on an archive: one process at a time writes there.
+//! The claim on an archive: only one process at a time writes there.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::{
     log::{CLAIM, Claim, ClaimBucket, Log, NodeId},
 };
 
-/// How often the claim on the archive is renewed, and how old a renewal may be before it is believed to be over.
+/// How often the claim on the archive is renewed, and the age of the last renewal at which the holder gives the claim
+/// up for lost.
 pub(super) const RENEW: Duration = Duration::from_secs(2);
 const OVER: Duration = CLAIM.checked_sub(Duration::from_secs(3)).expect("a claim lasts for longer");
 /// How long an answer about the claim may take.
@@ -27,7 +28,7 @@ pub(super) struct Held {
     renewed: watch::Sender<Instant>,
 }
 
-/// How long a claim may be believed to hold.
+/// How long the claim may be relied on.
 pub(super) struct Term(watch::Receiver<Instant>);
 
 impl Held {
@@ -47,7 +48,7 @@ impl Held {
                 self.renewed.send_replace(begun);
             }
             Ok(Ok(None)) => return Err(ArchiveError::Lost),
-            // There may be an answer next time.
+            // The next attempt may get an answer.
             Ok(Err(_)) | Err(_) => {}
         }
         self.term().is_valid()
@@ -57,7 +58,7 @@ impl Held {
         Term(self.renewed.subscribe())
     }
 
-    /// Gives the claim back. A claim that cannot be given back is over by itself soon.
+    /// Gives the claim back. If that fails, the claim soon expires by itself.
     pub(super) async fn give_back(self) {
         let _ = timeout(ANSWER, self.bucket.give_back(self.claim)).await;
     }

@@ -1,4 +1,4 @@
-//! CRC-32C (Castagnoli), by which each record of a segment is checked alone.
+//! CRC-32C (Castagnoli), which checks each record of a segment by itself.
 
 const TABLE: [u32; 256] = table();
 

@@ -1,4 +1,5 @@
-//! `HEAD.json`: how far the archive has come. It is written behind the segments that it names, so what it says is there.
+//! `HEAD.json`: how far the archive has come. It is written after the segments that it names, so everything it names
+//! exists.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub(crate) struct ArchiveHead {
     format: u32,
     /// The epoch of the log.
     pub epoch: Epoch,
-    /// When this was written: what the log had stored ten seconds before is in the archive.
+    /// When this was written. An archiver that has caught up writes a record to the archive within about ten seconds.
     pub at: Time,
     /// The number of streams of the log, without AUDIT.
     pub streams: usize,
@@ -50,7 +51,7 @@ pub(crate) async fn describe(target: &ArchiveTarget) -> Result<String, ArchiveEr
 pub(crate) struct StreamEnd {
     /// The first position of the stream.
     pub first: Position,
-    /// The last position in a segment; the one before `first` without a segment.
+    /// The last position in a segment; without a segment, the position before `first`.
     pub last: Position,
     /// The checksum in the footer of the last segment.
     pub sha256: Option<String>,
@@ -74,8 +75,8 @@ impl ArchiveHead {
         }
     }
 
-    /// The state of an archive of this log. If there is an archive of another epoch, that one is closed: its manifest goes
-    /// to its segments. Answers also what the next state may replace.
+    /// The state of an archive of this log. An archive of another epoch is closed first: its manifest moves to the
+    /// folder of its segments. Also returns what the next state may replace.
     pub(super) async fn of_log(
         target: &ArchiveTarget,
         log: &Log,
@@ -109,7 +110,7 @@ impl ArchiveHead {
     /// Removes an epoch that has ended.
     pub(super) async fn remove_epoch(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
         let folder = format!("log/{}", self.epoch);
-        // Without its manifest the rest is of no use, and is removed next time if this is interrupted.
+        // Without its manifest the rest is useless. If this is interrupted, the next run removes the rest.
         target.remove(&format!("{folder}/{FILE}")).await?;
         target.remove(&folder).await
     }
@@ -141,7 +142,7 @@ impl ArchiveHead {
         Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.to_string()))
     }
 
-    /// Writes the state in the place of the one before.
+    /// Writes the state in place of the previous one.
     pub(super) async fn write(
         &self,
         target: &ArchiveTarget,
@@ -163,7 +164,7 @@ impl ArchiveHead {
         target.put(name, text, replaces).await
     }
 
-    /// Whether the archive has all up to these positions.
+    /// Whether the archive has everything up to these positions.
     pub(super) fn covers(&self, epoch: &Epoch, positions: &BTreeMap<String, Position>) -> bool {
         let has =
             |(stream, at): (&String, &Position)| self.ends.get(stream).is_some_and(|end| end.last >= *at);

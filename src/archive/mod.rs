@@ -1,8 +1,10 @@
-//! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses, or in a bucket.
+//! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses, or in a
+//! bucket.
 //!
-//! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor, and
-//! then the manifest `HEAD.json`. What an erasure has taken out of the log, it takes out of the segments. A *backup* is a dump of the accounts with the positions that the archive had before.
-//! [`restore()`] reads both.
+//! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor,
+//! and then the manifest `HEAD.json`. Content that an erasure has removed from the log, it also removes from the
+//! segments. A *backup* is a dump of the accounts with the positions that the archive had reached. [`restore()`] reads
+//! both.
 
 mod archiver;
 mod backups;

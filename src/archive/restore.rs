@@ -1,5 +1,5 @@
-//! Restoring a log from an archive: what is there is compared, what is missing is planned, and each record is written again
-//! at its position.
+//! Restoring a log from an archive: compares what the servers already have, plans what is missing, and writes each
+//! record again at its position.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use crate::{
     log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
 };
 
-/// How many streams are written side by side.
+/// How many streams are written concurrently.
 const AT_ONCE: usize = 4;
 /// The stream of audit events: restored first, and always to its end.
 const AUDIT: &str = "AUDIT";
@@ -28,22 +28,22 @@ pub(crate) enum Aim {
     /// To the end of the archive.
     #[default]
     End,
-    /// Up to the last event that is not later, by the time that the event names.
+    /// Up to the last event before the first event that is later than this time, by the times in the events.
     Time(Time),
-    /// Up to these positions; streams that are not named, to their ends.
+    /// Up to these positions; streams without one, to their ends.
     Positions(BTreeMap<String, Position>),
 }
 
 /// What a restore does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    /// The log that is made.
+    /// The restored log.
     pub remake: Remake,
     /// The streams, AUDIT first.
     pub streams: Vec<StreamPlan>,
-    /// The durables that are made again.
+    /// The durables to create again.
     pub durables: Vec<KeptDurable>,
-    /// Streams without a record that the log does not have.
+    /// Empty streams on the servers that the archived log does not have.
     superfluous: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct StreamPlan {
     end: StreamEnd,
     /// The last position that is restored.
     pub upto: Position,
-    /// What is there already.
+    /// The state of the stream on the servers, if it exists there.
     pub found: Option<Remade>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct StreamPlan {
 pub(crate) struct RestoredEnd {
     /// Its last record.
     pub last: Position,
-    /// Its last record from the archive: behind it stands what was told again of erasures.
+    /// Its last record from the archive. The records after it repeat erasures that the archive lists later.
     pub kept: Position,
 }
 
@@ -95,7 +95,7 @@ impl From<OpenError> for RestoreError {
     }
 }
 
-/// Looks at the archive and at the servers, and changes nothing.
+/// Inspects the archive and the servers, and changes nothing.
 pub(crate) async fn plan(
     target: &ArchiveTarget,
     restoring: &Restoring,
@@ -136,7 +136,7 @@ pub(crate) async fn plan(
     Ok(Plan { remake, streams, durables: head.durables, superfluous })
 }
 
-/// The epoch that begins, or has begun with a restore that was interrupted. Refuses what a restore must not touch.
+/// The epoch of the restored log: a new one, or that of an interrupted restore. Refuses what a restore must not touch.
 fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> Result<Epoch, RestoreError> {
     let in_the_way = |why: String| Err(RestoreError::InTheWay(why));
     let is_whole = |stream: &String| !matches!(found.get(stream), None | Some(Remade::Empty));
@@ -216,8 +216,8 @@ async fn next(chain: &mut Chain, target: &ArchiveTarget) -> Result<Option<Segmen
     chain.read(target).await?.transpose().map_err(RestoreError::Damaged)
 }
 
-/// Makes the streams, writes their records and makes the durables. Returns where each stream ends. After an interruption,
-/// the same call goes on behind the last record.
+/// Creates the streams, writes their records and creates the durables. Returns where each stream ends. After an
+/// interruption, the same call continues after the last record.
 pub(crate) async fn restore(
     target: &ArchiveTarget,
     restoring: &Restoring,
@@ -263,8 +263,9 @@ pub(crate) async fn restore(
     Ok(ends)
 }
 
-/// The positions that an erasure has taken out of a stream of this epoch, if this audit event lists some. Those of an earlier
-/// epoch may have other events in this one, because a restore to an earlier point gives positions once more.
+/// The positions that an erasure has removed from a stream of this epoch, if this audit event lists some. The positions
+/// of an earlier epoch may hold other events in this one, because a restore to an earlier point assigns positions a
+/// second time.
 fn erasure(record: &Record, of: &Epoch) -> Option<(String, Vec<Position>)> {
     #[derive(serde::Deserialize)]
     struct Erased {
@@ -290,7 +291,7 @@ async fn restore_stream(
     let (mut chain, missing) = Chain::find(target, &plan.remake.from, stream, end).await?;
     refuse_missing(missing)?;
     let stored = restoring.ends(stream).await?.last.max(Position(end.first.0.saturating_sub(1)));
-    // Of AUDIT, every record is looked at; of a large stream, only what is not there yet.
+    // Every record of AUDIT is read; of a large stream, only the records that are not restored yet.
     let compared = stored.min(*upto);
     if stream != AUDIT {
         chain.skip_to(compared.max(end.first));
@@ -301,7 +302,7 @@ async fn restore_stream(
         let segment = match next(&mut chain, target).await {
             Ok(Some(segment)) => segment,
             Ok(None) => break,
-            // What is to be restored stands before it.
+            // Everything to be restored comes before this segment.
             Err(RestoreError::Damaged(why)) if stream != AUDIT && writer.last() >= *upto => {
                 tracing::warn!(stream, why, "it is not known which erasures the archive lists here");
                 continue;
@@ -344,8 +345,8 @@ async fn restore_stream(
     Ok(RestoredEnd { last: writer.last(), kept: Position(writer.last().0 - again.len() as u64) })
 }
 
-/// The records of a segment, with what an erasure leaves at each position that it has emptied. No text that was erased is
-/// written, not even for a moment.
+/// The records of a segment, with what an erasure leaves at each erased position. Erased text is never written, not
+/// even for a moment.
 fn whole(segment: Segment, streams: usize, gone: &BTreeSet<Position>) -> Vec<Record> {
     let Segment { begin, records, footer } = segment;
     let placeholder = |at: Position| Record::placeholder(&begin.stream, streams, at);

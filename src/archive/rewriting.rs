@@ -1,13 +1,15 @@
-//! What an erasure has taken out of the log goes out of the archive, too.
+//! Removing from the archive what an erasure has removed from the log.
 //!
-//! The archive has what the log has. So a text that is hidden and has to be kept stays in both, and a segment is rewritten once
-//! the eraser says that the log has nothing of a request any more (`log_done_at`): with placeholders, as if the log had been
-//! archived after the erasure. Of a request that takes longer, what is gone by then is taken out now and then. Epochs that have
-//! ended have the same events at the same positions, and are rewritten with it.
+//! The archive has what the log has. So a text that is hidden but has to be kept stays in both. A segment is rewritten
+//! once the eraser reports that the log has nothing left of a request (`log_done_at`). It then has placeholders, as if
+//! the log had been archived after the erasure. While a request takes longer, the events that are already gone are
+//! removed from time to time. Epochs that have ended have the same events at the same positions, and are rewritten as
+//! well.
 //!
-//! A segment is replaced at once, under its name. The new one names the checksums that it had before, by which its successor
-//! and `HEAD.json` know it, so nothing else is written. An archiver may be killed at any moment: each file is the old one or the
-//! new one, both fit, and what is left to do is what the database does not have as done.
+//! A segment is replaced in one step, under its name. The new segment lists the checksums that it had before, by which
+//! its successor and `HEAD.json` know it, so no other file has to be written. An archiver may be killed at any moment:
+//! each file is the old one or the new one, both fit the chain, and the remaining work is what the database does not
+//! record as done.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,18 +40,18 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the archiver looks for something to do. What was erased meanwhile is rewritten together.
+/// How often the archiver looks for work. Everything that was erased in between is rewritten in one pass.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often the archiver takes out what is gone of requests of which something is left in the log.
+/// How often the archiver removes the events that are already gone of erasure requests that are not done yet.
 const PARTLY: Duration = Duration::from_secs(3_600);
-/// The pause behind a segment, so that others get the disk and the processor in between.
+/// The pause after a segment, so that other work gets the disk and the CPU in between.
 const REST: Duration = Duration::from_millis(250);
-/// The pause behind a failure, or when a damaged segment has something left.
+/// The pause after a failure, or while a damaged segment still has erased content.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// The events of a stream that are gone.
+/// The events of a stream that are gone from the log.
 type Gone = BTreeMap<Position, EventId>;
-/// The same by the numbers of the streams.
+/// Such events by the number of their stream.
 type Listed = BTreeMap<usize, Gone>;
 
 /// What rewriting needs.
@@ -64,7 +66,7 @@ pub(super) struct Rewriting<'a> {
     pub(super) partly: Partly,
 }
 
-/// What was taken out of requests of which something is left.
+/// The events that were removed from the archive for requests that are not done yet.
 #[derive(Default)]
 pub(super) struct Partly {
     out: BTreeSet<(usize, Position)>,
@@ -72,7 +74,7 @@ pub(super) struct Partly {
 }
 
 impl Rewriting<'_> {
-    /// Rewrites for as long as the claim on the archive holds. All else is tried again.
+    /// Rewrites for as long as the claim on the archive holds. After any other error it tries again.
     pub(super) async fn run(mut self) -> Result<(), ArchiveError> {
         loop {
             let round = async {
@@ -92,7 +94,7 @@ impl Rewriting<'_> {
         }
     }
 
-    /// The same once, when the archive has all up to these positions.
+    /// Runs one round, once the archive has everything up to these positions.
     pub(super) async fn once(mut self, until: &BTreeMap<String, Position>) -> Result<(), ArchiveError> {
         let is_there = |archived: &BTreeMap<String, Position>| {
             until.iter().all(|(stream, at)| archived.get(stream).is_some_and(|last| last >= at))
@@ -101,7 +103,7 @@ impl Rewriting<'_> {
         self.round().await.map(drop)
     }
 
-    /// Takes out what is gone from the log by now. `false` if some of it is left in damaged segments.
+    /// Removes what is gone from the log by now. `false` if damaged segments still have some of it.
     async fn round(&mut self) -> Result<bool, ArchiveError> {
         let names = self.log.kept_streams();
         let archived = self.archived.borrow().clone();
@@ -133,8 +135,9 @@ impl Rewriting<'_> {
         Ok(left.values().all(BTreeSet::is_empty))
     }
 
-    /// The requests of which the log has nothing and this archive may have something, with their events. All of them are archived:
-    /// a record may have been read before it was erased, and wait for its segment to be written.
+    /// The requests of which the log has nothing left and this archive may still have something, with their events.
+    /// Requests count only when all their events are archived: a record may have been read before it was erased, and be
+    /// waiting for its segment to be written.
     async fn all_gone(
         &self,
         is_archived: impl Fn(usize, Position) -> bool,
@@ -151,7 +154,7 @@ impl Rewriting<'_> {
         Ok(ready)
     }
 
-    /// The events of a request, and not those of others that were erased in the same conversations and may have to be kept.
+    /// The events of this request only: other events erased in the same conversations may have to be kept.
     async fn listed(&self, request: &ErasureRequest) -> Result<Listed, ArchiveError> {
         let mut listed = Listed::new();
         for part in &request.parts {
@@ -166,7 +169,8 @@ impl Rewriting<'_> {
         Ok(listed)
     }
 
-    /// What is archived and gone of requests of which something is left, and not out of the archive yet.
+    /// For the requests that are not done yet: the archived events that are gone from the log, and that this process
+    /// has not removed from the archive yet.
     async fn partly_gone(
         &self,
         is_archived: impl Fn(usize, Position) -> bool,
@@ -185,7 +189,8 @@ impl Rewriting<'_> {
         Ok(gone)
     }
 
-    /// Whether the log has nothing of a request. A restore of an archive that was not rewritten yet brings it back.
+    /// Whether the log has nothing left of a request. A restore of an archive that was not rewritten yet brings its
+    /// events back.
     async fn is_gone(&self, listed: &Listed) -> Result<bool, ArchiveError> {
         for (stream, events) in listed {
             for at in events.keys() {
@@ -197,7 +202,7 @@ impl Rewriting<'_> {
         Ok(true)
     }
 
-    /// Rewrites the segments of a stream that have some of these events. Returns the positions in segments that are damaged.
+    /// Rewrites the segments of a stream that have some of these events. Returns the positions in damaged segments.
     async fn take_out(&self, stream: &str, gone: &Gone) -> Result<BTreeSet<Position>, ArchiveError> {
         let mut left = BTreeSet::new();
         for epoch in self.target.list("log").await? {
@@ -223,7 +228,7 @@ impl Rewriting<'_> {
     }
 
     async fn rewrite(&self, name: String, gone: Gone) -> Result<(), ArchiveError> {
-        // Whoever prunes takes epochs away.
+        // Pruning may have removed the epoch meanwhile.
         let Some(KeptFile { bytes, version }) = self.target.get(&name).await? else { return Ok(()) };
         let streams = self.log.layout().streams;
         let written = spawn_blocking(move || segment::without(&bytes, &gone, streams)).await;
@@ -233,7 +238,7 @@ impl Rewriting<'_> {
         if written.name != name {
             return Err(bad(format!("its content is another segment, {}", written.name)));
         }
-        // An archiver that was frozen must not write over what its successor has rewritten.
+        // An archiver that was frozen must not overwrite what its successor has rewritten.
         self.term.is_valid()?;
         self.target.put(&name, written.file, Replaces::Version(version)).await?;
         METRICS.rewritten.inc();

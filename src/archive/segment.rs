@@ -1,8 +1,8 @@
-//! A segment: some records of one stream in a row, as one file.
+//! A segment: consecutive records of one stream, as one file.
 //!
-//! The file is a frame of Zstandard and, behind it, a skippable frame with the SHA-256 of the first one, so that `zstd -d`
-//! reads it and every byte is covered. The frame holds a line of JSON about the segment, the records, and a footer in JSON.
-//! A record is its length, its position and time, subject, headers and payload, and a CRC-32C; integers are little-endian.
+//! The file is a Zstandard frame, followed by a skippable frame with the SHA-256 of the first, so `zstd -d` reads it
+//! and every byte is covered. The frame holds a line of JSON about the segment, the records, and a footer in JSON. A
+//! record is its length, position, time, subject, headers, payload and a CRC-32C; integers are little-endian.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use crate::{
     log::Record,
 };
 
-/// The most bytes of the records of a segment, before they are compressed; a segment may have one record more.
+/// The most bytes of the records of a segment before compression; a segment may exceed it by one record.
 pub(super) const MOST: usize = 16 << 20;
-/// The most bytes that a segment may have when it is read.
+/// The most bytes that are read of a segment, after decompression.
 const MOST_READ: u64 = 80 << 20;
 /// The level of Zstandard.
 const LEVEL: i32 = 3;
-/// The first bytes of the frame that readers of Zstandard pass over, and its length.
+/// The first bytes of a frame that readers of Zstandard skip, and its length.
 const SKIPPED: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0];
 const TRAILER: usize = SKIPPED.len() + 32;
 /// The most former checksums that a segment names.
@@ -39,7 +39,7 @@ pub(super) struct Begin {
     pub(super) first: Position,
 }
 
-/// A hole that is explained: an erasure has taken these positions out of the stream.
+/// A hole that is explained: an erasure has removed these positions from the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HoleEntry {
     pub(super) first: Position,
@@ -53,18 +53,18 @@ pub(super) struct HoleEntry {
 pub(super) struct Footer {
     pub(super) last: Position,
     pub(super) records: u64,
-    /// The checksum of all before the footer.
+    /// The checksum of everything before the footer.
     pub(super) sha256: String,
-    /// The same of the segment before; none before the first one.
+    /// The checksum of the previous segment; none in the first one.
     pub(super) predecessor: Option<String>,
     /// The positions without a record.
     pub(super) holes: Vec<HoleEntry>,
-    /// The checksums that this segment had before erasures have rewritten it, the first one first.
+    /// The checksums that this segment had before erasures rewrote it, the first one first.
     pub(super) rewritten: Vec<String>,
 }
 
 impl Footer {
-    /// Whether this checksum is the segment's, or was.
+    /// Whether the segment has this checksum, or had it before a rewrite.
     pub(super) fn has_been(&self, sha256: &str) -> bool {
         self.sha256 == sha256 || self.rewritten.iter().any(|former| former == sha256)
     }
@@ -214,7 +214,7 @@ fn body(record: &Record) -> Vec<u8> {
     body
 }
 
-/// Reads a segment, and checks all of its sums. The name of the file, and its place in the chain, are its caller's work.
+/// Reads a segment and verifies its checksums. The caller checks the name of the file and its place in the chain.
 pub(super) fn read(file: &[u8]) -> Result<Segment, BadSegment> {
     let end = file.len().checked_sub(TRAILER).ok_or(BadSegment::Changed)?;
     let (frame, trailer) = file.split_at(end);
@@ -268,8 +268,8 @@ fn record(mut body: bytes::Bytes) -> Option<Record> {
     Some(Record { position: Position(position), stored_at, subject, headers, payload: body })
 }
 
-/// Writes a segment anew without these events, with what archiving an erased log writes in their place. `None` if the segment
-/// has none of them.
+/// Rewrites a segment without these events, with the same content in their place as if an erased log had been archived.
+/// `None` if the segment has none of them.
 pub(super) fn without(
     file: &[u8],
     gone: &BTreeMap<Position, EventId>,
@@ -293,7 +293,7 @@ pub(super) fn without(
         writer.add(record)?;
     }
     let Footer { sha256, predecessor, holes, mut rewritten, .. } = footer;
-    // The next segment and the manifest name the first checksum: they were written before any erasure, or know no other.
+    // The first checksum stays: the next segment and the manifest name it, and never learn of a later one.
     if rewritten.len() >= FORMER {
         rewritten.remove(1);
     }
@@ -376,7 +376,7 @@ mod tests {
         let former = [first.footer.sha256, again.footer.sha256];
         assert_eq!(read(&third.file).expect("a segment").footer.rewritten, former);
 
-        // What is gone already, or is another event at the same position, is left alone.
+        // An event that is already gone, or another event at the same position, stays as it is.
         assert!(without(&third.file, &gone(&[(9, 9), (20, 20), (21, 22)]), 1).expect("a segment").is_none());
         let mut flipped = third.file.clone();
         flipped[30] ^= 1;

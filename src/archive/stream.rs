@@ -1,4 +1,4 @@
-//! One stream on its way into the archive: read in order, and written as segments.
+//! One stream on its way into the archive: it is read in order, and written as segments.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// So long after its first record at the latest, a segment is written.
+/// A segment is written at the latest this long after its first record.
 const YOUNG: Duration = Duration::from_secs(10);
 
-/// The wait before a hole is looked at again.
+/// The wait before a hole is read again.
 const AFTER_A_HOLE: Duration = Duration::from_secs(60);
 
 /// A stream and how far it is archived.
@@ -35,7 +35,7 @@ pub(super) struct Kept {
     pub(super) until: Option<Position>,
 }
 
-/// A stream has come further.
+/// A stream whose archive has made progress.
 pub(super) struct Further {
     pub(super) stream: String,
     pub(super) end: StreamEnd,
@@ -55,7 +55,7 @@ pub(super) async fn keep(
     let is_done = |end: &StreamEnd| until.is_some_and(|until| end.last >= until);
     while !is_done(&end) {
         let written = match next_segment(&epoch, &stream, &mut reader, &end, until, &mut flush).await {
-            // Other streams are archived meanwhile.
+            // The other streams are archived meanwhile.
             Err(ArchiveError::Hole(damaged)) if until.is_none() => {
                 METRICS.archive_refusals.inc();
                 tracing::error!(stream = damaged.stream, last = %damaged.last, why = damaged.why,
@@ -81,7 +81,7 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Reads until a segment is full, or old enough, or asked for.
+/// Reads until a segment is full, old enough, or asked for.
 async fn next_segment(
     epoch: &Epoch,
     stream: &str,

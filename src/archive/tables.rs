@@ -1,8 +1,9 @@
 //! The tables of the accounts and of the webhooks, as files of the archive.
 //!
-//! They are copied by `COPY` within one snapshot, in the text format of Postgres, which has no version, together with the
-//! number of the last migration. A restore makes the tables by the same migrations, copies the rows in and applies the
-//! later ones. So neither `pg_dump` has to be on the machine nor its version has to fit the server.
+//! They are copied by `COPY` within one snapshot, in the text format of Postgres, which has no version, together with
+//! the number of the last migration. A restore creates the tables by the same migrations, copies the rows in and
+//! applies the later migrations. So `pg_dump` does not have to be installed, and no version of it has to match the
+//! server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,12 +16,12 @@ use crate::archive::{ArchiveError, ArchiveTarget, segment, target::Replaces};
 
 /// The schemas.
 const SCHEMAS: &str = "('auth', 'hooks')";
-/// The most bytes of a part before it is compressed, give or take a row.
+/// The most bytes of a part before compression; it may exceed this by one row.
 const PART: usize = 8 << 20;
-/// The most bytes that a part may have when it is read.
+/// The most bytes that are read of a part, after decompression.
 const MOST_READ: usize = 256 << 20;
 const LEVEL: i32 = 3;
-/// The line behind the rows of a table.
+/// The line after the rows of a table.
 const END: &[u8] = b"\\.\n";
 
 /// The copied tables.
@@ -30,7 +31,7 @@ pub(crate) struct AuthDump {
     pub migration: i64,
     /// The files, in order.
     pub parts: Vec<Part>,
-    /// The last numbers that were given, by table and column.
+    /// The last numbers that each sequence has given, by table and column.
     pub sequences: BTreeMap<String, i64>,
 }
 
@@ -61,14 +62,14 @@ pub(crate) enum TablesError {
     Database(#[from] sqlx::Error),
 }
 
-/// The last migration that a database has.
+/// The last migration that was applied to a database.
 async fn migration_of(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("select max(version) from auth._sqlx_migrations where success")
         .fetch_one(connection)
         .await
 }
 
-/// Whether a database has accounts. Tables without one count as lost.
+/// Whether a database has accounts. Tables without an account count as lost.
 pub(crate) async fn has_accounts(pool: &PgPool) -> Result<bool, sqlx::Error> {
     let has_table: bool =
         sqlx::query_scalar("select to_regclass('auth.account') is not null").fetch_one(pool).await?;
@@ -150,7 +151,7 @@ fn bad(name: &str, why: impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Bad { name: name.to_owned(), why: why.to_string() }
 }
 
-/// The tables with their columns, each behind those that it refers to.
+/// The tables with their columns, each after the tables that it refers to.
 async fn tables(connection: &mut PgConnection) -> Result<Vec<Table>, sqlx::Error> {
     let sql = format!(
         "select c.oid::regclass::text,
@@ -190,7 +191,7 @@ async fn sequences(connection: &mut PgConnection) -> Result<Vec<(String, String)
     sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await
 }
 
-/// Copies the tables of a dump into a database that has them as the dump's migration has left them. All or nothing.
+/// Copies the tables of a dump into a database that is at the dump's migration. All or nothing.
 pub(crate) async fn load(
     connection: &mut PgConnection,
     target: &ArchiveTarget,
@@ -198,7 +199,7 @@ pub(crate) async fn load(
 ) -> Result<(), TablesError> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *transaction).await?;
-    // A migration may have made rows, and so may a node on new tables.
+    // A migration may have made rows, and so may a node that has found new tables.
     let all = tables(&mut transaction).await?;
     let names: Vec<&str> = all.iter().map(|table| &*table.table).collect();
     sqlx::raw_sql(AssertSqlSafe(format!("truncate {}", names.join(", ")))).execute(&mut *transaction).await?;
@@ -211,7 +212,7 @@ pub(crate) async fn load(
         let mut text = Bytes::from(text);
         while !text.is_empty() {
             let (table, rows) = next_table(&mut text).ok_or_else(|| bad(&part.name, "it cannot be read"))?;
-            // The names come from the archive, whose bytes are those that we wrote.
+            // The names come from the archive, and its bytes are the ones that we wrote.
             let copy = format!("copy {} ({}) from stdin", table.table, table.columns.join(", "));
             let mut into = transaction.copy_in_raw(&copy).await?;
             for rows in rows.chunks(1 << 20) {
@@ -237,7 +238,7 @@ fn next_table(text: &mut Bytes) -> Option<(Table, Bytes)> {
     let line = text.iter().position(|byte| *byte == b'\n')?;
     let table = serde_json::from_slice(&text.split_to(line + 1)).ok()?;
     let mut end = 0;
-    // No row begins like the line behind the rows: the format writes a backslash as two.
+    // No row begins like the end line: the format writes a backslash as two.
     while !text[end..].starts_with(END) {
         end += text[end..].iter().position(|byte| *byte == b'\n')? + 1;
     }

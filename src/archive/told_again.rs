@@ -1,5 +1,5 @@
-//! What a restore to an earlier point tells again: the archive knows erasures that the restored log does not, because the events
-//! that list them stand behind the point.
+//! What a restore to an earlier point appends again: the archive knows of erasures that the restored log does not,
+//! because the events that list them are after the point.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,9 @@ use crate::{
 /// The type of the events that list erased positions.
 const ERASED: &str = "verbatim.content.erased.v1";
 
-/// What stands behind the end of a restored stream, if this record of the archive stands behind it and lists erased positions that
-/// are restored: the same event with these positions alone. The others will be positions of other events.
+/// The record to append after the end of a restored stream, if this record of the archive is after that end and lists
+/// erased positions that are restored: the same event with only these positions. The other positions will be reused for
+/// other events.
 pub(super) fn told_again(record: &Record, upto: Position) -> Option<Record> {
     if record.position <= upto || record.header("ce-type") != Some(ERASED) {
         return None;
@@ -28,9 +29,9 @@ pub(super) fn told_again(record: &Record, upto: Position) -> Option<Record> {
     Some(Record { payload: data.to_string().into(), ..record.clone() })
 }
 
-/// What stands behind that: an event that changes nothing, on each roster of which a title is listed. The last event of a roster
-/// must never be erased, and what stood behind the title may be behind the point, too. It is told whether it is or not, and at
-/// the end, so that every list stands no later than it did before.
+/// The records to append after those: an event that changes nothing, for each roster of which a title is listed. The
+/// last event of a roster must never be erased, and the event that followed the title may also be after the point. The
+/// event is appended in either case, and at the end, so that every list is no later than it was before.
 pub(super) fn behind_titles(again: &[Record]) -> Vec<Record> {
     let mut rosters = BTreeSet::new();
     let nothing = again.iter().filter(|record| lists_a_title(record)).filter_map(Record::nothing_on_roster);

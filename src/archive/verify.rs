@@ -1,4 +1,4 @@
-//! Reading a whole archive again, and naming what is flipped, missing or swapped.
+//! Reads a whole archive again, and names each file that is corrupt, missing or swapped.
 
 use crate::{
     archive::{
@@ -7,7 +7,7 @@ use crate::{
     domain::Epoch,
 };
 
-/// What was read.
+/// What a verification has found.
 #[derive(Debug, Default)]
 pub(crate) struct VerifiedArchive {
     /// The segments that are good.

@@ -1,5 +1,5 @@
-//! The caller of the request or frame that is under way: the program that acts in the name of a user, and the key whose
-//! budget pays.
+//! The caller of the current request or frame: the program that acts in the name of a user, and the key whose budget
+//! pays.
 
 use std::cell::OnceCell;
 
@@ -20,7 +20,7 @@ pub async fn within<F: Future>(work: F) -> F::Output {
 
 /// Records the caller of this request or frame.
 pub fn note(caller: &Identity) {
-    // Both errors are harmless: a request has one caller, and outside of a request nothing is written.
+    // Both errors are harmless: a request has one caller, and outside of a request nothing is recorded.
     let _ = ACTING.try_with(|noted| noted.set(*caller));
 }
 

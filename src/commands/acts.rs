@@ -1,4 +1,4 @@
-//! Changing a message: the views tell the facts about the message, and the rules decide.
+//! Changing a message: the views supply the facts about the message, and the rules decide.
 
 use std::sync::Arc;
 

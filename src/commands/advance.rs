@@ -32,9 +32,9 @@ impl Commands {
         }
         let entry = match self.receipts.get((id, by)) {
             Some(entry) => entry,
-            // The position is noted first, the view is asked as of this position second, and the entry begins
-            // third. So the view has each receipt that this process followed before the entry existed. In
-            // another order the entry could begin below such receipts, and they would be appended again.
+            // The position is noted first, the view is queried as of this position second, and the entry begins third.
+            // So the view has each receipt that this process followed before the entry existed. In another order the
+            // entry could begin below such receipts, and they would be appended again.
             None => {
                 let stream = self.log.stream_of(id);
                 let position = self.conversations.positions()[stream];

@@ -24,9 +24,9 @@ impl Bound {
     }
 
     /// Refuses an event that brings in a user without a place for one more conversation. The views count the
-    /// conversations, so all nodes agree, but commands under way are not counted. Other users can bring a
-    /// user in up to the bound. A user can begin conversations up to twice the bound, so that strangers
-    /// cannot use up the user's own places.
+    /// conversations, so all nodes agree, but commands in flight are not counted. Other users can bring a user in up to
+    /// the bound. A user can begin conversations up to twice the bound, so that strangers cannot use up the user's own
+    /// places.
     pub(super) async fn must_have_place(&self, by: UserId, event: &Event) -> Result<(), Refused> {
         let Self { pool, most } = self;
         let (own, others): (Vec<UserId>, Vec<UserId>) =

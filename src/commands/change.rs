@@ -11,7 +11,7 @@ use crate::{
 /// A roster after a command.
 #[derive(Debug, Clone)]
 pub struct Changed {
-    /// The position of the change; if nothing changed, the position of the last change before.
+    /// The position of the change; if nothing changed, the position of the last change before it.
     pub position: Position,
     /// The roster as it is now.
     pub conversation: Arc<Conversation>,
@@ -22,9 +22,9 @@ pub struct Changed {
 /// The rules for bringing users in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
-    /// Those of people: blocks, consent and rate limits.
+    /// The rules for people: blocks, consent and rate limits.
     OfPeople,
-    /// Those of a host application, which vouches for the users that it has brought: each has a place.
+    /// The rules for a host application, which vouches for the users that it brings in: each needs a place.
     OfHost,
 }
 

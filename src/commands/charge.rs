@@ -22,7 +22,7 @@ impl Commands {
         Ok(())
     }
 
-    /// Ends what [`charge_change`](Self::charge_change) began, once the log has answered.
+    /// Settles the cost that [`charge_change`](Self::charge_change) took, once the log has answered.
     pub(super) fn settle_change(&self, by: UserId, id: ConversationId, was_there: bool) {
         if was_there {
             self.limits.give_back(Policy::Conversation, id, 1);
@@ -54,7 +54,7 @@ impl Commands {
         self.charge_members(by, event).inspect_err(|_| self.limits.give_back(Policy::Start, by, 1))
     }
 
-    /// Ends what [`charge_start`](Self::charge_start) began, once the log has answered.
+    /// Settles the cost that [`charge_start`](Self::charge_start) took, once the log has answered.
     pub(super) fn settle_start(&self, by: UserId, members: u32, was_there: bool) {
         if was_there {
             self.limits.give_back(Policy::Members, by, members);
@@ -65,7 +65,7 @@ impl Commands {
     }
 }
 
-/// How many others an event brings in.
+/// How many other users an event brings in.
 pub(super) fn others_of(by: UserId, event: &Event) -> u32 {
     u32::try_from(others(by, event).len()).unwrap_or(u32::MAX)
 }

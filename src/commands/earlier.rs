@@ -1,15 +1,14 @@
-//! Events that were stored before with the same idempotency key, however long ago. JetStream itself
-//! recognises the keys of the last two minutes. A key that is greater than all that its user has used before is
-//! new (`live/grown.rs`). Other keys are looked up in the view, many keys in one query.
-//! Where the view does not reach far enough or does not answer, the log is searched. The view and the search
-//! only give a position; the event is read from the log, so it is the first one even if the message was
-//! edited or deleted since.
+//! Events that were stored before with the same idempotency key, however long ago. JetStream itself recognises the keys
+//! of the last two minutes. A key that is greater than all that its user has used before is new (`live/grown.rs`).
+//! Other keys are looked up in the view, many keys in one query. Where the view does not reach far enough or does not
+//! answer, the log is searched. The view and the search only give a position; the event is read from the log, so it is
+//! the first one even if the message was edited or deleted since.
 //!
 //! A key counts as new only by a proof without a gap: the greatest key, the view or a search of the log covers all
-//! events up to some position of the stream, and JetStream itself recognises all keys behind that position
-//! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of
-//! the log runs beside it. So a database that hangs or is down costs a conversation one search of the log,
-//! and its members can still send.
+//! events up to some position of the stream, and JetStream itself recognises all keys after that position
+//! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of the log
+//! runs beside it. So a database that hangs or is down costs a conversation one search of the log, and its members can
+//! still send.
 
 mod asking;
 
@@ -72,9 +71,8 @@ impl Earlier {
         Self { log, queue, grown, searched, conversations, clock, searches: Shares::new(TO_SEARCH) }
     }
 
-    /// The event that was stored with this key. `None` proves only that no such event lies before the log's
-    /// window: within the window, JetStream itself answers a repeated append with the position of the first
-    /// one.
+    /// The event that was stored with this key. `None` proves only that there is no such event before the log's window:
+    /// within the window, JetStream itself answers a repeated append with the position of the first one.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
         let proof = self.proof(&sending).await.inspect_err(|_| count("unknown"))?;
         count(proof.word());
@@ -90,7 +88,7 @@ impl Earlier {
     }
 
     async fn proof(&self, sending: &Sending) -> Result<Proof, Unavailable> {
-        // Read before the greatest key: each key up to here was taken in before.
+        // The position is read before the greatest key, so that the greatest key covers every key up to this position.
         let followed = self.conversations.position(self.log.stream_of(sending.0));
         if self.grown.is_new(sending) && self.is_lately(sending, followed) {
             return Ok(Proof::Grown);
@@ -99,8 +97,7 @@ impl Earlier {
         let proof = match timeout(VIEW, &mut view).await {
             Ok(Ok(proof)) => return Ok(proof),
             Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to)).await,
-            // A view that is only late may still answer before the search does, or answer where the search
-            // fails.
+            // A view that is only late may still answer before the search does, or answer when the search fails.
             Err(_) => {
                 let late = view.map_err(|_| Unavailable::because("the views do not tell of a key"));
                 let either = select_ok([late.boxed(), self.by_log(sending, Position::START).boxed()]);
@@ -110,8 +107,8 @@ impl Earlier {
         proof.unwrap_or_else(|_| Err(Unavailable::because("a key could not be looked up in time")))
     }
 
-    /// The proof of the view. An error is the position up to which the view has no such key, which proves too
-    /// little: the log has to be searched behind that position.
+    /// The proof of the view. An error is the position up to which the view has no such key. That proves too little, so
+    /// the log has to be searched after that position.
     async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
         let end = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
         match asking::ask(&self.queue, sending.clone(), end).await {
@@ -122,7 +119,7 @@ impl Earlier {
         }
     }
 
-    /// The proof of a search of the log behind a position.
+    /// The proof of a search of the log after a position.
     async fn by_log(&self, sending: &Sending, after: Position) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
         let _place = self.searches.take(sending.1).await.map_err(crowded)?;
@@ -133,7 +130,7 @@ impl Earlier {
         }
     }
 
-    /// Whether JetStream itself recognises all keys behind a position.
+    /// Whether JetStream itself recognises all keys after a position.
     fn is_lately(&self, sending: &Sending, position: Position) -> bool {
         self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
     }
@@ -162,7 +159,7 @@ impl Proof {
     }
 }
 
-/// Whether an event is of this user and has this key.
+/// Whether an event is by this user and has this key.
 pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
     if let Some(erasure) = &recorded.erased {
         let hash = client_hash(user, recorded.conversation, key.as_str());

@@ -89,8 +89,8 @@ impl Commands {
         }
     }
 
-    /// Joins a conversation by an invitation. The inviter brings the caller in, under the rules of this
-    /// moment. An inviter who has left, or whose role does not allow it any more, leaves nothing to join.
+    /// Joins a conversation by an invitation. The inviter brings the caller in, under the rules of this moment. If the
+    /// inviter has left, or the inviter's role no longer allows it, there is nothing to join.
     pub async fn accept(&self, me: UserId, id: ConversationId) -> Result<Position, Refused> {
         let accepted = accept(&self.pool, me, id, self.clock.now()).await.map_err(Unavailable::because)?;
         let invitation = accepted.ok_or(Rejection::NotFound)?;

@@ -1,8 +1,9 @@
-//! Opening a conversation for one of its members, and refusing strangers. Neither the refusal nor its time
-//! tells whether the conversation exists, because everybody can compute the id of a direct conversation from
-//! the ids of its two users.
+//! Opening a conversation for one of its members, and refusing strangers. Neither the refusal nor its timing reveals
+//! whether the conversation exists, because everybody can compute the id of a direct conversation from the ids of its
+//! two users.
 //!
-//! A stranger and a member ask the log equally often: the rosters remember the ids that strangers asked for.
+//! Requests of strangers and of members query the log equally often: the rosters remember the ids that strangers
+//! requested.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! **Making** it happen: load, decide, append, retry. One file for each command.
 //!
 //! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is stored. The private
-//! settings of a member are the exception: they are a row of [`crate::accounts`], and no event.
+//! settings of a member are the exception: they are a row of [`crate::accounts`], not an event.
 
 pub mod acting;
 mod acts;

@@ -35,7 +35,7 @@ pub struct Commands {
     pub(super) clock: Clock,
 }
 
-/// The values of which [`Commands`] are made.
+/// The parts that [`Commands`] are made of.
 pub struct Needs<'a> {
     /// The log to which commands append.
     pub log: Log,
@@ -49,7 +49,7 @@ pub struct Needs<'a> {
     pub progress: Progress,
     /// The most conversations into which others can bring one user.
     pub conversations_per_user: u32,
-    /// Whether users can be brought in by users with whom they share no conversation.
+    /// Whether users can be brought in by users who share no conversation with them.
     pub add_strangers: bool,
     /// The rules for how long messages are kept.
     pub retention: RetentionRules,

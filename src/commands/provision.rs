@@ -1,9 +1,9 @@
-//! Provisioning conversations: a host application says how a conversation has to be, and the conversation becomes so, by
-//! one event for each difference.
+//! Provisioning conversations: a host application describes the wanted state of a conversation, and the conversation is
+//! changed to it, by one event for each difference.
 //!
-//! The service account that asks is an owner of each group that it provisions. So all its events pass the rules of the
-//! fold, and a member sees which program keeps the group. What is the same already makes no event. So a request that was
-//! cut off in the middle is completed by the next one, and requests at the same time make each event once.
+//! The requesting service account is an owner of each group that it provisions. So all its events pass the rules of the
+//! fold, and members see which program manages the group. A part that is already as wanted needs no event. So a request
+//! that was interrupted is completed by the next one, and concurrent requests make each event once.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
     log::Unavailable,
 };
 
-/// How often the differences are looked for. More than once, because another request may change the group meanwhile.
+/// How many passes look for differences. More than one, because another request may change the group meanwhile.
 const PASSES: usize = 3;
 
 /// A conversation as a host application wants it.
@@ -24,7 +24,7 @@ const PASSES: usize = 3;
 pub enum HostConversation {
     /// A direct conversation of two users.
     Direct([UserId; 2]),
-    /// A group with these members and no others, but for the service account.
+    /// A group with these members and no others, except the service account.
     Group {
         /// The title.
         title: Title,
@@ -40,7 +40,7 @@ pub enum Written {
     Created,
     /// It was changed.
     Updated,
-    /// It was so already.
+    /// It was already as wanted.
     Unchanged,
 }
 
@@ -61,7 +61,7 @@ pub enum NotProvisioned {
     /// The external id belongs to a conversation of another kind, of other users, or of another service account.
     #[error("the external id belongs to another conversation: choose another one")]
     Taken,
-    /// A direct conversation was asked for without two members.
+    /// A direct conversation was requested without two members.
     #[error("a direct conversation has two members: send exactly two")]
     NotTwo,
     /// No user has the external ids at these places of the request.
@@ -79,7 +79,7 @@ impl From<Unavailable> for NotProvisioned {
 }
 
 impl Commands {
-    /// Makes a conversation as the host application wants it.
+    /// Creates a conversation, or changes it to what the host application wants.
     pub async fn provision(
         &self,
         by: UserId,
@@ -162,7 +162,7 @@ impl Commands {
         }
         let mut written = Written::Unchanged;
         for _ in 0..PASSES {
-            // That nothing differs is said only after this process has caught up with the log.
+            // The answer that nothing differs is given only after this process has caught up with the log.
             self.conversations.catch_up(id).await?;
             let roster = match self.of_member(by, id).await {
                 Ok(tracked) => tracked.conversation(),
@@ -179,7 +179,7 @@ impl Commands {
             for step in steps {
                 match self.change_by(by, id, &step, Rules::OfHost).await {
                     Ok(changed) if changed.changed => written = Written::Updated,
-                    // Another request has removed the member whose role would change: the next pass adds the member.
+                    // Another request has removed the member whose role was to change: the next pass adds the member.
                     Ok(_) | Err(Refused::Rejected(Rejection::NoSuchMember)) => {}
                     Err(refused) => return Err(refused.into()),
                 }
@@ -188,14 +188,15 @@ impl Commands {
         Ok(written)
     }
 
-    /// Begins a conversation if each member has a place for it. `false` if it had begun before.
+    /// Begins a conversation if each member has a place for it. `false` if it had already begun.
     async fn begin_for_host(&self, id: ConversationId, by: UserId, event: Event) -> Result<bool, Refused> {
         self.bound.must_have_place(by, &event).await?;
         Ok(!self.begin(id, by, event).await?.existed)
     }
 }
 
-/// The commands that make a group as it has to be. Members come before roles, and both before removals.
+/// The commands that change a group to the wanted state. Additions come before changes of roles, and both before
+/// removals.
 fn differences(roster: &Conversation, title: &Title, members: &BTreeMap<UserId, Role>) -> Vec<Command> {
     let is_titled = roster.title() == Some(title.as_str());
     let retitled =

@@ -6,7 +6,7 @@ use crate::{
     log::{NotAppended, Unavailable},
 };
 
-/// Why a command did not happen.
+/// Why a command was refused.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
     /// A rule of the domain refuses the command.
@@ -15,7 +15,7 @@ pub enum Refused {
     /// The idempotency key was used before, for something else.
     #[error("the idempotency key was used for another body")]
     Mismatch,
-    /// The idempotency key was used before, for something that was erased since.
+    /// The idempotency key was used before, for something that has been erased since.
     #[error("what was done with the idempotency key was erased")]
     Erased,
     /// The event is larger than the log accepts.
@@ -74,7 +74,7 @@ impl Refused {
             Self::Rejected(NotTheSender) => {
                 ("forbidden", "Only the sender of a message may do this: choose one of your own messages.")
             }
-            // One sentence for both directions: the user is not told which of the two has blocked the other.
+            // One sentence for both directions: the user must not learn which of the two has blocked the other.
             Self::Rejected(Blocked) => (
                 "blocked",
                 "One of you has blocked the other: write in a group that you share, or start a group without this user.",

@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Adds a user. A caller who is not a member is refused first: any other refusal would tell that the conversation
+    /// Adds a user. A caller who is not a member is refused first: any other refusal would reveal that the conversation
     /// exists.
     pub async fn add_member(
         &self,
@@ -41,7 +41,7 @@ impl Commands {
         self.change(by, conversation, &Command::ChangeRole { user, role }).await
     }
 
-    /// Changes the title, the history setting and the retention; `None` keeps the present value.
+    /// Changes the title, the history setting and the retention; `None` keeps the current value.
     pub async fn update(
         &self,
         by: UserId,

@@ -17,7 +17,7 @@ pub struct Sent {
     pub position: Position,
     /// The time at which the message was sent.
     pub time: Time,
-    /// The message as the log keeps it.
+    /// The message as the log stores it.
     pub message: MessageSent,
 }
 

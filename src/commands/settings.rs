@@ -1,4 +1,4 @@
-//! The private settings of a member for a conversation. A change is no event, and other members do not hear of it.
+//! The private settings of a member for a conversation. A change is not an event, and other members do not learn of it.
 
 use crate::{
     accounts::{self, ConversationSettings, Muted, SettingChanges, SettingError},
@@ -7,7 +7,7 @@ use crate::{
     log::Unavailable,
 };
 
-/// Why the settings for a conversation did not change.
+/// Why the settings for a conversation were not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotSettled {
     /// The mute would have ended already.

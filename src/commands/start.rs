@@ -1,4 +1,4 @@
-//! Starting a conversation: a direct one once for each pair, a group once for each key.
+//! Starting a conversation: a direct conversation once for each pair, a group once for each key.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Commands {
         }
     }
 
-    /// Starts a group. A key starts one group, for ever; another body with the same key is refused.
+    /// Starts a group. A key starts one group for ever; another body with the same key is refused.
     pub async fn start_group(
         &self,
         by: UserId,
@@ -85,7 +85,7 @@ impl Commands {
         let started = self.begin_with_all(id, by, event.clone()).await?;
         if started.existed {
             let first = self.beginning(id).await?;
-            // Nobody knows an erased title any more, so it is not compared.
+            // An erased title is not known any more, so it is not compared.
             let asked = match first.as_ref().and_then(|first| first.erased.as_ref()) {
                 Some(_) => event.with_erased_title(),
                 None => event,

@@ -1,4 +1,4 @@
-//! The watermarks that the view has.
+//! The stored watermarks of the view.
 
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -22,8 +22,8 @@ impl Stored {
         Self { pool, progress }
     }
 
-    /// The watermarks in the view, once the view has reached the position that this process has followed, or
-    /// after [`OWN_EVENT`] at the latest. Receipts behind that position reach this process by the log.
+    /// The watermarks in the view, once the view has reached the position that this process has followed, or after
+    /// [`OWN_EVENT`] at the latest. Receipts after that position reach this process through the log.
     pub(super) async fn watermarks(
         &self,
         id: ConversationId,

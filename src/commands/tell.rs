@@ -1,4 +1,4 @@
-//! Signals to all nodes: typing, revoked logins and changed users. No stream keeps signals.
+//! Signals to all nodes: typing, revoked logins and changed users. No stream stores signals.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Tells the other members of a conversation that a user is typing. No stream keeps the signal.
+    /// Tells the other members of a conversation that a user is typing. No stream stores the signal.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
         // The rate limit comes before the look-up, so that a signal beyond the limit is dropped silently
         // whether or not the conversation exists. In the other order, only the signals of members would be
@@ -22,7 +22,7 @@ impl Commands {
         Ok(self.log.tell(Signal::Typing { conversation, user: by }).await?)
     }
 
-    /// Tells all nodes that others see another name or picture of a user. To be called when the database has the
+    /// Tells all nodes that the name or picture of a user has changed for others. Call this when the database has the
     /// change, because each node reads the account again.
     pub async fn user_changed(&self, user: UserId) -> Result<(), Unavailable> {
         self.log.tell(Signal::UserChanged { user }).await

@@ -1,5 +1,5 @@
-//! The files of an export, in order: the explanation, what lies beside the log, the conversations, and the manifest last,
-//! because it names all the others.
+//! The files of an export, in order: the explanation, the data outside the log, the conversations, and the manifest
+//! last, because it lists all the others.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::{
     log::{Log, PublicUrl},
 };
 
-/// How long this process may take to follow the log as far as the export reads it.
+/// How long this process may take to follow the log to the end of the export.
 const NODE_WITHIN: Duration = Duration::from_secs(5);
 /// The version of the layout of the files.
 const LAYOUT: u32 = 1;
 
-/// All that the files are made of.
+/// Everything that the files are made from.
 pub(super) struct Content {
     pub(super) log: Log,
     pub(super) conversations: Conversations,
@@ -42,7 +42,7 @@ struct Manifest<'a> {
     files: &'a [ZippedFile],
 }
 
-/// The end of what was read of the log.
+/// The positions up to which the log was read.
 #[derive(Serialize)]
 struct LogEnd<'a> {
     epoch: &'a str,

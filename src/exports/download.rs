@@ -1,6 +1,6 @@
-//! A download: a task writes the zip and ends at a deadline, when the client goes away, when the login or the account ends,
-//! and when this process stops. A zip that broke off has no end, and its answer breaks off too, so no client takes it for
-//! whole.
+//! A download: a task writes the zip. It stops at a deadline, when the client disconnects, when the login or the
+//! account ends, and when this process stops. A zip that was cut off has no end, and its answer is cut off too, so no
+//! client takes it for complete.
 
 use std::io;
 
@@ -18,12 +18,12 @@ use crate::{domain::UserId, shares::Place};
 /// A download that has begun.
 pub struct Download {
     pieces: mpsc::Receiver<Piece>,
-    /// The name under which a browser keeps the file.
+    /// The file name for a browser.
     pub name: String,
 }
 
 impl Download {
-    /// Begins to send. The place is held until the task ends.
+    /// Begins to send. The task holds the place until it ends.
     pub(super) fn begin(content: Content, bounds: Bounds, place: Place<UserId>) -> Self {
         let (created, deadline, user) = (content.export.created_at, bounds.deadline, bounds.user);
         let (sending, pieces) = Sending::new(created, bounds);
@@ -41,7 +41,7 @@ impl Download {
         Self { pieces, name: format!("verbatim-export-{}.zip", created.datetime().date()) }
     }
 
-    /// The bytes of the zip. The stream ends with an error if the zip broke off.
+    /// The bytes of the zip. The stream ends with an error if the zip was cut off.
     pub fn bytes(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
         stream::unfold(Some(self.pieces), |pieces| async move {
             let mut pieces = pieces?;

@@ -7,34 +7,34 @@ use crate::{
     shares::NoPlace,
 };
 
-/// Why an export is refused, or broke off.
+/// Why an export is refused, or was cut off.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The account has asked for as many exports as a day allows.
     #[error("there are two such exports within a day already: ask again later")]
     TooMany {
-        /// The time from which on the account may ask again.
+        /// The time from which the account may ask again.
         again: Time,
     },
-    /// `since` is ahead of our clock.
+    /// `since` is later than this node's clock.
     #[error("that time has not come yet")]
     InTheFuture,
     /// There is no such hold.
     #[error("there is no legal hold {0}: check the id")]
     NoHold(HoldId),
-    /// The hold was lifted: it keeps nothing any more.
+    /// The hold was lifted and no longer keeps anything.
     #[error("the legal hold was lifted and no longer keeps anything: place another one")]
     HoldLifted,
     /// There is no such export, or the link is not one of its links.
     #[error("there is no such export")]
     NotFound,
-    /// The export has expired, the login or the key that was given the link has ended, or the log is another one by now.
+    /// The export has expired, the login or the key that got the link has ended, or this is no longer the same log.
     #[error("the link is no longer valid: get the export again for a new link")]
     Over,
     /// The account is deactivated.
     #[error("the account is suspended: ask the operator")]
     Suspended,
-    /// A place for a download, or for a look into the views, is not free.
+    /// No place is free for a download, or for a query of the views.
     #[error("too many downloads are under way")]
     Crowded(NoPlace),
     /// The views lag behind the positions of the export.
@@ -60,7 +60,7 @@ impl From<NoPlace> for ExportError {
     }
 }
 
-/// A damaged log is an outage here: another request would fail as well.
+/// A damaged log counts as an outage here: another request would fail as well.
 impl From<NotRead> for ExportError {
     fn from(e: NotRead) -> Self {
         Unavailable::from(e).into()
@@ -71,7 +71,7 @@ impl From<Behind> for ExportError {
     fn from(behind: Behind) -> Self {
         match behind {
             Behind::Crowded(no_place) => Self::Crowded(no_place),
-            // An export asks for memberships, and never for what was missed.
+            // An export asks for memberships, and never for missed events.
             Behind::Lagging | Behind::Expired => Self::Lagging,
             Behind::Damaged(damaged) => Unavailable::because(damaged).into(),
             Behind::Unavailable(e) => Self::Unavailable(e),

@@ -1,5 +1,6 @@
-//! What a legal hold keeps, from the log: also what is hidden from everybody, because its erasure is held, because its message was
-//! deleted, or because its time is over. What the log has lost is there as what is left of it.
+//! The content under a legal hold, from the log. This includes content that no user can see, because its erasure is on
+//! hold, because its message was deleted, or because its retention is over. Of an event that the log has lost, the
+//! export has what is left.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ use crate::{
     log::{Log, NotRead, PAGE, Replay},
 };
 
-/// A hold, with where what it keeps may stand.
+/// A hold, with the conversations that may have content under it.
 pub(super) struct Held {
     hold: LegalHold,
     users: Vec<HeldUser>,
@@ -44,17 +45,17 @@ struct HoldFile<'a> {
     placed_by: Option<UserId>,
 }
 
-/// The events of one conversation that a hold keeps, page by page.
+/// The events of one conversation under a hold, page by page.
 pub(super) struct HeldEvents<'a> {
     hold: &'a LegalHold,
     replay: Replay,
     fold: Fold,
-    /// The messages of which the hold names the message itself or an edit: both are kept together.
+    /// The messages of which the hold names the message or one of its edits: all of them are kept together.
     messages: BTreeSet<Position>,
 }
 
 impl Held {
-    /// Looks for the conversations of a hold. A user says something only as a member, so the views know where.
+    /// Finds the conversations of a hold. Users can only write as members, so the views know the conversations.
     pub(super) async fn find(
         hold: LegalHold,
         feed: &Feed,
@@ -73,7 +74,7 @@ impl Held {
         Ok(Self { hold, users: users.collect(), conversations })
     }
 
-    /// The file that says what the hold names.
+    /// The file that describes the hold.
     pub(super) fn file(&self) -> Vec<u8> {
         let LegalHold { id, name, from, to, placed_at, placed_by, .. } = &self.hold;
         pretty(&HoldFile {
@@ -88,7 +89,7 @@ impl Held {
         })
     }
 
-    /// The events of a conversation up to and with a position.
+    /// The events of a conversation up to and including a position.
     pub(super) async fn open(
         &self,
         log: &Log,
@@ -98,7 +99,8 @@ impl Held {
         let (hold, stream) = (&self.hold, log.stream_of(id));
         let replay = async || log.replay(stream, Position::START, upto, &[id]).await.map(Replay::with_kept);
         let mut messages = BTreeSet::new();
-        // Without bounds the hold names a message together with its edits: both are of one user.
+        // Without a time range, the hold always names a message together with its edits, because all of them are by one
+        // user.
         if hold.from.is_some() || hold.to.is_some() {
             let mut all = replay().await?;
             loop {
@@ -149,7 +151,7 @@ A message and all of its edits are included if one of them is in the time range 
 }
 
 impl HeldEvents<'_> {
-    /// The next events that the hold keeps, which may be none; `None` when all have been given.
+    /// The next events under the hold, which may be none; `None` when all have been returned.
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Line>>, NotRead> {
         let read = self.replay.page(PAGE).await?;
         if read.is_empty() {
@@ -171,7 +173,7 @@ fn names(hold: &LegalHold, recorded: &Recorded) -> bool {
     hold.names(recorded.actor, recorded.conversation, recorded.time)
 }
 
-/// The position of the message that an event is, or edits.
+/// The position of the message that an event sends or edits.
 fn message(recorded: &Recorded) -> Option<Position> {
     match recorded.event.as_ref()? {
         Event::MessageSent(_) => Some(recorded.position),

@@ -10,9 +10,9 @@ use crate::{
 /// An event of an export.
 pub(super) struct Line {
     pub(super) recorded: Recorded,
-    /// The position before it in the chain of its conversation; `None` for an event that counts for nobody.
+    /// The position of the event before it in its conversation; `None` for an event that has no effect.
     pub(super) previous: Option<Position>,
-    /// The data that take the place of its own.
+    /// The data that replaces its own data.
     pub(super) instead: Option<Box<RawValue>>,
 }
 
@@ -25,7 +25,7 @@ impl Line {
     pub(super) fn bytes(&self, public_url: Option<&PublicUrl>) -> Vec<u8> {
         let data = self.instead.as_deref().map_or(EventData::Stored, EventData::Instead);
         let mut line = structured(&self.recorded, self.previous, public_url, data);
-        // A line break in JSON stands between its parts, and would end the line here.
+        // A line break in JSON can only be between tokens, and would end the line here.
         line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         line.push(b'\n');
         line

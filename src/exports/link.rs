@@ -1,5 +1,5 @@
-//! The secret of a link: it proves that a login of the owner was given the link, so that a browser can open it without an
-//! access token. The secret is computed and not stored: a login gets the same link whenever it asks, and it ends with the
+//! The secret of a link: it proves that a login of the owner was given the link, so that a browser can open it without
+//! an access token. The secret is computed, not stored: a login always gets the same link, and the link ends with the
 //! export and with the login.
 
 use aws_lc_rs::hmac;
@@ -10,15 +10,15 @@ use crate::domain::{ExportId, LoginId};
 
 /// Bytes of the id of the login.
 const LOGIN: usize = 16;
-/// What the key of the links is derived for: the key above it has other uses.
+/// The purpose of the derived key: the key that it is derived from has other uses.
 const PURPOSE: &[u8] = b"verbatim export links";
 
-/// The key of all links. Cheap to clone.
+/// The key for all links. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct LinkKey(hmac::Key);
 
 impl LinkKey {
-    /// The key of links, derived from the key that all nodes share.
+    /// The key for links, derived from the key that all nodes share.
     pub(super) fn derived(shared: &[u8; 32]) -> Self {
         let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, shared), PURPOSE);
         Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))

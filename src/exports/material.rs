@@ -1,4 +1,4 @@
-//! What an export is made of: the own data of a user, or what a legal hold keeps.
+//! The content of an export: the user's own data, or the content under a legal hold.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::{
     views::{Memberships, Stay},
 };
 
-/// What the files of an export are made of, beside the events in the log.
+/// The content of the files of an export, besides the events in the log.
 pub(super) enum Material {
-    /// The data of the user who asks, with the stays in each conversation.
+    /// The data of the requesting user, with the stays in each conversation.
     Own(Own, BTreeMap<ConversationId, Vec<Stay>>, RetentionRules),
-    /// What a hold keeps.
+    /// The content under a hold.
     Held(Held),
 }
 
@@ -42,7 +42,7 @@ impl Material {
         Self::Own(own, stays, rules)
     }
 
-    /// The files that come before the conversations, each with its content.
+    /// The files before the conversations, each with its content.
     pub(super) fn files(&self, export: &Export) -> Vec<(&'static str, Vec<u8>)> {
         let (readme, others) = match self {
             Self::Own(own, ..) => (own::readme(export), own.files().into()),
@@ -59,7 +59,7 @@ impl Material {
         }
     }
 
-    /// The events of a conversation up to and with a position; `None` if the export has none of them for certain.
+    /// The events of a conversation up to and including a position; `None` if the export certainly has none of them.
     pub(super) async fn open(
         &self,
         log: &Log,
@@ -79,7 +79,7 @@ impl Material {
 }
 
 impl Events<'_> {
-    /// The next events, which may be none; `None` when all have been given.
+    /// The next events, which may be none; `None` when all have been returned.
     pub(super) async fn page(&mut self, pool: &PgPool) -> Result<Option<Vec<Line>>, ExportError> {
         match self {
             Self::Own(visible, since, rules) => {

@@ -1,9 +1,9 @@
-//! **Exports**: what a user takes along, as one zip: the profile, the logins, the settings, and of each conversation the
-//! events that the user may see. And what a legal hold keeps, for an operator: the same zip with the events as they lie in the
-//! log, also those that nobody is shown.
+//! **Exports**: what a user may take along, as one zip: the profile, the logins, the settings, and the events of each
+//! conversation that the user may see. For an operator, an export has the content under a legal hold: the same zip,
+//! with the events as they are in the log, including those that no user can see.
 //!
-//! Nothing of an export is stored. A request stores the position of every stream at that moment, and the zip is written from
-//! the log and the views up to these positions while somebody downloads it, as fast as the client reads. So an erasure has
+//! Nothing of an export is stored. A request stores the current position of every stream. The zip is written from the
+//! log and the views up to these positions while a client downloads it, as fast as the client reads. So an erasure has
 //! nothing to rewrite here, and a text that was deleted after the request is in no later download.
 //!
 //! ```text

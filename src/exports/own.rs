@@ -1,5 +1,5 @@
-//! What lies beside the log: the profile, the logins and the settings of a user, as they are at the download, and the words
-//! that explain the files.
+//! The data outside the log: the profile, the logins and the settings of a user, as they are at the download, and the
+//! text that explains the files.
 
 use serde::Serialize;
 use sqlx::PgPool;
@@ -10,7 +10,7 @@ use crate::{
     domain::{ConversationId, LoginId, Time, UserId, UserKind},
 };
 
-/// The files of a user that come before the conversations.
+/// The files of a user before the conversations.
 pub(super) struct Own {
     profile: Profile,
     logins: Vec<LoginEntry>,
@@ -59,7 +59,7 @@ struct SettingEntry {
 }
 
 impl Own {
-    /// Reads everything of a user. Each list has a limit where it is written.
+    /// Reads everything of a user. Each list was limited when it was written.
     pub(super) async fn of(pool: &PgPool, user: UserId, now: Time) -> Result<Self, ExportError> {
         let account = accounts::find(pool, user).await?.ok_or(ExportError::NotFound)?;
         let profile = Profile {
@@ -102,7 +102,7 @@ impl Own {
     }
 }
 
-/// JSON for people.
+/// JSON that is formatted for people.
 pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("ids, texts and times are JSON");
     text.push(b'\n');

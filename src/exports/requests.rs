@@ -1,4 +1,4 @@
-//! Asking for an export, looking at it, and opening its download.
+//! Requesting an export, reading its state, and opening its download.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,10 +28,10 @@ use crate::{
 
 /// How long an export can be downloaded.
 pub(crate) const LIFE: Duration = Duration::from_secs(7 * 86_400);
-/// The most streams whose end is asked for at once.
+/// The most streams whose ends are requested at once.
 const AT_ONCE: usize = 16;
 
-/// Downloads. A node sends one at a time; who comes meanwhile waits for a moment and is sent away.
+/// Downloads. A node sends one at a time; another caller waits for a moment and is then refused.
 const DOWNLOADS: Sizes = Sizes {
     of_node: 1,
     of_one: 1,
@@ -75,13 +75,13 @@ pub(crate) struct ExportParts {
 pub struct SeenExport {
     /// The id of the export.
     pub id: ExportId,
-    /// The time from which on events belong to the export.
+    /// The time from which events belong to the export.
     pub since: Option<Time>,
     /// The time of the request.
     pub created_at: Time,
-    /// The time from which on the export cannot be downloaded.
+    /// The time from which the export can no longer be downloaded.
     pub expires_at: Time,
-    /// The secret of the link for this login or key; `None` if the export cannot be downloaded any more.
+    /// The secret of the link for this login or key; `None` if the export can no longer be downloaded.
     pub secret: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl Exports {
         Self { parts: Arc::new(parts), links: LinkKey::derived(shared), downloads: Shares::new(DOWNLOADS) }
     }
 
-    /// Asks for an export of everything up to now, or since a time.
+    /// Requests an export of everything up to now, or since a time.
     pub async fn request(&self, caller: &Identity, since: Option<Time>) -> Result<SeenExport, ExportError> {
         if since.is_some_and(|since| since > self.parts.clock.now()) {
             return Err(ExportError::InTheFuture);
@@ -99,7 +99,7 @@ impl Exports {
         self.add(caller, ExportOf::Own(since)).await
     }
 
-    /// Asks for an export of all that a legal hold keeps at this moment.
+    /// Requests an export of everything that a legal hold keeps at this moment.
     pub(crate) async fn request_held(
         &self,
         caller: &Identity,
@@ -140,7 +140,7 @@ impl Exports {
         }
     }
 
-    /// An export of a hold, for which the caller has asked. It ends with the hold.
+    /// An export of a hold that the caller has requested. It ends with the hold.
     pub(crate) async fn one_held(
         &self,
         caller: &Identity,
@@ -170,7 +170,7 @@ impl Exports {
         }
     }
 
-    /// The exports of the caller, the latest first, from behind the export `after`.
+    /// The exports of the caller, the latest first, after the export `after`.
     pub async fn list(
         &self,
         caller: &Identity,
@@ -181,7 +181,8 @@ impl Exports {
         Ok(found.into_iter().map(|export| self.seen(export, caller)).collect())
     }
 
-    /// Opens the download of an export by the secret of a link. Everything that may refuse it is asked before it begins.
+    /// Opens the download of an export by the secret of a link. Every possible reason for a refusal is checked before
+    /// it begins.
     pub async fn download(&self, id: ExportId, secret: &str) -> Result<Download, ExportError> {
         let login = self.links.login(id, secret).ok_or(ExportError::NotFound)?;
         let export = exports::find(&self.parts.pool, id).await?.ok_or(ExportError::NotFound)?;
@@ -218,7 +219,7 @@ impl Exports {
         Ok(Download::begin(content, bounds, place))
     }
 
-    /// What an export is made of, as far as it lies beside the log.
+    /// The content of an export that is outside the log.
     async fn material(&self, export: &Export, now: Time) -> Result<Material, ExportError> {
         let ExportParts { feed, pool, .. } = &*self.parts;
         match export.of {
@@ -235,7 +236,7 @@ impl Exports {
         }
     }
 
-    /// Whether an export has not expired, and its positions are positions of this log.
+    /// Whether an export has not expired, and its positions belong to this log.
     fn can_be_read(&self, export: &Export, now: Time) -> bool {
         let streams = self.parts.log.layout().streams;
         now < export.expires_at && export.epoch == *self.parts.log.epoch() && export.upto.len() == streams
@@ -248,7 +249,7 @@ impl Exports {
         SeenExport { id, since: of.since(), created_at, expires_at, secret }
     }
 
-    /// The end of each stream, as its leader says: whatever was acknowledged to the caller stands before it.
+    /// The end of each stream as its leader reports it: every event that was acknowledged to the caller is before it.
     async fn ends(&self) -> Result<Vec<Position>, Unavailable> {
         let ends = (0..self.parts.log.layout().streams).map(|stream| self.parts.log.last(stream));
         stream::iter(ends).buffered(AT_ONCE).try_collect().await

@@ -1,4 +1,5 @@
-//! The zip on its way to a client: pieces in a queue of two, no faster than the client takes them and no faster than the limit.
+//! The zip on its way to a client: pieces in a queue of two, no faster than the client takes them and than the speed
+//! limit allows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,26 +19,26 @@ use crate::{
     overload::{Overload, WorkKind},
 };
 
-/// The most bytes a second of a download, before they are compressed.
+/// The most bytes a second of a download, before compression.
 pub(crate) const BYTES_PER_SECOND: u64 = 10_000_000;
 /// The bytes after which a piece is handed to the client.
 const PIECE: usize = 64 << 10;
 /// The number of pieces that wait for the client.
 const PIECES: usize = 2;
-/// The shortest wait for the limit of the speed.
+/// The shortest wait for the speed limit.
 const WORTH_A_WAIT: Duration = Duration::from_millis(10);
-/// How long an overloaded node waits before it looks whether the download may go on.
+/// How long an overloaded node waits before it checks again whether the download may continue.
 const REST: Duration = Duration::from_millis(500);
 
 /// A piece of the zip.
 pub(super) enum Piece {
     /// The next bytes.
     Bytes(Bytes),
-    /// All bytes have been given.
+    /// The end of the zip.
     End,
 }
 
-/// What may end a download before its end.
+/// The reasons to end a download early.
 pub(super) struct Bounds {
     pub(super) user: UserId,
     pub(super) login: LoginId,
@@ -53,19 +54,19 @@ pub(super) struct Sending {
     pieces: mpsc::Sender<Piece>,
     pub(super) bounds: Bounds,
     pace: Pace,
-    /// The bytes of all files so far, before they were compressed.
+    /// The bytes of all files so far, before compression.
     bytes: u64,
 }
 
 impl Sending {
-    /// A zip whose files have this time, and the end of the queue from which a client takes it.
+    /// A zip whose files have this time, and the queue from which a client takes it.
     pub(super) fn new(time: Time, bounds: Bounds) -> (Self, mpsc::Receiver<Piece>) {
         let (pieces, taken) = mpsc::channel(PIECES);
         let pace = Pace { next: Instant::now() };
         (Self { zipped: Zipped::at(time), pieces, bounds, pace, bytes: 0 }, taken)
     }
 
-    /// Ends when nobody wants the rest: the client has gone away, or this process stops.
+    /// Ends when the rest is no longer wanted: the client has disconnected, or this process stops.
     pub(super) fn is_unwanted(&self) -> impl Future<Output = ()> + use<> {
         let (pieces, mut stopping) = (self.pieces.clone(), self.bounds.stopping.clone());
         async move {
@@ -76,7 +77,7 @@ impl Sending {
         }
     }
 
-    /// Refuses to go on when the login or the account has ended. An overloaded node waits.
+    /// Refuses to continue when the login or the account has ended. An overloaded node waits.
     pub(super) async fn may_go_on(&self) -> Result<(), ExportError> {
         let Bounds { user, login, revoked, overload, .. } = &self.bounds;
         loop {
@@ -95,7 +96,7 @@ impl Sending {
         Ok(self.zipped.begin(name, may_be_large)?)
     }
 
-    /// Writes into the file that was begun last.
+    /// Writes into the current file.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         for part in bytes.chunks(PIECE) {
             self.zipped.write(part)?;
@@ -110,7 +111,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Ends the file that was begun last.
+    /// Ends the current file.
     pub(super) fn end(&mut self) -> Option<ZippedFile> {
         self.zipped.end()
     }
@@ -124,16 +125,16 @@ impl Sending {
     }
 }
 
-/// The limit of the speed.
+/// The speed limit.
 struct Pace {
-    /// When the limit lets the next bytes go.
+    /// When the limit allows the next bytes.
     next: Instant,
 }
 
 impl Pace {
-    /// Waits until the limit lets the next bytes go, once that is worth a wait: a line takes less time than the clock can
-    /// tell apart, and a wait for each line would be many times slower than the limit. A client that was slow may not make
-    /// up for it.
+    /// Waits until the limit allows the next bytes, once the wait is long enough: a line takes less time than the clock
+    /// can measure, and a wait for each line would be many times slower than the limit. A client that was slow may not
+    /// catch up above the limit.
     async fn let_go(&mut self, bytes: u64) {
         let (now, takes) = (Instant::now(), Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND));
         self.next = self.next.max(now) + takes;
@@ -151,7 +152,7 @@ async fn give(to: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), ExportError>
 mod tests {
     use super::*;
 
-    /// How long lines of so many bytes take, by a clock that stands still while nothing waits for it.
+    /// How long lines of this many bytes take, by a clock that advances only while a task waits for it.
     async fn takes(lines: usize, bytes: u64) -> Duration {
         let begun = Instant::now();
         let mut pace = Pace { next: begun };

@@ -1,8 +1,9 @@
 //! The events of a conversation that a user may see, from the log.
 //!
-//! The roster at an event decides, by the same fold as everywhere: an event belongs to a member, and the events that bring a
-//! user in and send a user away belong to that user too. Beyond that, a member at the end of the export may see what REST
-//! shows a member of the past: everything, or with `since_join` what came behind the last join.
+//! The roster at an event decides, by the same fold as everywhere: an event belongs to every user who is a member at
+//! its position, and the events that add and remove a user belong to that user too. In addition, a user who is a member
+//! at the end of the export may see the same past as in REST: everything, or with `since_join` everything after the
+//! last join.
 
 use super::line::Line;
 use crate::{
@@ -21,13 +22,13 @@ pub(super) struct VisibleEvents {
 /// What a user may see of a conversation.
 struct Sight {
     user: UserId,
-    /// The position behind which a member at the end sees everything; `None` for a user who is no member then.
+    /// The position after which a member at the end sees everything; `None` for a user who is not a member then.
     behind: Option<Position>,
 }
 
 impl VisibleEvents {
-    /// The events up to and with a position, for a user with these stays in the conversation; `None` if the user was in it at
-    /// no time until then.
+    /// The events up to and including a position, for a user with these stays in the conversation; `None` if the user
+    /// was never in it until then.
     pub(super) async fn open(
         log: &Log,
         user: UserId,
@@ -53,7 +54,7 @@ impl VisibleEvents {
         Ok(Some(Self { replay, fold, sight: Sight { user, behind } }))
     }
 
-    /// The next visible events, which may be none; `None` when all have been given.
+    /// The next visible events, which may be none; `None` when all have been returned.
     pub(super) async fn page(&mut self) -> Result<Option<Vec<Line>>, NotRead> {
         let read = self.replay.page(PAGE).await?;
         if read.is_empty() {
@@ -65,7 +66,7 @@ impl VisibleEvents {
 }
 
 impl Sight {
-    /// Takes in the next event. Returns it if it counts and the user may see it.
+    /// Applies the next event. Returns it if it counts and the user may see it.
     fn show(&self, fold: &mut Fold, recorded: Recorded) -> Option<Line> {
         let was_in = fold.conversation.membership(self.user).is_some();
         let previous = recorded.apply_to(fold)?;
@@ -101,7 +102,7 @@ mod tests {
         })
     }
 
-    /// Ben (2) comes at 3, leaves at 5 and comes again at 7; at 9 somebody writes who is no member.
+    /// Ben (2) joins at 3, leaves at 5 and joins again at 7; the event at 9 is by a user who is not a member.
     fn seen(behind: Option<u64>) -> Vec<u64> {
         let (ana, ben, cleo) = (user(1), user(2), user(3));
         let created = Event::ConversationCreated(ConversationCreated {

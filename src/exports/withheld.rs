@@ -1,5 +1,5 @@
-//! Deleted and expired messages: what every other door withholds, an export withholds too. An event about such a message
-//! keeps its place, and its data say no more than which message it was.
+//! Deleted and expired messages: an export withholds them, like all other interfaces. An event about such a message
+//! keeps its place, and its data only says which message it was.
 
 use serde_json::{
     json,
@@ -13,14 +13,14 @@ use crate::{
     views::{self, Sight},
 };
 
-/// A message that an event carries something of: a text, metadata, an emoji.
+/// The message whose content an event carries: a text, metadata or an emoji.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Content {
     message: MessageId,
     at: Position,
 }
 
-/// Gives the events of one conversation other data than their own, where their message is deleted or expired.
+/// Replaces the data of the events of one conversation whose message is deleted or expired.
 pub(super) async fn withhold(
     pool: &PgPool,
     rules: RetentionRules,
@@ -39,7 +39,8 @@ pub(super) async fn withhold(
     };
     for (content, line) in contents.into_iter().zip(lines) {
         let Some(content) = content else { continue };
-        // The view that grows anew may lack a message that is deleted, so a message that it lacks is not shown.
+        // A view that is being refilled may lack a message that is deleted. So a message that the view lacks is not
+        // shown.
         line.instead = match sights.get(&content.at).ok_or(ExportError::Lagging)? {
             Sight::Deleted if !says_erased(&line.recorded) => {
                 Some(instead(&line.recorded, content, "deleted"))
@@ -62,7 +63,7 @@ fn content(recorded: &Recorded) -> Option<Content> {
     Some(Content { message, at })
 }
 
-/// An event that was erased has no content left, and says so itself.
+/// Whether an event was erased: then it has no content left, and says so itself.
 fn says_erased(recorded: &Recorded) -> bool {
     #[derive(serde::Deserialize)]
     struct Erased {

@@ -1,5 +1,5 @@
-//! The zip of an export, written front to back: each file's length and checksum stand behind the file, the table of files at
-//! the end. What is written waits in memory until it is taken, and is taken piece by piece.
+//! The zip of an export, written front to back: the length and checksum of a file come after the file, and the table of
+//! files comes at the end. Written bytes wait in memory until they are taken, piece by piece.
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use zip::{
 
 use crate::domain::Time;
 
-/// Texts of people get hardly smaller at higher levels.
+/// Higher levels hardly make texts of people smaller.
 const LEVEL: i64 = 4;
 
 /// A zip that is being written.
@@ -33,7 +33,7 @@ struct OpenFile {
     hash: digest::Context,
 }
 
-/// A file of the zip, as the manifest names it.
+/// A file of the zip, as the manifest lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct ZippedFile {
     pub(super) name: String,
@@ -41,7 +41,7 @@ pub(super) struct ZippedFile {
     pub(super) sha256: String,
 }
 
-/// The bytes that were written and not taken.
+/// The bytes that were written and not taken yet.
 #[derive(Debug, Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -57,7 +57,7 @@ impl Write for Written {
 }
 
 impl Zipped {
-    /// A zip whose files all have one time, so that the same content makes the same bytes.
+    /// A zip whose files all have the same time, so that the same content makes the same bytes.
     pub(super) fn at(time: Time) -> Self {
         let written = Written::default();
         let options = SimpleFileOptions::default()
@@ -67,7 +67,8 @@ impl Zipped {
         Self { writer: ZipWriter::new_stream(written.clone()), written, options, file: None }
     }
 
-    /// Begins a file. A file that `may_be_large` may have more than 4 GiB; a few readers of zips know no such files.
+    /// Begins a file. A file that `may_be_large` may have more than 4 GiB; a few readers of zips do not support such
+    /// files.
     pub(super) fn begin(&mut self, name: &str, may_be_large: bool) -> io::Result<()> {
         self.writer.start_file(name, self.options.large_file(may_be_large))?;
         let hash = digest::Context::new(&digest::SHA256);
@@ -75,7 +76,7 @@ impl Zipped {
         Ok(())
     }
 
-    /// Writes into the file that was begun last.
+    /// Writes into the current file.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.writer.write_all(bytes)?;
         if let Some(file) = &mut self.file {
@@ -85,7 +86,7 @@ impl Zipped {
         Ok(())
     }
 
-    /// Ends the file that was begun last; `None` if none was.
+    /// Ends the current file; `None` if there is none.
     pub(super) fn end(&mut self) -> Option<ZippedFile> {
         let OpenFile { name, bytes, hash } = self.file.take()?;
         let hash = hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -113,7 +114,7 @@ fn taken(written: &Written) -> Bytes {
     std::mem::take(&mut *written.0.lock().unwrap_or_else(PoisonError::into_inner)).into()
 }
 
-/// The time in the form of zips, which begins in 1980 and has even seconds.
+/// The time in the format of zips, which begins in 1980 and has even seconds.
 fn msdos(time: Time) -> DateTime {
     let at = time.datetime();
     let year = u16::try_from(at.year()).unwrap_or_default();

@@ -8,19 +8,19 @@ use crate::domain::{ConversationId, EventId, Position, ReplayId, Time, WebhookId
 
 /// The successes that are kept for each endpoint.
 const SUCCESSES: i64 = 1_000;
-/// The most failures and parked events that are kept for each endpoint.
+/// The most failures, and the most parked events, that are kept for each endpoint.
 const FAILURES: i64 = 10_000;
-/// How long successes and failures are kept, in days. Parked events stay.
+/// How long successes and failures are kept, in days. Parked events do not expire.
 const DAYS: i32 = 7;
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeliveryState {
-    /// The receiver has taken the event.
+    /// The receiver accepted the event.
     Ok,
     /// The attempt failed.
     Failed,
-    /// The attempt failed and was the last one.
+    /// The attempt failed, and it was the last one.
     Parked,
 }
 
@@ -40,7 +40,7 @@ impl DeliveryState {
     }
 }
 
-/// An attempt that was made.
+/// A finished attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MadeDelivery {
     /// The event.
@@ -59,15 +59,15 @@ pub(crate) struct MadeDelivery {
     pub took_ms: u32,
     /// The status of the answer.
     pub status: Option<u16>,
-    /// Why there is no answer, or none that counts.
+    /// Why there is no answer, or why the answer is not a success.
     pub error: Option<String>,
     /// The beginning of the answer.
     pub response: String,
-    /// What became of it.
+    /// The outcome.
     pub state: DeliveryState,
 }
 
-/// An attempt of the log.
+/// An attempt in the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivery {
     /// Its number.
@@ -144,7 +144,7 @@ pub(super) async fn insert(
     .map(drop)
 }
 
-/// The latest attempts of an endpoint, from behind the one that `before` names.
+/// The latest attempts of an endpoint, older than the attempt `before`.
 pub(crate) async fn list(
     pool: &PgPool,
     endpoint: WebhookId,
@@ -170,7 +170,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(Delivery::from).collect())
 }
 
-/// The number of parked events of each endpoint that has some.
+/// The number of parked events of each endpoint that has any.
 pub(crate) async fn parked(pool: &PgPool) -> Result<Vec<(WebhookId, i64)>, sqlx::Error> {
     let rows: Vec<(Uuid, i64)> = sqlx::query_as(
         "select endpoint, count(*) from hooks.delivery where state = 'parked' group by endpoint",

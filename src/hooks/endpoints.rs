@@ -20,7 +20,7 @@ use crate::{
 
 /// The most endpoints of an installation.
 pub(crate) const MAX_ENDPOINTS: i64 = 500;
-/// The advisory lock under which endpoints are counted: "hooks" in ASCII.
+/// The advisory lock for counting the endpoints: "hooks" in ASCII.
 const LOCK: i64 = 0x68_6f_6f_6b_73;
 
 /// Why an endpoint was not added or changed.
@@ -37,23 +37,23 @@ pub(crate) enum HookError {
     Database(#[from] sqlx::Error),
 }
 
-/// What all nodes look at once a second.
+/// What every node reads once a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Overview {
     /// The endpoint.
     pub id: WebhookId,
-    /// The number of its owner.
+    /// The fence: the number of its last takeover.
     pub fence: i64,
     /// The number of its last change.
     pub version: i64,
-    /// Why it gets no events, if so.
+    /// Why it is disabled, if it is.
     pub disabled: Option<&'static str>,
 }
 
-/// The reasons for which endpoints are disabled.
+/// The reasons why endpoints are disabled.
 pub(crate) const REASONS: [&str; 3] = ["operator", "gone", "failing"];
 
-/// Adds an endpoint whose events begin behind these positions.
+/// Adds an endpoint whose events begin after these positions.
 pub(crate) async fn add(
     pool: &PgPool,
     new: &StoredEndpoint,
@@ -61,7 +61,7 @@ pub(crate) async fn add(
     stamp: Stamp,
 ) -> Result<(), HookError> {
     let mut transaction = pool.begin().await?;
-    // Without the lock, two transactions could each count the endpoints without that of the other.
+    // Without the lock, each of two transactions could count the endpoints without the other's endpoint.
     sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
     let count: i64 =
         sqlx::query_scalar("select count(*) from hooks.endpoint").fetch_one(&mut *transaction).await?;
@@ -97,7 +97,7 @@ pub(crate) async fn add(
     Ok(transaction.commit().await?)
 }
 
-/// Sets the ordinary cursors of an endpoint, and forgets what is held before them.
+/// Sets the ordinary cursors of an endpoint, and forgets its held conversations.
 async fn place(
     transaction: &mut PgConnection,
     id: WebhookId,
@@ -131,7 +131,7 @@ pub(crate) async fn find(pool: &PgPool, id: WebhookId) -> Result<Option<StoredEn
     Ok(row.map(StoredEndpoint::from))
 }
 
-/// The endpoints, the latest first, from behind the one that `after` names.
+/// The endpoints, the latest first, after the endpoint `after`.
 pub(crate) async fn list(
     pool: &PgPool,
     after: Option<WebhookId>,
@@ -147,7 +147,7 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(StoredEndpoint::from).collect())
 }
 
-/// All endpoints, as their owners and nodes that want to be need them.
+/// All endpoints, with what their owners and nodes that may become owners need.
 pub(crate) async fn overview(pool: &PgPool) -> Result<Vec<Overview>, sqlx::Error> {
     #[derive(FromRow)]
     struct Seen {
@@ -170,7 +170,7 @@ pub(crate) async fn overview(pool: &PgPool) -> Result<Vec<Overview>, sqlx::Error
     Ok(rows.into_iter().map(seen).collect())
 }
 
-/// Makes the caller the owner of an endpoint; `None` if it is gone or disabled.
+/// Makes the caller the owner of an endpoint; `None` if the endpoint is gone or disabled.
 pub(crate) async fn take(pool: &PgPool, id: WebhookId) -> Result<Option<StoredEndpoint>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "update hooks.endpoint set fence = fence + 1 where id = $1 and disabled_at is null returning *",
@@ -236,7 +236,7 @@ pub(crate) async fn change(
     Ok(endpoint)
 }
 
-/// Replaces the secret. The old one signs too until `until`.
+/// Replaces the secret. The old secret also signs until `until`.
 pub(crate) async fn rotate(
     pool: &PgPool,
     id: WebhookId,
@@ -255,7 +255,8 @@ pub(crate) async fn rotate(
     Ok(endpoint)
 }
 
-/// Disables an endpoint, unless it is disabled. An owner names its number, and disables nothing if it is the owner no more.
+/// Disables an endpoint, unless it is disabled already. An owner gives its fence, and disables nothing if another node
+/// has taken over.
 pub(crate) async fn disable(
     pool: &PgPool,
     id: WebhookId,
@@ -282,8 +283,8 @@ pub(crate) async fn disable(
     Ok(endpoint)
 }
 
-/// Enables an endpoint, and begins its failures anew. With positions it goes on behind these, and its owner has to take it
-/// over again; without, it goes on where it was.
+/// Enables an endpoint, and resets its failures. Its owner has to take it over again. With positions, the endpoint
+/// continues after these; without, where it was.
 pub(crate) async fn enable(
     pool: &PgPool,
     id: WebhookId,
@@ -303,7 +304,7 @@ pub(crate) async fn enable(
     .bind(id.uuid())
     .execute(&mut *transaction)
     .await?;
-    // Held conversations are due at once: their last attempts say nothing about the receiver any more.
+    // Held conversations are due at once: their last attempts no longer say anything about the receiver.
     sqlx::query("update hooks.held set next_at = $2, attempt = 0 where endpoint = $1")
         .bind(id.uuid())
         .bind(stamp.at.datetime())
@@ -320,7 +321,7 @@ pub(crate) async fn enable(
     Ok(endpoint)
 }
 
-/// Removes an endpoint with all that is known of its deliveries; `false` if there is none.
+/// Removes an endpoint with everything that is stored about its deliveries; `false` if there is none.
 pub(crate) async fn remove(pool: &PgPool, id: WebhookId, stamp: Stamp) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let removed = sqlx::query("delete from hooks.endpoint where id = $1")

@@ -1,4 +1,4 @@
-//! What operators are shown of the deliveries of endpoints.
+//! The figures that operators see about the deliveries of endpoints.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,9 @@ use crate::domain::{Position, WebhookId};
 pub(crate) struct Figures {
     /// Events that were given up after all retries.
     pub parked: u64,
-    /// Conversations that wait for a retry.
+    /// Conversations that are waiting for a retry.
     pub held: u64,
-    /// Replays under way.
+    /// Replays in progress.
     pub replays: u64,
     /// How far each stream was sent.
     pub cursors: Vec<(usize, Position)>,
@@ -35,7 +35,7 @@ struct Row {
 pub(crate) struct Summary {
     /// All endpoints.
     pub webhooks: i64,
-    /// Those that were disabled because their receivers have failed.
+    /// Endpoints that were disabled because their receivers failed.
     pub failed: i64,
     /// Events that are parked.
     pub parked: i64,

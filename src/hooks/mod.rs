@@ -1,8 +1,8 @@
 //! Which **webhooks** there are, and how far their events have been sent: the Postgres schema `hooks`, SQL only.
 //!
-//! The owner of an endpoint is the node that has taken it over last ([`endpoints::take`]). Each taking raises the number
-//! `fence`, and [`progress::save`] writes nothing for a node with an older number: a node that was frozen while another
-//! took over cannot move a cursor back.
+//! The owner of an endpoint is the node that was the last to take it over ([`endpoints::take`]). Each takeover raises
+//! the number `fence`, and [`progress::save`] writes nothing for a node with an older number. So a node that was frozen
+//! while another node took over cannot move a cursor back.
 
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;

@@ -1,11 +1,11 @@
-//! Which endpoints have been sent everything up to a position.
+//! Which endpoints have already handled everything up to a position.
 
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::domain::{ConversationId, Position, WebhookId};
 
-/// Every endpoint, and whether all events of a conversation up to a position were taken or parked there.
+/// Every endpoint, and whether it has taken or parked all events of a conversation up to a position.
 pub(crate) async fn passed(
     pool: &PgPool,
     stream: usize,

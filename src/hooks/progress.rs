@@ -1,5 +1,5 @@
-//! How far the events of an endpoint have been sent. Its owner writes it once a second at most, in one transaction with
-//! the deliveries of that second.
+//! How far the events of an endpoint have been sent. Its owner writes this at most once a second, in one transaction
+//! with the deliveries of that second.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -17,52 +17,52 @@ pub(crate) struct StreamCursor {
     pub run: Option<ReplayId>,
     /// The stream.
     pub stream: usize,
-    /// All events up to here were taken, parked, or are held.
+    /// All events up to here were taken, were parked, or are held.
     pub position: Position,
     /// Where a replay ends.
     pub until: Option<Position>,
 }
 
-/// A conversation, or one event of it, whose next delivery is behind the cursor.
+/// A conversation, or one event of it, that lags behind the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
     /// The replay; `None` for the ordinary delivery.
     pub run: Option<ReplayId>,
     /// The conversation.
     pub conversation: ConversationId,
-    /// The one event that is wanted; [`Position::START`] for all.
+    /// The only wanted event; [`Position::START`] for all events.
     pub only: Position,
-    /// The position of the next event, or one before it.
+    /// The position of the next event, or a position before it.
     pub from: Position,
     /// Where a replay of the conversation ends.
     pub until: Option<Position>,
     /// How many attempts of the next event have failed.
     pub attempt: u32,
-    /// How many events were parked since one was taken.
+    /// How many events were parked since one was last taken.
     pub parked: u32,
     /// When the next attempt is due.
     pub next_at: Time,
 }
 
-/// All that the owner of an endpoint has to know.
+/// Everything that the owner of an endpoint has to know.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EndpointProgress {
     /// The cursors of all runs.
     pub cursors: Vec<StreamCursor>,
     /// What is held in all runs.
     pub held: Vec<Held>,
-    /// The replays under way.
+    /// The replays in progress.
     pub replays: Vec<ReplayId>,
 }
 
-/// What has changed since the owner wrote last.
+/// What has changed since the owner last wrote.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Cursors that have moved.
     pub cursors: Vec<StreamCursor>,
     /// What is held, new or changed.
     pub held: Vec<Held>,
-    /// What is held no more: run, conversation and event.
+    /// What is no longer held: run, conversation and event.
     pub released: Vec<(Option<ReplayId>, ConversationId, Position)>,
     /// Replays that have ended.
     pub ended: Vec<ReplayId>,
@@ -75,7 +75,7 @@ pub(crate) struct Changes {
 /// Whether the changes were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Saved {
-    /// They were.
+    /// They were written.
     Yes,
     /// Another node owns the endpoint, or it is gone.
     NotOurs,
@@ -113,7 +113,7 @@ struct HeldRow {
     next_at: OffsetDateTime,
 }
 
-/// The progress of an endpoint, with `most` held conversations.
+/// The progress of an endpoint, with everything that it holds.
 pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<EndpointProgress, sqlx::Error> {
     let cursors: Vec<CursorRow> =
         sqlx::query_as("select run, stream, position, until from hooks.cursor where endpoint = $1")
@@ -155,7 +155,7 @@ pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<EndpointP
     })
 }
 
-/// Writes the changes of an endpoint, if its owner is still the one with this number.
+/// Writes the changes of an endpoint, if the caller is still its owner by this fence.
 pub(crate) async fn save(
     pool: &PgPool,
     endpoint: WebhookId,
@@ -163,7 +163,7 @@ pub(crate) async fn save(
     changes: &Changes,
 ) -> Result<Saved, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    // The row stays locked up to the commit, so no other node can become the owner before it.
+    // The row stays locked until the commit, so no other node can become the owner before that.
     let (failing_since, failures) = changes.failing;
     let owned = sqlx::query(
         "update hooks.endpoint set failing_since = $3, failures = $4 where id = $1 and fence = $2",

@@ -1,4 +1,4 @@
-//! Replays: runs beside the ordinary one, from some point of the log on.
+//! Replays: runs beside the ordinary delivery, from some point of the log on.
 
 use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
@@ -19,13 +19,13 @@ const PARKED: i64 = 1_000;
 /// The events of a replay.
 #[derive(Debug)]
 pub(crate) enum ReplayWanted {
-    /// Those of streams, each behind one position and up to another.
+    /// All events of streams, each after one position and up to another.
     Streams(Vec<(usize, Position, Position)>),
-    /// Those of a conversation behind one position and up to another.
+    /// The events of a conversation after one position and up to another.
     Conversation(ConversationId, Position, Position),
-    /// Those of some deliveries.
+    /// The events of these deliveries.
     Deliveries(Vec<i64>),
-    /// Those that are parked, the oldest first.
+    /// The parked events, the oldest first.
     Parked,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum NotReplayed {
     /// There are [`MAX_REPLAYS`].
     #[error("the webhook has {MAX_REPLAYS} replays under way: wait for the end of one")]
     TooMany,
-    /// The endpoint or a delivery is not there.
+    /// The endpoint or a delivery does not exist.
     #[error(transparent)]
     Hook(#[from] HookError),
 }
@@ -52,8 +52,8 @@ struct Event {
     position: i64,
 }
 
-/// Begins a replay. Its owner hears of it by the version of the endpoint. Returns the number of its events, where that is
-/// known.
+/// Begins a replay. The owner of the endpoint learns of it by the endpoint's version. Returns the number of its events,
+/// if it is known.
 pub(crate) async fn begin(
     pool: &PgPool,
     endpoint: WebhookId,
@@ -62,7 +62,7 @@ pub(crate) async fn begin(
     now: Time,
 ) -> Result<Option<u64>, NotReplayed> {
     let mut transaction = pool.begin().await?;
-    // The update locks the endpoint, so that replays are counted one after the other.
+    // The update locks the endpoint, so two transactions cannot count its replays at the same time.
     let found = sqlx::query("update hooks.endpoint set version = version + 1 where id = $1")
         .bind(endpoint.uuid())
         .execute(&mut *transaction)
@@ -125,7 +125,8 @@ pub(crate) async fn begin(
     Ok(count)
 }
 
-/// The events of deliveries. Parked ones are parked no more: they are sent again, and parked anew if that fails.
+/// The events of deliveries. Parked events are no longer parked: they are sent again, and are parked again if that
+/// fails.
 async fn events(
     transaction: &mut PgConnection,
     endpoint: WebhookId,

@@ -32,17 +32,17 @@ pub(crate) struct StoredEndpoint {
     pub services: Vec<UserId>,
     /// Whether an event waits for the one before it in its conversation.
     pub is_ordered: bool,
-    /// Whether the data are left out.
+    /// Whether the data is left out.
     pub is_thin: bool,
-    /// How many requests may be under way at once.
+    /// How many requests may be in flight at once.
     pub concurrency: u16,
     /// The kind of its signatures.
     pub signature: String,
-    /// What people write about it.
+    /// A description for people.
     pub description: String,
     /// The sealed secret.
     pub secret: Vec<u8>,
-    /// The sealed secret before that, and until when it signs too.
+    /// The sealed previous secret, and until when it also signs.
     pub old_secret: Option<(Vec<u8>, Time)>,
     /// The sealed headers.
     pub headers: Vec<u8>,
@@ -50,13 +50,13 @@ pub(crate) struct StoredEndpoint {
     pub header_names: Vec<String>,
     /// When it was added.
     pub created_at: Time,
-    /// Why it gets no events, if so.
+    /// Why it is disabled, if it is.
     pub disabled: Option<Disabled>,
     /// Since when no attempt has succeeded.
     pub failing_since: Option<Time>,
     /// How many attempts have failed since.
     pub failures: u32,
-    /// The number of its owner.
+    /// The fence: the number of its last takeover.
     pub fence: i64,
     /// The number of its last change.
     pub version: i64,

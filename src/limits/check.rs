@@ -1,4 +1,4 @@
-//! Decides whether a request may go on.
+//! Decides whether a request may proceed.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl RateLimits {
         Self { rates, paces, own: OwnRates::default(), secret, map: Map::new(), born: Instant::now() }
     }
 
-    /// The limits that are in force.
+    /// The limits in force.
     pub fn rates(&self) -> &Rates {
         &self.rates
     }
@@ -81,7 +81,7 @@ impl RateLimits {
         Exceeded { policy, wait }
     }
 
-    /// The name of a budget for counters that the nodes keep together: the same number on all nodes.
+    /// The number of a budget for counters that all nodes share. It is the same on all nodes.
     pub fn number_of(&self, policy: Policy, key: impl Into<BudgetKey>) -> u64 {
         self.secret.hash(policy, key.into())
     }
@@ -98,7 +98,7 @@ impl RateLimits {
         note(policy, rate, pace, arrival, now);
     }
 
-    /// The same for units that no answer shows.
+    /// Puts units back like [`give_back`](Self::give_back), and leaves the policy out of the headers of the answer.
     pub fn give_back_unseen(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
         self.give_back(policy, key, units);
         noted::forget(policy);
@@ -124,7 +124,7 @@ impl RateLimits {
         Meter { policy, pace, born: Instant::now(), arrival: 0 }
     }
 
-    /// The rest of a budget, without taking from it; `None` where the policy is off.
+    /// The rest of a budget, without taking from it; `None` if the policy is off.
     pub fn peek(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<AppliedPolicy> {
         let (hash, rate, pace) = self.budget(policy, key)?;
         Some(applied(policy, rate, pace, self.map.arrival(hash), self.now()))
@@ -144,8 +144,8 @@ impl RateLimits {
         true
     }
 
-    /// Gives one budget a limit of its own. Another node knows it from the first use of the key there on, and counts what it
-    /// is told before that by everybody's limit.
+    /// Gives one budget a limit of its own. Another node learns this limit when the key is first used there; until then
+    /// it applies the common limit to the units that other nodes report.
     pub fn set_own(&self, policy: Policy, key: impl Into<BudgetKey>, limit: PolicyLimit) {
         self.own.set(self.secret.hash(policy, key.into()), limit.of(policy.default_rate()));
     }
@@ -155,7 +155,7 @@ impl RateLimits {
         self.own.has_any() && self.own.of(self.secret.hash(policy, key.into())).is_some()
     }
 
-    /// The name of a budget in the map, and its rate; `None` where nothing limits it.
+    /// The name of a budget in the map, and its rate; `None` if nothing limits it.
     fn budget(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<(u64, Rate, Pace)> {
         let everybodys = self.in_force(policy);
         if everybodys.is_none() && !self.own.has_any() {
@@ -175,7 +175,7 @@ impl RateLimits {
     }
 }
 
-/// A budget of one owner, outside the map.
+/// A budget for one owner, outside the map.
 #[derive(Debug)]
 pub struct Meter {
     policy: Policy,
@@ -204,7 +204,7 @@ fn exceeded(policy: Policy, wait: u64) -> Exceeded {
     Exceeded { policy, wait: Duration::from_nanos(wait) }
 }
 
-/// The time stands still after 584 years.
+/// The time stops after 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -20,8 +20,8 @@ pub(super) struct Left {
     pub(super) next: u64,
 }
 
-/// Consumption on other nodes can put a key into debt, for bursts that hit many nodes at once. This is the
-/// most debt, in bursts, so that a node that tells nonsense cannot lock a key out for long.
+/// Consumption on other nodes can put a key into debt, for bursts that hit many nodes at once. This is the most debt,
+/// in bursts, so that a node that reports nonsense cannot lock a key out for long.
 const DEBT: u64 = 16;
 
 impl Pace {
@@ -43,8 +43,8 @@ impl Pace {
         }
     }
 
-    /// Takes units that another node has admitted, even if the budget has fewer. More units than a burst
-    /// count as a burst: an honest node tells ten times a second, except after an outage.
+    /// Takes units that another node has admitted, even if the budget has fewer. More units than a burst count as a
+    /// burst: an honest node reports ten times a second, except after an outage.
     pub(super) fn spend(self, arrival: u64, now: u64, units: u32) -> u64 {
         let spent = self.interval.saturating_mul(units.into()).min(self.capacity);
         let most = now.saturating_add(self.capacity.saturating_mul(DEBT));

@@ -15,7 +15,7 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often a node tells the others.
+/// How often a node reports to the others.
 const TELL: Duration = Duration::from_millis(100);
 /// The format of the messages that this version writes and reads.
 const FORM: u8 = 1;
@@ -24,7 +24,7 @@ const ENTRY: usize = 13;
 /// The most bytes of a message.
 const MOST: usize = 64 * 1024;
 
-/// Starts the tasks that tell the other nodes and hear them.
+/// Starts the tasks that report to the other nodes and receive their reports.
 pub(crate) async fn start(
     limits: &Arc<RateLimits>,
     log: &Log,
@@ -43,7 +43,7 @@ async fn tell(limits: Arc<RateLimits>, log: Log, node: u64) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        // Nothing is taken out of the map while no node could hear it: a message would wait in the client.
+        // While disconnected, nothing is taken out of the map: a message would wait in the client.
         if !log.is_connected() {
             continue;
         }

@@ -63,7 +63,7 @@ impl BudgetKey {
         Self::of([context.finish().as_ref(), &[]])
     }
 
-    /// The budget of an account in one conversation.
+    /// The budget of an account within one conversation.
     pub fn member(user: UserId, conversation: ConversationId) -> Self {
         Self::of([user.uuid().as_bytes(), conversation.uuid().as_bytes()])
     }
@@ -125,7 +125,7 @@ mod tests {
     fn a_household_of_ipv6_is_one_key() {
         let first = address("2001:db8:1:ff00::1");
         for host in 0..1_000_000_u128 {
-            // All bits below the /56 differ: those of the network and those of the host.
+            // All bits below the /56 differ, in the network part and in the host part.
             let spread = host.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 56;
             let ip: std::net::Ipv6Addr = (0x2001_0db8_0001_ff00_u128 << 64 | spread).into();
             assert_eq!(hash(BudgetKey::address(ip.into())), first, "{ip}");

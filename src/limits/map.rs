@@ -26,7 +26,7 @@ struct Shard {
     hashes: Vec<u64>,
     /// The time at which each budget is full again.
     arrivals: Vec<u64>,
-    /// The units that were spent here and not told yet: the policy in the highest byte, the units below.
+    /// The units that were spent here and not reported yet: the policy in the highest byte, the units below.
     spent: Vec<u32>,
     touched: Vec<u32>,
     /// Whether more keys were touched than `touched` holds.
@@ -37,7 +37,7 @@ struct Shard {
 pub(super) struct Change<T> {
     /// The new arrival time.
     pub(super) arrival: u64,
-    /// The units by which more, or less, has to be told to the other nodes.
+    /// The units to add to, or take from, the next report to the other nodes.
     pub(super) spent: i32,
     /// The result for the caller.
     pub(super) answer: T,

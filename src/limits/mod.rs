@@ -1,9 +1,9 @@
 //! How **often**: rate limits, the same on all nodes.
 //!
-//! Each process counts in its own memory ([`RateLimits`]), without a round trip. Ten times a second it tells
-//! the other nodes which units it has admitted, and they count the same units too ([`gossip`]). So in the
-//! long run a limit is exact however many nodes there are; a burst that hits N nodes at once can pass N
-//! times, once. Without NATS a process goes on with its own budgets.
+//! Each process counts in its own memory ([`RateLimits`]), without a round trip. Ten times a second it tells the other
+//! nodes which units it has admitted, and they count the same units too ([`gossip`]). So in the long run a limit is
+//! exact however many nodes there are; a burst that hits N nodes at once can pass N times, once. Without NATS a process
+//! continues with its own budgets.
 
 mod check;
 mod gcra;

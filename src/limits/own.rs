@@ -1,4 +1,5 @@
-//! The budgets that have a rate of their own: an operator can give a service account other limits than everybody's.
+//! The budgets that have a rate of their own: an operator can give a service account limits that differ from the common
+//! ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,21 +15,21 @@ use super::{
     rate::{BadLimit, PolicyLimit, Rate},
 };
 
-/// The most budgets with a rate of their own. When there are more, all are forgotten, and each comes back when its key is
-/// looked up again.
+/// The most budgets with a rate of their own. When there are more, all are forgotten, and each comes back when its key
+/// is looked up again.
 const MOST: usize = 65_536;
 
-/// The limits of a service account that differ from everybody's.
+/// The limits of a service account that differ from the common ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnLimits(Vec<(Policy, PolicyLimit)>);
 
-/// Why limits cannot be those of a service account.
+/// Why these limits cannot be given to a service account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadOwnLimit {
-    /// No policy has the name, or none that counts for a service account.
+    /// No policy has this name, or it does not apply to service accounts.
     #[error("a service account has no rate limit of this name: use {}", words())]
     Unknown(String),
-    /// The rate is none.
+    /// The rate cannot be parsed.
     #[error("{1}")]
     Rate(String, BadLimit),
 }
@@ -47,7 +48,7 @@ fn words() -> String {
 }
 
 impl OwnLimits {
-    /// The policies that count for a service account. `send` counts only where it is given.
+    /// The policies that apply to a service account. `send` applies only if it is given.
     pub const POLICIES: [Policy; 6] =
         [Policy::Service, Policy::Send, Policy::Start, Policy::Members, Policy::Search, Policy::Connect];
 
@@ -61,7 +62,7 @@ impl OwnLimits {
         texts.into_iter().map(limit).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The limits by the name of their policy, as they are written.
+    /// The limits by the name of their policy, in the notation of the settings.
     pub fn texts(&self) -> BTreeMap<String, String> {
         self.iter().map(|(policy, limit)| (policy.word().to_owned(), limit.to_string())).collect()
     }
@@ -72,10 +73,10 @@ impl OwnLimits {
     }
 }
 
-/// The rates of budgets that have one of their own, by the hash of their key; `None` for a budget without a limit.
+/// The rates of budgets that have a rate of their own, by the hash of their key; `None` for a budget without a limit.
 #[derive(Default)]
 pub(super) struct OwnRates {
-    /// Whether there is any, so that a request costs nothing more where nobody has one.
+    /// Whether there are any such budgets. Without them, a request costs nothing extra.
     has_any: AtomicBool,
     rates: RwLock<HashMap<u64, Option<(Rate, Pace)>>>,
 }

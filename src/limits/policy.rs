@@ -25,7 +25,7 @@ macro_rules! policies {
                 match self { $(Self::$name => $key,)+ }
             }
 
-            /// The rate that holds unless an operator sets another.
+            /// The rate unless an operator sets another.
             pub const fn default_rate(self) -> Rate {
                 match self { $(Self::$name => Rate { quota: $quota, seconds: $seconds, burst: $burst },)+ }
             }
@@ -41,7 +41,7 @@ macro_rules! policies {
 policies! {
     /// All requests that carry no valid token.
     Address = 1, "address", "address", 600 / 60 : 100;
-    /// Passwords that are tried; the right password costs nothing.
+    /// Attempted passwords; the right password costs nothing.
     Login = 2, "login", "address group", 10 / 60 : 5;
     /// Registering accounts.
     Register = 3, "register", "address group", 5 / 3600 : 5;
@@ -49,11 +49,11 @@ policies! {
     User = 4, "user", "account", 1200 / 60 : 120;
     /// Sending, editing and deleting messages, reacting and pinning.
     Send = 5, "send", "account", 300 / 60 : 30;
-    /// The same, for all members of a conversation together.
+    /// The same actions, for all members of a conversation together.
     Conversation = 6, "conversation", "conversation", 1200 / 60 : 200;
     /// Starting conversations.
     Start = 7, "start", "account", 60 / 3600 : 20;
-    /// Bringing members into conversations, also into new ones.
+    /// Bringing members into conversations, including new ones.
     Members = 8, "members", "account", 600 / 3600 : 200;
     /// Searching messages, and reading with `as_of`.
     Search = 9, "search", "account", 30 / 60 : 10;
@@ -91,7 +91,7 @@ impl Policy {
 pub struct Rates([Option<Rate>; Policy::ROWS]);
 
 impl Rates {
-    /// The rate of a policy; `None` where it is off.
+    /// The rate of a policy; `None` if it is off.
     pub fn of(&self, policy: Policy) -> Option<Rate> {
         self.0[usize::from(policy.number())]
     }

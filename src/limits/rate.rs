@@ -42,7 +42,7 @@ impl fmt::Display for Rate {
 pub enum PolicyLimit {
     /// No limit.
     Off,
-    /// A limit. Without a burst, the default's burst holds, but never more than the quota.
+    /// A limit. Without a burst, the default's burst applies, but never more than the quota.
     Of {
         /// The units of a window.
         quota: u32,
@@ -92,7 +92,7 @@ impl fmt::Display for PolicyLimit {
 /// The reason why a text is not a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadLimit {
-    /// The text has another form.
+    /// The text does not have the form of a limit.
     #[error(
         "not a rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
     )]

@@ -1,4 +1,4 @@
-//! SipHash-2-4: a keyed hash of a few bytes in some nanoseconds. Without the key nobody can find two inputs
+//! SipHash-2-4: a keyed hash of a few bytes in some nanoseconds. Without the key, an attacker cannot find two inputs
 //! with the same hash. The code is our own because every version of this server has to compute the same hash.
 
 /// The hash of `bytes` under `key`.

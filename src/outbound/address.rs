@@ -1,10 +1,10 @@
-//! Which addresses belong to everybody's internet.
+//! Which addresses belong to the public internet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is global unicast: no address of this machine, of a private or local network, of a document, of a
-/// benchmark or of a group. An IPv6 address that holds an IPv4 address is judged by that one too, because a gateway
-/// would connect to it.
+/// Whether an address is global unicast: not an address of this machine or of a private or local network, and not
+/// reserved for documentation, benchmarks or multicast. An IPv6 address that embeds an IPv4 address is also judged by
+/// that address, because a gateway would connect to it.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => is_public_v4(four),
@@ -44,13 +44,13 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let four = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match (a, b) {
-        // An IPv4 address as IPv6, and one behind a NAT64 gateway.
+        // An IPv4-mapped address, and an IPv4 address behind a NAT64 gateway.
         (0, 0) if [c, d, e, f] == [0, 0, 0, 0xffff] => is_public_v4(four(g, h)),
         (0x64, 0xff9b) if [c, d, e, f] == [0; 4] => is_public_v4(four(g, h)),
         // 6to4, and Teredo with the address of its server and the inverted address of its client.
         (0x2002, _) => is_public_v4(four(b, c)),
         (0x2001, 0) => is_public_v4(four(c, d)) && is_public_v4(four(!g, !h)),
-        // Protocols, documents.
+        // Addresses for protocols and for documentation.
         (0x2001, 0x0001..0x0200 | 0x0db8) | (0x3fff, 0..0x1000) => false,
         _ => a & 0xe000 == 0x2000,
     }

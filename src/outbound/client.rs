@@ -1,4 +1,4 @@
-//! Requests and their bounded answers.
+//! Requests, and answers of bounded size.
 
 use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// The name of this program, as servers see it.
+/// The user agent of this program.
 pub(super) const AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(30);
@@ -45,13 +45,13 @@ pub(crate) struct Bounds {
 /// The method of a request, and its body.
 #[derive(Debug)]
 pub(crate) enum Verb {
-    /// A look.
+    /// Reads something.
     Get,
-    /// A change.
+    /// Changes something.
     Post(Bytes),
-    /// A new state.
+    /// Replaces something.
     Put(Bytes),
-    /// The end of something.
+    /// Removes something.
     Delete,
 }
 
@@ -86,12 +86,12 @@ impl Answer {
 /// Why there is no answer.
 #[derive(Debug, Error)]
 pub(crate) enum Failed {
-    /// The name has no address, or one to which no request may go.
+    /// The name has no address, or an address that we may not call.
     #[error(
         "the host has no address that may be used: check its name, and allow its network if it is private"
     )]
     AddressNotAllowed,
-    /// No connection came about.
+    /// No connection could be made.
     #[error("no connection: {0}")]
     NotConnected(String),
     /// The answer was not complete in time.
@@ -100,12 +100,12 @@ pub(crate) enum Failed {
     /// The body has too many bytes.
     #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
-    /// The connection failed, or what came over it is not HTTP.
+    /// The connection failed, or the answer is not HTTP.
     #[error("{0}")]
     Broken(String),
 }
 
-/// Asks servers that other people name. Cheap to clone; clones share their connections.
+/// Sends requests to servers that other people name. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Outbound {
     client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
@@ -128,12 +128,12 @@ impl fmt::Debug for Outbound {
 }
 
 impl Outbound {
-    /// A client that may ask public addresses, and those of the allowed networks.
+    /// A client that may call public addresses, and those of the allowed networks.
     pub(crate) fn new(trust: &Trust, allowed: Networks) -> Self {
         Self::with(trust, allowed, Schemes::Https, 2)
     }
 
-    /// The same, with these schemes, and with so many unused connections to one host.
+    /// Makes a client like [`new`](Self::new), with these schemes and at most this many unused connections to one host.
     pub(crate) fn with(trust: &Trust, allowed: Networks, schemes: Schemes, idle: usize) -> Self {
         Self::resolving(trust, allowed, schemes, idle, system())
     }
@@ -161,8 +161,8 @@ impl Outbound {
         Self { client, guarded }
     }
 
-    /// Judges the addresses of a URL as a request would. A name server may answer otherwise later, so each request judges
-    /// again.
+    /// Judges the addresses of a URL as a request would. A name server may answer differently later, so each request
+    /// judges again.
     pub(crate) async fn judge(&self, target: &Target) -> Result<(), Failed> {
         self.guarded.judge(&target.0).await.map_err(|refused| match refused {
             NotConnected::Address => Failed::AddressNotAllowed,
@@ -170,8 +170,8 @@ impl Outbound {
         })
     }
 
-    /// Posts a document. Of the answer's body at most `bounds.bytes` are kept, and those that have come when the time is
-    /// over: the status alone says what became of the request.
+    /// Posts a document. Of the answer's body, at most `bounds.bytes` are kept, and only what has arrived in time: the
+    /// status alone says whether the request succeeded.
     pub(crate) async fn post(
         &self,
         target: &Target,
@@ -200,7 +200,7 @@ impl Outbound {
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: kept.into() })
     }
 
-    /// Asks for a JSON document.
+    /// Requests a JSON document.
     pub(crate) async fn get(&self, target: &Target, bounds: Bounds) -> Result<Answer, Failed> {
         self.send(Verb::Get, target, &[("accept", "application/json")], bounds).await
     }
@@ -229,7 +229,7 @@ impl Outbound {
     }
 }
 
-/// The body of an answer, if it has at most so many bytes.
+/// The body of an answer, if it has at most this many bytes.
 pub(super) async fn whole(body: Incoming, most: usize) -> Result<Bytes, Failed> {
     let read = Limited::new(body, most).collect().await;
     let body = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
@@ -239,7 +239,7 @@ pub(super) async fn whole(body: Incoming, most: usize) -> Result<Bytes, Failed> 
     Ok(body.to_bytes())
 }
 
-/// Whether a name and a value make a header.
+/// Whether a name and a value are valid for a header.
 pub(crate) fn is_header(name: &str, value: &str) -> bool {
     HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok()
 }

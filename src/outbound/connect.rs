@@ -26,14 +26,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The most addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 8;
 
-/// Why there is no connection. A name that does not resolve and a name that resolves to a private address look the same:
-/// the difference would tell which names a private network has.
+/// Why there is no connection. A name that does not resolve and a name that resolves to a private address look the
+/// same: the difference would reveal which names exist in a private network.
 #[derive(Debug, Error)]
 pub(super) enum NotConnected {
-    /// The name has no address, or one to which no request may go.
+    /// The name has no address, or an address that we may not call.
     #[error("the host has no address that may be used")]
     Address,
-    /// None of the addresses takes a connection.
+    /// None of the addresses accepts a connection.
     #[error("the host cannot be reached: {0}")]
     Unreachable(io::Error),
     /// The host did not answer in time.
@@ -41,7 +41,7 @@ pub(super) enum NotConnected {
     TooSlow,
 }
 
-/// Asks for the addresses of a host and a port.
+/// Resolves a host and a port to addresses.
 pub(super) type Resolve =
     Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
@@ -63,8 +63,8 @@ impl Guarded {
         timeout(CONNECT, self.addresses(uri)).await.unwrap_or(Err(NotConnected::TooSlow)).map(drop)
     }
 
-    /// The addresses of a host, if a request may go to all of them. One private address among several refuses the name:
-    /// a name server may change their order at each question.
+    /// The addresses of a host, if a request may go to all of them. One private address among several refuses the name,
+    /// because a name server may change their order with each query.
     async fn addresses(&self, uri: &Uri) -> Result<Vec<SocketAddr>, NotConnected> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let ordinary = if uri.scheme_str() == Some("http") { 80 } else { 443 };
@@ -82,7 +82,7 @@ impl Guarded {
         for address in self.addresses(uri).await?.into_iter().take(MOST_ADDRESSES) {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
-                    // An answer is small, so nothing is gained by collecting bytes.
+                    // Nagle's algorithm would only delay the end of a request.
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }

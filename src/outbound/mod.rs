@@ -1,12 +1,13 @@
 //! **Outbound**: the one HTTP client of this process, for requests to addresses that other people name.
 //!
-//! Such a request could be aimed at what only this machine reaches: the metadata of a cloud, a database, a console.
-//! Therefore a client connects to public addresses only (`address.rs`), and to the networks that the operator allows. It
-//! judges the addresses that it then connects to (`connect.rs`): a check before the connection could be passed with one
-//! answer of a name server, and the connection made with another. It asks no proxy, follows no redirect, and bounds the
-//! time and the size of an answer.
+//! Such a request could be aimed at a target that only this machine can reach: the metadata service of a cloud, a
+//! database, a console. Therefore a client connects to public addresses only (`address.rs`), and to the networks that
+//! the operator allows. It judges exactly the addresses that it then connects to (`connect.rs`): with a separate check
+//! before the connection, a name server could give one address to the check and another to the connection. The client
+//! uses no proxy, follows no redirect, and bounds the time and the size of an answer.
 //!
-//! The command line asks the node that its operator names (`named.rs`), without this guard: nobody else can name it.
+//! The command line calls the node that its operator names (`named.rs`), without this guard: only the operator can name
+//! it.
 
 mod address;
 mod client;

@@ -22,18 +22,18 @@ use crate::outbound::{
     client::{AGENT, Verb, not_sent, whole},
 };
 
-/// A server that the operator names. No guard judges its address: only the operator can name it, and a node may well be in
-/// a private network. There is no proxy and no redirect here either, so the credential goes to this server only.
+/// A server that the operator names. No guard judges its address: only the operator can name it, and a node may well be
+/// in a private network. There is no proxy and no redirect here either, so the credential goes to this server only.
 pub(crate) struct NamedServer {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    /// The address without a path and without a slash at the end.
+    /// The address without a path and without a trailing slash.
     base: String,
 }
 
-/// Why a server cannot be named like this.
+/// Why an address of a server is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BadServer {
-    /// The text is no URL of a server.
+    /// The text is not the URL of a server.
     #[error("this is not the address of a server: write it like https://chat.example.com, without a path")]
     NotAServer,
     /// A credential would cross a network in the clear.
@@ -43,7 +43,7 @@ pub(crate) enum BadServer {
     Plain,
 }
 
-/// Whether a credential may cross a network in the clear.
+/// Whether a credential may cross a network unencrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PlainHttp {
     /// Only within this machine.
@@ -59,7 +59,7 @@ impl fmt::Debug for NamedServer {
 }
 
 impl NamedServer {
-    /// A client of the server at this address.
+    /// A client for the server at this address.
     pub(crate) fn new(trust: &Trust, address: &str, plain: PlainHttp) -> Result<Self, BadServer> {
         let base = base(address, plain)?;
         let https = HttpsConnectorBuilder::new()

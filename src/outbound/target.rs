@@ -1,4 +1,4 @@
-//! The URLs that this process asks.
+//! The URLs that this process calls.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use thiserror::Error;
 
 /// The longest URL, in bytes.
 const MOST_BYTES: usize = 2048;
-/// The same of a URL with a signature, in which the token of a session may stand.
+/// The longest signed URL, in bytes, which may contain a session token.
 const MOST_SIGNED: usize = 16 * 1024;
 
-/// A URL that may be asked: `https`, or `http` where that is allowed, without a user, at an ordinary port.
+/// A URL that we may call: `https`, or `http` where that is allowed, without a user, at an ordinary port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target(pub(super) Uri);
 
-/// Why a URL is not asked.
+/// Why a URL is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum BadTarget {
     /// The text is too long.
     #[error("a URL must have at most {MOST_BYTES} bytes: shorten it")]
     TooLong,
-    /// The text is no URL with a host.
+    /// The text is not a URL with a host.
     #[error("not a URL: write it like https://id.example.com/keys")]
     NotAUrl,
-    /// The scheme is another one than https.
+    /// The scheme is not https.
     #[error("the scheme of the URL must be https")]
     Scheme,
     /// The URL has a user or a password.
@@ -35,12 +35,12 @@ pub(crate) enum BadTarget {
 }
 
 impl Target {
-    /// Parses a URL of `https`.
+    /// Parses an `https` URL.
     pub(crate) fn parse(text: &str) -> Result<Self, BadTarget> {
         Self::parse_with(text, false)
     }
 
-    /// Parses a URL, which may be of `http` if that is allowed.
+    /// Parses a URL, which may be `http` if that is allowed.
     pub(crate) fn parse_with(text: &str, allow_http: bool) -> Result<Self, BadTarget> {
         Self::parse_within(MOST_BYTES, text, allow_http)
     }

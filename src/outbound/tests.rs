@@ -121,7 +121,7 @@ async fn a_private_address_gets_no_byte_in_any_spelling_unless_its_network_is_al
             let asked = server.client(allowed).get(&server.url(host), BOUNDS).await;
             assert!(matches!(asked, Err(Failed::AddressNotAllowed)), "{host} with {allowed}: {asked:?}");
         }
-        // These are addresses to the resolver, and no names that a certificate could have.
+        // The resolver reads these as addresses, but no certificate could contain them as names.
         for host in ["2130706433", "0x7f.1", "127.1", "0177.0.0.1"] {
             assert!(server.client(allowed).get(&server.url(host), BOUNDS).await.is_err(), "{host}");
         }
@@ -168,7 +168,7 @@ async fn an_answer_is_bounded_in_bytes_and_in_time() {
     assert!(matches!(asked, Err(Failed::TooSlow(_))), "{asked:?}");
 }
 
-/// A resolver that gives another answer at each question, and the last one again and again.
+/// A resolver that gives the next answer for each query, and repeats the last one.
 fn rebinding(answers: Vec<Vec<SocketAddr>>) -> Resolve {
     let asked = AtomicUsize::new(0);
     Arc::new(move |_, _| {
@@ -207,7 +207,7 @@ async fn a_connection_goes_to_the_address_that_was_judged_and_the_request_names_
     let mut server = Server::saying("HTTP/1.1 204 No Content\r\n\r\n").await;
     let trust = Trust::load(Some(&server.authority)).expect("an authority");
     let allowed = Networks::parse("127.0.0.0/8", "").expect("networks");
-    // Only the first answer leads to the server; nobody asks for a second one.
+    // Only the first answer leads to the server; there is no second query.
     let resolve = rebinding(vec![vec![server.address], vec!["127.0.0.1:1".parse().expect("an address")]]);
     let client = Outbound::resolving(&trust, allowed, Schemes::Https, 2, resolve);
     let headers = [("webhook-id", "x"), ("content-type", "application/cloudevents+json")];

@@ -12,7 +12,7 @@ pub const ALL: [Projection; 9] = [
     rosters::PROJECTION,
     messages::PROJECTION,
     keys::PROJECTION,
-    // Behind `messages`: reactions, pins and mentions need the messages as they are at the end of the batch.
+    // After `messages`: reactions, pins and mentions need the messages as they are at the end of the batch.
     mentions::PROJECTION,
     reactions::PROJECTION,
     pins::PROJECTION,

@@ -37,7 +37,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                 _ => {}
             }
         }
-        // Neighbours of one kind go in one statement.
+        // Consecutive changes of one kind go into one statement.
         for run in changes.chunk_by(|(_, one), (_, next)| discriminant(one) == discriminant(next)) {
             let created = run.iter().filter_map(|(fact, change)| match change {
                 Change::Created(created) => Some((*fact, *created)),
@@ -108,7 +108,7 @@ async fn create(
     Ok(())
 }
 
-/// What changes of a conversation: title with the event that gives it, history setting and retention.
+/// The changes to a conversation: title with the event that gives it, history setting and retention.
 type Update<'a> = (Option<(&'a str, Position)>, Option<History>, Option<u64>);
 
 /// A statement may touch a row once, so the changes of one conversation are folded first.
@@ -153,7 +153,7 @@ async fn update(
     Ok(())
 }
 
-/// A title that is erased goes, unless a later event has given another one.
+/// Blanks erased titles, unless a later event has given another title.
 async fn blank_titles<'a>(
     connection: &mut PgConnection,
     erased: impl Iterator<Item = (ConversationId, &'a ContentErased)>,
@@ -221,7 +221,7 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
     Ok(())
 }
 
-/// The folds of conversations as the views have them, from which the projector goes on.
+/// The folds of conversations as the views have them. The projector continues from these.
 pub(crate) async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],

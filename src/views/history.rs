@@ -1,5 +1,5 @@
 //! Reading messages as one member may see them. Rows become messages in this file only. A page is one query, whatever
-//! the messages carry, and costs little more than its rows if they carry nothing.
+//! the messages carry. If they carry nothing, the page costs little more than its rows.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, types::Json as AsJson};
@@ -27,8 +27,8 @@ pub struct Reader {
     pub user: UserId,
     /// The member may see events after this position only.
     pub visible_from: Position,
-    /// The messages up to this position are older than the retention of the conversation: of these the member may see
-    /// the pinned ones only, one by one.
+    /// The messages up to this position are older than the retention of the conversation. Of these, the member may see
+    /// only the pinned ones, one by one.
     pub expired: Position,
 }
 
@@ -98,7 +98,7 @@ pub struct Quote {
 pub struct ReactionCount {
     /// The emoji, fully qualified.
     pub emoji: String,
-    /// How many members have reacted so.
+    /// How many members have reacted with it.
     pub count: i64,
     /// Whether the reader is among them.
     pub mine: bool,
@@ -110,12 +110,12 @@ pub struct ReactionCount {
 pub enum Direction {
     /// Newest first, from before a position.
     Before(Position),
-    /// Oldest first, from behind a position.
+    /// Oldest first, from after a position.
     After(Position),
 }
 
 impl Direction {
-    /// The page behind a message, in the same direction.
+    /// The page after a message, in the same direction.
     pub fn behind(self, position: Position) -> Self {
         match self {
             Self::Before(_) => Self::Before(position),
@@ -124,9 +124,9 @@ impl Direction {
     }
 }
 
-/// The columns that the reader `$1` sees of messages `m`, in conversations that the reader may see from behind
-/// `visible_from`. The rare ones are one value, and are looked up only for messages that have any: look-ups for all
-/// messages made a page three times as dear for Postgres.
+/// The columns that the reader `$1` sees of messages `m`, in conversations that the reader may see after
+/// `visible_from`. The rare columns are one value, and are looked up only for messages that have any: look-ups for all
+/// messages made a page three times as expensive for Postgres.
 const COLUMNS: &str = "
     m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.metadata,
     case when m.marked or m.reply_to is not null or m.edited_at is not null or m.deleted_at is not null
@@ -152,8 +152,8 @@ const COLUMNS: &str = "
             select from pin where conversation_id = m.conversation_id and message = m.position)
     ) end";
 
-/// Messages of the conversation `$2`, which the reader may see from behind `$3`. More conditions, an order and a limit
-/// may follow.
+/// Messages of the conversation `$2`, which the reader may see after `$3`. More conditions, an order and a limit may
+/// follow.
 fn select(rest: &str) -> String {
     format!(
         "select {COLUMNS} from (select $3::bigint as visible_from) reader
@@ -161,14 +161,14 @@ fn select(rest: &str) -> String {
     )
 }
 
-/// Whether a reader may see a message `m` that is looked for by itself: what is pinned does not expire. `visible_from` is
-/// where the history begins.
+/// Whether a reader may see a message `m` that is read by itself: a pinned message does not expire. The history begins
+/// after `visible_from`.
 const NOT_EXPIRED: &str = "(m.position > visible_from or exists (
     select from pin where conversation_id = m.conversation_id and message = m.position))";
 
 type MessageRow = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
 
-/// Rare columns of a message, kept as one JSON object.
+/// The rare columns of a message, as one JSON object.
 #[derive(Deserialize, Default)]
 struct More {
     edited_at: Option<Time>,
@@ -189,7 +189,7 @@ struct Quoted {
     deleted: bool,
 }
 
-/// Reads a row by the order of its columns: names would be looked up in every row.
+/// Reads a row by the order of its columns, because names would be looked up in every row.
 fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) -> Message {
     let more = more.map(|more| more.0).unwrap_or_default();
     let quote = |(id, at), quoted: Option<Quoted>| Quote {
@@ -210,7 +210,7 @@ fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) 
         deleted_at: more.deleted_at,
         deleted_by: more.deleted_by.map(UserId::known),
         reply_to: more.reply_to.zip(more.reply_to_at).map(|place| quote(place, more.quoted)),
-        // This program has written the JSON.
+        // This program wrote the JSON.
         metadata: metadata.and_then(|json| json.parse().ok()),
         mentions: more.mentions.unwrap_or_default().into_iter().map(UserId::known).collect(),
         reactions: more.reactions.unwrap_or_default(),
@@ -250,7 +250,7 @@ pub async fn history(
     Ok((rows.into_iter().map(read).collect(), moment))
 }
 
-/// The messages around a position, newest first: up to `older` at or before the position, and up to `newer` behind it.
+/// The messages around a position, newest first: up to `older` at or before the position, and up to `newer` after it.
 pub(crate) async fn around(
     pool: &PgPool,
     reader: Reader,
@@ -293,8 +293,8 @@ pub(crate) async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sql
     Ok(row.map(read))
 }
 
-/// The messages at these positions, in no order. Of each conversation the user sees the messages from behind a position
-/// only.
+/// The messages at these positions, in no order. In each conversation, the user sees only the messages after a
+/// position.
 pub(crate) async fn messages_at(
     pool: &PgPool,
     user: UserId,
@@ -317,7 +317,7 @@ pub(crate) async fn messages_at(
     Ok(rows.into_iter().map(there).collect())
 }
 
-/// The last messages of conversations, each for its reader `user`: of each conversation at most `limit`, the newest
+/// The last messages of conversations, each for its reader `user`: at most `limit` of each conversation, the newest
 /// first.
 pub(crate) async fn last_messages(
     pool: &PgPool,
@@ -355,7 +355,7 @@ pub(crate) struct Version {
     pub said_at: Time,
 }
 
-/// The versions of a message's text, the oldest first, from behind a position. A deleted message has none.
+/// The versions of a message's text, the oldest first, from after a position. A deleted message has none.
 pub(crate) async fn versions(
     pool: &PgPool,
     conversation: ConversationId,

@@ -1,8 +1,8 @@
-//! Horizons: the messages of a conversation that are older than its retention. Time moves them and not an event, so no
-//! row says it: each read asks the clock of Postgres, which is the same for all nodes.
+//! Horizons: the messages of a conversation that are older than its retention. Time moves a horizon, not an event, so
+//! no row stores it: each read asks the clock of Postgres, which is the same for all nodes.
 //!
-//! A horizon is a position: the last message that is too old, with all that stands before it. So a page of history has
-//! no hole, however much the clocks of the nodes differ that have written the times.
+//! A horizon is a position: the last message that is too old, with everything before it. So a page of history has no
+//! hole, however much the clocks of the nodes differed when they wrote the times.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use crate::{
 
 /// Whether a message is erased, as a number: an index finds a boolean by its plain column only.
 const ERASED: &str = "(case when deleted_at is not null and deleted_by is null then 1 else 0 end)";
-/// The messages by their age, the erased ones for themselves: the eraser looks for the oldest of the others.
+/// The messages by their age, the erased ones separately: the eraser looks for the oldest of the others.
 pub(super) const INDEX: &str = "create index message_age on message
      (conversation_id, (case when deleted_at is not null and deleted_by is null then 1 else 0 end), sent_at);";
-/// The most messages of a conversation that are taken out at once.
+/// The most expired messages of a conversation that are returned at once.
 const MOST: i64 = 5_000;
-/// By this part of its retention a message may be older than that before it is looked for: each look reads the
+/// A message may exceed its retention by one part in this many before it is looked for, because each search reads the
 /// conversation from its oldest message on.
 const LATE: u64 = 24;
 
@@ -32,7 +32,7 @@ fn seconds(rules: RetentionRules, c: &str) -> String {
     let default = default.map_or("null".to_owned(), |seconds| seconds.to_string());
     let most = most.map_or("null".to_owned(), |seconds| seconds.to_string());
     let wanted = format!("coalesce({c}.retention, {default}::bigint)");
-    // `least` passes over nulls, and so does `greatest`.
+    // `least` ignores nulls, and so does `greatest`.
     format!("least(case when {wanted} is not null then greatest({wanted}, {least}) end, {most}::bigint)")
 }
 
@@ -41,7 +41,7 @@ pub(super) fn expired(rules: RetentionRules, c: &str) -> String {
     expired_after(&seconds(rules, c), c)
 }
 
-/// The member `me` may see the messages of the conversation `c` from behind this position, as SQL.
+/// The position after which the member `me` may see the messages of the conversation `c`, as SQL.
 pub(super) fn visible_from(rules: RetentionRules) -> String {
     let expired = expired(rules, "c");
     format!("greatest(case c.history when 'full' then 0 else me.since end, {expired})")
@@ -56,7 +56,7 @@ fn expired_after(seconds: &str, c: &str) -> String {
               order by sent_at desc limit 1)"
         )
     };
-    // Without a retention nothing is looked up.
+    // Without a retention, no messages are looked up.
     format!(
         "case when {seconds} is not null then (select max(position) from ({} union all {}) last) end",
         last(0),
@@ -64,7 +64,7 @@ fn expired_after(seconds: &str, c: &str) -> String {
     )
 }
 
-/// Which conversations may have a retention, as SQL of the table `conversation` by the name `c`.
+/// Which conversations may have a retention, as SQL about the table `conversation` under the name `c`.
 fn of_those(rules: RetentionRules, c: &str) -> String {
     match rules.of(None) {
         Some(_) => "true".into(),
@@ -72,7 +72,7 @@ fn of_those(rules: RetentionRules, c: &str) -> String {
     }
 }
 
-/// The last expired position of conversations with these retentions, where there is one.
+/// The last expired positions of the conversations with these retentions that have one.
 pub(crate) async fn expired_in(
     pool: &PgPool,
     conversations: &[(ConversationId, u64)],
@@ -97,12 +97,12 @@ pub(crate) async fn expired_in(
 pub(crate) struct Expired {
     /// The positions of the messages, in order.
     pub due: Vec<(ConversationId, Vec<Position>)>,
-    /// The last conversation that was looked at; `None` if there is none behind it.
+    /// The last conversation of this search; `None` if there is none after it.
     pub last: Option<ConversationId>,
 }
 
-/// Looks for expired messages that are neither erased nor pinned, in the next conversations by their ids and not in those
-/// of `but`.
+/// Looks for expired messages that are neither erased nor pinned, in the next conversations by id, without those of
+/// `but`.
 pub(crate) async fn expired_messages(
     pool: &PgPool,
     rules: RetentionRules,
@@ -144,11 +144,11 @@ pub(crate) async fn expired_messages(
     Ok(Expired { due: rows.into_iter().filter_map(due).collect(), last })
 }
 
-/// The horizons of the conversations of the user `$1`, also of those that the user has left since `$2`, as SQL.
+/// The horizons of the conversations of the user `$1`, including those that the user has left after `$2`, as SQL.
 pub(super) fn of_user(rules: Option<RetentionRules>) -> String {
     let Some(rules) = rules else { return "'[]'::json".into() };
     let (expired, of_those) = (expired(rules, "c"), of_those(rules, "c"));
-    // An installation without a retention pays for one look in an index.
+    // An installation without a retention only pays for one look-up in an index.
     let is_any = match rules.of(None) {
         Some(_) => "true",
         None => "exists (select from conversation where retention is not null)",
@@ -165,7 +165,7 @@ pub(super) fn of_user(rules: Option<RetentionRules>) -> String {
     )
 }
 
-/// Horizons as a statement gives them.
+/// Horizons as a statement returns them.
 pub(super) type Rows = Json<Vec<Row>>;
 
 #[derive(Deserialize)]
@@ -183,12 +183,12 @@ pub(super) fn read(Json(rows): Rows) -> HashMap<ConversationId, Horizon> {
     rows.into_iter().map(horizon).collect()
 }
 
-/// What a user is not given of a conversation any more.
+/// The part of a conversation that a user no longer gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Horizon {
     /// The last expired position.
     pub expired: Position,
-    /// The expired messages that are shown all the same, because they are pinned.
+    /// The expired messages that are still shown, because they are pinned.
     pub pinned: Vec<Position>,
 }
 

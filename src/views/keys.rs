@@ -39,7 +39,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                 }
                 continue;
             }
-            // The key of a message that counts stands with the message.
+            // The key of a message that counts is stored with the message.
             if let Some(Event::MessageSent(_)) = fact.event() {
                 continue;
             }
@@ -52,7 +52,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-/// What stands in place of the key of an erased command: it tells a retry, and not what the client wrote.
+/// The replacement for the key of an erased command. It identifies a retry, and does not reveal what the client wrote.
 fn hashed_key(hash: &str) -> String {
     format!("erased:{hash}")
 }
@@ -77,7 +77,7 @@ async fn put(
     Ok(())
 }
 
-/// Takes the keys of erased events away.
+/// Deletes the keys of erased events.
 async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]) -> sqlx::Result<()> {
     if gone.is_empty() {
         return Ok(());
@@ -96,12 +96,12 @@ async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]
 /// A key to look up: its conversation, its user and the text of the key.
 pub(crate) type Sending = (ConversationId, UserId, ClientId);
 
-/// A key to look up, as the views have it.
+/// A key to look up, in the forms in which the views may have it.
 #[derive(Debug)]
 pub(crate) struct AskedKey {
     /// The key.
     pub sending: Sending,
-    /// What stands in the place of the key if its command is erased.
+    /// The replacement for the key if its command is erased.
     pub hash: String,
     /// The latest keys of the user before this one are wanted as well.
     pub latest_before: Option<Uuid>,
@@ -112,16 +112,16 @@ pub(crate) struct AskedKey {
 pub(crate) struct LatestKeys {
     /// The latest of the messages, and the latest of everything else.
     pub keys: Vec<String>,
-    /// Whether the user has keys there of which only hashes are left.
+    /// Whether the user has keys there of which only the hashes are left.
     pub has_erased: bool,
 }
 
-/// The answer of one whole set of views about keys, at one moment.
+/// The answer of one complete set of views about keys, at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct FoundKey {
     /// The positions of the keys that the views have.
     pub at: HashMap<Sending, Position>,
-    /// The latest keys of the pairs of which they were wanted.
+    /// The latest keys of the pairs for which they were wanted.
     pub latest: HashMap<(ConversationId, UserId), LatestKeys>,
     /// The position of the views in every stream.
     pub reached: HashMap<usize, Position>,
@@ -129,22 +129,22 @@ pub(crate) struct FoundKey {
     pub parked: HashSet<ConversationId>,
 }
 
-/// Looks keys up, on one connection for all look-ups: that is faster than taking turns on many.
+/// Looks keys up, on one connection for all look-ups: this is faster than taking turns on many.
 pub(crate) struct UsedKeys {
     pool: PgPool,
     connection: Option<PgConnection>,
-    /// The number of the set that answered last. Every set has another number.
+    /// The number of the set that answered last. Every set has a different number.
     set: Option<i64>,
 }
 
 impl UsedKeys {
-    /// In the views of a database.
+    /// Looks keys up in the views of a database.
     pub(crate) fn new(pool: PgPool) -> Self {
         Self { pool, connection: None, set: None }
     }
 
-    /// Asks the views. `None` if there are none, or if they were begun anew: the new set lacks keys that the old one
-    /// had.
+    /// Queries the views. `None` if there are none, or if they have started over: the new set lacks keys that the old
+    /// one had.
     pub(crate) async fn look_up(&mut self, keys: &[AskedKey]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
@@ -157,7 +157,7 @@ impl UsedKeys {
         self.ask(connection, keys).await
     }
 
-    /// A connection that has failed is not used again.
+    /// Queries on this connection. A connection that has failed is not used again.
     async fn ask(
         &mut self,
         mut connection: PgConnection,
@@ -170,8 +170,9 @@ impl UsedKeys {
     }
 }
 
-/// An answer, and the set of views that it comes from. The whole answer is of that set only if the answer before was,
-/// too: one statement sees one state of the rows, but looks up its tables one after the other, the checkpoints last.
+/// An answer, and the set of views that it comes from. All of the answer comes from this set only if the previous
+/// answer did, too: one statement sees one state of the rows, but looks up its tables one after the other, the
+/// checkpoints last.
 async fn look_up(connection: &mut PgConnection, keys: &[AskedKey]) -> sqlx::Result<(Option<i64>, FoundKey)> {
     type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<Option<String>>, Vec<bool>);
     let conversations: Vec<Uuid> = keys.iter().map(|key| key.sending.0.uuid()).collect();

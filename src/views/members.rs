@@ -30,7 +30,7 @@ pub(super) const PROJECTION: Projection = Projection {
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         let changes: Vec<(&Fact, Change)> = facts.iter().flat_map(changes).collect();
-        // Neighbours of one kind go in one statement.
+        // Consecutive changes of one kind go into one statement.
         for run in changes.chunk_by(|(_, one), (_, next)| discriminant(one) == discriminant(next)) {
             match run[0].1 {
                 Change::Added(..) => add(connection, run).await?,
@@ -169,13 +169,13 @@ pub(super) async fn rosters(
 pub struct Member {
     /// The member.
     pub user: UserId,
-    /// The present role.
+    /// The current role.
     pub role: Role,
-    /// The time at which the present membership began.
+    /// The time at which the current membership began.
     pub joined_at: Time,
 }
 
-/// The members of a conversation by id, from behind `after`.
+/// The members of a conversation by id, from after `after`.
 pub(crate) async fn members(
     pool: &PgPool,
     conversation: ConversationId,
@@ -244,7 +244,7 @@ pub(crate) async fn latest_of(
     Ok(ids.into_iter().map(ConversationId::known).collect())
 }
 
-/// Whether one of these users is in so many conversations.
+/// Whether one of these users is in at least this many conversations.
 pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sqlx::Result<bool> {
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     sqlx::query_scalar(
@@ -257,7 +257,7 @@ pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64
     .await
 }
 
-/// The users among `users` that share no conversation with `of`.
+/// The users among `users` who share no conversation with `of`.
 pub(crate) async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select asked.id from unnest($2::uuid[]) as asked (id)

@@ -25,7 +25,7 @@ pub(super) const PROJECTION: Projection = Projection {
 /// then mentions no member, and the last text of a message counts.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        // The mentions of an earlier text go first.
+        // The mentions of an earlier text are removed first.
         let mut over: BTreeSet<Place> = BTreeSet::new();
         let mut named: BTreeMap<Place, &[UserId]> = BTreeMap::new();
         for fact in facts {

@@ -1,4 +1,4 @@
-//! Messages in their present form: by page, one by one, and by key.
+//! Messages in their current form: by page, one by one, and by key.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -33,9 +33,9 @@ pub(super) const PROJECTION: Projection = Projection {
 /// A message by its conversation and position.
 pub(super) type Place = (ConversationId, Position);
 
-/// First new messages and marks, then deletions and erasures, then edits. In this order the cut of the log into batches does not
-/// matter: an edit of a deleted message is void on either side of the deletion, because a deletion takes earlier edits
-/// with it.
+/// Applies new messages and marks first, then deletions and erasures, then edits. In this order the cut of the log into
+/// batches does not matter: an edit of a deleted message is void on either side of the deletion, because a deletion
+/// removes earlier edits.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         insert(connection, facts).await?;
@@ -49,7 +49,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let is_sent = |fact: &&Fact| matches!(fact.event(), Some(Event::MessageSent(_)));
     let mut sent: Vec<&Fact> = facts.iter().filter(is_sent).collect();
-    // In the order of the key, so that neighbours meet in its index and in the table.
+    // In the order of the key, so that neighbours are together in its index and in the table.
     sent.sort_unstable_by_key(|fact| (fact.recorded.conversation, fact.recorded.position));
     let n = sent.len();
     let (mut conversations, mut positions) = (Vec::with_capacity(n), Vec::with_capacity(n));
@@ -189,8 +189,8 @@ async fn forget_versions(
     Ok(())
 }
 
-/// Blanks erased messages, also those that were deleted before. An erased message is a deleted one that nobody has
-/// deleted, with less left of it. The first of two erasures counts.
+/// Blanks erased messages, including those that were deleted before. An erased message is like a deleted one without a
+/// deleting user, and has less left. The first of two erasures counts.
 async fn erase(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut first: BTreeMap<Place, Time> = BTreeMap::new();
     for fact in facts {
@@ -228,7 +228,7 @@ pub(super) fn erased_by(fact: &Fact) -> impl Iterator<Item = Place> + '_ {
     sent.map(|entry| (fact.recorded.conversation, entry.position))
 }
 
-/// Keeps every text of an edited message, and puts the last text into the message.
+/// Stores every text of an edited message, and puts the last text into the message.
 async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let (mut conversations, mut messages, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     let (mut texts, mut times, mut folded) = (Vec::new(), Vec::new(), Vec::new());
@@ -305,7 +305,7 @@ pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>
     places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
 }
 
-/// What a message shows to its readers.
+/// How much of a message its readers see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// All of it.
@@ -316,7 +316,7 @@ pub(crate) enum Sight {
     Expired,
 }
 
-/// What the messages at these positions of a conversation show.
+/// How much readers see of the messages at these positions of a conversation.
 pub(crate) async fn sights(
     pool: &PgPool,
     rules: RetentionRules,

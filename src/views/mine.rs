@@ -24,7 +24,7 @@ pub struct MyConversation {
     pub title: Option<String>,
     /// The history setting for later members.
     pub history: History,
-    /// The seconds for which messages are kept, if the conversation says so itself.
+    /// The seconds for which messages are kept, if the conversation sets its own retention.
     pub retention: Option<u64>,
     /// The other member of a direct conversation.
     pub peer: Option<UserId>,
@@ -55,7 +55,7 @@ pub struct LastMessage {
     pub position: Position,
     /// The author of the message.
     pub sender: UserId,
-    /// The present text; empty once the message is deleted.
+    /// The current text; empty once the message is deleted.
     pub text: String,
     /// The time of the original message, also after an edit.
     pub sent_at: Time,
@@ -89,11 +89,11 @@ struct ConversationRow {
     deleted_at: Option<OffsetDateTime>,
 }
 
-/// The place of a conversation in the list of a member. A new member finds the conversation in front.
+/// The sort key of a conversation in the list of a member. A new member finds the conversation at the top.
 const MOVED: &str = "greatest(c.active_at, me.joined_at)";
 
-/// Conversations as their member `$1` sees them, the latest first. `which` gives the ids of the wanted conversations,
-/// which are few: only the messages of these are read.
+/// Conversations as their member `$1` sees them, the latest first. `which` selects the ids of the wanted conversations,
+/// which are few: messages are read of these only.
 fn select(which: &str, rules: RetentionRules) -> String {
     let visible_from = horizons::visible_from(rules);
     format!(
@@ -110,9 +110,10 @@ fn select(which: &str, rules: RetentionRules) -> String {
     )
 }
 
-/// The columns that a member sees of the conversations `c`. Unread messages are counted in the key of the messages,
-/// which has their senders, too. The key knows no deletions, so as many more are counted as there are deleted
-/// messages. At most 10,000 messages are counted, because of programs that send much and never read.
+/// The columns that a member sees of the conversations `c`. Unread messages are counted in the primary key of the
+/// messages, which also has their senders. The key does not know deletions, so as many more messages are counted as
+/// there are deleted ones, and these are subtracted. At most 10,000 messages are counted, because of programs that send
+/// much and never read.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, c.retention, c.role, c.created_at, c.moved_at, c.head,
            case when c.kind = 'direct' then (
@@ -201,7 +202,7 @@ pub(crate) async fn one(
     row.map(conversation).transpose()
 }
 
-/// A choice of my conversations, by a list that the view does not have.
+/// A selection of my conversations, by a list that the view does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Among<'a> {
     /// These conversations only.
@@ -210,7 +211,7 @@ pub enum Among<'a> {
     AllBut(&'a [ConversationId]),
 }
 
-/// My conversations, the latest first, from behind the conversation that `after` names.
+/// My conversations, the latest first, after the conversation `after`.
 pub async fn page(
     pool: &PgPool,
     rules: RetentionRules,
@@ -224,7 +225,7 @@ pub async fn page(
         Among::These(ids) => (ids, true),
         Among::AllBut(ids) => (ids, false),
     };
-    // A comparison of its own, so that Postgres hashes the list once instead of searching it for each row.
+    // This is a separate comparison, so that Postgres hashes the list once instead of searching it for each row.
     let which = format!(
         "select c.id from member me join conversation c on c.id = me.conversation_id
          where me.user_id = $1 and ($2::timestamptz is null or ({MOVED}, c.id) < ($2, $3))

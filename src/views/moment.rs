@@ -1,4 +1,4 @@
-//! A list together with its moment, by one statement: the list has all events up to some positions, and no event behind
+//! A list together with its moment, by one statement: the list has all events up to some positions, and no event after
 //! them.
 
 use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
@@ -23,12 +23,12 @@ pub struct Checkpoint {
 pub struct Moment {
     /// The positions in the streams that the views know.
     at: Vec<(usize, Point)>,
-    /// The conversations that stand still before these positions.
+    /// The conversations whose views stand still before these positions.
     parked: Vec<Uuid>,
 }
 
 impl Moment {
-    /// The position in each of so many streams.
+    /// The position in each of this many streams.
     pub fn points(&self, streams: usize) -> Vec<Point> {
         let mut points = vec![Point::START; streams];
         for (stream, point) in &self.at {
@@ -45,9 +45,9 @@ impl Moment {
     }
 }
 
-/// The statement for the rows of a list, each with the moment behind its columns. The columns of an empty list are
-/// null. There is one moment, so the rows keep their order. All views stand together, so the checkpoints of one
-/// projection are good for all.
+/// The statement for the rows of a list, each with the moment after its columns. The columns of an empty list are null.
+/// There is one moment, so the rows keep their order. All views are at the same position, so the checkpoints of one
+/// projection apply to all.
 pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "select list.*, moment.* from (
@@ -59,7 +59,7 @@ pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
     ))
 }
 
-/// The rows of such a statement. The first column of the list is never null.
+/// The rows of such a statement. The first column of the list must never be null.
 pub(super) fn read<T>(rows: &[PgRow]) -> sqlx::Result<(Vec<T>, Moment)>
 where
     T: for<'r> FromRow<'r, PgRow>,

@@ -1,5 +1,5 @@
 //! Parked events. An event that cannot be projected is parked together with its conversation: later events of the
-//! conversation wait, and all other conversations go on.
+//! conversation wait, and all other conversations continue.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
@@ -75,7 +75,7 @@ pub(crate) async fn first_parked(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<
     Ok(rows.into_iter().map(parked).collect())
 }
 
-/// Takes a conversation up again, from the event at which it was parked.
+/// Resumes a conversation, from the event at which it was parked.
 pub(crate) async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
     sqlx::query("delete from parked where conversation = $1")
         .bind(conversation.uuid())

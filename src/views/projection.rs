@@ -1,11 +1,11 @@
-//! Projections, and the facts that a projection gets.
+//! Projections, and the facts that they apply.
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 use crate::domain::{Event, Recorded, Snapshot};
 
-/// An event for the projections, with the state of its conversation behind the event.
+/// An event for the projections, with the state of its conversation after the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     /// The event as it was recorded.
@@ -14,7 +14,7 @@ pub struct Fact {
     pub counts: bool,
     /// How many events the roster of the conversation has had by then.
     pub changes: u64,
-    /// The roster behind the event, where a snapshot is due.
+    /// The roster after the event, if a snapshot is due.
     pub snapshot: Option<Snapshot>,
 }
 
@@ -25,15 +25,15 @@ impl Fact {
     }
 }
 
-/// Brings facts into tables.
+/// Writes facts into tables.
 pub struct Projection {
     /// The name of the projection, also in its checkpoints.
     pub name: &'static str,
     /// The tables that only this projection writes.
     pub tables: &'static [&'static str],
-    /// The SQL that makes the tables, in the schema that the search path names.
+    /// The SQL that creates the tables, in the schema of the search path.
     pub definition: &'static str,
-    /// Query-only indexes, each as SQL. A rebuild makes them when the rows are there.
+    /// Query-only indexes, each as SQL. A rebuild creates them after the rows.
     pub indexes: &'static [&'static str],
     /// Applies facts in their order. Applying the same facts again changes nothing.
     pub apply: for<'a> fn(&'a mut PgConnection, &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>>,

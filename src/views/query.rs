@@ -6,13 +6,13 @@ use crate::views::words::{runs, tokens, words};
 
 /// The most characters of a text that are shown around a hit.
 const SHOWN: usize = 200;
-/// How many of these stand before the first found word at most.
+/// The most characters of these that are before the first hit.
 const BEFORE: usize = 60;
 
 /// A parsed search query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchQuery {
-    /// As text of a `tsquery`.
+    /// The query as the text of a `tsquery`.
     pub(super) query: String,
     /// The words to find in a text, in the form of [`joined`].
     phrases: BTreeSet<String>,
@@ -35,7 +35,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Words that have to stand together, or must not stand there.
+    /// Adds words that have to be together, or that must be missing.
     fn add(&mut self, words: &[String], not: bool) {
         if words.is_empty() {
             return;
@@ -58,11 +58,11 @@ impl Reading {
 }
 
 impl SearchQuery {
-    /// Reads a query as a user types it: words, `"` around a phrase, `-` before a word or phrase that must be missing,
-    /// and `or`. `None` if it has no word by which a text could be found.
+    /// Parses a query as a user types it: words, `"` around a phrase, `-` before a word or phrase that must be missing,
+    /// and `or`. `None` if it has no word that could find a text.
     pub fn parse(typed: &str) -> Option<Self> {
         let (mut read, mut not) = (Reading::default(), false);
-        // Pieces outside and inside of quotes take turns.
+        // Pieces outside and inside of quotes alternate.
         for (number, piece) in typed.split('"').enumerate() {
             if number % 2 == 1 {
                 read.add(&words(piece), not);
@@ -70,7 +70,7 @@ impl SearchQuery {
                 continue;
             }
             for word in piece.split_whitespace() {
-                // A minus at the end of a piece belongs to the phrase behind it.
+                // A minus at the end of a piece belongs to the phrase after it.
                 not = word == "-" && piece.ends_with(word);
                 if word.eq_ignore_ascii_case("or") {
                     read.begin_alternative();
@@ -119,7 +119,7 @@ impl SearchQuery {
 
     /// Marks the tokens of a text that belong to a hit.
     fn hits(&self, tokens: &[&str]) -> BTreeSet<usize> {
-        // A token has its word and the blank before it.
+        // Each word is stored with a blank before it. Both belong to the token.
         let (mut text, mut begins) = (String::new(), Vec::new());
         for (at, token) in tokens.iter().enumerate() {
             for word in words(token) {
@@ -137,7 +137,7 @@ impl SearchQuery {
                 let first = begins.partition_point(|(at, _)| *at < begin);
                 let last = begins.partition_point(|(at, _)| *at < end);
                 hits.extend(begins[first..last].iter().map(|(_, token)| *token));
-                // A hit that begins within this one is not looked for, so that a text is read once.
+                // A hit that begins within this one is not looked for, so that the text is read only once.
                 from = end;
             }
         }
@@ -145,13 +145,13 @@ impl SearchQuery {
     }
 }
 
-/// The words with a blank before and behind each.
+/// The words, with a blank before and after each.
 fn joined(words: &[String]) -> String {
     format!(" {} ", words.join(" "))
 }
 
-/// A phrase as text of a `tsquery`: the words in a row, by their positions, or by pairs in a text of which Postgres
-/// does not keep all positions.
+/// A phrase as the text of a `tsquery`: the words in a row by their positions, or by pairs if Postgres does not keep
+/// all positions of a text.
 fn together(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let pairs: Vec<String> = words.windows(2).map(|pair| format!("'{}'", pair.join(" "))).collect();

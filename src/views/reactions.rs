@@ -63,7 +63,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-/// Emojis are compared in one form, however an older version has stored them.
+/// Emojis are compared in one form, whatever form an older version has stored.
 type Of = (ConversationId, Position, String, UserId);
 
 async fn take(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<()> {
@@ -125,7 +125,7 @@ pub struct Reaction {
     pub reacted_at: Time,
 }
 
-/// The reactions to a message, the oldest first, from behind a position.
+/// The reactions to a message, the oldest first, from after a position.
 pub(crate) async fn reactions(
     pool: &PgPool,
     conversation: ConversationId,

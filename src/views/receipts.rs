@@ -94,7 +94,7 @@ pub struct Receipt {
     pub read_at: Option<Time>,
 }
 
-/// The watermarks of each present member; 0 for a member without a receipt.
+/// The watermarks of each current member; 0 for a member without a receipt.
 pub(crate) async fn receipts(
     pool: &PgPool,
     conversation: ConversationId,

@@ -1,10 +1,10 @@
 //! Where requests read the views: on a replica of Postgres while it answers and keeps up, and on the primary otherwise.
 //!
-//! **Why a read finds what was waited for.** A reader first waits until the views have reached a position
-//! ([`ReadViews::reached`]), and then reads ([`ReadViews::pool`]); the server may change between the two. From the replica
-//! to the primary this does no harm, because the primary is never behind its replica. In the other direction it would, so
-//! a replica that is back is *first* waited for and only [`LONGEST_READ`] *later* read: by then every reader that has
-//! waited for the primary is done.
+//! **Why a read finds what its reader waited for.** A reader first waits until the views have reached a position
+//! ([`ReadViews::reached`]), and then reads ([`ReadViews::pool`]); the server may change between the two. A change from
+//! the replica to the primary is harmless, because the primary is never behind its replica. A change in the other
+//! direction is not. So readers *first* wait for a replica that is back, and read it only [`LONGEST_READ`] *later*: by
+//! then every reader that waited for the primary is done.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,11 +26,11 @@ use crate::{
 
 /// How often the replica is compared with the primary.
 const LOOK: Duration = Duration::from_millis(250);
-/// How far the replica may be behind the primary.
+/// How far the replica may lag behind the primary.
 const LATE: Duration = Duration::from_secs(1);
-/// How long each of the two may take to say how far it is.
+/// How long each of the two may take to report its positions.
 const ANSWER: Duration = Duration::from_millis(500);
-/// The longest time between the wait of a reader and the end of its read, with room to spare: a statement is given up
+/// The longest time between the wait of a reader and the end of its read, with some margin: a statement is cancelled
 /// after ten seconds.
 const LONGEST_READ: Duration = Duration::from_secs(15);
 
@@ -54,27 +54,27 @@ struct Replica {
     standing: Arc<watch::Sender<ReplicaStanding>>,
 }
 
-/// Whether a replica is read.
+/// Whether the replica is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ReplicaStanding {
-    /// It is not read, because of this.
+    /// It is not read, for this reason.
     Away(String),
-    /// It has kept up since then, and is not read yet.
+    /// It has kept up since then, but is not read yet.
     Back(Instant),
     /// It is read.
     Read,
 }
 
-/// How far the views of a server have come in each stream.
+/// The positions that the views of a server have reached in each stream.
 type Reached = HashMap<usize, Position>;
 
 impl ReadViews {
-    /// Reads on the primary alone.
+    /// Reads from the primary only.
     pub(crate) fn on_primary(pool: PgPool, progress: Progress) -> Self {
         Self { primary: Place { pool, progress }, replica: None }
     }
 
-    /// Reads on a replica, once [`Self::keep_comparing`] has found that it keeps up.
+    /// Reads from a replica, once [`Self::keep_comparing`] has found that it keeps up.
     pub(crate) fn with_replica(self, pool: PgPool) -> Self {
         let place = Place { progress: Progress::new(pool.clone()), pool };
         let standing = watch::Sender::new(ReplicaStanding::Away("it was not looked at yet".into()));
@@ -89,12 +89,13 @@ impl ReadViews {
         }
     }
 
-    /// Waits until the views have reached a position where they are read. `false`: they did not within `patience`.
+    /// Waits until the views have reached a position on the server that is read. `false` if they did not within
+    /// `patience`.
     pub(crate) async fn reached(&self, wanted: Checkpoint, patience: Duration) -> sqlx::Result<bool> {
         self.all_reached(&[wanted], patience).await
     }
 
-    /// The same for several streams.
+    /// Waits like [`Self::reached`], for several streams.
     pub(crate) async fn all_reached(&self, wanted: &[Checkpoint], patience: Duration) -> sqlx::Result<bool> {
         if let Some(replica) = &self.replica {
             let mut standing = replica.standing.subscribe();
@@ -108,7 +109,7 @@ impl ReadViews {
         self.primary.progress.all_reached(wanted, patience).await
     }
 
-    /// Whether the views of a conversation stand still before a position that was waited for.
+    /// Whether the views of a conversation stand still before a position that a reader waited for.
     pub(crate) async fn stands_still(
         &self,
         conversation: ConversationId,
@@ -147,7 +148,7 @@ impl ReadViews {
 }
 
 impl Replica {
-    /// Judges the replica by where it is, and by where the primary was before.
+    /// Judges the replica by its current positions, and by earlier positions of the primary.
     fn judge(&self, there: Result<Reached, String>, before: &mut VecDeque<(Instant, Reached)>, now: Instant) {
         let is_old = |(at, _): &(Instant, Reached)| now.duration_since(*at) >= LATE;
         while before.get(1).is_some_and(is_old) {
@@ -194,7 +195,7 @@ fn is_behind(there: &Reached, owed: &Reached) -> bool {
     owed.iter().any(|(stream, at)| there.get(stream).is_none_or(|there| there < at))
 }
 
-/// A connection of its own, because the pool may be busy.
+/// A connection outside of the pool, because the pool may be busy.
 struct Server<'a> {
     place: &'a Place,
     connection: Option<PgConnection>,

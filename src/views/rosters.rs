@@ -1,4 +1,4 @@
-//! Snapshots of rosters, so that a long roster need not be read from its beginning.
+//! Snapshots of rosters, so that a long roster does not have to be read from its beginning.
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -20,11 +20,11 @@ pub(super) const PROJECTION: Projection = Projection {
     apply,
 };
 
-/// The number of a roster's events from one snapshot to the next. A fold reads at most as many events, and the largest
-/// roster is written once in as many, which is about 1 KB for each event.
+/// The number of roster events between two snapshots. A fold reads at most this many events. The largest roster is
+/// written once for this many events, which is about 1 KB for each event.
 const EVERY: u64 = 256;
 
-/// The snapshot behind the event that a fold has just applied, if a snapshot is due there.
+/// The snapshot after the event that a fold has just applied, if a snapshot is due there.
 pub(crate) fn snapshot_due(fold: &Fold, event: EventId) -> Option<Snapshot> {
     let Fold { conversation, roster, changes, read, .. } = fold;
     let is_due = roster == read && changes.is_multiple_of(EVERY);
@@ -94,7 +94,7 @@ async fn blank_titles(
         .map(drop)
 }
 
-/// The last snapshot of a conversation's roster up to and with a position.
+/// The last snapshot of a conversation's roster up to and including a position.
 pub(crate) async fn snapshot(
     pool: &PgPool,
     conversation: ConversationId,

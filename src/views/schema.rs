@@ -1,5 +1,5 @@
-//! The schema of the views. One Postgres schema holds a whole set of views. Code makes the schema, and no migration
-//! does: a missing table comes back, built from the log. A set that was built beside the live one can take its place.
+//! The schema of the views. One Postgres schema holds a whole set of views. Code creates the schema, not a migration: a
+//! missing table comes back, built from the log. A set that was built beside the live one can take its place.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,9 @@ use crate::views::{ALL, Projection, checkpoints, parked};
 /// The version of the set, raised when a projection or its tables change. Each version has a schema of its own, so the
 /// binaries of two versions work side by side.
 pub(crate) const VERSION: u32 = 1;
-/// The key of the advisory lock for making and replacing a schema.
+/// The key of the advisory lock for creating and replacing a schema.
 const LOCK: i64 = 0x5645_5242_5649_4557;
-/// The memory for making an index of existing rows.
+/// The memory for creating an index of existing rows.
 const INDEX_MEMORY: &str = "128MB";
 
 /// The schema of this version: `view`, of later ones `view_2` and so on. Connections have it as
@@ -25,15 +25,16 @@ pub fn schema() -> String {
     if VERSION == 1 { "view".into() } else { format!("view_{VERSION}") }
 }
 
-/// Settings by which Postgres notices within half a minute that the machine of a client is lost without a goodbye.
-/// Until then the client's sessions keep their places and locks. By itself Postgres would notice after two hours.
+/// Settings by which Postgres notices within half a minute that a client's machine has vanished without closing its
+/// connections. Until then the client's sessions keep their connections and locks. By default Postgres would notice
+/// after two hours.
 const OF_A_MACHINE_THAT_MAY_BE_LOST: &str = "set tcp_keepalives_idle = '10s'; set tcp_keepalives_interval = '5s';
      set tcp_keepalives_count = 3; set tcp_user_timeout = '20s'; set client_connection_check_interval = '5s';";
 
 /// The settings of a connection that works with the views of a schema, as SQL.
 pub(crate) fn session(schema: &str) -> String {
-    // Every query here finds few rows by an index. A young database has no statistics, and a plan
-    // that reads a small table whole would be kept when it has grown.
+    // Every query here finds few rows by an index. A young database has no statistics, and a plan that reads a small
+    // table whole would be kept after the table has grown.
     format!(
         "{OF_A_MACHINE_THAT_MAY_BE_LOST}
          set search_path = {schema}, public;
@@ -42,7 +43,7 @@ pub(crate) fn session(schema: &str) -> String {
     )
 }
 
-/// A connection for the views of a schema that is not one of a pool.
+/// A connection outside of any pool for the views of a schema.
 pub(crate) async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(options).await?;
     execute(&mut connection, session(schema)).await?;
@@ -54,7 +55,7 @@ pub fn tables() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.tables).copied()
 }
 
-/// Makes the schema with empty tables, if the schema or one of its tables is missing or is of another build.
+/// Creates the schema with empty tables, if the schema or one of its tables is missing or was made by another build.
 pub(crate) async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
@@ -69,7 +70,7 @@ pub(crate) async fn create(connection: &mut PgConnection, schema: &str) -> sqlx:
     transaction.commit().await
 }
 
-/// Makes an empty set that is not whole yet: it lacks the query-only indexes.
+/// Creates an empty set that is not complete yet: it lacks the query-only indexes.
 pub(crate) async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     let tables = tables_defined();
@@ -81,24 +82,25 @@ pub(crate) async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::
     transaction.commit().await
 }
 
-/// The query-only indexes that a set lacks at first, each as SQL. They may be made at the same time.
+/// The query-only indexes that a set lacks at first, each as SQL. They may be created concurrently.
 pub fn indexes() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.indexes).copied()
 }
 
-/// Makes an index in the connection's search path, with more memory than other statements have.
+/// Creates an index in the connection's search path, with more memory than other statements have.
 pub(crate) async fn make_index(connection: &mut PgConnection, index: &'static str) -> sqlx::Result<()> {
     execute(connection, format!("set maintenance_work_mem = '{INDEX_MEMORY}'; {index}")).await
 }
 
-/// Marks a set as whole, now that it has all tables and indexes.
+/// Marks a set as complete, once it has all tables and indexes.
 pub(crate) async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let made_of: String =
         sqlx::query_scalar("select md5($1)").bind(&*DEFINITION).fetch_one(&mut *connection).await?;
     execute(connection, format!("comment on schema {schema} is '{made_of}'")).await
 }
 
-/// Whether a schema ($1) has the definition $2 and all tables $3. It is asked often, so it only looks names up.
+/// Whether the schema `$1` has the definition `$2` and all tables `$3`, as SQL. Every projector asks this all the time, so
+/// it only looks up names.
 pub(super) const IS_WHOLE: &str =
     "obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
      and (select bool_and(to_regclass(quote_ident($1) || '.' || name) is not null) from unnest($3::text[]) name)";
@@ -109,13 +111,13 @@ pub(super) fn asks_for_whole(sql: String, schema: &str) -> QueryScalar<'_, Postg
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(schema).bind(&*DEFINITION).bind(names)
 }
 
-/// Whether a schema has all tables, as this build makes them.
+/// Whether a schema is complete: it has all tables as this build makes them.
 pub(crate) async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
     asks_for_whole(format!("select {IS_WHOLE}"), schema).fetch_one(connection).await
 }
 
-/// Gives Postgres statistics of tables that have just been filled, and marks their rows as visible to all. Without
-/// this, plans are bad, and index-only scans still read the rows.
+/// Collects statistics of tables that have just been filled, and marks their rows as visible to all transactions.
+/// Without this, plans are bad, and index-only scans still read the rows.
 pub(crate) async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in tables() {
         execute(connection, format!("vacuum (analyze) {table}")).await?;
@@ -123,7 +125,7 @@ pub(crate) async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Drops a schema, if it is there.
+/// Drops a schema, if it exists.
 pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     execute(connection, format!("drop schema if exists {schema} cascade")).await
 }
@@ -139,15 +141,15 @@ pub(crate) async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Holds the projectors of a schema until the transaction ends. A projector moves its checkpoint first, so a held
-/// projector has not touched a view in its transaction.
+/// Holds the projectors of a schema until the transaction ends. A projector moves its checkpoint first, so a projector
+/// that is held has not touched a view in its transaction.
 pub(crate) async fn hold(transaction: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     lock(transaction).await?;
     execute(transaction, format!("select from {schema}.checkpoint for update")).await
 }
 
-/// Puts a whole set in the place of the live one, which is held and gets the name `old`. This locks no table: a running
-/// query goes on reading the old tables.
+/// Replaces the live set by another one. The live set is held, and gets the name `old`. This locks no table: a running
+/// query continues to read the old tables.
 pub(crate) async fn replace_all(
     transaction: &mut PgConnection,
     live: &str,
@@ -161,7 +163,7 @@ pub(crate) async fn replace_all(
     execute(transaction, sql).await
 }
 
-/// Puts the tables of one view in the place of the live ones, which are held and go to the schema `old`.
+/// Replaces the tables of one live view by others. The live tables are held, and move to the schema `old`.
 pub(crate) async fn replace_one(
     transaction: &mut PgConnection,
     projection: &Projection,
@@ -191,5 +193,5 @@ fn tables_defined() -> String {
     ALL.iter().map(|projection| projection.definition).chain(own).collect()
 }
 
-/// The parts of a whole set.
+/// The SQL of a complete set.
 static DEFINITION: LazyLock<String> = LazyLock::new(|| tables_defined() + &indexes().collect::<String>());

@@ -1,18 +1,17 @@
 //! Finding messages by their words, newest first.
 //!
-//! The words stand with each message (`message.words`, under a GIN index with its pending list) and not
-//! in a table of their own: with 500,000 messages of ten words, in batches of 5,000 into Postgres 15 on
-//! two busy cores, 67,600 rows a second were inserted without them and 39,800 with them and one word
-//! more for the conversation. An index on an expression is cheaper (46,900), but then each examined message
-//! has to be parsed again.
+//! The words are stored with each message (`message.words`, under a GIN index with its pending list) and not in a table
+//! of their own: with 500,000 messages of ten words, in batches of 5,000 into Postgres 15 on two busy cores, 67,600
+//! rows a second were inserted without them and 39,800 with them and one word more for the conversation. An index on an
+//! expression is cheaper (46,900), but then each examined message has to be parsed again.
 //!
-//! No index gives the messages with a word newest first. The GIN index gives all of them, of all conversations at
+//! No index returns the messages with a word newest first. The GIN index returns all of them, of all conversations at
 //! once, and costs as much as it finds. (The conversation as one more word of each message was tried. It makes a rare
 //! word slower, 70 ms for a user with 30 conversations, and a frequent word does not end with 1,000 of them.) So there
-//! are two ways, and Postgres' own estimate of the number of messages decides. For rare words the index is asked. For
+//! are two ways, and Postgres' own estimate of the number of messages decides. For rare words the index is queried. For
 //! frequent words the conversations of the user are walked, from their newest messages back, until there are enough
-//! hits. The user's conversations may lack a word that all others use: then the walk ends after [`STEPS`], and the
-//! index is asked after all. Every search is given up after [`SEARCH_WITHIN`].
+//! hits. The user's conversations may lack a word that is frequent everywhere else: then the walk ends after [`STEPS`],
+//! and the index is queried after all. Every search is aborted after [`SEARCH_WITHIN`].
 
 use std::{
     cmp::Reverse,
@@ -32,14 +31,14 @@ use crate::{
 
 /// The number of messages of one query to the index.
 const FEW: u64 = 5_000;
-/// How many messages are walked in the first step for a first page, and at most in any step. Each step has twice as many as
-/// the one before: mostly the hits of a first page are among the newest.
+/// How many messages are walked in the first step for a first page, and at most in any step. Each step has twice as
+/// many as the step before, because the hits of a first page are mostly among the newest messages.
 const FIRST_STEP: usize = 250;
 const STEP: usize = 2_000;
-/// The fewest messages that are walked of one conversation.
+/// The fewest messages of one conversation that are walked in a step.
 const LITTLE: usize = 4;
-/// How many conversations are walked in one step, the latest first: a little of many, and more of fewer when always the
-/// same conversations turn up.
+/// How many conversations are walked in one step, the latest first: a few messages of many conversations, and more of
+/// fewer when the same conversations keep coming up.
 const WIDEST: usize = STEP / LITTLE;
 const NARROWEST: usize = 16;
 /// The number of steps after which a walk ends.
@@ -72,7 +71,7 @@ impl From<sqlx::Error> for SearchError {
     }
 }
 
-/// Messages that a user may see, as far as the views know, newest first from behind a hit.
+/// Messages that a user may see, as far as the views know, newest first from after a hit.
 pub async fn search(
     pool: &PgPool,
     rules: RetentionRules,
@@ -103,7 +102,7 @@ pub async fn search(
         transaction.rollback().await?;
         Ok(hits)
     };
-    // A database that does not answer at all is no reason to ask for other words.
+    // If the database does not answer at all, other words would not help.
     timeout(SEARCH_WITHIN, searching).await.unwrap_or_else(|_| match answers.load(Ordering::Relaxed) {
         true => Err(SearchError::TooBroad),
         false => Err(sqlx::Error::PoolTimedOut.into()),
@@ -114,12 +113,12 @@ pub async fn search(
 #[derive(Clone, FromRow)]
 struct Place {
     id: Uuid,
-    /// The user may see the messages from behind this position.
+    /// The user may see the messages after this position.
     visible_from: i64,
-    /// Messages not searched yet are before this position and not newer than this time.
+    /// The messages that were not searched yet are before this position and not newer than this time.
     before: i64,
     newest: OffsetDateTime,
-    /// Whether some of the conversation was walked.
+    /// Whether a part of the conversation was walked.
     #[sqlx(default)]
     is_begun: bool,
 }
@@ -127,7 +126,7 @@ struct Place {
 struct Asked<'a> {
     rules: RetentionRules,
     user: UserId,
-    /// One conversation; all conversations of the user if there is none.
+    /// One conversation, or `None` for all conversations of the user.
     conversation: Option<ConversationId>,
     wanted: &'a SearchQuery,
     after: Option<Hit>,
@@ -171,12 +170,12 @@ impl Asked<'_> {
         .await
     }
 
-    /// A page by the walk, if there are enough hits within reach.
+    /// A page by the walk, if it finds enough hits within its steps.
     async fn walk(&self, connection: &mut PgConnection) -> sqlx::Result<Option<Vec<Hit>>> {
         let mut places = self.places(connection).await?;
         let (mut found, mut steps, mut width) = (Vec::new(), 0, WIDEST);
         loop {
-            // Matches newer than all messages not searched yet are in their final order.
+            // Hits that are newer than all messages not searched yet are in their final order.
             places.sort_unstable_by_key(|place| Reverse(place.newest));
             let horizon = places.first().map(|place| place.newest + SKEW);
             let is_certain = |hit: &Hit| horizon.is_none_or(|horizon| hit.0.datetime() > horizon);
@@ -252,7 +251,7 @@ impl Asked<'_> {
     /// A page by the index over all messages.
     async fn index(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<Hit>> {
         // Each message with the words is looked up among the conversations once, however many conversations there are.
-        // Only those where there is one are looked at.
+        // Only the conversations that have such messages are examined.
         sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
         let visible_from = horizons::visible_from(self.rules);
         let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(AssertSqlSafe(format!(

@@ -1,4 +1,4 @@
-//! The stays of a user: since when in which conversations, and until when.
+//! The stays of a user: in which conversations, since when, and until when.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ impl Stay {
     }
 }
 
-/// The stays of a user, as far as the views had come.
+/// The stays of a user, as far as the views have come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memberships {
     /// The conversations the user is in.
@@ -41,7 +41,7 @@ pub struct Memberships {
     pub past: Vec<Stay>,
     /// The position of the views in each stream when the stays were read.
     pub at: Vec<Checkpoint>,
-    /// The horizons of these conversations, where something is expired.
+    /// The horizons of these conversations, if something has expired.
     pub horizons: HashMap<ConversationId, Horizon>,
 }
 
@@ -56,8 +56,8 @@ impl Memberships {
     }
 }
 
-/// The stays of a user that go on, or that ended after `since`. One position counts for all streams, so it has to be
-/// the least position of a cursor. Without rules for retention, no horizon is looked for.
+/// The stays of a user that continue, or that ended after `since`. One position counts for all streams, so it has to be
+/// the least position of a cursor. Without rules for retention, no horizon is looked up.
 pub(crate) async fn memberships(
     pool: &PgPool,
     rules: Option<RetentionRules>,
@@ -77,7 +77,7 @@ pub(crate) async fn memberships(
         horizons::Rows,
     );
     let horizons = horizons::of_user(rules);
-    // One statement sees one state: the lists are as complete as the checkpoints beside them say.
+    // One statement sees one state: the lists are as complete as their checkpoints say.
     let row: MemberRow = sqlx::query_as(AssertSqlSafe(format!(
         "select coalesce(array_agg(c.id), '{{}}'), coalesce(array_agg(m.since), '{{}}'),
                 coalesce(array_agg(c.head), '{{}}'),

@@ -8,8 +8,8 @@ use crate::domain::{Position, Time, UserId};
 /// The user, the position and the time of the event that added it.
 pub(super) type Put = (UserId, Position, Time);
 
-/// The effect of a batch on one reaction or pin. The removal comes first, if there was one, then the addition. An
-/// addition that is repeated counts from the first time on.
+/// The effect of a batch on one reaction or pin: first the removal, if there was one, then the addition. A repeated
+/// addition counts from the first one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Toggle {
     pub(super) taken: bool,
@@ -35,7 +35,7 @@ mod tests {
         let ana = "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse::<UserId>().expect("id");
         let time = "2026-11-24T13:10:00.123Z".parse::<Time>().expect("time");
         let at = |n: u64| (ana, Position(n), time);
-        // Each bit is an addition or a removal; before them the thing is there or not.
+        // Each bit is an addition or a removal. Before them, the reaction or pin is there or not.
         for (bits, before) in (0..32_u64).flat_map(|bits| [(bits, None), (bits, Some(at(0)))]) {
             let (mut one_by_one, mut toggles) = (before, Toggles::new());
             for n in 0..5 {

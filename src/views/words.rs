@@ -15,14 +15,14 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 /// The number of positions of each word that a `tsvector` keeps, and the highest position.
 const OF_EACH_WORD: usize = 255;
 const LAST_POSITION: usize = 16_383;
-/// The most bytes of a word, so that a `tsvector` takes a pair of them. No query has a longer word.
+/// The most bytes of a word, so that a `tsvector` accepts a pair of them. No query has a longer word.
 const LONGEST: usize = 1_000;
 
-/// A joiner stands between two words of Persian, or behind a virama within a word of an Indic script.
+/// The zero-width non-joiner is between two words of Persian, or after a virama within a word of an Indic script.
 const NON_JOINER: char = '\u{200C}';
 
-/// The words of a text with their positions, as text of a `tsvector`. In a text with more positions than a `tsvector`
-/// keeps, each pair of neighbours is one more word, so that a phrase is found anywhere.
+/// The words of a text with their positions, as the text of a `tsvector`. If a text has more positions than a
+/// `tsvector` keeps, each pair of neighbours is one more word, so that a phrase is found anywhere.
 pub(super) fn vector(text: &str) -> String {
     let words = words(text);
     let mut at: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -102,7 +102,7 @@ fn folded(text: &str) -> impl Iterator<Item = char> {
     lower.nfkc()
 }
 
-/// Invisible characters that part no words: selectors and joiners among others.
+/// Invisible characters that do not separate words: selectors and joiners among others.
 fn is_ignored(c: char) -> bool {
     DefaultIgnorableCodePoint::for_char(c) && !matches!(c, '\u{200B}' | NON_JOINER)
 }
@@ -130,7 +130,7 @@ pub(super) fn tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// Whether a character is of a script without spaces: Han, kana, Thai, Lao, Khmer and their like.
+/// Whether a character is of a script without spaces: Han, kana, Thai, Lao, Khmer and similar ones.
 fn stands_alone(c: char) -> bool {
     let is_alone = |c| {
         matches!(Script::for_char(c), Script::Han | Script::Hiragana | Script::Katakana)

@@ -1,5 +1,5 @@
-//! Is it the receiver as a whole that fails? Then one event probes it, and all others wait, instead of each of ten thousand
-//! conversations knocking by itself.
+//! Does the receiver as a whole fail? Then one event probes it and all others wait, so that ten thousand conversations
+//! do not each try by themselves.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     webhooks::lane::Key,
 };
 
-/// So many conversations that fail with no success in between are the fault of the receiver as a whole.
+/// When this many conversations fail with no success in between, the receiver as a whole is at fault.
 const CONVERSATIONS: usize = 10;
 /// The fewest failed attempts before an endpoint is disabled.
 const ATTEMPTS: u32 = 10;
@@ -21,20 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No connection came about: the receiver as a whole is away.
+    /// There was no connection: the receiver as a whole is away.
     Connection,
-    /// The receiver did not answer well: 5xx, too slow, or not by HTTP.
+    /// The answer was bad: 5xx, too slow, or not HTTP.
     Server,
     /// The receiver refused this event.
     Refused,
 }
 
-/// What is known of the receiver as a whole.
+/// The state of the receiver as a whole.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     /// Since when no attempt has succeeded.
     pub(super) failing_since: Option<Time>,
-    /// How many have failed since.
+    /// How many attempts have failed since.
     pub(super) failures: u32,
     failed: HashSet<ConversationId>,
     open: Option<Open>,
@@ -54,7 +54,7 @@ struct Open {
 /// What may be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permit {
-    /// All that is due.
+    /// Everything that is due.
     All,
     /// One event, whether it is due or not.
     Probe,
@@ -63,7 +63,7 @@ pub(super) enum Permit {
 }
 
 impl Breaker {
-    /// As it was stored.
+    /// A breaker with the stored state.
     pub(super) fn known(failing_since: Option<Time>, failures: u32) -> Self {
         Self { failing_since, failures, ..Self::default() }
     }
@@ -75,7 +75,7 @@ impl Breaker {
         match (paused, open) {
             (Some(until), _) => Permit::Nothing(until),
             (None, Some(open)) if open.until > now => Permit::Nothing(open.until),
-            // The probe is under way. Its end wakes the owner.
+            // The probe is in flight. Its end wakes the owner.
             (None, Some(open)) if open.probe.is_some() => Permit::Nothing(now + PATIENCE),
             (None, Some(_)) => Permit::Probe,
             (None, None) => Permit::All,
@@ -94,14 +94,14 @@ impl Breaker {
         }
     }
 
-    /// An event was taken. Returns whether the receiver has come back.
+    /// Notes that an event was taken. Returns whether the receiver has come back.
     pub(super) fn succeeded(&mut self) -> bool {
         let was_open = self.open.is_some();
         *self = Self { paused: self.paused, ..Self::default() };
         was_open
     }
 
-    /// An attempt failed.
+    /// Notes that an attempt failed.
     pub(super) fn failed(
         &mut self,
         of: (Option<ReplayId>, Key),
@@ -116,7 +116,7 @@ impl Breaker {
         }
         let wait = |tries: usize| retries.get(tries).or(retries.last()).copied().unwrap_or_default();
         match &mut self.open {
-            // Attempts that were under way when it opened say nothing new.
+            // Attempts that were in flight when the breaker opened say nothing new.
             Some(open) if open.probe == Some(of) => {
                 open.tries += 1;
                 (open.until, open.probe) = (at.0 + wait(open.tries), None);
@@ -129,12 +129,12 @@ impl Breaker {
         }
     }
 
-    /// The receiver asks for a pause.
+    /// Notes that the receiver asked for a pause.
     pub(super) fn pause(&mut self, until: Instant) {
         self.paused = Some(self.paused.map_or(until, |paused| paused.max(until)));
     }
 
-    /// Whether there was nothing but failures for so long that the endpoint is given up.
+    /// Whether every attempt has failed for so long that the endpoint is to be disabled.
     pub(super) fn is_hopeless(&self, after: Duration, now: Time) -> bool {
         self.failures >= ATTEMPTS && self.failing_since.is_some_and(|since| now.since(since) >= after)
     }

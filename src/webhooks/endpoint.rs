@@ -1,4 +1,4 @@
-//! An endpoint: how its settings are checked, and what a delivery needs of it.
+//! An endpoint: the checks of its settings, and what a delivery needs of it.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ const VALUE: usize = 1_024;
 /// The most bytes of a description.
 const DESCRIPTION: usize = 256;
 
-/// Names of headers that belong to the connection, or are ours.
+/// Names of headers that belong to the connection, or that we set.
 const RESERVED: [&str; 20] = [
     "accept-encoding",
     "connection",
@@ -59,20 +59,20 @@ pub(crate) struct Shape {
     pub services: Option<Vec<UserId>>,
     /// Whether events of a conversation wait for one another.
     pub is_ordered: Option<bool>,
-    /// Whether data are left out.
+    /// Whether the data is left out.
     pub is_thin: Option<bool>,
-    /// The requests at once.
+    /// The requests in flight at once.
     pub concurrency: Option<u16>,
     /// The headers to send.
     pub headers: Option<Vec<(String, String)>>,
-    /// What people write about the endpoint.
+    /// A description for people.
     pub description: Option<String>,
 }
 
 /// A setting that cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum BadEndpoint {
-    /// The URL is none that may be asked.
+    /// The URL is not one that we may call.
     #[error(transparent)]
     Url(#[from] BadTarget),
     /// There is no such type of events.
@@ -81,7 +81,7 @@ pub(crate) enum BadEndpoint {
     /// There is no such lane.
     #[error("unknown lane: use roster, timeline, receipts or control")]
     Lane(usize),
-    /// The header belongs to the connection or to Verbatim, comes twice, or its value is no text.
+    /// The header belongs to the connection or to Verbatim, appears twice, or its value is not text.
     #[error(
         "the header cannot be sent: use another name, and a value of at most {VALUE} visible ASCII characters"
     )]
@@ -98,7 +98,7 @@ pub(crate) enum BadEndpoint {
 }
 
 impl Shape {
-    /// Checks all that is given.
+    /// Checks every given setting.
     pub(super) fn check(&self, schemes: Schemes) -> Result<Option<Target>, BadEndpoint> {
         let parse = |url: &String| Target::parse_with(url, schemes == Schemes::HttpToo);
         let target = self.url.as_ref().map(parse).transpose()?;
@@ -135,7 +135,7 @@ impl Shape {
         Ok(target)
     }
 
-    /// Puts what is given into an endpoint. Returns the names of the fields that differ now.
+    /// Puts the given settings into an endpoint. Returns the names of the fields that differ now.
     pub(super) fn put_into(self, endpoint: &mut StoredEndpoint, master: &MasterKey) -> Vec<String> {
         let mut changed = Vec::new();
         let Self { url, types, lanes, conversations, services, is_ordered, is_thin, concurrency, .. } = self;
@@ -205,7 +205,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Opens what is sealed; `None` if the master key is another one than the one that has sealed it.
+    /// Opens the sealed values; `None` if they were sealed by another master key.
     pub(super) fn open(stored: &StoredEndpoint, schemes: Schemes, master: &MasterKey) -> Option<Self> {
         let id = stored.id;
         let kind = SignatureKind::named(&stored.signature)?;
@@ -234,7 +234,7 @@ impl Endpoint {
         })
     }
 
-    /// Whether an event is one that the endpoint wants.
+    /// Whether the endpoint wants an event.
     pub(super) fn wants(&self, told: &Told) -> bool {
         let recorded = &told.recorded;
         let is_in = |words: &Option<HashSet<String>>, word: &str| {
@@ -248,7 +248,7 @@ impl Endpoint {
             })
     }
 
-    /// The signatures of a request: by the secret, and by the one before it while that counts.
+    /// The signatures of a request: by the secret, and by the previous secret while that is valid.
     pub(super) fn sign(&self, id: &str, now: Time, body: &[u8]) -> String {
         let seconds = now.unix_seconds();
         let new = self.secret.sign(id, seconds, body);
@@ -258,7 +258,7 @@ impl Endpoint {
         }
     }
 
-    /// The public key, if a key pair signs.
+    /// The public key, if the endpoint signs with a key pair.
     pub(super) fn public_key(&self) -> Option<String> {
         self.secret.public_key()
     }

@@ -1,4 +1,4 @@
-//! Which endpoints this node owns: claiming those that no node has, renewing the claims, and starting and ending owners.
+//! Which endpoints this node owns: claims endpoints that no node has, renews the claims, and starts and ends owners.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -33,19 +33,19 @@ use crate::{
     },
 };
 
-/// How often the keeper looks.
+/// How often the keeper reads the endpoints.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a claim is renewed.
 const RENEW: Duration = Duration::from_secs(3);
-/// A claim whose renewal began so long ago is believed to be over, well before another node can have it.
+/// A claim counts as lost once its last renewal began this long ago, well before another node can get it.
 const OVER: Duration = Duration::from_secs(CLAIM.as_secs() - 2);
 /// How long a server may take for an answer.
 const ANSWER: Duration = Duration::from_secs(3);
-/// The most endpoints that are claimed or renewed side by side.
+/// The most endpoints that are claimed or renewed concurrently.
 const AT_ONCE: usize = 16;
 /// How long owners may take to end.
 const FINISH: Duration = Duration::from_secs(4);
-/// How often parked events are counted, in looks.
+/// Every how many reads of the endpoints the parked events are counted.
 const COUNT: u32 = 10;
 
 /// What the keeper needs.
@@ -109,13 +109,13 @@ impl Keeper {
         Self { has_ended }
     }
 
-    /// Waits until the owners have written their progress, and other nodes may take over.
+    /// Waits until the owners have written their progress and other nodes may take over.
     pub(crate) async fn ended(&mut self) {
         let _ = self.has_ended.wait_for(|ended| *ended).await;
     }
 }
 
-/// Claims an endpoint; with the time at which that began.
+/// Claims an endpoint. Also returns when the claim began.
 async fn take(claims: ClaimBucket, node: NodeId, id: WebhookId) -> Option<(Instant, Claim)> {
     let begun = Instant::now();
     let taken = timeout(ANSWER, claims.take(id, &node)).await.ok()?.ok()?;
@@ -132,13 +132,13 @@ async fn renew(
     (claim.work, begun, renewed.map_err(drop).and_then(|renewed| renewed.map_err(drop)))
 }
 
-/// A claim that cannot be given back is over by itself soon.
+/// Gives a claim back. If that fails, the claim soon expires by itself.
 async fn give_back(claims: ClaimBucket, claim: Claim) {
     let _ = timeout(ANSWER, claims.give_back(claim)).await;
 }
 
-/// Puts cursors back to the end of their streams: the log may have been restored from an older copy, and events are not to
-/// be passed over until it has grown over the old end. `false` if the log does not answer.
+/// Sets cursors back to the ends of their streams: the log may have been restored from an older copy, and without this,
+/// new events would be skipped until the log has grown past its old end. `false` if the log does not answer.
 async fn put_back(log: &Log, id: WebhookId, progress: &mut EndpointProgress) -> bool {
     for cursor in &mut progress.cursors {
         if cursor.stream >= log.layout().streams {
@@ -166,7 +166,7 @@ impl Keeping {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = self.owners.join_next_with_id() => self.has_ended(ended).await,
-                // Renewing comes before looking: the look may wait for Postgres.
+                // Renewing comes before reading the endpoints, which may wait for Postgres.
                 _ = renew.tick() => self.renew().await,
                 _ = look.tick() => self.look().await,
             }
@@ -241,7 +241,7 @@ impl Keeping {
         let (claims, claimed): (ClaimBucket, HashSet<WebhookId>) = match timeout(ANSWER, asked).await {
             Ok(Ok(known)) => known,
             failed => {
-                // The bucket is in the memory of the servers, so it may have to be made anew.
+                // The bucket is in the memory of the servers, so it may have to be created again.
                 self.claims = None;
                 let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
                 tracing::debug!(error, "cannot claim webhooks yet");
@@ -265,7 +265,7 @@ impl Keeping {
         let Some(master) = sender.master.clone() else { return };
         let taking = async {
             let Some(stored) = endpoints::take(pool, id).await? else { return Ok(None) };
-            // The progress is read behind the taking: what an earlier owner writes from here on is refused.
+            // The progress is read after the takeover: from then on, anything that an earlier owner writes is refused.
             let progress = progress::load(pool, id).await?;
             Ok::<_, sqlx::Error>(Some((stored, progress)))
         };
@@ -289,7 +289,7 @@ impl Keeping {
                      VERBATIM_MASTER_KEY_FILE, or its URL is no longer allowed"
                 );
             }
-            // The claim stays with this node until it is over, so that the nodes do not try all the time.
+            // This node keeps the claim until it expires, so that the nodes do not retry all the time.
             return;
         };
         self.start_reading();
@@ -300,7 +300,7 @@ impl Keeping {
         self.owned.insert(id, Owned { claim, renewed, word, task });
     }
 
-    /// The streams are read for webhooks from the first one on that this node owns.
+    /// Starts reading the streams for webhooks, when this node owns its first endpoint.
     fn start_reading(&mut self) {
         if !std::mem::replace(&mut self.reads, true) {
             for stream in 0..self.shared.log.layout().streams {
@@ -346,7 +346,7 @@ impl Keeping {
         }
         let Some(owned) = self.owned.remove(&id) else { return };
         match end {
-            // The claim is still ours: the endpoint has changed, or another node has taken it over in between.
+            // The claim is still ours: the endpoint has changed, or another node had taken it over in between.
             End::NotOurs if owned.renewed.elapsed() < OVER => self.own(owned.renewed, owned.claim).await,
             _ => self.give_back(vec![owned.claim]).await,
         }

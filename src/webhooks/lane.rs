@@ -1,4 +1,4 @@
-//! What of one conversation is under way to an endpoint.
+//! The events of one conversation that are to be sent to an endpoint.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 /// The most events of a lane in memory.
 pub(super) const QUEUE: usize = 64;
 
-/// A conversation, and the one event of it that is wanted ([`Position::START`]: all).
+/// A conversation, and the only wanted event of it ([`Position::START`] for all events).
 pub(super) type Key = (ConversationId, Position);
 
 /// The events of a lane that were not taken yet.
@@ -20,7 +20,7 @@ pub(super) type Key = (ConversationId, Position);
 pub(super) struct Lane {
     /// The next events.
     pub(super) queue: VecDeque<Arc<Told>>,
-    /// Behind this position there are events that are in the log only.
+    /// There are events after this position that are only in the log.
     pub(super) behind: Option<Position>,
     /// Where a replay of the conversation ends.
     pub(super) until: Option<Position>,
@@ -32,15 +32,15 @@ pub(super) struct Lane {
     pub(super) attempt: u32,
     /// When the next attempt is due; `None` for at once.
     pub(super) next_at: Option<Instant>,
-    /// The same for the database.
+    /// The same as a time for the database.
     pub(super) next_time: Option<Time>,
-    /// How many events were parked since one was taken.
+    /// How many events were parked since one was last taken.
     pub(super) parked: u32,
-    /// The time of the first event that is in the log only, for the lag.
+    /// The time of the first event that is only in the log, for the lag.
     pub(super) oldest: Option<Time>,
 }
 
-/// What becomes of a failed event.
+/// What happens to a failed event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// It is tried again.
@@ -50,7 +50,7 @@ pub(super) enum Failure {
 }
 
 impl Lane {
-    /// The position of the next event, or one before it.
+    /// The position of the next event, or a position before it.
     pub(super) fn next(&self) -> Position {
         let front = self.queue.front().map(|told| told.recorded.position);
         let behind = || self.behind.map(|behind| Position(behind.0 + 1));
@@ -62,12 +62,12 @@ impl Lane {
         self.queue.is_empty() && self.behind.is_none() && !self.is_busy
     }
 
-    /// Whether it has a row of its own.
+    /// Whether the lane needs a row of its own.
     pub(super) fn is_held(&self) -> bool {
         self.attempt > 0 || self.behind.is_some() || self.parked > 0
     }
 
-    /// Takes in the next event, or notes that it is in the log. Returns the bytes that it keeps.
+    /// Queues the next event, or notes that it is only in the log. Returns the bytes that it takes up in memory.
     pub(super) fn arrive(&mut self, told: &Arc<Told>, has_room: bool) -> usize {
         if self.behind.is_some() {
             return 0;
@@ -82,7 +82,7 @@ impl Lane {
         0
     }
 
-    /// The next event was taken. Returns its bytes.
+    /// Notes that the next event was taken. Returns the bytes that are freed.
     pub(super) fn taken(&mut self) -> usize {
         self.parked = 0;
         self.pass()
@@ -95,7 +95,8 @@ impl Lane {
         told.recorded.data.len()
     }
 
-    /// An attempt of the next event failed. It is parked when no retry is left. Returns the bytes that are free.
+    /// Notes that an attempt of the next event failed. The event is parked when no retry is left. Returns the bytes
+    /// that are freed.
     pub(super) fn failed(
         &mut self,
         retries: &[Duration],
@@ -112,7 +113,7 @@ impl Lane {
         (Failure::Again, 0)
     }
 
-    /// The time of the first event that waits, as far as it is known.
+    /// The time of the first waiting event, if it is known.
     pub(super) fn waits_since(&self) -> Option<Time> {
         self.queue.front().map(|told| told.recorded.time).or(self.oldest.filter(|_| self.behind.is_some()))
     }

@@ -1,4 +1,4 @@
-//! What operators do with webhooks: adding, changing, testing, replaying, and looking at them.
+//! What operators do with webhooks: add, change, test, replay and inspect them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,11 +25,11 @@ use crate::{
     },
 };
 
-/// How long a replaced secret signs beside the new one, unless the request says otherwise.
+/// How long a replaced secret also signs, unless the request says otherwise.
 pub(crate) const ROTATION: Duration = Duration::from_secs(86_400);
-/// The longest time for which both sign.
+/// The longest time for which both secrets sign.
 pub(crate) const MAX_ROTATION: Duration = Duration::from_secs(604_800);
-/// The requests at once of an endpoint, unless its settings say otherwise.
+/// The requests in flight at once for an endpoint, unless its settings say otherwise.
 const CONCURRENCY: u16 = 16;
 /// The most tests of endpoints that this node sends at once.
 const TESTS: usize = 4;
@@ -61,11 +61,11 @@ pub(crate) enum Since {
 /// The events of a replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Range {
-    /// Those from a point on, up to a point: of all conversations or of one.
+    /// The events from one point on, up to another: of all conversations, or of one.
     Log { from: Since, conversation: Option<ConversationId>, until: Option<Since> },
-    /// Those of deliveries.
+    /// The events of these deliveries.
     Deliveries(Vec<i64>),
-    /// Those that are parked.
+    /// The parked events.
     Parked,
 }
 
@@ -82,20 +82,20 @@ pub(crate) struct AddedEndpoint {
 pub(crate) struct SeenEndpoint {
     /// The settings.
     pub stored: StoredEndpoint,
-    /// The key by which signatures are checked, if a key pair signs and the master key is there.
+    /// The key for verifying signatures, if the endpoint signs with a key pair and the master key is configured.
     pub public_key: Option<String>,
     /// The figures.
     pub figures: Figures,
-    /// The events that were stored and that it has still to get or to pass over.
+    /// The stored events that the endpoint has still to receive or to skip.
     pub lag_events: u64,
 }
 
 /// A replay that was begun.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Replayed {
-    /// The id, as the header `verbatim-replay` has it.
+    /// The id, as in the header `verbatim-replay`.
     pub id: ReplayId,
-    /// The number of events, where it is known.
+    /// The number of events, if it is known.
     pub events: Option<u64>,
 }
 
@@ -116,7 +116,8 @@ impl Webhooks {
         Stamp::now(&self.sender.clock, by)
     }
 
-    /// The host is asked for now, so that a mistake shows here and not in the delivery log. Each delivery judges again.
+    /// The host is resolved now, so that a mistake shows here and not only in the delivery log. Each delivery checks
+    /// again.
     async fn judge(&self, target: &Target) -> Result<(), WebhookError> {
         self.sender.outbound.judge(target).await.map_err(|_| WebhookError::Address)
     }
@@ -182,7 +183,7 @@ impl Webhooks {
         self.one(changed).await
     }
 
-    /// Replaces the secret. Both sign until the overlap is over.
+    /// Replaces the secret. Both secrets sign until the overlap is over.
     pub(crate) async fn rotate(
         &self,
         id: WebhookId,
@@ -204,7 +205,7 @@ impl Webhooks {
         self.one(stored).await
     }
 
-    /// The endpoints, the latest first, from behind the one that `after` names.
+    /// The endpoints, the latest first, after the endpoint `after`.
     pub(crate) async fn list(
         &self,
         after: Option<WebhookId>,
@@ -243,13 +244,14 @@ impl Webhooks {
         Endpoint::open(stored, self.sender.schemes, master)?.public_key()
     }
 
-    /// Stops sending to an endpoint. It misses nothing: its cursor stays.
+    /// Stops sending to an endpoint. It misses nothing, because its cursor stays.
     pub(crate) async fn disable(&self, id: WebhookId, by: By) -> Result<SeenEndpoint, WebhookError> {
         let disabled = endpoints::disable(&self.pool, id, "operator", None, self.stamp(by)).await?;
         self.one(disabled).await
     }
 
-    /// Sends to an endpoint again, from where it was or from the next event on. What waits for a retry is due at once.
+    /// Sends to an endpoint again, from where it was or from the next event on. Events that wait for a retry are due at
+    /// once.
     pub(crate) async fn enable(
         &self,
         id: WebhookId,
@@ -269,7 +271,7 @@ impl Webhooks {
         }
     }
 
-    /// Sends an event that means nothing to an endpoint, and tells how it answers.
+    /// Sends a test event without meaning to an endpoint, and reports its answer.
     pub(crate) async fn test(&self, id: WebhookId) -> Result<Tested, WebhookError> {
         let master = self.master()?;
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
@@ -285,7 +287,7 @@ impl Webhooks {
         Ok(deliver(&self.sender, &endpoint, request).await)
     }
 
-    /// The latest attempts of an endpoint, from behind the one that `before` names.
+    /// The latest attempts of an endpoint, older than the attempt `before`.
     pub(crate) async fn deliveries(
         &self,
         id: WebhookId,
@@ -298,7 +300,7 @@ impl Webhooks {
         Ok(deliveries::list(&self.pool, id, state, conversation, before, limit).await?)
     }
 
-    /// Begins to send events again.
+    /// Begins a replay.
     pub(crate) async fn replay(&self, id: WebhookId, range: Range) -> Result<Replayed, WebhookError> {
         let wanted = match range {
             Range::Deliveries(ids) => ReplayWanted::Deliveries(ids),
@@ -334,7 +336,7 @@ impl Webhooks {
         Ok(Replayed { id: replay, events })
     }
 
-    /// The position before the first wanted event, of each stream.
+    /// The position before the first wanted event of each stream.
     async fn cursors(&self, from: &Since) -> Result<Vec<(usize, Position)>, WebhookError> {
         let streams = self.log.layout().streams;
         match from {

@@ -1,17 +1,18 @@
-//! **Webhooks**: how do we tell **others' servers** what has happened? Following the log, in order for each conversation,
-//! retried, by one node for each endpoint.
+//! **Webhooks**: how do we tell **other servers** what has happened? One node for each endpoint follows the log, sends
+//! the events of each conversation in order, and retries.
 //!
-//! The log is the queue. [`teller`] reads a stream and says which events count and what stands before them; [`ring`] has
-//! the latest events once for all endpoints of a node, and an endpoint that is behind reads the log by itself. A [`run`]
-//! knows what of an endpoint's events is under way: a *lane* for each conversation with events that were not taken yet. Its
-//! memory is bounded by the number of lanes, because a lane may say that its events are in the log only. [`owner`] drives
-//! the runs of one endpoint, and [`keeper`] decides which endpoints this node owns.
+//! The log is the queue. [`teller`] reads a stream and determines which events count and which event is before each in
+//! its conversation. [`ring`] has the latest events, once for all endpoints of a node; for an endpoint that lags
+//! further behind, the log is read separately. A [`run`] knows which events of an endpoint are in flight, with a *lane*
+//! for each conversation that has events that were not taken yet. Its memory is bounded by the number of lanes, because
+//! a lane may note that its events are only in the log. [`owner`] drives the runs of one endpoint, and [`keeper`]
+//! decides which endpoints this node owns.
 //!
 //! **Why nothing is lost.** The cursor of a stream never passes an event that was not taken or parked, unless the
-//! conversation of the event is held (`hooks.held`), and both are written in one transaction. So whatever a node forgets
-//! with its memory, the next owner reads again. **Why the order holds** across a takeover: the next owner begins at or
-//! before the first event that was not taken, and sends each conversation from there in order. So the first arrival of
-//! each event is in order, also if an earlier owner still sends.
+//! conversation of the event is held (`hooks.held`), and both are written in one transaction. So the next owner reads
+//! again whatever a node loses with its memory. **Why the order holds** across a takeover: the next owner begins at or
+//! before the first event that was not taken, and sends each conversation in order from there. So the first arrival of
+//! each event is in order, even if an earlier owner is still sending.
 
 mod breaker;
 mod endpoint;

@@ -1,4 +1,4 @@
-//! Why nothing was done with a webhook.
+//! Why a request about a webhook failed.
 
 use crate::{
     hooks::{
@@ -10,7 +10,7 @@ use crate::{
     webhooks::endpoint::BadEndpoint,
 };
 
-/// Why nothing was done.
+/// Why the request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebhookError {
     /// There is no master key.
@@ -24,27 +24,27 @@ pub(crate) enum WebhookError {
     /// A setting cannot be used.
     #[error(transparent)]
     Bad(#[from] BadEndpoint),
-    /// The host has no address to which requests may go.
+    /// The host has no address that we may call.
     #[error(
         "the host has no address to which events may be sent: check its name, or allow its private network with VERBATIM_WEBHOOK_ALLOW"
     )]
     Address,
-    /// The position names no event without a conversation.
+    /// A position without a conversation names no event, because the log has several streams.
     #[error("a position belongs to one stream: send a conversation_id, too, or a position for each stream")]
     NoStream,
     /// There is no such stream.
     #[error("the log has {0} streams: number them from 0")]
     Stream(usize),
-    /// As many tests are under way as may be.
+    /// This node is already running as many tests as it may.
     #[error("too many webhooks are being tested: try again in a moment")]
     Busy,
     /// There is no such endpoint, or it has no such delivery.
     #[error("there is no webhook or delivery with this id")]
     NotFound,
-    /// There are as many endpoints as there may be.
+    /// The installation has as many endpoints as it may have.
     #[error("there are {} webhooks, which is the maximum: remove one first", MAX_ENDPOINTS)]
     TooMany,
-    /// The endpoint has as many replays under way as there may be.
+    /// The endpoint has as many replays in progress as it may have.
     #[error(
         "the webhook has {} replays in progress, which is the maximum: wait until one has ended",
         MAX_REPLAYS

@@ -32,15 +32,15 @@ use crate::{
     },
 };
 
-/// The most bytes of events in memory for one endpoint. What comes beyond is in the log only.
+/// The most bytes of events in memory for one endpoint. Events beyond that are only in the log.
 pub(super) const BYTES: usize = 8 << 20;
 /// The most events that are taken from the ring at once.
 const TAKEN: usize = 500;
 /// How often the progress is written.
 const SAVE: Duration = Duration::from_secs(1);
-/// How often, in looks, old deliveries are removed.
+/// Every how many saves old deliveries are removed.
 const PRUNE: u32 = 60;
-/// How long the requests under way may take when the owner ends.
+/// How long requests in flight may take when the owner ends.
 const FINISH: Duration = Duration::from_secs(2);
 /// How long Postgres may take.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -57,9 +57,9 @@ pub(super) struct Word {
 /// Why an owner has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// It was told to.
+    /// The keeper told it to stop.
     Stopped,
-    /// Another node owns the endpoint, or it has changed so that it has to be taken anew, or it is gone.
+    /// Another node owns the endpoint, the endpoint has changed so that it has to be taken over again, or it is gone.
     NotOurs,
     /// It has disabled the endpoint.
     Disabled,
@@ -74,7 +74,7 @@ pub(super) struct Shared {
     pub(super) ring: Ring,
 }
 
-/// What was under way and has ended.
+/// The result of work that was in flight.
 pub(super) enum Done {
     Sent { run: Option<ReplayId>, key: Key, told: Arc<Told>, attempt: u32, outcome: Outcome },
     Fetched { run: Option<ReplayId>, key: Key, batch: Result<Batch, NotRead> },
@@ -132,7 +132,7 @@ impl Owner {
         owner
     }
 
-    /// Takes in the stored runs that are not known yet.
+    /// Adds the stored runs that are not known yet.
     fn take_up(&mut self, progress: &EndpointProgress, is_first: bool) {
         let now = (Instant::now(), self.shared.sender.clock.now());
         let known: Vec<_> = self.runs.iter().map(|run| run.id).collect();
@@ -151,7 +151,7 @@ impl Owner {
         }
     }
 
-    /// Sends events until the node does not own the endpoint any more.
+    /// Sends events until the node no longer owns the endpoint.
     pub(super) async fn run(mut self, mut told: watch::Receiver<Word>) -> End {
         let mut look = interval(SAVE);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -192,7 +192,7 @@ impl Owner {
         end
     }
 
-    /// Whether more may be read from the log. A receiver that is away gets what is in memory first.
+    /// Whether more may be read from the log. A receiver that is away first gets the events in memory.
     fn may_read(&mut self) -> bool {
         let is_empty = self.runs.iter().all(|run| run.lanes.is_empty());
         self.disabling.is_none()
@@ -200,7 +200,7 @@ impl Owner {
             && self.runs.iter_mut().all(Run::has_room)
     }
 
-    /// Takes what the ring has, and has streams read that are behind it.
+    /// Takes new events from the ring, and starts a reader for each stream that lags behind the ring.
     fn read(&mut self) {
         if !self.may_read() {
             return;
@@ -239,7 +239,7 @@ impl Owner {
         }
     }
 
-    /// Once a second: writes the progress, and disables the endpoint if that is due.
+    /// Runs once a second: writes the progress, and disables the endpoint if that is due.
     async fn look(&mut self) -> Option<End> {
         self.end_replays();
         self.tell_lag();
@@ -304,7 +304,7 @@ impl Owner {
         Ok(saved)
     }
 
-    /// Reads the endpoint and its replays again; `false` if the node has to take it over anew.
+    /// Reads the endpoint and its replays again; `false` if the node has to take it over again.
     async fn reload(&mut self) -> bool {
         let (pool, id) = (self.shared.pool.clone(), self.endpoint.id);
         let sender = self.shared.sender.clone();
@@ -312,7 +312,7 @@ impl Owner {
         let loading = async { Ok((endpoints::find(&pool, id).await?, progress::load(&pool, id).await?)) };
         let loaded: Result<_, sqlx::Error> = loading.await;
         let Ok((Some(stored), progress)) = loaded else { return false };
-        // With another order, lanes have other keys.
+        // Ordered and unordered endpoints have different keys for their lanes.
         if stored.fence != self.fence || stored.is_ordered != self.endpoint.is_ordered {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Reading the log for an endpoint that is behind the ring of its node.
+//! Reading the log for an endpoint that lags behind the ring of its node.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,9 +14,9 @@ use crate::{
     webhooks::teller::{Batch, Teller},
 };
 
-/// The most streams that one endpoint reads by itself at once.
+/// The most streams that are read for one endpoint at once.
 const AT_ONCE: usize = 2;
-/// The most batches that lie ready.
+/// The most batches that wait to be taken.
 const AHEAD: usize = 2;
 /// The wait before a stream is read again after an outage.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A stream of a run.
 pub(super) type Of = (Option<ReplayId>, usize);
 
-/// The readers of an endpoint. Each has a number, so that a batch of an ended reader is known.
+/// The readers of an endpoint. Each has a number, so that a batch of an ended reader is recognised.
 pub(super) struct Readers {
     log: Log,
     tasks: HashMap<Of, (u64, AbortOnDropHandle<()>)>,
@@ -39,7 +39,7 @@ impl Readers {
         Self { log: log.clone(), tasks: HashMap::new(), count: 0, batches, ready }
     }
 
-    /// Reads a stream from behind a position, if it is not read and there is a place.
+    /// Starts to read a stream after a position, if it is not being read and there is room.
     pub(super) fn start(&mut self, of: Of, after: Position) {
         if self.tasks.contains_key(&of) || self.tasks.len() >= AT_ONCE {
             return;
@@ -69,7 +69,7 @@ impl Readers {
         self.tasks.insert(of, (number, AbortOnDropHandle::new(task)));
     }
 
-    /// Ends the reading of a stream.
+    /// Stops reading a stream.
     pub(super) fn end(&mut self, of: Of) {
         self.tasks.remove(&of);
     }

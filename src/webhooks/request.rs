@@ -25,11 +25,11 @@ pub(super) struct Request {
     /// The number of the attempt, from 1.
     pub(super) attempt: u32,
     pub(super) replay: Option<ReplayId>,
-    /// How many events of the conversation were parked since one was taken.
+    /// How many events of the conversation were parked since one was last taken.
     pub(super) parked: u32,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// When it began.
@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
     pub took_ms: u32,
     /// The status of the answer.
     pub status: Option<u16>,
-    /// Why the event was not taken.
+    /// Why the attempt failed.
     pub error: Option<&'static str>,
     /// The beginning of the answer.
     pub response: String,
@@ -99,7 +99,7 @@ fn answered(at: Time, took_ms: u32, answer: &Answer, now: Time) -> Outcome {
         _ => (Some("http_status"), Some(Fault::Refused)),
     };
     let asked = answer.header("retry-after").filter(|_| [429, 503].contains(&status));
-    // Postgres keeps no NUL in a text.
+    // Postgres accepts no NUL in a text.
     let response = String::from_utf8_lossy(&answer.body).replace('\0', "\u{fffd}");
     Outcome {
         at,
@@ -113,7 +113,7 @@ fn answered(at: Time, took_ms: u32, answer: &Answer, now: Time) -> Outcome {
     }
 }
 
-/// At most as many bytes as are kept: bytes that are no text become longer.
+/// Cuts the text to the bytes that are kept, because replacing bytes that are not text makes it longer.
 fn cut(mut text: String) -> String {
     let end = (0..=BOUNDS.bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.truncate(end.unwrap_or_default());

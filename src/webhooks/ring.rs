@@ -20,7 +20,7 @@ use crate::{
 
 /// The most bytes that all streams together keep.
 const BYTES: usize = 32 << 20;
-/// The size of an event besides its data.
+/// The estimated size of an event besides its data.
 const EACH: usize = 512;
 /// The wait before a stream is read again after an outage.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -38,12 +38,12 @@ struct Shared {
 struct Kept {
     events: VecDeque<Arc<Told>>,
     bytes: usize,
-    /// All events that count behind `from` and up to `to` are here; `None` before the stream is read.
+    /// All events that count after `from` and up to `to` are here; `None` before the stream is read.
     range: Option<(Position, Position)>,
 }
 
 impl Ring {
-    /// Without events, for so many streams.
+    /// A ring without events, for this many streams.
     pub(super) fn new(streams: usize) -> Self {
         let streams = (0..streams).map(|_| Mutex::default()).collect();
         Self(Arc::new(Shared { streams, changed: watch::Sender::new(0) }))
@@ -53,7 +53,7 @@ impl Ring {
         self.0.streams[stream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of changes.
+    /// Signals every change.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changed.subscribe()
     }
@@ -63,7 +63,7 @@ impl Ring {
         self.of(stream).range.map(|(_, to)| to)
     }
 
-    /// At most `limit` events behind a position; `None` if some of them are not here.
+    /// At most `limit` events after a position; `None` if some of them are no longer here, or not yet.
     pub(super) fn after(&self, stream: usize, position: Position, limit: usize) -> Option<Batch> {
         let kept = self.of(stream);
         let (from, to) = kept.range?;
@@ -97,7 +97,7 @@ impl Ring {
         self.0.changed.send_modify(|count| *count += 1);
     }
 
-    /// Reads a stream from its present end on, for as long as the process lives.
+    /// Reads a stream from its current end on, for as long as the process lives.
     pub(super) async fn read(self, log: Log, stream: usize) {
         let end = loop {
             match log.last(stream).await {
@@ -117,7 +117,7 @@ impl Ring {
                 Err(NotRead::Damaged(damaged)) => {
                     METRICS.stopped.inc();
                     tracing::error!(error = %damaged, "stopped reading a stream for webhooks: the log is damaged");
-                    // A damaged log is still damaged after a restart.
+                    // A restart would not repair a damaged log.
                     std::future::pending::<()>().await;
                 }
             }

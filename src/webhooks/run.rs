@@ -1,4 +1,5 @@
-//! One run over the log for an endpoint: the ordinary delivery, or a replay. Pure: what arrives, what is due, what is done.
+//! One run over the log for an endpoint: the ordinary delivery, or a replay. Pure: it tracks which events arrive, are
+//! due, and are done.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,9 +15,9 @@ use crate::{
     },
 };
 
-/// The most lanes of a run. With so many, no more is read.
+/// The most lanes of a run. At this number, no more events are read.
 const LANES: usize = 4_096;
-/// Of these, the most that are there only because of parked events.
+/// The most lanes among these that only remember parked events.
 const NOTES: usize = 1_024;
 
 /// How far a stream was read.
@@ -29,12 +30,12 @@ pub(super) struct Read {
     pub(super) saved: Position,
 }
 
-/// What is next in a lane.
+/// The next step of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Its next event is sent.
+    /// Send its next event.
     Send,
-    /// Its next events are read from the log: behind the first position, up to the second.
+    /// Read its next events from the log: after the first position, up to the second.
     Fetch(Position, Position),
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Run {
     pub(super) lanes: BTreeMap<Key, Lane>,
     /// The stored rows of lanes.
     pub(super) rows: HashMap<Key, Held>,
-    /// Where the search for work begins, so that each lane has its turn.
+    /// Where the search for work begins, so that each lane gets its turn.
     turn: Option<Key>,
 }
 
@@ -55,7 +56,7 @@ impl Run {
         Self { id, streams: BTreeMap::new(), lanes: BTreeMap::new(), rows: HashMap::new(), turn: None }
     }
 
-    /// Takes in what was held.
+    /// Adds a stored lane.
     pub(super) fn hold(&mut self, held: Held, now: (Instant, Time)) {
         let key = (held.conversation, held.only);
         let wait = held.next_at.since(now.1);
@@ -81,8 +82,8 @@ impl Run {
         self.lanes.len() < LANES
     }
 
-    /// Forgets of lanes with nothing to send that something was parked in them, if these are too many. The receiver still
-    /// sees its hole by the chain of positions.
+    /// Forgets idle lanes that only remember a parked event, if there are too many. The receiver still detects its hole
+    /// by the chain of positions.
     fn forget_notes(&mut self) {
         let is_note = |lane: &Lane| lane.is_idle() && lane.attempt == 0;
         let mut notes = self.lanes.values().filter(|lane| is_note(lane)).count();
@@ -93,7 +94,7 @@ impl Run {
         });
     }
 
-    /// Takes in the next events of a stream. Returns the bytes that are kept of them.
+    /// Queues the next events of a stream. Returns the bytes that they take up in memory.
     pub(super) fn arrive(&mut self, stream: usize, batch: &Batch, endpoint: &Endpoint, room: usize) -> usize {
         let Some(read) = self.streams.get_mut(&stream) else { return 0 };
         let end = read.until.unwrap_or(Position::MAX);
@@ -110,7 +111,7 @@ impl Run {
         bytes
     }
 
-    /// The next lane with something to do, and when the next one will have something.
+    /// The next lane with something to do, and when the next waiting lane is due.
     pub(super) fn next(
         &mut self,
         now: Instant,
@@ -146,25 +147,25 @@ impl Run {
         (found, wakes)
     }
 
-    /// Whether another event of the conversation stands before this one: single events of an ordered endpoint.
+    /// Whether a single event of an ordered endpoint has to wait for an earlier one of its conversation.
     fn is_behind_another(&self, (conversation, only): Key) -> bool {
         only > Position::START
             && self.lanes.range((conversation, Position(1))..(conversation, only)).next().is_some()
     }
 
-    /// Up to where the log has events of a lane.
+    /// How far the log has events of a lane.
     fn end_of(&self, key: Key, lane: &Lane, stream: usize) -> Position {
         let read = self.streams.get(&stream).map(|read| read.at);
         if key.1 > Position::START { key.1 } else { lane.until.or(read).unwrap_or(Position::START) }
     }
 
-    /// The lane whose event probes a receiver that is away: one that has failed, the first that is due.
+    /// The lane whose event probes a receiver that is away: a failed lane if there is one, and the first that is due.
     pub(super) fn probe(&self) -> Option<Key> {
         let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_busy && !lane.is_idle());
         ready.min_by_key(|(_, lane)| (lane.attempt == 0, lane.next_at)).map(|(key, _)| *key)
     }
 
-    /// What is next in the lane of the probe.
+    /// The next step of the probe's lane.
     pub(super) fn step_of(&self, key: Key, stream: usize) -> Option<Step> {
         let lane = self.lanes.get(&key)?;
         match (lane.queue.front(), lane.behind) {
@@ -174,7 +175,7 @@ impl Run {
         }
     }
 
-    /// Takes in events that were read from the log for a lane. Returns the bytes that are kept of them.
+    /// Queues the events that were read from the log for a lane. Returns the bytes that they take up in memory.
     pub(super) fn fetched(&mut self, key: Key, batch: &Batch, endpoint: &Endpoint, stream: usize) -> usize {
         let Some(lane) = self.lanes.get(&key) else { return 0 };
         let end = self.end_of(key, lane, stream);
@@ -183,18 +184,18 @@ impl Run {
         let mut bytes = 0;
         let behind = lane.behind.unwrap_or_default();
         for told in &batch.events {
-            // What a replay is asked for by name is sent, whatever the filters are now.
+            // An event that a replay names is sent, whatever the filters are now.
             if told.recorded.position > behind && (key.1 > Position::START || endpoint.wants(told)) {
                 lane.queue.push_back(told.clone());
                 bytes += told.recorded.data.len();
             }
         }
-        // The stream may have been read on meanwhile, and what came then is in the log only.
+        // The stream may have been read further meanwhile, and the events that came then are only in the log.
         lane.behind = (batch.upto < end).then_some(batch.upto);
         if lane.behind.is_none() {
             lane.oldest = None;
         }
-        // Filters may have changed, so that the event that failed is wanted no more.
+        // The filters may have changed, so that the endpoint no longer wants the failed event.
         if lane.is_idle() {
             (lane.attempt, lane.next_at, lane.next_time) = (0, None, None);
         }
@@ -213,14 +214,14 @@ impl Run {
         }
     }
 
-    /// All lanes are due at once: the receiver has come back.
+    /// Makes all lanes due at once, because the receiver has come back.
     pub(super) fn is_back(&mut self) {
         for lane in self.lanes.values_mut() {
             lane.next_at = None;
         }
     }
 
-    /// Whether a replay has come to its end.
+    /// Whether a replay has reached its end.
     pub(super) fn is_over(&self) -> bool {
         let is_read = |read: &Read| read.until.is_some_and(|until| read.at >= until);
         self.id.is_some() && self.lanes.is_empty() && self.streams.values().all(is_read)

@@ -1,4 +1,4 @@
-//! What of a run has to be stored: its cursors, and the lanes that are behind them.
+//! What has to be stored of a run: its cursors, and the lanes that may lag behind them.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What differs from what is stored.
+/// The differences between a run and its stored state.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     cursors: Vec<(usize, Position)>,
@@ -20,10 +20,10 @@ pub(super) struct Unsaved {
 }
 
 impl Unsaved {
-    /// Compares a run with what is stored of it.
+    /// Compares a run with its stored state.
     ///
-    /// A lane whose next event is at or before the stored cursor keeps its row, also when it has no failure any more: the
-    /// cursor never goes back, so without the row the next owner would not read that event.
+    /// A lane whose next event is at or before the stored cursor keeps its row, even when it no longer has a failure:
+    /// the cursor never goes back, so without the row the next owner would not read that event.
     pub(super) fn of(run: &Run, stream_of: impl Fn(ConversationId) -> usize, now: Time) -> Self {
         let mut unsaved = Self::default();
         let mut first: HashMap<usize, Position> = HashMap::new();
@@ -61,7 +61,7 @@ impl Unsaved {
         self.cursors.is_empty() && self.held.is_empty() && self.released.is_empty()
     }
 
-    /// Adds it to the changes of the endpoint.
+    /// Adds the differences to the changes of the endpoint.
     pub(super) fn add_to(&self, run: &Run, changes: &mut Changes) {
         let cursor = |&(stream, position): &(usize, Position)| StreamCursor {
             run: run.id,
@@ -74,7 +74,7 @@ impl Unsaved {
         changes.released.extend(self.released.iter().map(|key| (run.id, key.0, key.1)));
     }
 
-    /// Notes in the run that it is stored.
+    /// Notes in the run that the differences are stored.
     pub(super) fn note_in(self, run: &mut Run) {
         for (stream, position) in self.cursors {
             if let Some(read) = run.streams.get_mut(&stream) {
@@ -89,7 +89,7 @@ impl Unsaved {
 }
 
 fn row(run: Option<ReplayId>, key: Key, lane: &Lane, before: Option<&Held>, now: Time) -> Held {
-    // A lane that is due at once keeps the time in its row, so that the row does not change with each look.
+    // A lane that is due at once keeps the time of its row, so that the row does not change with each save.
     let next_at = lane.next_time.or(before.map(|row| row.next_at)).unwrap_or(now);
     Held {
         run,
@@ -160,7 +160,7 @@ mod tests {
         run.lanes.get_mut(&other).expect("a lane").taken();
         run.settle(other);
         assert_eq!(save(&mut run), (vec![20], vec![(1, 7)], 0));
-        // The retry succeeds. 9 is behind the cursor, so the row says so.
+        // The retry succeeds. The cursor is past 9, so a row says that 9 is next.
         run.lanes.get_mut(&key).expect("a lane").taken();
         assert_eq!(save(&mut run), (vec![], vec![(1, 9)], 0));
         run.lanes.get_mut(&key).expect("a lane").taken();

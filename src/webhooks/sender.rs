@@ -10,12 +10,12 @@ use crate::{
     outbound::{Outbound, Schemes},
 };
 
-/// When a failed delivery is tried again, and when an endpoint is given up.
+/// When a failed delivery is retried, and when an endpoint is disabled.
 #[derive(Debug, Clone)]
 pub(crate) struct SendingPace {
     /// The waits before the retries of an event.
     pub retries: Vec<Duration>,
-    /// An endpoint with nothing but failures for so long is disabled.
+    /// An endpoint is disabled when all attempts have failed for this long.
     pub disable_after: Duration,
 }
 
@@ -28,12 +28,12 @@ pub(crate) struct Sender {
     pub schemes: Schemes,
     /// The clock.
     pub clock: Clock,
-    /// The key under which secrets are stored; `None` if no file is set.
+    /// The key that encrypts secrets; `None` if no file is set.
     pub master: Option<Arc<MasterKey>>,
     /// Where receivers find the schemas of events.
     pub public_url: Option<Arc<PublicUrl>>,
     /// The pace of retries.
     pub pace: Arc<SendingPace>,
-    /// The rules for how long messages are kept: what waited for longer is sent without its text.
+    /// The rules for how long messages are kept: an event that has waited for longer is sent without its text.
     pub retention: RetentionRules,
 }

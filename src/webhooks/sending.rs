@@ -1,4 +1,4 @@
-//! What an owner sends, and what becomes of it.
+//! Sending events, and handling the results.
 
 use std::time::Duration;
 
@@ -25,17 +25,18 @@ use crate::{
 
 /// The most conversations that are read from the log at once.
 const FETCHES: usize = 4;
-/// The events of a conversation that are read from the log at once.
+/// The most events of a conversation that are read from the log at once.
 const FETCHED: usize = 128;
-/// Without writing for so long, nothing more is sent: all of it would be sent again after a takeover.
+/// When the progress could not be written for this long, nothing more is sent, because a takeover would send all of it
+/// again.
 const UNSAVED: Duration = Duration::from_secs(10);
 /// The most attempts that wait to be written.
 const ATTEMPTS: usize = 2_000;
-/// The wait before the log is asked again.
+/// The wait before the log or the views are read again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Owner {
-    /// Starts what is due and may be sent. Returns when more is due.
+    /// Starts everything that is due and may be sent. Returns when more is due.
     pub(super) fn start(&mut self) -> Option<Instant> {
         let is_behind_with_saving = self.saved_at.elapsed() > UNSAVED;
         if self.disabling.is_some() || is_behind_with_saving {
@@ -105,7 +106,7 @@ impl Owner {
             (Step::Send, Some(told)) => {
                 let (attempt, parked) = (lane.attempt + 1, lane.parked);
                 self.sending += 1;
-                // It may have waited for a long time, and content that is erased by now is not sent any more.
+                // The event may have waited for a long time, and content that is erased by now must not be sent.
                 let left = log.left_of(&told.recorded);
                 let left = left.map(|recorded| Told { recorded, previous: told.previous });
                 self.under_way.push(Box::pin(async move {
@@ -245,14 +246,15 @@ impl Owner {
     }
 }
 
-/// A wait that is up to a tenth longer or shorter, so that events that failed together are not tried together. The id of
-/// the event is random enough for that.
+/// A wait that is up to a tenth longer or shorter, so that events that failed together are not retried together. The id
+/// of the event is random enough for that.
 fn shaken(wait: Duration, told: &Told, attempt: u32) -> Duration {
     let random = told.recorded.id.uuid().as_bytes()[15].wrapping_add((attempt * 83) as u8);
     wait.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
 }
 
-/// What is sent of an event whose message is older than the retention of its conversation by now; `None` if all of it is.
+/// What is sent of an event whose message is by now older than the retention of its conversation; `None` to send the
+/// event as it is.
 async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Option<Told> {
     let Told { recorded, previous } = told;
     let message = match recorded.event.as_ref()? {
@@ -261,7 +263,7 @@ async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Option<Told> 
         _ => return None,
     };
     let (rules, conversation) = (sender.retention, recorded.conversation);
-    // An edit is younger than its message, whose time only the views know.
+    // An edit is younger than its message, and only the views know the time of the message.
     let is_edit = message != recorded.position;
     if !is_edit && sender.clock.now().since(recorded.time) < Duration::from_secs(rules.least) {
         return None;

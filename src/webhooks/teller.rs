@@ -1,4 +1,4 @@
-//! Reading a stream: which of its events count, and which event stands before each in its conversation.
+//! Reading a stream: determines which of its events count, and which event is before each in its conversation.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,10 +10,10 @@ use crate::{
     webhooks::told::Told,
 };
 
-/// The most conversations, and the most members of them together, that are kept folded.
+/// The most conversations, and the most members of them together, whose folds are kept.
 const FOLDS: usize = 20_000;
 const MEMBERS: usize = 500_000;
-/// The number of conversations that are folded side by side.
+/// The number of conversations that are folded concurrently.
 const AT_ONCE: usize = 16;
 
 /// Events of a stream that count, and how far the stream was read for them.
@@ -29,18 +29,18 @@ pub(super) struct Teller {
     follower: StreamFollower,
     folds: HashMap<ConversationId, Fold>,
     members: usize,
-    /// Events that were read and not told yet.
+    /// Events that were read and not returned yet.
     read: Vec<Recorded>,
 }
 
 impl Teller {
-    /// Reads a stream from behind a position.
+    /// Reads a stream after a position.
     pub(super) fn new(log: &Log, stream: usize, after: Position) -> Self {
         let follower = log.follow(stream, after);
         Self { log: log.clone(), follower, folds: HashMap::new(), members: 0, read: Vec::new() }
     }
 
-    /// The next events. Safe to cancel, and after an outage it can be asked again.
+    /// The next events. Safe to cancel. After an outage, call it again.
     pub(super) async fn batch(&mut self) -> Result<Batch, NotRead> {
         if self.read.is_empty() {
             self.read = self.follower.batch().await?;
@@ -57,7 +57,7 @@ impl Teller {
         Ok(Batch { events, upto })
     }
 
-    /// Folds the conversations of the read events that are not known, each up to its first event here.
+    /// Folds the conversations of the read events that are not in memory, each up to its first event here.
     async fn load(&mut self) -> Result<(), NotRead> {
         if self.folds.len() > FOLDS || self.members > MEMBERS {
             self.folds.clear();
@@ -74,7 +74,7 @@ impl Teller {
         let log = &self.log;
         let folded: Vec<_> = stream::iter(unknown)
             .map(|(id, (before, begins))| async move {
-                // Nothing stands before the beginning of a conversation.
+                // Nothing precedes the beginning of a conversation.
                 let fold = if begins { Fold::default() } else { log.fold(id, Some(before)).await? };
                 Ok::<_, NotRead>((id, fold))
             })
@@ -89,7 +89,7 @@ impl Teller {
     }
 }
 
-/// A part of one conversation: its events behind a position that count, at most one page of the log, and how far the log
+/// A part of one conversation: the events that count after a position, at most one page of the log, and how far the log
 /// was read for them.
 pub(super) async fn part_of(
     log: &Log,
@@ -110,7 +110,7 @@ pub(super) async fn part_of(
         Some(Arc::new(Told { recorded, previous }))
     };
     let events = page.into_iter().filter_map(tell).collect();
-    // A page may end before the conversation does; then the next part begins behind its last event.
+    // A page may end before the conversation does; then the next part begins after its last event.
     let upto = if replay.is_over() { upto } else { last.unwrap_or(upto) };
     Ok(Batch { events, upto })
 }

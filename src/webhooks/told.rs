@@ -1,4 +1,4 @@
-//! An event as a receiver is told it: a CloudEvent in structured mode, so that all that matters is signed.
+//! An event as it is sent to a receiver: a CloudEvent in structured mode, so that everything that matters is signed.
 
 use bytes::Bytes;
 
@@ -12,12 +12,12 @@ use crate::{
 pub(super) struct Told {
     /// The event.
     pub(super) recorded: Recorded,
-    /// The position before it in the chain of its conversation.
+    /// The position of the event before it in its conversation.
     pub(super) previous: Position,
 }
 
 impl Told {
-    /// The body of its request; thin: without the data.
+    /// The body of the request; a thin body has no data.
     pub(super) fn body(&self, public_url: Option<&PublicUrl>, is_thin: bool) -> Bytes {
         let data = if is_thin { EventData::None } else { EventData::Stored };
         structured(&self.recorded, Some(self.previous), public_url, data).into()

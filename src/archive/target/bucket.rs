@@ -1,6 +1,7 @@
-//! An archive in a bucket of object storage that speaks S3.
+//! An archive in a bucket of S3-compatible object storage.
 //!
-//! Each attempt of a request is signed anew, has a deadline, and is repeated a few times if the server may do it later.
+//! Each attempt of a request is signed again, has a deadline, and is repeated a few times if the server may succeed
+//! later.
 
 use std::{fmt, io, time::Duration};
 
@@ -24,11 +25,11 @@ use crate::outbound::{Answer, Bounds, Failed, Outbound, Target, Verb};
 
 /// The bounds of an attempt. A segment, or a part of a dump, is at most 17 MB before it is compressed.
 const BOUNDS: Bounds = Bounds { within: Duration::from_secs(60), bytes: 100 << 20 };
-/// The waits before the attempts behind the first one.
+/// The waits before the attempts after the first one.
 const WAITS: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(4)];
-/// How long a signature counts: as far as clocks may be apart.
+/// How long a signature is valid: as far as clocks may differ.
 const SIGNED: Duration = Duration::from_secs(300);
-/// How many objects are removed side by side.
+/// How many objects are removed concurrently.
 const AT_ONCE: usize = 16;
 
 /// How a bucket is reached.
@@ -62,7 +63,7 @@ enum Ask<'a> {
         headers: &'a [(&'static str, &'a str)],
     },
     Delete(&'a str),
-    /// The objects below a prefix, behind those that were listed before.
+    /// The objects below a prefix, after those that were listed before.
     List {
         prefix: &'a str,
         is_deep: bool,
@@ -78,7 +79,7 @@ impl fmt::Display for Bucket {
 }
 
 impl Replaces {
-    /// The header by which the server compares.
+    /// The header that makes the server compare.
     fn condition(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Nothing => Some(("if-none-match", "*")),
@@ -91,7 +92,7 @@ impl Replaces {
 impl Bucket {
     pub(super) fn new(place: &BucketPlace, access: BucketAccess) -> Result<Self, BadArchive> {
         let BucketAccess { endpoint, region, keys, outbound } = access;
-        // A certificate of AWS is for one label before its host.
+        // A wildcard certificate of AWS covers only one label before its host.
         let by_host = endpoint.is_none() && !place.bucket.contains('.');
         let style = match place.style {
             Some(BucketStyle::Virtual) => UrlStyle::VirtualHost,
@@ -106,7 +107,7 @@ impl Bucket {
         Ok(Self { place: place.clone(), bucket, keys, outbound })
     }
 
-    /// The address of the folder, by whatever settings it was found.
+    /// The address of the folder, the same whatever settings it was made from.
     pub(super) fn address(&self) -> String {
         format!("{}{}", self.bucket.base_url(), self.place.prefix)
     }
@@ -123,19 +124,20 @@ impl Bucket {
         replaces: &Replaces,
     ) -> Result<FileVersion, ArchiveError> {
         let key = self.key(name);
-        // A bucket with a lock takes no object without a checksum.
+        // A bucket with object lock accepts no object without a checksum.
         let sum = STANDARD.encode(digest(&SHA256, &bytes));
         let headers: Vec<_> =
             replaces.condition().into_iter().chain([("x-amz-checksum-sha256", &*sum)]).collect();
         let mut answer = self.ask(name, &Ask::Put { key: &key, bytes: &bytes, headers: &headers }).await?;
         if answer.0 == Outcome::Unconditional {
-            // The claim still keeps all others from writing.
+            // The claim still keeps all other processes from writing.
             let headers = &headers[headers.len() - 1..];
             answer = self.ask(name, &Ask::Put { key: &key, bytes: &bytes, headers }).await?;
         }
         match answer {
             (Outcome::Done, answer) => Ok(version(&answer)),
-            // What was to be replaced is another one, or gone. The answer to an attempt that has written it may have been lost.
+            // The object to be replaced has changed, or is gone. Perhaps an earlier attempt has written it and its
+            // answer was lost.
             (Outcome::Replaced | Outcome::Missing, _) if *replaces != Replaces::Anything => {
                 match self.get(name).await? {
                     Some(found) if found.bytes == bytes => Ok(found.version),
@@ -159,11 +161,12 @@ impl Bucket {
         let paths = self.listed(folder, &prefix, false).await?;
         let names =
             paths.iter().filter_map(|path| path.strip_prefix(&prefix)).map(|name| name.trim_end_matches('/'));
-        // Programs that show buckets as folders make an object with the name of the folder.
+        // Programs that show buckets as folders create an object with the name of the folder.
         Ok(names.filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Removes an object, or those below it. A server whose buckets are folders refuses the name of a folder.
+    /// Removes an object, or the objects below it. A server that stores buckets as folders refuses to delete a folder
+    /// by its name.
     pub(super) async fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         let key = self.key(name);
         let below = self.listed(name, &format!("{key}/"), true).await?;
@@ -185,7 +188,7 @@ impl Bucket {
         }
     }
 
-    /// The keys that begin with a prefix; with what is below them, or its common beginnings.
+    /// The keys that begin with a prefix: with everything below them, or only their common prefixes.
     async fn listed(&self, name: &str, prefix: &str, is_deep: bool) -> Result<Vec<String>, ArchiveError> {
         let (mut keys, mut from) = (Vec::new(), None);
         loop {
@@ -261,7 +264,7 @@ impl Bucket {
                 list.sign(SIGNED)
             }
             Ask::Versioning => {
-                // The library has no such request; one for an object without a name is for the bucket.
+                // The library has no such request; a request for an object without a name goes to the bucket.
                 let mut versioning = self.bucket.get_object(keys, "");
                 versioning.query_mut().insert("versioning", "");
                 versioning.sign(SIGNED)

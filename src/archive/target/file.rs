@@ -1,4 +1,4 @@
-//! A file of an archive, what a write may replace, and how both fail.
+//! A file of an archive, what a write may replace, and how reading and writing fail.
 
 use std::io;
 
@@ -31,7 +31,7 @@ pub(crate) enum ArchiveError {
     /// The stream has a hole that nothing explains.
     #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
     Hole(#[from] Damaged),
-    /// Another process writes the archive, and has not come as far in time.
+    /// Another process writes the archive, and has not reached the wanted end in time.
     #[error("{0}")]
     Late(String),
     /// The log does not answer.
@@ -40,7 +40,7 @@ pub(crate) enum ArchiveError {
     /// The log does not answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// Another process has taken the archive over.
+    /// Another process has taken over the archive.
     #[error("another archiver has taken over the archive")]
     Lost,
     /// The database does not answer.
@@ -55,11 +55,11 @@ pub(in crate::archive) struct KeptFile {
     pub(in crate::archive) version: FileVersion,
 }
 
-/// The version of a file that was read or written; a folder knows none.
+/// The version of a file that was read or written; a folder has no versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::archive) struct FileVersion(pub(super) Option<String>);
 
-/// What a file that is written may replace. A folder does not look.
+/// What a write may replace. A folder does not check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::archive) enum Replaces {
     /// Whatever is there.

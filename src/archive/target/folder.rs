@@ -1,4 +1,4 @@
-//! An archive in a folder: a file is written beside its place, synced, and renamed.
+//! An archive in a folder: each file is written under a temporary name, synced, and renamed.
 
 use std::{
     fmt, io,
@@ -9,7 +9,7 @@ use tokio::{fs, io::AsyncWriteExt as _};
 
 use super::file::ArchiveError;
 
-/// The end of the name of a file that is not whole yet.
+/// The suffix of a file that is not complete yet.
 const UNFINISHED: &str = ".unfinished";
 
 /// A folder.
@@ -33,14 +33,14 @@ impl Folder {
         let folder = path.parent().unwrap_or(&self.0);
         let unfinished = folder.join(format!("{}{UNFINISHED}", crate::clock::name().simple()));
         let write = async {
-            // Hashes of passwords and texts of people are nobody else's business on the machine.
+            // No other user of the machine may read password hashes and texts of people.
             fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
             let mut opening = fs::OpenOptions::new();
             let mut file = opening.write(true).create_new(true).mode(0o600).open(&unfinished).await?;
             file.write_all(bytes).await?;
             file.sync_all().await?;
             fs::rename(&unfinished, &path).await?;
-            // The name is on disk when its folder is, and so on up to the folder of the archive.
+            // The name is on disk once its folder is synced, and so on up to the folder of the archive.
             for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.0)) {
                 fs::File::open(folder).await?.sync_all().await?;
             }
@@ -63,7 +63,7 @@ impl Folder {
         }
     }
 
-    /// The names in a folder; none if the folder is not there.
+    /// The names in a folder; none if the folder does not exist.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
         let mut names = self.names(folder).await?;
         names.retain(|name| !name.ends_with(UNFINISHED));
@@ -87,7 +87,7 @@ impl Folder {
         Ok(names)
     }
 
-    /// Removes what somebody who was killed has left in a folder. Nobody else may write there meanwhile.
+    /// Removes what a killed process has left in a folder. No other process may write there meanwhile.
     pub(super) async fn remove_unfinished(&self, folder: &str) -> Result<(), ArchiveError> {
         for name in self.names(folder).await? {
             if name.ends_with(UNFINISHED) {
@@ -97,7 +97,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes a file or a folder with all in it.
+    /// Removes a file, or a folder with everything in it.
     pub(super) async fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         let path = self.0.join(name);
         let removed = match fs::metadata(&path).await {

@@ -1,4 +1,4 @@
-//! The keys to a bucket: given, or in a file that others may replace at any time.
+//! The keys to a bucket: given as settings, or in a file that other programs may replace at any time.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(crate) enum BucketKeys {
 }
 
 impl BucketKeys {
-    /// A key with its secret, and the token of a session if it is of one.
+    /// A key with its secret, and the session token if it belongs to a session.
     pub(crate) fn given(id: &str, secret: &str, token: Option<&str>) -> Self {
         Self::Given(match token {
             Some(token) => Credentials::new_with_token(id, secret, token),
@@ -28,7 +28,7 @@ impl BucketKeys {
         })
     }
 
-    /// The keys as they are now: the token of a session is replaced before it expires.
+    /// The keys as they are now: a session token is replaced before it expires.
     pub(super) async fn read(&self) -> Result<Credentials, String> {
         let (path, profile) = match self {
             Self::Given(keys) => return Ok(keys.clone()),

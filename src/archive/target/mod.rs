@@ -1,9 +1,10 @@
-//! Where an archive is: a folder, or a bucket of object storage. A file there is written whole or not at all. Afterwards it
-//! stays as it is, except `HEAD.json`, and segments that erasures have rewritten.
+//! Where an archive is: a folder, or a bucket of object storage. A file there is written whole or not at all.
+//! Afterwards it stays as it is, except `HEAD.json`, and segments that erasures have rewritten.
 //!
-//! One process at a time writes, by the claim that nats-server keeps. In a bucket, a write can also reach the server long after
-//! its process was frozen or has given up. So a write there says what it may replace, and the server refuses it if another
-//! process has written meanwhile. A bucket keeps what it has acknowledged, and what was written is read and listed at once.
+//! One process at a time writes, by the claim that nats-server keeps. In a bucket, a write can also reach the server
+//! long after its process was frozen or has given up. So a write there says what it may replace, and the server refuses
+//! it if another process has written in the meantime. We rely on a bucket that keeps what it has acknowledged, and
+//! shows it at once to reads and lists.
 
 mod bucket;
 mod file;
@@ -31,7 +32,7 @@ pub(crate) use self::{bucket::BucketAccess, file::ArchiveError, keys::BucketKeys
 pub(crate) enum ArchiveTarget {
     /// A folder.
     Folder(Folder),
-    /// Objects of a bucket whose names begin alike.
+    /// Objects of a bucket with a common prefix.
     Bucket(Arc<Bucket>),
 }
 
@@ -55,7 +56,7 @@ impl ArchiveTarget {
         Bucket::new(place, access).map(|bucket| Self::Bucket(bucket.into()))
     }
 
-    /// A name by which processes know the same place.
+    /// A name by which all processes know the same place.
     pub(super) fn id(&self) -> Uuid {
         let name = match self {
             Self::Folder(folder) => folder.to_string(),
@@ -67,7 +68,7 @@ impl ArchiveTarget {
         Uuid::from_bytes(bytes)
     }
 
-    /// Writes a file. When this returns, the file is kept, even if a machine loses its power.
+    /// Writes a file. When this returns, the file survives a power failure of a machine.
     pub(super) async fn put(
         &self,
         name: &str,
@@ -92,7 +93,7 @@ impl ArchiveTarget {
         }
     }
 
-    /// The names in a folder, in order; none if the folder is not there.
+    /// The names in a folder, in order; none if the folder does not exist.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
         let mut names = match self {
             Self::Folder(target) => target.list(folder).await?,
@@ -102,16 +103,16 @@ impl ArchiveTarget {
         Ok(names)
     }
 
-    /// Removes what somebody who was killed has left in a folder. Nobody else may write there meanwhile.
+    /// Removes what a killed process has left in a folder. No other process may write there meanwhile.
     pub(super) async fn remove_unfinished(&self, folder: &str) -> Result<(), ArchiveError> {
         match self {
             Self::Folder(target) => target.remove_unfinished(folder).await,
-            // A bucket shows an object when all of it has arrived.
+            // A bucket shows an object only once all of it has arrived.
             Self::Bucket(_) => Ok(()),
         }
     }
 
-    /// Removes a file or a folder with all in it.
+    /// Removes a file, or a folder with everything in it.
     pub(super) async fn remove(&self, name: &str) -> Result<(), ArchiveError> {
         match self {
             Self::Folder(folder) => folder.remove(name).await,
@@ -119,8 +120,8 @@ impl ArchiveTarget {
         }
     }
 
-    /// Whether this place keeps the older versions of its files, out of which nothing can be erased. A key that may not ask
-    /// gets no answer.
+    /// Whether this place keeps older versions of its files, from which nothing can be erased. Keys that may not ask
+    /// for it get `false`.
     pub(crate) async fn keeps_versions(&self) -> bool {
         match self {
             Self::Folder(_) => false,

@@ -1,4 +1,4 @@
-//! What a setting names as the place of an archive.
+//! The place of an archive, as a setting names it.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -19,7 +19,7 @@ pub(crate) enum ArchivePlace {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BucketPlace {
     pub(super) bucket: String,
-    /// The folder, without a slash at its ends; none of them is the whole bucket.
+    /// The folder, without slashes at its ends; an empty one means the whole bucket.
     pub(super) prefix: String,
     /// The address of the server.
     pub(crate) endpoint: Option<String>,
@@ -28,19 +28,19 @@ pub(crate) struct BucketPlace {
     pub(super) style: Option<BucketStyle>,
 }
 
-/// Where the name of the bucket stands in the address of an object.
+/// Where an object's address has the name of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BucketStyle {
-    /// In its path.
+    /// In the path.
     Path,
-    /// In its host.
+    /// In the host.
     Virtual,
 }
 
-/// A text names no place for an archive.
+/// A text that names no place for an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadArchive {
-    /// It is of no kind that is known.
+    /// It is of no known kind.
     #[error(
         "this is not a place for an archive: write `dir:` and the absolute path of a folder, as in dir:/backups/verbatim, \
          or `s3://` and a bucket with a folder, as in s3://backups/verbatim"
@@ -52,7 +52,7 @@ pub(crate) enum BadArchive {
          the bucket, and no empty part, `.` or `..` in the folder"
     )]
     NoBucket,
-    /// It has a parameter that nobody knows.
+    /// It has an unknown parameter.
     #[error(
         "the parameters after the question mark are `endpoint=` with a URL, `region=`, and `style=` with path or virtual, \
          joined by &"

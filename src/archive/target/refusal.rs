@@ -1,25 +1,25 @@
-//! What a server of buckets means when it does not do what it was asked for, and what an operator can do.
+//! What the answers of an S3 server mean when it does not do what it was asked, and what an operator can do about them.
 
 use super::place::BucketPlace;
 use crate::outbound::Answer;
 
-/// The most letters of a text of a server that are shown.
+/// The most characters of a server's text that are shown.
 const MOST_SHOWN: usize = 300;
 
-/// How a server has answered.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It has done it.
+    /// The server has done it.
     Done,
     /// There is no such object.
     Missing,
-    /// The object is another one than the one that may be replaced.
+    /// The object is not the version that may be replaced.
     Replaced,
-    /// It knows no writes that say what they may replace.
+    /// The server does not support conditional writes.
     Unconditional,
-    /// It may do it later.
+    /// The server may succeed later.
     Later(String),
-    /// It will not do it.
+    /// The server refuses.
     Refused(String),
 }
 
@@ -37,7 +37,7 @@ impl Outcome {
             (412, _) => Self::Replaced,
             (501, _) => Self::Unconditional,
             (404, code) if code != "NoSuchBucket" => Self::Missing,
-            // Of two writes at the same time, one is asked to try again.
+            // Of two concurrent writes, the server asks one to try again.
             (408 | 409 | 429 | 500 | 502..=504, _) | (_, "RequestTimeout" | "SlowDown") => {
                 Self::Later(told(status, code, body))
             }
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// What an operator can do about a code.
+/// What an operator can do about an error code.
 fn advice(code: &str, body: &str, region: Option<&str>, place: &BucketPlace) -> Option<String> {
     let bucket = &place.bucket;
     Some(match code {
@@ -63,7 +63,7 @@ fn advice(code: &str, body: &str, region: Option<&str>, place: &BucketPlace) -> 
         "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" => {
             "set a new AWS_SESSION_TOKEN with its keys, or keep them up to date in AWS_SHARED_CREDENTIALS_FILE".into()
         }
-        // A signature is also refused like this when it is of another time.
+        // The server also refuses a signature from another time with this code.
         "AccessDenied" if body.contains("expired") => "set the clock of this machine".into(),
         "RequestTimeTooSkewed" | "RequestExpired" => "set the clock of this machine".into(),
         "AccessDenied" | "AllAccessDisabled" => format!(
@@ -94,7 +94,7 @@ fn told(status: u16, code: &str, body: &str) -> String {
     }
 }
 
-/// The text of the first element with a name. A document of an error is flat.
+/// The text of the first element with this name. An error document is flat.
 pub(super) fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;

@@ -1,6 +1,6 @@
-//! Look-ups of keys in the view: many keys in one query, on one connection, behind a circuit breaker. When a
-//! query fails or hangs, the breaker opens, and every command is told at once that the view does not answer.
-//! From then on, attempts without a key, one at a time, find out whether the view answers again.
+//! Look-ups of keys in the view: many keys in one query, on one connection, protected by a circuit breaker. When a
+//! query fails or hangs, the breaker opens, and every command is answered at once that the view does not answer. From
+//! then on, attempts without a key, one at a time, test whether the view answers again.
 
 use std::time::Duration;
 
@@ -25,9 +25,8 @@ use crate::{
 const WAITING: usize = 8_192;
 /// The most keys of one query.
 const BATCH: usize = 256;
-/// How long a query may take, with a new connection if need be, before the view counts as down. That is
-/// longer than a command waits for the view alone, so a view that is slow for a moment does not open the
-/// breaker.
+/// How long a query may take, with a new connection if need be, before the view counts as down. This is longer than a
+/// command waits for the view alone, so a view that is slow for a moment does not open the breaker.
 const QUERY: Duration = Duration::from_secs(1);
 /// How long the breaker stays open before an attempt to reach the view.
 const OPEN: Duration = Duration::from_secs(1);
@@ -37,12 +36,12 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// A key to look up, and the command that waits for the answer.
 pub(super) struct Asked {
     sending: Sending,
-    /// The greatest key before this one is wanted as well.
+    /// If set, the greatest key before this one is wanted as well.
     end: Option<Uuid>,
     answer: oneshot::Sender<KeyAnswer>,
 }
 
-/// The answer of the view about a key.
+/// The view's answer about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyAnswer {
     /// The view has the key at this position.
@@ -53,7 +52,7 @@ pub(super) enum KeyAnswer {
     Nothing,
 }
 
-/// The view, and whether queries go to the view at present.
+/// The view, and whether queries currently go to it.
 struct Breaker {
     pool: PgPool,
     state: State,
@@ -65,17 +64,17 @@ enum State {
     HalfOpen(BoxFuture<'static, Option<views::UsedKeys>>),
 }
 
-/// Starts the task that asks the view. The task ends with the last sender.
+/// Starts the task that queries the view. The task ends with the last sender.
 pub(super) fn start(pool: PgPool, log: Log, grown: Grown, tasks: &Supervisor) -> mpsc::Sender<Asked> {
     let (queue, asked) = mpsc::channel(WAITING);
     tasks.spawn_ending("keys", answer_all(Breaker::new(pool), log, grown, asked));
     queue
 }
 
-/// Looks a key up in the view. The answer is [`KeyAnswer::Nothing`] at once if too many look-ups wait.
+/// Looks a key up in the view. The answer is [`KeyAnswer::Nothing`] at once if too many look-ups are waiting.
 pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending, end: Option<Uuid>) -> KeyAnswer {
     let (answer, answered) = oneshot::channel();
-    // A full queue drops the look-up, and `answered` fails at once: behind so many, a wait would be in vain.
+    // A full queue drops the look-up, and `answered` fails at once: with so many ahead, a wait would be in vain.
     let _ = queue.try_send(Asked { sending, end, answer });
     answered.await.unwrap_or(KeyAnswer::Nothing)
 }
@@ -89,7 +88,7 @@ async fn answer_all(mut breaker: Breaker, log: Log, grown: Grown, mut asked: mps
                 if count == 0 {
                     return;
                 }
-                // A command that no longer listens has its proof from the log by now, or has given up.
+                // A command that no longer listens has got its proof from the log by now, or has given up.
                 batch.retain(|asked| !asked.answer.is_closed());
                 answer(&mut breaker, &log, &grown, std::mem::take(&mut batch)).await;
             }
@@ -115,8 +114,8 @@ async fn answer(breaker: &mut Breaker, log: &Log, grown: &Grown, batch: Vec<Aske
     }
 }
 
-/// The part of an answer that is about one key. Two retries of one message may stand in one batch, and both
-/// get the position.
+/// The part of an answer that is about one key. Two retries of one message may be in one batch, and both get the
+/// position.
 fn known(found: &FoundKey, stream: usize, sending: &Sending) -> KeyAnswer {
     match found.at.get(sending) {
         Some(position) => KeyAnswer::At(*position),
@@ -131,8 +130,8 @@ impl Breaker {
         Self { pool, state }
     }
 
-    /// The answer of the view. `None` if the breaker is not closed, if the views were begun anew since the
-    /// last query, or if the view fails or hangs, which opens the breaker.
+    /// The answer of the view. `None` if the breaker is not closed, if the views have started over since the last
+    /// query, or if the view fails or hangs, which opens the breaker.
     async fn look_up(&mut self, keys: &[AskedKey]) -> Option<FoundKey> {
         let State::Closed(view) = &mut self.state else { return None };
         let why: Unavailable = match timeout(QUERY, view.look_up(keys)).await {
@@ -146,8 +145,8 @@ impl Breaker {
         None
     }
 
-    /// Waits until the breaker closes again; for ever if the breaker is closed already. Safe to cancel: an
-    /// attempt under way stays in the state.
+    /// Waits until the breaker closes again; for ever if the breaker is closed already. Safe to cancel: an attempt in
+    /// flight stays in the state.
     async fn closes(&mut self) {
         loop {
             match &mut self.state {
