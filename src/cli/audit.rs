@@ -74,7 +74,7 @@ impl FromStr for From {
     }
 }
 
-/// Parses a token of a subject: with another character it would name no event, or too many.
+/// Parses a token of a subject. With any other character it would match no event, or too many.
 fn token(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let is_token = (1..=64).contains(&text.len()) && text.chars().all(is_plain);
