@@ -1,4 +1,4 @@
-//! The system's user that runs the servers.
+//! The system user that runs the servers.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
