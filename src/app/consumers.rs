@@ -1,6 +1,5 @@
 //! Consumers: on a node for the admin API, and on the command line of an operator, with direct access to the database
-//! and
-//! to NATS as an operator of the log.
+//! and to NATS as an operator of the log.
 
 use std::{sync::Arc, time::Duration};
 

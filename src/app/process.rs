@@ -53,7 +53,6 @@ pub struct Process {
     /// Stops the process when it is cancelled.
     pub stop: CancellationToken,
     /// How long a stopping process still accepts connections while `/readyz` already answers 503. Load balancers poll
-    /// it
-    /// only now and then.
+    /// it only now and then.
     pub drain: Duration,
 }

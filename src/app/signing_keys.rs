@@ -49,8 +49,7 @@ impl SigningKeys {
     }
 
     /// Keeps the keys of the tokens current for the life of the process. While the database does not answer, the known
-    /// keys
-    /// stay in use, and each still begins to sign at its time.
+    /// keys stay in use, and each still begins to sign at its time.
     pub(super) async fn keep_current(mut self, pool: PgPool, tokens: Arc<Tokens>, clock: Clock) {
         loop {
             sleep(LOOK).await;
@@ -77,8 +76,7 @@ fn unusable(error: SharedKeyError) -> AppError {
 }
 
 /// Publishes a new key in the database, which will sign later, and returns all keys. With `at_once`, the key replaces
-/// all
-/// others immediately, and all tokens and logins end.
+/// all others immediately, and all tokens and logins end.
 pub(crate) async fn rotate_signing_key(
     addresses: &Addresses,
     at_once: bool,

@@ -1,10 +1,8 @@
 //! The relay moves audit events from the outbox to the stream AUDIT.
 //!
 //! **Exactly once.** A row leaves the outbox only after the stream has its event, so no event is lost. The relay looks
-//! up
-//! the last event about the subject. It appends its event only if that is a different event, and only if it is still
-//! the
-//! last one at the append. So an event is stored once, whatever happens in between:
+//! up the last event about the subject. It appends its event only if that is a different event, and only if it is still
+//! the last one at the append. So an event is stored once, whatever happens in between:
 //!
 //! - The relay dies after the append, or the answer of the stream is lost. The next look-up finds the event as the last
 //!   one of its subject, and the relay only removes the row. No later event about the subject can have been stored,

@@ -61,8 +61,7 @@ pub(crate) async fn rotate(
 /// whether it sent commands.
 ///
 /// With `at_once`, it is refused if the keys that revoke are missing. Otherwise the credentials are due for the next
-/// sweep.
-/// Until then they give access to no event, because the durables are gone.
+/// sweep. Until then they give access to no event, because the durables are gone.
 pub(crate) async fn remove(
     office: &Office,
     name: &str,
@@ -115,8 +114,7 @@ pub(crate) async fn revoke_overdue(
         return Ok(0);
     }
     // Without turns, two concurrent commands would each send the servers an account without the other's revocations.
-    // The
-    // turn ends with this connection, however the revocation ends.
+    // The turn ends with this connection, however the revocation ends.
     let mut turn = pool.acquire().await?.detach();
     consumers::take_turn(&mut turn).await?;
     let overdue = consumers::overdue(pool, now).await?;

@@ -31,8 +31,7 @@ pub(crate) async fn replay_parked(
 }
 
 /// Resets the position of a consumer. This recreates its durables, so it is refused while the consumer reads, unless
-/// the
-/// caller insists.
+/// the caller insists.
 pub(crate) async fn read_anew(
     office: &Office,
     name: &str,

@@ -1,10 +1,8 @@
 //! The metrics of consumers on a node.
 //!
 //! Each node with the role `api` measures them itself, so every node exposes them and no leader has to be elected. A
-//! round
-//! sends the servers one request for each consumer and stream, and one more where events wait, one request at a time.
-//! The
-//! parked events are read again only if their number has changed, and one request returns that number for all
+//! round sends the servers one request for each consumer and stream, and one more where events wait, one request at a
+//! time. The parked events are read again only if their number has changed, and one request returns that number for all
 //! consumers.
 
 use std::{

@@ -33,8 +33,7 @@ pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
 
 /// Moves the streams of an older version to the account of the log. That version had its accounts in the configuration,
 /// and the folders had their names; in operator mode, the name of the folder is the public key of the account. It is
-/// one
-/// rename, so it happens completely or not at all.
+/// one rename, so it happens completely or not at all.
 pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError> {
     let key = folder.read(CHAT_KEY)?.unwrap_or_default();
     match NKey::account(&key) {
@@ -44,8 +43,7 @@ pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError>
 }
 
 /// Reads the files of the accounts, to preserve them while the folder changes its owner. Empty unless all of them
-/// exist,
-/// except the eraser's, which an older version did not create.
+/// exist, except the eraser's, which an older version did not create.
 pub(super) fn kept(folder: &Folder) -> Vec<(&'static str, String)> {
     let read = |name| Some((name, folder.read(name).ok().flatten()?));
     let others = FILES.into_iter().filter(|name| *name != ERASER);

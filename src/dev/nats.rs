@@ -91,8 +91,7 @@ impl NatsUser {
     }
 
     /// The file with which the user logs in to a server in operator mode. The reader has no such file, because in
-    /// operator
-    /// mode readers are consumers.
+    /// operator mode readers are consumers.
     fn file(self) -> Option<&'static str> {
         match self {
             Self::Verbatim => Some(NODE),

@@ -44,9 +44,8 @@ pub struct Postgres {
 }
 
 /// Starts a Postgres on the data in `dir`, or on new data, and returns when the server has answered a query. Fails
-/// after
-/// 30 s plus the time of initdb. The first start generates the password and stores it in `dir`. `dir` belongs to one
-/// process at a time, so a server that an earlier process left there is stopped first.
+/// after 30 s plus the time of initdb. The first start generates the password and stores it in `dir`. `dir` belongs to
+/// one process at a time, so a server that an earlier process left there is stopped first.
 pub async fn start_postgres(
     tools: &Tools,
     dir: &Path,

@@ -5,8 +5,7 @@ use std::path::Path;
 use crate::dev::{folder::Folder, servers::ENV};
 
 /// The addresses and credentials of the dev mode that runs on this data folder, as names and values of settings. `None`
-/// if
-/// none runs there, or if this user may not read them.
+/// if none runs there, or if this user may not read them.
 pub fn running(data_dir: &Path) -> Option<Vec<(String, String)>> {
     let folder = Folder::open(data_dir).ok()?;
     let process = folder.read("lock").ok()??;

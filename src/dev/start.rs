@@ -18,8 +18,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 5;
 
 /// Launches `server` on `port`, or on a free port, and waits until `answers` succeeds. A server that ends before that
-/// is
-/// launched again.
+/// is launched again.
 pub(super) async fn start<A>(
     server: &'static str,
     port: Option<u16>,

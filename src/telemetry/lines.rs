@@ -11,13 +11,11 @@ use crate::telemetry::{format::LogFormat, seldom::Seldom};
 
 /// The default for `RUST_LOG`. Postgres sends a notice for each word that is too long for its index, and clients choose
 /// the words. The connector of async-nats logs each failed attempt as an error, although it retries; this program logs
-/// an
-/// outage once, with its consequences.
+/// an outage once, with its consequences.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
 
 /// Whether lines of a kind may be logged at all. At level trace, the connection of async-nats logs its whole traffic,
-/// with
-/// the password of this process and people's messages.
+/// with the password of this process and people's messages.
 fn keeps_secrets(lines: &Metadata<'_>) -> bool {
     *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
 }

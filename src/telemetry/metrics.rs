@@ -2,8 +2,7 @@
 //!
 //! Frequent events are counted by atomics: the labels of a stream, a cache or a socket's state are looked up once, and
 //! the look-up for an operation or an op reads a small table. Labels have values from fixed lists, or name streams,
-//! views,
-//! webhooks and consumers, so their number is bounded.
+//! views, webhooks and consumers, so their number is bounded.
 
 mod appends;
 mod caches;

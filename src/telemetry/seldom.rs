@@ -20,11 +20,9 @@ use crate::telemetry::format::LogFormat;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes lines as `format` does. Each place in the code writes at most one warning or error a second, whatever the
-/// fields
-/// of the line. The next line of the place says how many were left out before it. Lower levels have no limit: the only
-/// line of level info that a peer can cause is that of an audit event, which the limits on log-ins bound, and levels
-/// below
-/// info are enabled only to look for a fault.
+/// fields of the line. The next line of the place says how many were left out before it. Lower levels have no limit:
+/// the only line of level info that a peer can cause is that of an audit event, which the limits on log-ins bound, and
+/// levels below info are enabled only to look for a fault.
 pub(super) struct Seldom<F> {
     format: F,
     lines: LogFormat,

@@ -1,6 +1,5 @@
 //! Metrics of the process as the kernel sees it, with the names that all Prometheus clients use. They are read only at
-//! a
-//! scrape, so they cost nothing otherwise.
+//! a scrape, so they cost nothing otherwise.
 
 use std::{fmt, fs, sync::LazyLock};
 

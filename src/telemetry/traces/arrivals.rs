@@ -1,6 +1,5 @@
 //! Recent events that belong to recorded traces. A trace is not part of an event, so events do not carry it through
-//! this
-//! process. A task that has processed a range of a stream looks up here which of its events belong to traces.
+//! this process. A task that has processed a range of a stream looks up here which of its events belong to traces.
 
 use std::{collections::VecDeque, time::Instant};
 
