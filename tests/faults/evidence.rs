@@ -22,8 +22,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole log, stream by stream, read directly from JetStream. An empty position that an erasure explains becomes
-/// its
-/// skeleton. A position with a message stays that message, whatever an erasure says.
+/// its skeleton. A position with a message stays that message, whatever an erasure says.
 pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
     stored(&world.backbone.lock().await.connect().await.expect("NATS")).await
 }
