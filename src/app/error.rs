@@ -72,7 +72,7 @@ pub enum AppError {
          `sync_interval: always` in its `jetstream` block"
     )]
     Weak(u64),
-    /// An operator asked for something impossible.
+    /// An operator's request was refused. The text says why.
     #[error("{0}")]
     Refused(String),
     /// A background task failed. The process stops, because a process without one of its tasks does more harm

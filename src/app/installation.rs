@@ -127,8 +127,8 @@ async fn log(
     }
 }
 
-/// Moves the record of the migrations that an older version applied from `public` to `auth`. In `public`, a dump of
-/// `auth` did not include it.
+/// Moves the record of the applied migrations from `public`, where an older version kept it, to `auth`. In `public`, a
+/// dump of `auth` did not include it.
 async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
     let is_there: bool = sqlx::query_scalar(
         "select to_regclass('public._sqlx_migrations') is not null and to_regclass('auth.account') is not null

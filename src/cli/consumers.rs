@@ -40,7 +40,7 @@ impl Consumers {
 }
 
 impl Add {
-    /// What the consumer reads.
+    /// The filter of the events that the consumer reads.
     pub(super) fn filter(&self) -> Result<ConsumerFilter, AppError> {
         if self.commands_only {
             return Ok(ConsumerFilter::nothing());
