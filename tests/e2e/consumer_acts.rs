@@ -58,7 +58,7 @@ fn position(event: &jetstream::Message) -> u64 {
     event.info().expect("info").stream_sequence
 }
 
-/// The starter program that the command prints for a new consumer receives every event without changes, and continues
+/// The starter program that `runs` prints for a new consumer receives every event without changes, and continues
 /// after a restart. In Go only if Go is available.
 pub async fn its_program_runs_unchanged(
     read: &mut Read,
