@@ -131,7 +131,7 @@ fn serve(plan: Plan) -> io::Result<()> {
 }
 
 /// Lets thousands of connections wait in the kernel, so that none has to retry after a second.
-#[allow(unsafe_code)] // The standard library has a fixed number of those who may wait.
+#[allow(unsafe_code)] // The standard library has a fixed backlog.
 fn let_all_wait(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: a plain system call on a socket that listens already, of which it changes nothing else.
     let answer = unsafe { libc::listen(listener.as_raw_fd(), 65_535) };

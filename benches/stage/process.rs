@@ -55,7 +55,7 @@ pub fn measured<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-#[allow(unsafe_code)] // The standard library knows no processors.
+#[allow(unsafe_code)] // The standard library cannot set a CPU affinity.
 fn keep_to(cpu: usize) -> io::Result<()> {
     // SAFETY: an empty set is all zeros, and the kernel only reads it.
     let answer = unsafe {
@@ -66,7 +66,7 @@ fn keep_to(cpu: usize) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-#[allow(unsafe_code)] // The standard library knows no limits of a process.
+#[allow(unsafe_code)] // The standard library cannot set resource limits.
 fn raise_the_limit_of_files() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes and reads this one value.
@@ -79,7 +79,7 @@ fn raise_the_limit_of_files() -> io::Result<()> {
 }
 
 /// The CPU time of a process so far, to the nanosecond, including threads that have ended.
-#[allow(unsafe_code)] // The standard library reads no clock of another process.
+#[allow(unsafe_code)] // The standard library cannot read the CPU clock of another process.
 pub fn cpu(pid: u32) -> Duration {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: the kernel writes these two values.

@@ -205,7 +205,7 @@ fn spawn(command: Command) -> io::Result<Child> {
 
 /// Tells the kernel to send `signal` to the child when its parent dies, whatever the reason.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)] // The request can only be made by the child itself, between fork and exec.
+#[allow(unsafe_code)] // Only the child itself can make the request, between fork and exec.
 fn end_with_us(command: &mut Command, signal: i32) {
     let parent = pid_of(std::process::id());
     let request = move || {
@@ -230,7 +230,7 @@ fn pid_of(id: u32) -> i32 {
     i32::try_from(id).expect("process ids are positive 32-bit numbers")
 }
 
-#[allow(unsafe_code)] // The standard library sends no signal but SIGKILL.
+#[allow(unsafe_code)] // The standard library can send only SIGKILL.
 fn send_signal(pid: i32, signal: i32) {
     // SAFETY: a plain system call. A process that has gone meanwhile is not an error for any caller.
     unsafe { libc::kill(pid, signal) };
