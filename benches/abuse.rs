@@ -1,5 +1,6 @@
-//! The waits of a quiet pair of people beside abuse by one account, or by one machine without an account, and what the
-//! node still holds afterwards. The default limits are in force, and abuse comes from an address of its own.
+//! The latency for two well-behaved users during abuse by one account, or by one machine without an account, and the
+//! resources that the node still holds afterwards. The default limits are in force, and abuse comes from a separate
+//! address.
 //!
 //! ```sh
 //! cargo bench --bench abuse                        # three times 10 s of each kind
@@ -7,7 +8,7 @@
 //! cargo bench --bench abuse -- searches            # one kind
 //! ```
 //!
-//! Each kind takes turns with calm, so that a disk or a machine that is slow for a minute is slow for both.
+//! Each kind of abuse alternates with calm, so that a disk or a machine that is slow for a minute is slow for both.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -44,15 +45,16 @@ const CONVERSATIONS: usize = 5_000;
 /// Messages of the largest of them, and of all others together.
 const OF_LARGEST: usize = 50_000;
 const OF_OTHERS: usize = 20_000;
-/// Messages and pages a second of the quiet pair: four fifths of what two people may send.
+/// Messages a second of the quiet pair, which are four fifths of what two people may send, and the interval of their
+/// pages.
 const MESSAGES: u32 = 8;
 const PAGES: Duration = Duration::from_millis(200);
 const HELLOS: Duration = Duration::from_millis(2_500);
-/// How often calm and a kind of abuse take turns.
+/// The number of rounds of calm and abuse.
 const ROUNDS: usize = 3;
-/// How long a node may take to let go of everything.
+/// The time limit for a node to release all resources.
 const AFTER: Duration = Duration::from_secs(20);
-/// What is held while somebody is here, as the metrics name it.
+/// The metrics of resources that are held while clients are connected.
 const HELD: [&str; 5] = ["sockets", "sessions", "events_followed", "replays", "unread_answer_bytes"];
 
 fn main() {
@@ -80,7 +82,7 @@ async fn benchmark(stage: &Stage) {
     for abuse in Abuse::ALL {
         let is_wanted = only.iter().any(|name| name == abuse.word());
         if is_wanted || !only.iter().any(|name| Abuse::ALL.iter().any(|abuse| abuse.word() == name)) {
-            // All kinds together last longer than an access token.
+            // All kinds together last longer than an access token lives.
             let [ana, ben] = &quiet.pair;
             quiet.pair = [quiet.rest.logged_in(ana).await, quiet.rest.logged_in(ben).await];
             target.token = quiet.rest.logged_in(&eve).await.token.to_string();
@@ -96,8 +98,8 @@ async fn benchmark(stage: &Stage) {
     node.stop().await;
 }
 
-/// A quiet pair with a conversation, and an abuser with thousands of others, one of which is long. The node that sets
-/// it up knows no limits.
+/// Creates a quiet pair with a conversation, and an abuser with thousands of conversations, one of which is long. The
+/// node for this has no limits.
 async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Person, Target) {
     let node = Node::start(stage, "api,gateway,projector", &[]).await;
     let rest = Rest::to(node.address, 64);
@@ -119,7 +121,7 @@ async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Person, Target) 
     ([ana, ben], group, eve, target)
 }
 
-/// Two people who talk, read and come back now and then.
+/// Two people who send, read and reconnect now and then.
 struct Quiet<'a> {
     node: &'a Node,
     rest: Rest,
@@ -127,7 +129,7 @@ struct Quiet<'a> {
     group: ConversationId,
 }
 
-/// How long they waited, in order.
+/// How long they waited, sorted.
 #[derive(Default)]
 struct Felt {
     messages: Vec<Duration>,
@@ -187,7 +189,7 @@ impl Quiet<'_> {
     }
 }
 
-/// Does something again and again; how long each time took, in order.
+/// Repeats an action at an interval, and returns the sorted durations.
 async fn again(every: Duration, until: Instant, act: impl AsyncFn()) -> Vec<Duration> {
     let (mut next, mut took) = (interval(every), Vec::new());
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -201,14 +203,14 @@ async fn again(every: Duration, until: Instant, act: impl AsyncFn()) -> Vec<Dura
     took
 }
 
-/// One kind of abuse beside the quiet pair, and then silence.
+/// Runs one kind of abuse next to the quiet pair, and then waits until the node is idle.
 async fn beside(quiet: &Quiet<'_>, abuse: Abuse, target: &Target, lasting: Duration) -> Felt {
     let node = quiet.node;
-    // The sockets of the pair have gone, and its budgets are full again.
+    // By then, the sockets of the pair are gone, and its budgets are full again.
     sleep(Duration::from_secs(3)).await;
     let (before, held, counted) = (Held::by(node).await, memory(node.pid()), counters(node).await);
     let stop = CancellationToken::new();
-    // A thread of its own, so that its work does not delay the clock of the quiet pair.
+    // The abuser has its own thread, so that its work does not delay the measurements of the quiet pair.
     let abuser = {
         let (target, stop) = (target.clone(), stop.clone());
         thread::spawn(move || {
@@ -247,7 +249,7 @@ async fn beside(quiet: &Quiet<'_>, abuse: Abuse, target: &Target, lasting: Durat
     felt
 }
 
-/// Notes what the quiet pair felt in all rounds together.
+/// Records what the quiet pair experienced in all rounds together.
 fn note_felt(abuse: Abuse, felt: &Felt, calm: &Felt) {
     let figure = |what: &str, unit| Figure::new("abuse", format!("{}: {what}", abuse.name()), unit);
     for (what, felt, calm) in [
@@ -264,7 +266,7 @@ fn note_felt(abuse: Abuse, felt: &Felt, calm: &Felt) {
     note(figure("refused to the pair", ""), felt.refused as f64, None);
 }
 
-/// What a node holds.
+/// The resources that a node holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Held {
     files: usize,
@@ -282,7 +284,7 @@ impl Held {
         Self { files: files(node.pid()), gauges: HELD.into_iter().map(of).collect() }
     }
 
-    /// A connection to Postgres or of the quiet pair may have come or gone.
+    /// Allows a difference, because connections to Postgres or of the quiet pair may have been opened or closed.
     fn is_back_to(&self, before: &Self) -> bool {
         self.files <= before.files + 24 && self.gauges == before.gauges
     }

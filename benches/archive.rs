@@ -1,5 +1,5 @@
-//! How fast the log is archived and restored, by the program as an operator runs it: `backup create` into an empty folder, and
-//! `restore` into empty servers. It starts servers of its own:
+//! The speed of archiving and restoring the log with the program, as an operator runs it: `backup create` into an empty
+//! folder, and `restore` into empty servers. The benchmark starts its own servers:
 //!
 //! ```sh
 //! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench archive
@@ -30,14 +30,14 @@ use stage::{
 use tokio::process::{Child, Command};
 use verbatim::dev::NatsUser;
 
-/// So many of the records are published for the floor of a restore.
+/// The number of records that are published for the floor of a restore.
 const PUBLISHED: usize = 50_000;
-/// The records of an atomic batch, as a restore makes them.
+/// The number of records in an atomic batch, as in a restore.
 const BATCH: usize = 500;
-/// How often the log that is restored is looked at.
+/// The interval at which the restored log is polled.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A message of the log as it lies there.
+/// A message as it is stored in the log.
 type Lying = (String, HeaderMap, Bytes);
 
 fn main() {
@@ -82,7 +82,7 @@ async fn benchmark(stage: &Stage) {
     [archived, smaller, restored, whole].into_iter().for_each(Figure::note);
 }
 
-/// The program with the servers of a stage.
+/// Runs the program with the servers of a stage.
 fn program(stage: &Stage, arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
@@ -107,7 +107,7 @@ fn rate(records: u64, begun: Instant) -> f64 {
     records as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Reads the whole stream, and keeps the first messages. The least that an archiver has to do.
+/// Reads the whole stream, and keeps the first messages. This is the minimum work of an archiver.
 async fn reads(log: &Context, count: u64) -> (Vec<Lying>, f64) {
     let stream = log.get_stream("CHAT_0").await.expect("the stream");
     let config =
@@ -124,7 +124,7 @@ async fn reads(log: &Context, count: u64) -> (Vec<Lying>, f64) {
     (lying, rate(count, begun))
 }
 
-/// Publishes messages in atomic batches, one after the other, to a stream like that of the log.
+/// Publishes messages in atomic batches, one batch after the other, to a stream like that of the log.
 async fn publishes(target: &Context, lying: &[Lying]) -> f64 {
     let log = target.get_stream("CHAT_0").await.expect("the stream");
     let config = log.cached_info().config.clone();
@@ -162,7 +162,7 @@ async fn publishes(target: &Context, lying: &[Lying]) -> f64 {
     published
 }
 
-/// The headers that mean something once the message is stored.
+/// The headers that are still relevant once the message is stored.
 fn lasting(headers: &HeaderMap) -> HeaderMap {
     let mut lasting = HeaderMap::new();
     for (name, values) in headers.iter() {

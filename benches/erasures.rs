@@ -1,6 +1,6 @@
-//! What it costs to erase: nats-server overwrites a message on the disk, for which it writes the block of up to 8 MB anew.
-//! What a deletion takes among full blocks, and what people feel meanwhile who send. Beside it the same sends without
-//! deletions, by turns.
+//! The cost of erasing: to overwrite a message on disk, nats-server rewrites its block of up to 8 MB. Measures the time
+//! of a deletion among full blocks, and the latency of sends meanwhile. The same sends without deletions alternate with
+//! this.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -22,14 +22,15 @@ use stage::{
 use tokio::time::{MissedTickBehavior, interval};
 use verbatim::{clock::Clock, dev::NatsUser};
 
-/// So many messages fill several blocks.
+/// Enough messages to fill several blocks.
 const FILLED: usize = 100_000;
-/// Messages a second while it is measured, and for how long at a time.
+/// Messages a second during a measurement, and its duration.
 const RATE: u32 = 200;
 const LASTING: Duration = Duration::from_secs(15);
-/// Deletions a second: the least and the most that `VERBATIM_ERASE_RATE` allows.
+/// Deletions a second: the minimum and the maximum of `VERBATIM_ERASE_RATE`.
 const ERASED: [u32; 2] = [1, 5];
-/// Prime, and no divisor of [`FILLED`]: the deletions lie all over the log, and none comes twice.
+/// The distance between two deletions: a prime that does not divide [`FILLED`]. So the deletions are spread over the
+/// whole log, and no message is deleted twice.
 const APART: usize = 7_919;
 
 fn main() {
@@ -74,7 +75,7 @@ async fn benchmark(stage: &Stage) {
     }
 }
 
-/// How long it took until each message was stored, in order.
+/// The times until each message was stored, sorted.
 async fn sends(stage: &Stage, talks: &[Talk]) -> Vec<Duration> {
     let (clock, times) = (Clock::system(), RefCell::new(Vec::new()));
     paced(RATE, LASTING, async |n| {
@@ -89,7 +90,7 @@ async fn sends(stage: &Stage, talks: &[Talk]) -> Vec<Duration> {
     times
 }
 
-/// Erases for ever, as the eraser does, and tells how long each deletion took.
+/// Erases for ever like the eraser, and records how long each deletion took.
 async fn erases(log: &Stream, rate: u32, erased: &Cell<usize>, took: &RefCell<Vec<Duration>>) {
     let mut next = interval(Duration::from_secs(1) / rate);
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);

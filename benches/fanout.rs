@@ -1,6 +1,6 @@
-//! What it costs to hand a message to all who may know, beside a bare server that writes prepared
-//! frames of the same size to as many sockets. The node keeps to one processor and the load to
-//! another; people speak over REST.
+//! The cost of delivering a message to all members, compared with a bare server that writes prepared
+//! frames of the same size to the same number of sockets. The node is pinned to one CPU and the load to
+//! another; messages are sent over REST.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -22,19 +22,19 @@ use verbatim::domain::ConversationId;
 
 /// Sockets of one user.
 const OF_EACH_USER: usize = 5;
-/// Connections that are opened at once.
+/// Connections that are opened concurrently.
 const AT_ONCE: usize = 64;
 
-/// How fast people speak.
+/// How fast messages are sent.
 #[derive(Clone, Copy)]
 enum Pace {
     /// Messages a second.
     Rate(u32),
-    /// So many on their way at once.
+    /// Messages in flight.
     Window(usize),
 }
 
-/// Conversations with so many sockets each.
+/// A number of conversations, and of sockets in each.
 #[derive(Clone, Copy)]
 struct Shape {
     conversations: usize,
@@ -53,7 +53,7 @@ fn main() {
 
 async fn benchmark(stage: &Stage) {
     let small = if full() { 2_000 } else { 500 };
-    // Who comes back between two rounds was never away.
+    // With a long grace period, users who reconnect between two rounds never go offline.
     let settings = [("VERBATIM_PRESENCE_GRACE", "600")];
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
     let rest = Rest::to(node.address, 512);
@@ -67,7 +67,7 @@ async fn benchmark(stage: &Stage) {
     compare(&node, &one, Pace::Rate(20), "", &say).await;
     compare(&node, &one, Pace::Window(16), "", &say).await;
     compare(&node, &many, Pace::Window(512), "", &say).await;
-    // Here the node that is measured neither takes the messages nor projects them.
+    // Here the measured node neither accepts the messages nor projects them.
     let gateway = Node::start(stage, "gateway", &settings).await;
     compare(&gateway, &one, Pace::Rate(20), ", a gateway alone", &say).await;
     compare(&gateway, &many, Pace::Window(512), ", a gateway alone", &say).await;
@@ -76,7 +76,7 @@ async fn benchmark(stage: &Stage) {
 }
 
 impl Crowd {
-    /// Users of some sockets each in conversations of the speaker, who has none.
+    /// Creates conversations of the speaker, who has no socket, with users who have several sockets each.
     async fn gather(rest: &Rest, speaker: &Person, shape: Shape) -> Self {
         let users = shape.each / OF_EACH_USER;
         let listeners = rest.people(shape.conversations * users).await;
@@ -94,7 +94,7 @@ impl Crowd {
     }
 }
 
-/// Node and floor by turns; the floor writes in the moments in which the node did.
+/// Measures node and floor alternately. The floor writes at the same moments as the node did.
 async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &impl AsyncFn(ConversationId)) {
     let goal = match (crowd.shape.conversations, pace) {
         (1, Pace::Rate(_)) => "at most 1.15 x",

@@ -1,5 +1,5 @@
 //! How the cost of a delivery, of a send and of an idle socket grows with the sockets of a node and
-//! with the conversations in the log; and what happens to one conversation with thousands of members.
+//! with the conversations in the log; and the costs of one conversation with thousands of members.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 64;
 const IN_FLIGHT: usize = 64;
 const MIB: f64 = 1024.0 * 1024.0;
 const ROLES: &str = "api,gateway,projector";
-/// Who comes back between two measurements was never away.
+/// With a long grace period, users who reconnect between two measurements never go offline.
 const SETTINGS: [(&str, &str); 1] = [("VERBATIM_PRESENCE_GRACE", "600")];
 
 fn main() {
@@ -59,7 +59,7 @@ async fn benchmark(stage: &Stage) {
     let mut all = Vec::new();
     for count in conversations {
         all.extend(begin(stage, everywhere.id, count - all.len()).await);
-        // Both grow, each while the other stands in the middle.
+        // Each of the two grows while the other has its middle value.
         let beside = if count == conversations[1] { &sockets[..] } else { &sockets[1..2] };
         for sockets in beside {
             grown(stage, &everywhere, &all, *sockets).await;
@@ -67,7 +67,7 @@ async fn benchmark(stage: &Stage) {
     }
 }
 
-/// Conversations that lie in the log, all of one person and two others each.
+/// Creates conversations in the log. One person is in all of them, with two others in each.
 async fn begin(stage: &Stage, everywhere: UserId, count: usize) -> Vec<ConversationId> {
     let clock = Clock::system();
     let begin = |_| {
@@ -101,7 +101,7 @@ async fn created(stage: &Stage, members: Vec<UserId>) -> ConversationId {
     id
 }
 
-/// One line of the table: a fresh node with so many sockets and so many conversations.
+/// Measures one line of the table: a fresh node with a number of sockets and of conversations.
 async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], sockets: usize) {
     let name = format!("{sockets} sockets, {} conversations", all.len());
     let figure = |what: &str, unit| Figure::new("growth", format!("{name}: {what}"), unit);
@@ -114,7 +114,7 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
         .await;
     let last = rest.say(groups[0].0, groups[0].1).await;
     rest.viewed(groups[0].0, groups[0].1, last).await;
-    // A node that has just begun holds no trace of what was set up.
+    // A node that has just started has no traces of the setup in its memory.
     node.stop().await;
     let node = Node::start(stage, ROLES, &SETTINGS).await;
     let rest = Rest::to(node.address, IN_FLIGHT);
@@ -136,7 +136,7 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
     let frame = audience.counts().frame;
     drop(audience);
 
-    // Into all conversations by turns, and into a few that are in memory.
+    // Sends go to all conversations in turn, and then to a few that are in memory.
     let anywhere = sends(&node, &rest, everywhere, all, lasting).await;
     let few = sends(&node, &rest, everywhere, &all[..10], lasting).await;
 
@@ -147,7 +147,7 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
 
     let delivery = figure("CPU time per delivery", "µs").beside("writev(2)").drawn("growth");
     note(delivery, ours.each(), Some(bare.each()));
-    // Of many conversations, most are not in memory when they are written to.
+    // With many conversations, most are not in memory when a message is sent to them.
     let goal = if all.len() >= 100_000 { "at most 1.3 x" } else { "" };
     let of_all = figure("CPU time of the node per send, anywhere", "µs").beside("in ten of them").goal(goal);
     note(of_all.drawn("growth-sends"), anywhere, Some(few));
@@ -157,7 +157,7 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
     node.stop().await;
 }
 
-/// Microseconds of the node for each of so many sends as fit into the time.
+/// The CPU time of the node for each send, in microseconds. Sends as many messages as possible within `lasting`.
 async fn sends(
     node: &Node,
     rest: &Rest,
@@ -172,11 +172,11 @@ async fn sends(
     micros(cpu(node.pid()) - before) / count as f64
 }
 
-/// One conversation with thousands of members, each with a socket: a message, a join, and somebody who
-/// comes or goes.
+/// One conversation with thousands of members, each with a socket: the cost of a message, of a join, and of a presence
+/// change.
 async fn crowd(stage: &Stage, members: usize) {
     const TIMES: usize = 20;
-    // Thousands who come at once would each be told of all others: this node tells of nobody.
+    // If thousands connected at once, each would be told of all others. So this node announces no presence.
     let node = Node::start(stage, ROLES, &[("VERBATIM_PRESENCE_FAN_OUT", "0")]).await;
     let rest = Rest::to(node.address, IN_FLIGHT);
     let people = rest.people(members).await;
@@ -202,19 +202,19 @@ async fn crowd(stage: &Stage, members: usize) {
     };
     let join = spent(&audience, node.pid(), async || owed * paced(4, lasting, join).await).await;
 
-    // Those who have joined come to another node, one after the other, and go again. That one tells
-    // crowds too, which by default it would not.
+    // The users who have joined connect to another node, one after the other, and disconnect again. That node
+    // announces presence to large conversations too, which it would not do by default.
     let settings = [("VERBATIM_PRESENCE_GRACE", "1"), ("VERBATIM_PRESENCE_CROWD", "10000")];
     let other = Node::start(stage, "gateway", &settings).await;
     audience.forget();
     let before = cpu(node.pid());
     for one in visits(&joining, 1) {
         let here = Audience::connect(other.address, vec![one], 1).await;
-        // Long enough for it to be told.
+        // This is long enough for the change to be announced.
         tokio::time::sleep(Duration::from_millis(500)).await;
         drop(here);
     }
-    // Until the last is held to be away, too.
+    // After this wait, the last user counts as offline, too.
     tokio::time::sleep(Duration::from_secs(2)).await;
     audience.settle().await;
     let changes = audience.counts().presence as f64 / members as f64;
@@ -236,8 +236,8 @@ async fn crowd(stage: &Stage, members: usize) {
     node.stop().await;
 }
 
-/// One conversation whose roster has changed so often, read as a node does that has forgotten it, and as it was in
-/// the middle, as for somebody who was away.
+/// One conversation whose roster has changed `changes` times. It is read as by a node that does not have it in memory,
+/// and as it was in the middle, as for a user who was away.
 async fn long_roster(stage: &Stage, changes: u64) {
     let clock = Clock::system();
     let owner = clock.id(UserId::known);
@@ -270,7 +270,7 @@ async fn long_roster(stage: &Stage, changes: u64) {
     [now, then, whole].into_iter().for_each(Figure::note);
 }
 
-/// Brings so many people in, one after the other; answers where the last came in.
+/// Adds `changes` people, one after the other, and returns the position of the last addition.
 async fn grow(stage: &Stage, conversation: ConversationId, actor: UserId, changes: u64) -> Position {
     let clock = Clock::system();
     let mut last = stage.log.fold(conversation, None).await.expect("a fold").roster;

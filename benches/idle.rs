@@ -1,5 +1,5 @@
-//! What many sockets cost that only wait, and what happens when all of them come back at once, each a
-//! hundred events behind, while somebody talks.
+//! The cost of many idle sockets, and of a reconnect storm: all of them come back at once, each a hundred
+//! events behind, while one user sends messages.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -23,11 +23,11 @@ use verbatim::{clock::Clock, domain::ConversationId};
 /// Sockets of one user, and users of one conversation.
 const OF_EACH_USER: usize = 20;
 const TOGETHER: usize = 10;
-/// Events that everybody has missed.
+/// Events that every socket has missed.
 const MISSED: usize = 100;
-/// Connections that are opened at once, except in the storm.
+/// Connections that are opened concurrently, except in the storm.
 const AT_ONCE: usize = 64;
-/// How often everybody is given a sign of life.
+/// The interval between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -45,7 +45,7 @@ async fn benchmark(stage: &Stage) {
     let groups: Vec<(ConversationId, &[Person])> = groups.collect().await;
     let pair: [Person; 2] = rest.people(2).await.try_into().ok().expect("two");
     let meanwhile = rest.group(&pair).await;
-    // A node that has just begun holds no trace of what was set up.
+    // A node that has just started has no traces of the setup in its memory.
     node.stop().await;
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
     let rest = Rest::to(node.address, 64);
@@ -65,7 +65,7 @@ async fn benchmark(stage: &Stage) {
     node.stop().await;
 }
 
-/// Sockets that come and then only wait; they, and where each is.
+/// Connects sockets that then only wait. Returns them, and the cursor of each.
 async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     let count = visits.len();
     let figure =
@@ -102,7 +102,7 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     (ours.audience, resuming)
 }
 
-/// Sockets that have come, the server's memory before, and how long all took.
+/// Connected sockets, the server's memory before, and how long the connecting took.
 struct Come {
     audience: Audience,
     before: f64,
@@ -110,7 +110,7 @@ struct Come {
 }
 
 impl Come {
-    /// The memory of a server that each has taken by now.
+    /// The memory that each socket has taken in the server by now.
     fn bytes(&self, pid: u32, count: usize) -> f64 {
         (memory(pid) - self.before) / count as f64
     }
@@ -124,12 +124,12 @@ async fn come(pid: u32, address: std::net::SocketAddr, visits: &[Visit]) -> Come
     Come { audience, before, took }
 }
 
-/// What is said in all groups while nobody is there.
+/// Sends messages to all groups while nobody is connected.
 async fn miss(stage: &Stage, groups: &[(ConversationId, &[Person])]) {
     let clock = Clock::system();
     let talks: Vec<Talk> =
         groups.iter().map(|(id, people)| (*id, [people[0].id, people[1].id, people[2].id])).collect();
-    // Every conversation's turn comes as often, as the number of talks is no multiple of the step.
+    // Every conversation gets the same number of messages, because the number of talks is not a multiple of the step.
     let appends = (0..talks.len() * MISSED).map(|n| {
         let (draft, _) = message(&clock, &talks, n);
         async move { stage.log.append(&draft).await.expect("a message") }
@@ -137,7 +137,7 @@ async fn miss(stage: &Stage, groups: &[(ConversationId, &[Person])]) {
     stream::iter(appends).buffer_unordered(1_000).for_each(async |_| ()).await;
 }
 
-/// All come back at once.
+/// Reconnects all sockets at once.
 async fn storm(node: &Node, visits: &[Visit], calm: &[Duration], talker: &mut Talker) {
     let count = visits.len();
     let figure = |what: &str, unit, floor| {
@@ -158,7 +158,7 @@ async fn storm(node: &Node, visits: &[Visit], calm: &[Duration], talker: &mut Ta
         let audience = Audience::connect(node.address, visits.to_vec(), count).await;
         (audience, begun.elapsed(), cpu(node.pid()) - before)
     };
-    // Somebody talks from the first moment to the last.
+    // The talker sends from the first moment to the last.
     let ((audience, took, spent), beside) =
         tokio::join!(storm, talker.talk(bare_took.max(Duration::from_secs(5))));
     let owed = (count * MISSED) as u64;

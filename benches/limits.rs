@@ -1,5 +1,5 @@
-//! What the rate limits cost a request: all budgets that a send takes, with a million others in memory. It needs no
-//! servers, because a check asks none.
+//! The cost of the rate limits for a request: all budgets that a send takes, with a million others in memory. It needs
+//! no servers, because a check is local.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark has the clock and the ids of its own machine")]
 
@@ -21,11 +21,11 @@ use verbatim::{
     limits::{Policy, RateLimits, Rates},
 };
 
-/// As in the program.
+/// The same allocator as in the program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Budgets that are in memory beside those that are asked for: as many as there may be.
+/// Budgets in memory besides those that are used: the maximum.
 const IN_MEMORY: usize = 1_000_000;
 
 fn main() {
@@ -69,7 +69,7 @@ fn figure(who: &str) -> Figure {
         .goal("at most 1,000 ns")
 }
 
-/// Nanoseconds of each.
+/// Nanoseconds of each call.
 fn each(count: usize, mut act: impl FnMut(usize)) -> f64 {
     let began = Instant::now();
     (0..count).for_each(&mut act);
@@ -77,7 +77,7 @@ fn each(count: usize, mut act: impl FnMut(usize)) -> f64 {
     took.as_nanos() as f64 / count as f64
 }
 
-/// Neighbours in time are no neighbours in memory.
+/// Consecutive steps are far apart in memory.
 fn step<T>(n: usize, of: &[T]) -> usize {
     n.wrapping_mul(7_919) % of.len()
 }

@@ -1,6 +1,6 @@
-//! How fast views are rebuilt from the log, what that costs Postgres beside a bare insert of the same
-//! rows, how far live views lag behind, and whether a rebuild beside live sends loses anything. It
-//! starts servers of its own:
+//! How fast views are rebuilt from the log, what that costs Postgres compared with a bare insert of the same
+//! rows, how far live views lag behind, and whether a rebuild during live sends loses anything. The
+//! benchmark starts its own servers:
 //!
 //! ```sh
 //! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench projections
@@ -34,10 +34,10 @@ use stage::{
     talk::micros,
 };
 
-/// Sends a second while the lag is measured, and for how long.
+/// Sends a second while the lag is measured, and the duration.
 const RATE: u32 = 500;
 const LAG_FOR: Duration = Duration::from_secs(20);
-/// Sends a second while views are rebuilt beside them.
+/// Sends a second during a rebuild.
 const BESIDE: u32 = 200;
 
 fn main() {
@@ -90,7 +90,7 @@ async fn run() {
     stage.clear().await;
 }
 
-/// Rebuilds everything while people talk, and holds the views against the log.
+/// Rebuilds all views while messages are sent, and compares the views with the log.
 async fn beside(Stage { log, pool, .. }: &Stage, talks: &[Talk]) {
     let stop = CancellationToken::new();
     let talking = tokio::spawn(talk(log.clone(), talks.to_vec(), stop.clone()));
@@ -117,7 +117,7 @@ async fn beside(Stage { log, pool, .. }: &Stage, talks: &[Talk]) {
     assert_eq!((verified.differences, missing), (0, 0), "nothing is lost");
 }
 
-/// How many of the messages that were acknowledged the views do not have, when they are as far as the last.
+/// The number of acknowledged messages that the views lack, once they have reached the last one.
 async fn missing(pool: &PgPool, said: &[Said]) -> i64 {
     let last = said.iter().map(|said| said.position).max().expect("somebody has said something");
     let progress = views::Progress::new(pool.clone());
@@ -137,7 +137,7 @@ async fn missing(pool: &PgPool, said: &[Said]) -> i64 {
     .expect("Postgres")
 }
 
-/// Sends until told to stop; what was acknowledged.
+/// Sends until it is stopped, and returns the acknowledged messages.
 async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> Vec<Said> {
     let (clock, mut sends) = (Clock::system(), tokio::task::JoinSet::new());
     let mut next = tokio::time::interval(Duration::from_secs(1) / BESIDE);
@@ -161,7 +161,7 @@ async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> Vec<Said> 
     sends.join_all().await
 }
 
-/// What something has cost in each process, in microseconds for each event, and how fast it was.
+/// The cost of an operation in each process, in microseconds for each event, and its rate.
 struct Each {
     rate: f64,
     postgres: f64,
@@ -179,7 +179,7 @@ impl fmt::Display for Each {
     }
 }
 
-/// The processor time of the processes when something begins.
+/// The CPU time of the processes when a measurement begins.
 struct Spent {
     begun: Instant,
     cpu: [Duration; 3],
@@ -202,14 +202,14 @@ impl Spent {
     }
 }
 
-/// When those indexes are made that a bare insert does not need.
+/// When to create the indexes that a bare insert does not need.
 #[derive(PartialEq)]
 enum Indexes {
     First,
     Last,
 }
 
-/// The least that can be done: the rows of all messages, inserted.
+/// The minimum work: inserts the rows of all messages.
 async fn bare(stage: &Stage, said: &[Said], indexes: Indexes) -> Each {
     let spent = Spent::begin(stage);
     let mut connection = PgConnection::connect(stage.postgres.url()).await.expect("Postgres");
@@ -249,7 +249,7 @@ async fn bare(stage: &Stage, said: &[Said], indexes: Indexes) -> Each {
     spent.on(stage, said.len() as u64)
 }
 
-/// From the acknowledgement of each send until the views have it.
+/// The times from the acknowledgement of each send until the views have it.
 async fn lags(log: &Log, url: &str, talks: &[Talk]) -> Vec<Duration> {
     let clock = Clock::system();
     let acknowledged = Arc::<Mutex<HashMap<u64, Instant>>>::default();

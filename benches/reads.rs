@@ -1,5 +1,5 @@
-//! What it costs to read: pages of history beside the bare query, lists of many conversations, and
-//! searches among all messages, from Postgres and over REST; and how large log and views are:
+//! The cost of reads: pages of history compared with the bare query, lists of many conversations, and
+//! searches among all messages, from Postgres and over REST; and the size of the log and the views:
 //!
 //! ```sh
 //! cargo bench --bench reads                        # 200,000 messages
@@ -34,12 +34,12 @@ use stage::{
 
 /// Messages and conversations of a page.
 const PAGE: i64 = 50;
-/// Rounds in which pages and the bare query take turns, and reads of each round.
+/// Rounds in which pages and the bare query alternate, and reads of each round.
 const ROUNDS: usize = 5;
 const PAGES: usize = 1_000;
-/// How often each other read is measured.
+/// The number of measurements of every other read.
 const READS: usize = 300;
-/// In so many conversations messages are edited, mention somebody and have reactions.
+/// The number of conversations with edits, mentions and reactions.
 const LIVELY: usize = 50;
 
 fn main() {
@@ -67,7 +67,7 @@ async fn run(stage: &Stage) {
     }
 }
 
-/// Some reactions and mentions, as groups have them.
+/// Adds reactions and mentions, as in ordinary groups.
 async fn enliven(stage: &Stage, talks: &[Talk], said: &[Said]) {
     let clock = Clock::system();
     let lively = &talks[..talks.len().min(LIVELY)];
@@ -97,8 +97,8 @@ async fn enliven(stage: &Stage, talks: &[Talk], said: &[Said]) {
 
 const SEARCH_GOAL: &str = "at most 10 ms";
 
-/// What one read costs: milliseconds until it is there, and microseconds of processors, here or in the
-/// node, and in Postgres.
+/// The cost of one read: its latency in milliseconds, and the CPU time in microseconds, here or in the node,
+/// and in Postgres.
 struct Cost {
     p50: f64,
     p99: f64,
@@ -111,7 +111,7 @@ impl Cost {
         self.own + self.postgres
     }
 
-    /// Shows it, and keeps it for the report.
+    /// Prints it, and keeps it for the report.
     fn note(&self, what: &str, goal: &str) {
         let Self { p50, p99, own, postgres } = self;
         note(Figure::new("reads", format!("{what}: p50"), "ms").goal(goal), *p50, None);
@@ -121,7 +121,7 @@ impl Cost {
     }
 }
 
-/// Reads again and again; `pid` is the process that reads.
+/// Repeats a read; `pid` is the process that reads.
 async fn measure(stage: &Stage, pid: u32, reads: usize, read: impl AsyncFn(usize)) -> Cost {
     let mut times = Vec::with_capacity(reads);
     for n in 0..reads / 10 {
@@ -139,7 +139,7 @@ async fn measure(stage: &Stage, pid: u32, reads: usize, read: impl AsyncFn(usize
     Cost { p50: part(&times, 0.5), p99: part(&times, 0.99), own, postgres }
 }
 
-/// How long a page of a list may take, by the number of its conversations.
+/// The goal for a page of a list, by the number of its conversations.
 fn list_goal(conversations: usize) -> &'static str {
     if conversations <= MANY { "at most 2 ms" } else { "at most 4 ms" }
 }
@@ -148,7 +148,7 @@ async fn here(stage: &Stage, reads: usize, read: impl AsyncFn(usize)) -> Cost {
     measure(stage, std::process::id(), reads, read).await
 }
 
-/// Pages that carry nothing but messages, pages that carry more, and the bare query, by turns.
+/// Measures pages with only messages, pages with more, and the bare query, alternately.
 async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     let pool = &stage.pool;
     let quiet = |n: usize| {
@@ -189,7 +189,7 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     }
 }
 
-/// The least that a page can be: the columns of the messages, as sqlx gives them.
+/// The minimum for a page: the columns of the messages, as sqlx returns them.
 async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position)) {
     type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
     let sql = "select id, position, sender, client_id, text, sent_at from message
@@ -197,8 +197,8 @@ async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position
     drop(rows::<Row>(pool, sql, conversation, position.0 as i64, PAGE + 1).await);
 }
 
-/// The least that the same page can be with reactions, mentions and pins: the columns of each table, by one query for the
-/// messages and one for the whole page from each of the others.
+/// The minimum for the same page with reactions, mentions and pins: the columns of each table, with one query for the
+/// messages, and one query for the whole page from each of the other tables.
 async fn bare_with_more(pool: &PgPool, user: UserId, (conversation, position): (ConversationId, Position)) {
     type Time = Option<OffsetDateTime>;
     type Id = Option<Uuid>;
@@ -244,7 +244,7 @@ where
     query.fetch_all(pool).await.expect("rows")
 }
 
-/// Nothing is read of any of the conversations: all that there is has to be counted.
+/// Measures lists of conversations in which nothing is read, so all messages have to be counted.
 async fn lists(stage: &Stage, user: UserId, count: usize) {
     let pool = &stage.pool;
     let page = async |after| {
@@ -285,7 +285,7 @@ async fn searches(stage: &Stage, user: UserId, count: usize) {
             }
         };
         let first = search(None).await;
-        // What is given up takes its time.
+        // A search that is given up takes long, so it is measured less often.
         let reads = if words.contains('"') { 10 } else { READS };
         let what = format!("search in {count} conversations, {what}");
         here(stage, reads, async |_| drop(search(None).await)).await.note(&what, SEARCH_GOAL);
@@ -297,7 +297,8 @@ async fn searches(stage: &Stage, user: UserId, count: usize) {
     }
 }
 
-/// The same as a client has it. The node keeps who is in a conversation once it has been asked for it.
+/// The same reads from the client's side. The node keeps the roster of a conversation in memory after the first request
+/// for it.
 async fn over_rest(stage: &Stage, node: &Node, rest: &Rest, people: &[Person], talks: &[Talk]) {
     let get = async |person: &Person, path: &str| rest.ask("GET", path, &person.token, None).await;
     let talk = |n: usize| talks[n % talks.len().min(LIVELY)].0;

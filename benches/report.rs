@@ -1,10 +1,10 @@
-//! All benchmarks, one after the other, and one table of what they measured, each figure beside its
-//! floor, its goal and what it was before:
+//! Runs all benchmarks, one after the other, and shows their figures in one table, each with its floor, its
+//! goal and its former value:
 //!
 //! ```sh
 //! cargo bench --bench report            # small, in minutes
-//! cargo bench --bench report -- full    # as large as README shows it; keeps run, tables and pictures
-//! cargo bench --bench report -- full again    # keeps the figures of `target/tmp/figures.jsonl`, and runs nothing
+//! cargo bench --bench report -- full    # at the size of the README; keeps run, tables and pictures
+//! cargo bench --bench report -- full again    # uses the figures in `target/tmp/figures.jsonl`, and runs nothing
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
@@ -38,7 +38,7 @@ const ALL: [&str; 12] = [
     "archive",
     "abuse",
 ];
-/// Where the table stands in the README of the benchmarks.
+/// The marks around the table in the README of the benchmarks.
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- /figures -->";
 
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
 /// One run of all benchmarks.
 #[derive(Serialize, Deserialize)]
 struct Run {
-    /// When it ended, to the minute, in UTC.
+    /// The time when it ended, to the minute, in UTC.
     at: String,
     machine: String,
     figures: Vec<Figure>,
@@ -109,7 +109,7 @@ impl Run {
         fs::write(runs.join(&self.at).with_extension("json"), text + "\n").expect("a file of ours");
     }
 
-    /// The last that was kept.
+    /// The last run that was kept.
     fn last(runs: &Path) -> Option<Self> {
         let files = fs::read_dir(runs).expect("the runs").map(|file| file.expect("a file").path());
         let text = fs::read_to_string(files.max()?).expect("a file of ours");
@@ -122,7 +122,7 @@ impl Run {
     }
 }
 
-/// First what has a goal, then the rest by parts.
+/// The tables: first the figures with a goal, then the others by parts.
 fn tables(run: &Run, before: Option<&Run>) -> String {
     let mut text = format!("Measured {}", run.title());
     if let Some(before) = before {
@@ -189,7 +189,7 @@ fn draw_all(folder: &Path, figures: &[Figure]) {
     }
 }
 
-/// Two bars for each figure, ours and its floor. Dark where the reader's page is.
+/// Draws two bars for each figure: ours and its floor. The colours follow the reader's light or dark mode.
 fn draw(figures: &[&Figure]) -> String {
     const WIDTH: f64 = 720.0;
     const ROOM: f64 = 520.0;

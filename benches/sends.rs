@@ -1,5 +1,5 @@
-//! What it costs until a message is acknowledged, which means that it is on disk: beside single
-//! publishes to JetStream in the same nats-server, synced one by one.
+//! The cost until a message is acknowledged, which means that it is on disk. It is compared with single
+//! publishes to JetStream in the same nats-server, which are synced one by one.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -26,14 +26,14 @@ use stage::{
 };
 use verbatim::{dev::NatsUser, domain::ConversationId};
 
-/// Messages on their way at once.
+/// Messages in flight.
 const IN_FLIGHT: usize = 64;
-/// Senders at once in the hot conversation.
+/// Concurrent senders in the hot conversation.
 const HOT: usize = 200;
-/// Sockets of who listens, and messages a second for them.
+/// Sockets of the listeners, and messages a second for them.
 const SOCKETS: usize = 100;
 const RATE: u32 = 200;
-/// Bytes of what the floor publishes, about as many as a message has in the log.
+/// Bytes of a message of the floor, about as many as of a message in the log.
 const PAYLOAD: usize = 400;
 const FLOOR: &str = "single publishes";
 
@@ -41,7 +41,7 @@ fn main() {
     run(benchmark);
 }
 
-/// The least: publishes and waits for the disk.
+/// The floor: publishes and waits for the disk.
 struct Bare {
     client: async_nats::Client,
     jetstream: jetstream::Context,
@@ -100,7 +100,7 @@ async fn benchmark(stage: &Stage) {
             in_many(n).await;
         })
         .await;
-        // The projector's share belongs to them.
+        // The work of the projector for these messages is part of their cost.
         let last = in_many(0).await;
         rest.viewed(&talks[0].0, talks[0].1, last).await;
         let spent = pids();
@@ -148,7 +148,7 @@ async fn benchmark(stage: &Stage) {
     node.stop().await;
 }
 
-/// From a send until the last of many sockets has it.
+/// Measures the time from a send until the last of many sockets has the message.
 async fn heard(stage: &Stage, bare: &Bare, node: &Node, rest: &Rest) {
     let people = rest.people(1 + SOCKETS / 20).await;
     let talk = rest.group(&people).await;
@@ -188,7 +188,7 @@ impl Bare {
         publish.expect("NATS").await.expect("an acknowledgement").sequence
     }
 
-    /// p50 of a question and its answer, in milliseconds.
+    /// p50 of a request and its answer, in milliseconds.
     async fn round_trip(&self) -> f64 {
         let mut asked = self.client.subscribe("echo").await.expect("NATS");
         let client = self.client.clone();
@@ -209,7 +209,7 @@ impl Bare {
     }
 }
 
-/// p50 of making a write lasting, in milliseconds, on the disk of the log.
+/// p50 of a synced write on the disk of the log, in milliseconds.
 fn sync(stage: &Stage) -> f64 {
     let mut file = File::create(stage.dir().join("synced")).expect("the folder of the stage");
     let mut times: Vec<Duration> = (0..200)
@@ -235,7 +235,7 @@ impl Busy {
     }
 }
 
-/// Sends with so many on their way at once.
+/// Sends with `in_flight` messages in flight.
 async fn busy(in_flight: usize, send: impl AsyncFn(usize)) -> Busy {
     let lasting = Duration::from_secs(if full() { 8 } else { 3 });
     let begun = Instant::now();
@@ -244,7 +244,7 @@ async fn busy(in_flight: usize, send: impl AsyncFn(usize)) -> Busy {
     Busy { count, took: begun.elapsed() }
 }
 
-/// p50 in milliseconds, with pauses between.
+/// p50 of single sends with pauses between them, in milliseconds.
 async fn one_by_one(send: impl AsyncFn(usize)) -> f64 {
     let mut times = Vec::new();
     for n in 0..200 {

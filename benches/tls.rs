@@ -1,5 +1,5 @@
-//! What TLS on the listener costs: the same sockets at two gateways that differ in nothing else, by turns. The one
-//! without TLS is the floor.
+//! The cost of TLS on the listener: the same sockets connect alternately to two gateways that differ in nothing else.
+//! The gateway without TLS is the floor.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -27,9 +27,9 @@ use tokio_rustls::{
 
 /// Sockets of one user.
 const OF_EACH_USER: usize = 20;
-/// Connections that are opened at once.
+/// Connections that are opened concurrently.
 const AT_ONCE: usize = 64;
-/// Sockets that are spoken to.
+/// Sockets that get messages.
 const SPOKEN_TO: usize = 1_000;
 const FLOOR: &str = "without TLS";
 
@@ -43,7 +43,7 @@ async fn benchmark(stage: &Stage) {
     let rest = Rest::to(node.address, 64);
     let people = rest.people(count / OF_EACH_USER).await;
     let (certificate, key, client) = certified(stage);
-    // Who comes back between two rounds was never away.
+    // With a long grace period, users who reconnect between two rounds never go offline.
     let grace = ("VERBATIM_PRESENCE_GRACE", "600");
     let tls = [grace, ("VERBATIM_TLS_CERT_FILE", &*certificate), ("VERBATIM_TLS_KEY_FILE", &*key)];
 
@@ -103,7 +103,7 @@ fn rounds() -> usize {
     if full() { 3 } else { 2 }
 }
 
-/// The files of a certificate for `localhost` with an ECDSA key, and a client that trusts it.
+/// Creates the files of a certificate for `localhost` with an ECDSA key, and a client that trusts it.
 fn certified(stage: &Stage) -> (String, String, TlsConnector) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
@@ -126,14 +126,14 @@ fn visits(people: &[Person]) -> Vec<Visit> {
     visits.flat_map(|visit| std::iter::repeat_n(visit, OF_EACH_USER)).collect()
 }
 
-/// What each socket costs that comes and waits.
+/// The cost of each socket that connects and waits.
 struct Cost {
     bytes: f64,
     /// Microseconds.
     cpu: f64,
 }
 
-/// All of them come to a gateway that has just started.
+/// Connects all of them to a gateway that has just started.
 async fn come(gateway: &Node, door: Door, people: &[Person]) -> Cost {
     let visits = visits(people);
     let (count, memory_before, cpu_before) = (visits.len() as f64, memory(gateway.pid()), cpu(gateway.pid()));

@@ -1,6 +1,6 @@
-//! What 200 webhooks cost whose receivers are dead: what people feel who send, when a receiver that is well has the events, and
-//! the processor time of the node. The dead are disabled and enabled by turns; half of them refuse connections, and half take
-//! them and never answer.
+//! The cost of 200 webhooks with dead receivers: the latency of sends, the latency of deliveries to a healthy receiver,
+//! and the CPU time of the node. The dead webhooks are disabled and enabled alternately. Half of their receivers refuse
+//! connections, and half accept them and never answer.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 
@@ -33,12 +33,13 @@ use tokio::{
 use verbatim::domain::ConversationId;
 
 const DEAD: usize = 200;
-/// Messages a second, by turns in so many conversations.
+/// Messages a second, and the number of conversations that they go to in turn.
 const RATE: u32 = 50;
 const CONVERSATIONS: usize = 20;
-/// How long the dead are tried before it is measured: by then all that never answer have let a request time out.
+/// How long the dead receivers are tried before the measurement. By then, a request has timed out at each one that
+/// never answers.
 const SETTLES: Duration = Duration::from_secs(20);
-/// A master key, as a file has it.
+/// The content of a master key file.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 fn main() {
@@ -108,12 +109,12 @@ async fn benchmark(stage: &Stage) {
     node.stop().await;
 }
 
-/// How long things took while somebody talked, in order.
+/// Latencies while messages were sent, sorted.
 struct Felt {
     sends: Vec<Duration>,
-    /// Until the receiver that is well had what was said.
+    /// Until the healthy receiver had the message.
     had: Vec<Duration>,
-    /// Milliseconds of processor time of the node, each second.
+    /// CPU time of the node, in milliseconds a second.
     spent: f64,
 }
 
@@ -139,7 +140,7 @@ async fn talk(node: &Node, rest: &Rest, groups: &[(ConversationId, &Person)], ta
     Felt { sends, had, spent }
 }
 
-/// The key of a service account that may do everything.
+/// The key of a service account with all scopes.
 async fn service(stage: &Stage) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
     command.args(["services", "bootstrap"]).env("VERBATIM_NATS_URL", stage.nats.url());
@@ -150,14 +151,14 @@ async fn service(stage: &Stage) -> String {
     key.unwrap_or_else(|| panic!("no key: {told}{}", String::from_utf8_lossy(&made.stderr))).to_owned()
 }
 
-/// Adds a webhook for all messages; its id.
+/// Adds a webhook for all messages, and returns its id.
 async fn adds(rest: &Rest, key: &str, address: SocketAddr) -> String {
     let webhook = json!({ "url": format!("http://{address}/events"), "types": ["message.sent"] });
     let webhook = rest.ask("POST", "/v1/admin/webhooks", key, Some(webhook)).await;
     webhook["id"].as_str().expect("an id").to_owned()
 }
 
-/// What the receiver that is well has taken.
+/// The deliveries that the healthy receiver has accepted.
 #[derive(Default)]
 struct Taken(Mutex<Vec<Duration>>);
 
@@ -166,13 +167,13 @@ impl Taken {
         self.0.lock().expect("no panic").len()
     }
 
-    /// Begins anew; what it had.
+    /// Clears the deliveries, and returns them.
     fn forget(&self) -> Vec<Duration> {
         std::mem::take(&mut self.0.lock().expect("no panic"))
     }
 }
 
-/// A receiver that takes everything.
+/// Starts a receiver that accepts everything.
 async fn listens(taken: Arc<Taken>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -200,7 +201,7 @@ async fn takes(mut stream: TcpStream, taken: Arc<Taken>) -> io::Result<()> {
     }
 }
 
-/// Where the first request ends, if all of it is there.
+/// The end of the first request, if it is complete.
 fn request(read: &[u8]) -> Option<usize> {
     let head = read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&read[..head]).ok()?.to_ascii_lowercase();

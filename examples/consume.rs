@@ -1,9 +1,9 @@
-//! A microservice: reads every event from the log with a durable consumer of its own, and goes on
-//! where it stopped when it is started again.
+//! A microservice that reads every event from the log with its own durable consumer. After a restart, it
+//! continues where it stopped.
 //!
-//! In dev mode: `cargo run --example consume -- archive` with the settings of `.verbatim/dev.env`. With
-//! real servers: the user of the microservice in the URL or its `.creds` file, which has its name, and
-//! its name as the argument; see deploy/README.md.
+//! In dev mode, run `cargo run --example consume -- archive` with the settings in `.verbatim/dev.env`. With
+//! real servers, name the user of the microservice in the URL or use its `.creds` file, which has its name,
+//! and pass its name as the argument; see deploy/README.md.
 
 use std::{env, error::Error, path::Path};
 
@@ -20,7 +20,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream::SelectAll};
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let name = env::args().nth(1).unwrap_or_else(|| "reader".into());
     let url = env::var("VERBATIM_NATS_URL").map_err(|_| "VERBATIM_NATS_URL is not set")?;
-    // A microservice's user reads from an account of its own, through the durable of its name.
+    // The user of a microservice reads from a separate account, through the durable with its name.
     let (mut options, is_reader) = match env::var("VERBATIM_NATS_CREDENTIALS_FILE") {
         Ok(file) => {
             let is_reader = Path::new(&file).file_stem().is_some_and(|stem| *stem == *name);
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut events = SelectAll::new();
     let streams: Vec<String> = log.stream_names().try_collect().await?;
     for stream in streams.iter().filter(|stream| stream.starts_with("CHAT_")) {
-        // A reader may not ask for more of a stream than its name.
+        // A reader has no permission to request more about a stream than its name.
         let stream = log.get_stream_no_info(stream).await?;
         let consumer: Consumer<pull::Config> = match is_reader {
             true => stream.get_consumer(&name).await?,
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     while let Some(event) = events.next().await {
         let event = event?;
         show(&event)?;
-        // Only what has been dealt with is acknowledged; the rest comes again.
+        // Only processed events are acknowledged. All others are delivered again.
         event.ack().await?;
     }
     Ok(())

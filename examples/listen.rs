@@ -1,7 +1,7 @@
-//! A small client: logs in, listens, prints what it hears, and checks that nothing is missing.
+//! A small client: logs in, listens, prints events, and checks that none is missing.
 //!
 //! `cargo run --example listen -- ana 'correct horse battery'`, while `cargo run` serves.
-//! `VERBATIM_LISTEN` names another server than 127.0.0.1:8080.
+//! `VERBATIM_LISTEN` names a server other than 127.0.0.1:8080.
 
 use std::{collections::HashMap, env, error::Error};
 
@@ -56,8 +56,8 @@ fn show(frame: &Value) {
     }
 }
 
-/// The last position of each conversation: every event names the one before it, and a heartbeat
-/// names the last, so a client notices by itself if one is missing.
+/// The last position of each conversation. Every event names the one before it, and a heartbeat names the
+/// last one, so a client notices a missing event.
 #[derive(Default)]
 struct Chains {
     me: Value,
@@ -69,7 +69,7 @@ impl Chains {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let position = |value: &Value| value.as_u64().unwrap_or_default();
         match frame["op"].as_str() {
-            // `ready` names the first conversations, frames `conversations` behind it the others.
+            // `ready` names the first conversations, and `conversations` frames after it name the others.
             Some(op @ ("ready" | "conversations")) => {
                 if op == "ready" {
                     *self = Self { me: frame["user_id"].clone(), ..Self::default() };
@@ -79,7 +79,7 @@ impl Chains {
             }
             Some("event") => {
                 let id = text(&frame["conversation_id"]);
-                // A conversation that I did not know begins for me with the event that brought me in.
+                // A conversation that is new to this client begins with the event that added the user.
                 let known = self.heads.insert(id.clone(), position(&frame["position"]));
                 let previous = position(&frame["previous"]);
                 if known.is_some_and(|known| known != previous) {

@@ -1,5 +1,5 @@
-//! A moderation bot: reads messages from the log with a consumer of its own, and deletes those with a forbidden word by
-//! commands over NATS. Started again, it goes on where it stopped.
+//! A moderation bot: reads messages from the log with its own consumer, and deletes those with a forbidden word by
+//! commands over NATS. After a restart, it continues where it stopped.
 //!
 //! ```sh
 //! verbatim services add guard --scopes conversations:read,messages:write
@@ -49,14 +49,14 @@ async fn main() -> Outcome<()> {
             let deleted = delete(&client, name, &conversation, &message).await?;
             println!("{message} in {conversation}: {deleted}");
         }
-        // Only what has been dealt with is acknowledged. After a kill the event comes again, and so does the command, which
-        // is then answered as before.
+        // Only processed events are acknowledged. If the bot is killed, the event is delivered again, and the bot
+        // repeats its command, which gets the same answer as before.
         event.ack().await?;
     }
     Ok(())
 }
 
-/// The conversation and the message of an event that puts the word into a message.
+/// The conversation and the message of an event whose text contains the word.
 fn offence(event: &Message, word: &str) -> Option<(String, String)> {
     let kind = event.headers.as_ref()?.get("ce-type")?.as_str();
     if !matches!(kind, "verbatim.message.sent.v1" | "verbatim.message.edited.v1") {
@@ -69,14 +69,16 @@ fn offence(event: &Message, word: &str) -> Option<(String, String)> {
     is_offence.then(|| (conversation.to_owned(), data["message_id"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// Deletes a message. The idempotency key is the message: however often the command is sent, it is done once.
+/// Deletes a message. The idempotency key is the id of the message, so the command is executed once, however often it
+/// is sent.
 async fn delete(client: &Client, name: &str, conversation: &str, message: &str) -> Outcome<String> {
     let subject = format!("verbatim.commands.{name}.delete");
     let fields = json!({ "conversation_id": conversation, "message_id": message, "client_id": message });
     loop {
         let reply = match client.request(subject.clone(), fields.to_string().into()).await {
             Ok(reply) => reply,
-            // No reply says nothing about the command, and without responders nothing has happened: both are worth a retry.
+            // Without a reply, the result of the command is unknown, and without responders nothing has happened. Both
+            // are worth a retry.
             Err(error)
                 if matches!(error.kind(), RequestErrorKind::TimedOut | RequestErrorKind::NoResponders) =>
             {
@@ -91,7 +93,7 @@ async fn delete(client: &Client, name: &str, conversation: &str, message: &str) 
                 let wait = header("Retry-After").and_then(|wait| wait.parse().ok()).unwrap_or(1);
                 sleep(Duration::from_secs(wait)).await;
             }
-            // Done, done before, or refused for good: not a member, or no admin.
+            // The command is done, was done before, or is refused for good: the bot is not a member, or not an admin.
             _ => return Ok(header("Nats-Service-Error").unwrap_or_else(|| "deleted".into())),
         }
     }

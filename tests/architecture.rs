@@ -1,20 +1,20 @@
-//! The house: who may import whom, who is the home of which outside crate, what names mean and how
-//! long a file may be. The tables below are the architecture; change them deliberately, with the
-//! reason, when a better wall is found.
+//! The house: which module may import which, which modules may use an outside crate, which names are allowed and how
+//! long a file may be. The tables below are the architecture. Change them deliberately, with the reason, when you
+//! find a better boundary.
 
 #[path = "architecture/mod.rs"]
 mod rules;
 
-/// Where a module stands. Imports point down; siblings never import one another.
+/// The floor of a module. Imports point down; siblings never import one another.
 #[derive(Clone, Copy, PartialEq)]
 enum Floor {
     At(u8),
-    /// Beside the stairs: a module of which the table says by whom it may be imported.
+    /// Beside the stairs: the table names the modules that may import it.
     Leaf,
 }
 use Floor::{At, Leaf};
 
-/// A module directly below the crate, its floor, and which others it may import.
+/// A module directly below the crate, its floor, and the modules that it may import.
 const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("main", At(8), &["cli"]),
     (
@@ -33,7 +33,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "domain",
             "hooks",
             "log",
-            // A command over the network asks a node.
+            // A command over the network sends requests to a node.
             "outbound",
             "projector",
             "views",
@@ -74,10 +74,10 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "webhooks",
         ],
     ),
-    // The halves of one document, joined.
+    // It merges the parts of one document.
     ("contract", At(7), &["domain", "gateway", "log", "responder"]),
-    // The edges compose no queries: what they show comes from the use cases, so neither knows a table. REST reads
-    // through `reading`, a socket through `feed`.
+    // The edges compose no queries. Their answers come from the use cases, so no edge knows a table. REST reads through
+    // `reading`, a socket through `feed`.
     (
         "api",
         At(6),
@@ -117,15 +117,15 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "problems",
         ],
     ),
-    // The edge for programs on NATS: each command goes to the operation of `api` that it is, which `app` hands over.
+    // The edge for programs on NATS. Each command goes to its operation in `api`, which `app` passes in.
     ("responder", At(6), &["access", "credentials", "log", "problems"]),
-    // The edge for operators: is it alive, is it ready, what are its figures.
+    // The edge for operators: liveness, readiness and metrics.
     ("admin", At(6), &["accounts", "domain", "hooks", "live", "log", "views"]),
-    // The edge for eyes: pages in a browser.
+    // The edge for browsers: pages.
     ("web", At(6), &["problems"]),
-    // Who may read what: `commands` opens a conversation for a member, `feed` reads how it was, and an answer holds
-    // what `accounts` and `presence` add: the settings of the reader, the status of a user. A reader of events ends with
-    // its token, which `credentials` knows.
+    // Authorisation of reads: `commands` opens a conversation for a member, and `feed` reads its past. `accounts` and
+    // `presence` add the settings of the reader and the status of users to an answer. A reader of events ends when its
+    // token expires, which `credentials` knows.
     (
         "reading",
         At(5),
@@ -142,46 +142,46 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "views",
         ],
     ),
-    // What a user may take along: the rows of `accounts`, the events that the log and the views let the user see.
+    // The data of a user: rows of `accounts`, and the events that the log and the views show to the user.
     ("exports", At(5), &["accounts", "credentials", "domain", "feed", "live", "log", "views"]),
-    // Accounts and proofs become one use case here, so that `accounts` is SQL only.
+    // It combines accounts and proofs to use cases, so that `accounts` is only SQL.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "issuers", "limits", "live"]),
-    // A revocation is told for as long as access tokens live, which `credentials` knows.
-    // A retry is known by its key in a view for ever, in the log for two minutes. Whether a user exists and how a
-    // member has settled a conversation are truths of `accounts`.
+    // A revocation is announced with the lifetime of access tokens, which `credentials` knows. A view recognises the
+    // key of a retry for ever, the log for two minutes. `accounts` knows whether a user exists, and a member's settings
+    // of a conversation.
     ("commands", At(4), &["accounts", "credentials", "domain", "limits", "live", "log", "views"]),
-    // What a user has missed, and how it was: the views tell where to look, the log what happened.
+    // Missed events and the past of conversations: the views say where to look, and the log says what happened.
     ("feed", At(4), &["domain", "live", "log", "views"]),
     ("projector", At(4), &["domain", "log", "views"]),
-    // It appends presence events, and asks the view whom to tell.
-    // It empties the outbox of `accounts` into a stream of the log.
+    // It moves the outbox of `accounts` to a stream of the log.
     ("audit", At(4), &["accounts", "domain", "log"]),
-    // It copies the tables of `auth` and `hooks` as rows without a meaning. Of `accounts` it asks what is erased. A bucket is
-    // asked with the one HTTP client.
+    // It copies the tables of `auth` and `hooks` as opaque rows, asks `accounts` what is erased, and talks to a bucket
+    // with the one HTTP client.
     ("archive", At(4), &["accounts", "domain", "log", "outbound"]),
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
-    // Rows of `accounts`, events in the log, and who has been told: consumers and `hooks`.
+    // Rows of `accounts`, events in the log, and the recipients of erased events: consumers and `hooks`.
     ("erasures", At(4), &["accounts", "credentials", "domain", "hooks", "log", "views"]),
+    // It appends presence events, and asks the views which members to tell.
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
-    // It follows the log by itself, and sends with the one HTTP client. Its rows are those of `hooks`, and its changes are
-    // audited. Of `views` it asks which messages are expired.
+    // It follows the log by itself, and sends with the one HTTP client. Its rows are in `hooks`, and its changes are
+    // audited. It asks `views` which messages have expired.
     ("webhooks", At(4), &["accounts", "credentials", "domain", "hooks", "log", "outbound", "views"]),
-    // The audit event of a change is noted in its transaction.
+    // A change stores its audit event in the same transaction.
     ("hooks", At(3), &["accounts", "domain"]),
-    // Recent events are told by the stays that the views know.
+    // A user gets recent events according to the stays (times of membership) from the views.
     ("live", At(3), &["accounts", "credentials", "domain", "log", "views"]),
     ("log", At(1), &["domain"]),
     ("views", At(1), &["domain"]),
     ("accounts", At(2), &["credentials", "domain"]),
-    // Others who prove an identity, by keys that are fetched from them.
+    // External issuers of identities, whose keys are fetched from them.
     ("issuers", At(2), &["domain", "outbound"]),
-    // Above the log, by which nodes tell one another what they have admitted; below all that asks.
+    // Above the log, over which nodes tell one another what they have admitted, and below all callers.
     ("limits", At(2), &["domain", "log"]),
     ("credentials", At(1), &["domain", "networks"]),
-    // The users of NATS: keys and signed texts. Dev mode makes the same files as `verbatim nats init`.
+    // The users of NATS: keys and signed texts. Dev mode creates the same files as `verbatim nats init`.
     ("authority", At(1), &[]),
-    // The one HTTP client, which guards the addresses that it asks.
+    // The one HTTP client, which checks the addresses that it connects to.
     ("outbound", At(1), &["networks"]),
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
@@ -192,12 +192,11 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["networks", "problems"]),
-    // Every door refuses in the same words: the listener, REST and the handshake.
-    // A rate limit is named in the refusal.
+    // The listener, REST and the handshake refuse requests in the same form. A refusal names its rate limit.
     ("problems", Leaf, &["limits"]),
     ("dev", Leaf, &["authority"]),
-    // Each part knows its own settings; here they get their flags and variables. The rules for retention are a value of
-    // `domain`, because all floors ask it.
+    // Each part defines its own settings, and `config` gives them flags and variables. The rules for retention are a
+    // value of `domain`, because all floors use them.
     (
         "config",
         Leaf,
@@ -221,14 +220,14 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("lib", Leaf, &[]),
 ];
 
-/// What every module but `domain` may import.
+/// The modules that every module except `domain` may import.
 const FOR_ALL: &[&str] = &["cache", "clock", "overload", "shares", "supervise", "telemetry"];
 
-/// Outside crates that any module but `domain` may use.
+/// Outside crates that every module except `domain` may use.
 const ANYWHERE: &[&str] =
     &["bytes", "futures_util", "serde", "serde_json", "thiserror", "time", "tokio", "tracing", "uuid"];
 
-/// All that the pure floor may use. `bytes` is a value here: the data of an event, which are never copied.
+/// The outside crates of the pure floor. It uses `bytes` as a value: the data of an event, which are never copied.
 const OF_DOMAIN: &[&str] =
     &["bytes", "icu_properties", "schemars", "serde", "serde_json", "time", "unicode_normalization", "uuid"];
 
@@ -279,14 +278,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["outbound"]),
     ("hyper_util", &["listen", "outbound"]),
     ("icu_properties", &["credentials", "domain", "views"]),
-    // Our tokens, and those of others.
+    // Our tokens, and those of external issuers.
     ("jsonwebtoken", &["credentials", "issuers"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
     ("nkeys", &["authority"]),
     ("percent_encoding", &["log", "responder"]),
     ("poem", &["admin", "api", "app", "gateway", "listen", "problems", "responder", "web"]),
-    // The document shows a problem by the type that writes it.
+    // The OpenAPI document shows problems through the type that serializes them.
     ("poem_openapi", &["api", "problems"]),
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["cache"]),
@@ -314,7 +313,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zeroize", &["access", "credentials", "webhooks"]),
 ];
 
-/// What modules that are not at home in a crate may hand through, and nothing else of it.
+/// Items of a crate that modules outside its home may pass through. They may use nothing else of the crate.
 const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
     (
         "sqlx",
@@ -334,7 +333,7 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
             "webhooks",
         ],
     ),
-    // An outage of the database is refused in the words of all outages.
+    // An outage of the database becomes the same refusal as every other outage.
     ("sqlx", &["Error"], &["api"]),
 ];
 
@@ -362,16 +361,16 @@ const EMPTY_NAMES: &[&str] = &[
     "utils",
 ];
 
-/// Public types of one name, each with the reason. All others are found by their name alone.
+/// Public types that share a name, each with the reason. All others have a unique name.
 const SAME_NAMES: &[(&str, &str)] = &[
     ("Event", "what happened in a conversation, and `incoming::Event`, what happened on a socket"),
     ("Settings", "all settings of a process, and `listen::Settings`, always written with its module"),
 ];
 
-/// The rooms inside a folder, from the lowest floor up; rooms on one floor need nothing of one another.
+/// The rooms inside a folder, from the lowest floor up. Rooms on one floor do not depend on one another.
 const NESTED: &[(&str, &[&[&str]])] = &[
     ("domain", &[&["words"], &["stored"], &["conversation"], &["mod"]]),
-    // A connection knows its parts; reading, appending and upkeep are done with a connection.
+    // A connection knows its parts. Reading, appending and upkeep use a connection.
     (
         "log",
         &[
@@ -394,13 +393,13 @@ const NESTED: &[(&str, &[&[&str]])] = &[
     ("gateway", &[&["wire"], &["frames"], &["hub"], &["settings"], &["session"], &["watch"], &["mod"]]),
 ];
 
-/// The most lines of a file, with its tests.
+/// The maximum number of lines of a file, including its tests.
 const MAX_LINES: usize = 400;
 
-/// How many lines half of all files ship at most.
+/// The maximum number of shipped lines in half of all files.
 const MEDIAN_LINES: usize = 120;
 
-/// How many lines nine of ten files ship at most.
+/// The maximum number of shipped lines in nine of ten files.
 const P90_LINES: usize = 280;
 
 /// Files that may be longer, each with its reason.
@@ -412,8 +411,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("dev/process.rs", "children that die with us, and signals other than SIGKILL"),
 ];
 
-/// Files with tasks that nobody supervises, each with the reason why it needs no supervision: they are short, and
-/// their end or their panic is noticed by those that wait for them.
+/// Files with unsupervised tasks, each with the reason why supervision is not needed: the tasks are short, and their
+/// callers wait for them and notice their end or panic.
 const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli/process.rs", "it waits for a signal, before there is a process to supervise"),
     ("exports/download.rs", "one export is sent, with a deadline, and its reader notices its end"),
@@ -427,7 +426,7 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];
 
-/// What a pure function has no need of.
+/// Words that do not occur in pure code.
 const IMPURE: &[&str] = &[
     "async",
     "await",

@@ -1,5 +1,5 @@
-//! The contract with other people's programs: what is published is what is committed, what is
-//! committed is never broken, and what was ever written can be read.
+//! The contract with external programs: the published documents are the committed ones, a committed document
+//! is never broken, and every event that was ever stored can be read.
 //!
 //! After a deliberate, compatible change: `UPDATE=1 cargo test --test contract`.
 
@@ -18,7 +18,7 @@ use verbatim::{
     log::{self, Draft},
 };
 
-/// A message as it lies in the stream.
+/// A message as it is stored in the stream.
 #[derive(Deserialize)]
 struct Sample {
     subject: String,
@@ -34,7 +34,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// Compares with the committed file, or writes it when that is asked for.
+/// Compares a text with the committed file, or writes the file if `UPDATE` is set.
 fn assert_committed(path: &str, now: &str) {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(file(path), now).unwrap_or_else(|e| panic!("{path}: {e}"));
@@ -66,7 +66,7 @@ fn sample(word: &str) -> (Sample, Recorded) {
     (sample, recorded.unwrap_or_else(|e| panic!("{path} can no longer be read: {e}")))
 }
 
-/// First: an update must not hide a break, so the committed schemas are judged before any is written.
+/// An update must not hide a breaking change, so all committed schemas are checked before any is written.
 #[test]
 fn published_schemas_are_compatible_and_committed() {
     let schemas = log::schemas();
@@ -119,7 +119,7 @@ fn every_type_has_a_schema_and_a_sample_and_is_in_the_document() {
     }
     let known: Vec<String> = Event::TYPES.iter().map(|word| format!("{word}.json")).collect();
     for file in files_of("tests/contract/events") {
-        // An old shape of a type stands beside it: `message.sent.without-metadata.json`.
+        // An older form of a type has its own file next to it: `message.sent.without-metadata.json`.
         let of_a_type = known.iter().any(|known| file.starts_with(known.trim_end_matches("json")));
         assert!(of_a_type, "tests/contract/events/{file} is of no type that this version reads");
     }
@@ -140,7 +140,7 @@ fn samples_are_read_and_written_back_byte_by_byte() {
             let headers = draft.headers(url.as_ref());
             headers.iter().map(|(name, values)| (name.to_string(), values[0].to_string())).collect()
         };
-        // Samples may name their schema by its path alone, as it was done once.
+        // Samples may name their schema only by its path, as older versions did.
         let mut wanted = sample.headers;
         let schema = wanted.remove("ce-dataschema").expect("a sample names its schema");
         assert_eq!(written(None), wanted, "{name}");
@@ -231,7 +231,7 @@ fn files_of(folder: &str) -> Vec<String> {
     names
 }
 
-/// Where a value does not fit a schema, for the keywords that our schemas use.
+/// The places where a value does not fit a schema, for the keywords that our schemas use.
 fn misfits(schema: &Value, value: &Value) -> Vec<String> {
     let fits_type = match schema["type"].as_str() {
         Some("object") => value.is_object(),
@@ -283,8 +283,8 @@ fn misfits(schema: &Value, value: &Value) -> Vec<String> {
     found
 }
 
-/// Every code that stands in the sources beside a status, or in a constructor of problems, is in the list that is
-/// published: `x-codes` in the document, which `/problems/<code>` explains.
+/// Every code that the sources contain next to a status, or in a constructor of problems, is in the published list:
+/// `x-codes` in the document, which `/problems/<code>` explains.
 #[test]
 fn every_code_of_a_refusal_is_in_the_published_list() {
     let document: Value = serde_json::from_str(&read("openapi/openapi.json")).expect("JSON");

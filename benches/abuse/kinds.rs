@@ -1,4 +1,4 @@
-//! The kinds of abuse. No abuser waits because a server asks for it.
+//! The kinds of abuse. No abuser waits when a server asks it to.
 
 use std::{
     collections::BTreeMap,
@@ -18,17 +18,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use verbatim::domain::ConversationId;
 
-/// Where abuse comes from: its rates by address are not those of the quiet pair.
+/// The address of the abuser, so that its rate limits by address are separate from those of the quiet pair.
 const FROM: &str = "127.0.0.2:0";
-/// After a connection has failed.
+/// The pause after a connection has ended.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// The node, and the account that is misused.
+/// The node, and the account of the abuser.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
     pub token: String,
-    /// From before anything was said.
+    /// A cursor from before the first message.
     pub cursor: String,
     /// A long conversation, and the position of its last message.
     pub conversation: ConversationId,
@@ -49,7 +49,7 @@ pub enum Abuse {
     Resumes,
 }
 
-/// How often each status came; 0 is a connection that was closed without an answer.
+/// The number of answers by status; 0 is a connection that was closed without an answer.
 type Answers = BTreeMap<u16, usize>;
 
 impl Abuse {
@@ -65,7 +65,7 @@ impl Abuse {
         Self::Resumes,
     ];
 
-    /// The name for the command line.
+    /// The word for the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::SlowHeads => "heads",
@@ -105,7 +105,7 @@ impl Abuse {
         }
     }
 
-    /// Goes on until it is stopped; what it was answered.
+    /// Goes on until it is stopped, and returns the answers.
     pub async fn goes_on(self, target: Target, stop: CancellationToken) -> Answers {
         let answers = Arc::<Mutex<Answers>>::default();
         let mut loops = JoinSet::new();
@@ -113,7 +113,7 @@ impl Abuse {
             let (target, answers) = (target.clone(), answers.clone());
             loops.spawn(async move {
                 loop {
-                    // Whatever ends a connection, there is another one.
+                    // However a connection ends, another one follows.
                     if self.connection(&target, &answers).await.is_err() {
                         *answers.lock().expect("answers").entry(0).or_insert(0) += 1;
                     }
@@ -126,7 +126,7 @@ impl Abuse {
         std::mem::take(&mut answers.lock().expect("answers"))
     }
 
-    /// What is done on one connection, until it ends.
+    /// Abuses one connection until it ends.
     async fn connection(self, target: &Target, answers: &Mutex<Answers>) -> io::Result<()> {
         let mut line = Line::to(target.address).await?;
         let count = |status: u16| *answers.lock().expect("answers").entry(status).or_insert(0) += 1;
@@ -134,7 +134,7 @@ impl Abuse {
         match self {
             Self::SlowHeads => {
                 line.stream.write_all(b"GET /v1/info HTTP/1.1\r\nhost: x\r\nslow: ").await?;
-                // All at the same moment would be a test of the load's own processor.
+                // If all connections acted at the same moment, this would measure the CPU of the load itself.
                 sleep(Duration::from_millis(u64::from(Uuid::now_v7().as_bytes()[15]) * 8)).await;
                 loop {
                     sleep(Duration::from_secs(2)).await;
@@ -186,7 +186,7 @@ impl Abuse {
     }
 }
 
-/// A connection, and what was read of it.
+/// A connection, and the bytes read from it.
 struct Line {
     stream: TcpStream,
     unread: Vec<u8>,
@@ -231,7 +231,7 @@ impl Line {
         self.stream.write_all(request.as_bytes()).await
     }
 
-    /// The status and the length of the body.
+    /// Reads the head, and returns the status and the length of the body.
     async fn head(&mut self) -> io::Result<(u16, usize)> {
         let end = loop {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -246,7 +246,7 @@ impl Line {
         Ok((status, length.and_then(|length| length.trim().parse().ok()).unwrap_or_default()))
     }
 
-    /// Asks for a socket; an error if there is none.
+    /// Requests a socket. Fails if the request is refused.
     async fn opens(&mut self, token: &str) -> io::Result<u16> {
         let more = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                     sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: verbatim.v1\r\n";
@@ -262,7 +262,7 @@ impl Line {
     async fn says_hello(&mut self, cursor: Option<&str>) -> io::Result<()> {
         let cursor = cursor.map(|cursor| format!(r#","cursor":"{cursor}""#)).unwrap_or_default();
         let hello = format!(r#"{{"op":"hello"{cursor}}}"#);
-        // Masked with zeros, and longer than a short frame has a length for.
+        // The frame is masked with zeros, and too long for the short form of the length.
         let mut frame = vec![0x81, 0x80 | 126];
         let hello = format!("{hello:<130}");
         frame.extend_from_slice(&(hello.len() as u16).to_be_bytes());
@@ -271,7 +271,7 @@ impl Line {
         self.stream.write_all(&frame).await
     }
 
-    /// Reads until a text has come, or to the end.
+    /// Reads until a text has arrived, or to the end.
     async fn until(&mut self, text: Option<&[u8]>) -> io::Result<()> {
         loop {
             if text.is_some_and(|text| self.unread.windows(text.len()).any(|bytes| bytes == text)) {

@@ -1,4 +1,4 @@
-//! Figures: what was measured of ours, beside the floor of the same run.
+//! Figures: the measurements of our code, next to the floor of the same run.
 
 use std::{
     fs::{self, OpenOptions},
@@ -8,22 +8,22 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Whether there is time for the full size.
+/// Whether to run at full size.
 pub fn full() -> bool {
     std::env::var("VERBATIM_BENCH").is_ok_and(|size| size == "full")
 }
 
-/// One thing that was measured, each round once.
+/// One figure. Each round measures it once.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Figure {
     pub part: String,
     pub what: String,
     pub unit: String,
     pub ours: Vec<f64>,
-    /// Nothing where there is no floor.
+    /// Empty if there is no floor.
     pub floor: Vec<f64>,
     pub floor_is: String,
-    /// What it shall be.
+    /// The goal.
     #[serde(default)]
     pub goal: String,
     /// The picture in which it is drawn.
@@ -47,19 +47,19 @@ impl Figure {
         Self { picture: Some(picture.to_owned()), ..self }
     }
 
-    /// One round.
+    /// Adds a round.
     pub fn round(&mut self, ours: f64, floor: Option<f64>) {
         self.ours.push(ours);
         self.floor.extend(floor);
     }
 
-    /// How often the floor it is, if there is one.
+    /// The ratio to the floor, if there is one.
     pub fn ratio(&self) -> Option<f64> {
         let floor = median(&self.floor);
         (floor > 0.0).then(|| median(&self.ours) / floor)
     }
 
-    /// Shows it, and keeps it for the report.
+    /// Prints it, and keeps it for the report.
     pub fn note(self) {
         let floor = self.ratio().map(|ratio| format!("  {ratio:.2} x {}", self.floor_is)).unwrap_or_default();
         println!("{:<12} {:<62} {} {}{floor}", self.part, self.what, number(median(&self.ours)), self.unit);
@@ -69,19 +69,19 @@ impl Figure {
     }
 }
 
-/// Figures with one round.
+/// Records a figure with one round.
 pub fn note(figure: Figure, ours: f64, floor: Option<f64>) {
     let mut figure = figure;
     figure.round(ours, floor);
     figure.note();
 }
 
-/// The file to which figures are added, a line of JSON each.
+/// The file to which figures are appended, one line of JSON each.
 pub fn kept() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures.jsonl")
 }
 
-/// All that were kept.
+/// All figures in that file.
 pub fn all() -> Vec<Figure> {
     let lines = fs::read_to_string(kept()).unwrap_or_default();
     lines.lines().map(|line| serde_json::from_str(line).expect("a figure")).collect()
@@ -93,7 +93,7 @@ pub fn median(values: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Three digits that count, and commas.
+/// A number with three significant digits, and commas.
 pub fn number(value: f64) -> String {
     let decimals = match value.abs() {
         ..10.0 => 2,

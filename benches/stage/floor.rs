@@ -1,5 +1,5 @@
-//! The least that a fan-out can cost: one thread that writes a prepared frame to each socket. It is a
-//! process of its own, so that it is measured as a node is.
+//! The floor of a fan-out: one thread that writes a prepared frame to each socket. It is a separate process,
+//! so that it is measured like a node.
 
 use std::{
     io::{self, BufRead as _, BufReader, IoSlice, Read as _, Write as _},
@@ -10,10 +10,10 @@ use std::{
 
 use super::{process::measured, sockets::stamp};
 
-/// Bytes by which the floor is told to write: the number of a conversation, and when.
+/// Bytes of an order to write: the number of a conversation, and a stamp of the time.
 const ORDER: usize = 4 + 18;
 
-/// What a floor has to do.
+/// The work of a floor.
 #[derive(Clone, Copy)]
 pub struct Plan {
     /// Sockets in all, and of each conversation.
@@ -21,14 +21,14 @@ pub struct Plan {
     pub each: usize,
     /// Bytes of a frame without its header.
     pub frame: usize,
-    /// Frames that a socket is given at the beginning.
+    /// Frames that a socket gets at the beginning.
     pub missed: usize,
-    /// All that has queued up for a conversation goes in one writev(2) for each socket, instead of one
+    /// Whether all queued frames of a conversation are written with one writev(2) for each socket, instead of one
     /// write(2) for each frame.
     pub queued: bool,
 }
 
-/// A running floor. It ends when this is dropped.
+/// A running floor. Dropping this value stops it.
 pub struct Floor {
     child: Child,
     control: TcpStream,
@@ -53,7 +53,7 @@ impl Floor {
         self.child.id()
     }
 
-    /// Has a frame written to all sockets of a conversation.
+    /// Orders the floor to write a frame to all sockets of a conversation.
     pub fn say(&self, conversation: usize) {
         let order = [&(conversation as u32).to_be_bytes(), stamp().as_bytes()].concat();
         (&self.control).write_all(&order).expect("the floor listens");
@@ -62,13 +62,13 @@ impl Floor {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // It may have ended by itself already.
+        // It may already have ended.
         drop(self.child.kill());
         self.child.wait().expect("a child of ours");
     }
 }
 
-/// Whether this process was started as a floor; then it has been one until its end.
+/// If this process was started as a floor, serves as one to the end and returns `true`.
 pub fn serve_if_asked() -> bool {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() != Some("floor") {
@@ -130,8 +130,8 @@ fn serve(plan: Plan) -> io::Result<()> {
     }
 }
 
-/// Whoever connects at once with thousands waits in the kernel, instead of trying again after a second.
-#[allow(unsafe_code)] // The standard library has a fixed number of those who may wait.
+/// Lets thousands of connections wait in the kernel, so that none has to retry after a second.
+#[allow(unsafe_code)] // The standard library has a fixed backlog.
 fn let_all_wait(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: a plain system call on a socket that listens already, of which it changes nothing else.
     let answer = unsafe { libc::listen(listener.as_raw_fd(), 65_535) };
@@ -149,7 +149,7 @@ fn write(mut socket: &TcpStream, frames: &[(usize, Vec<u8>)], queued: bool) -> i
     Ok(())
 }
 
-/// An event of so many bytes that ends with its time, as those of a node do.
+/// An event of `length` bytes that ends with its time, like the events of a node.
 fn event(length: usize, stamp: &str) -> Vec<u8> {
     let (begin, end) = (r#"{"op":"event","data":{"text":""#, format!("{stamp}\"}}}}"));
     let filling = "a".repeat(length.saturating_sub(begin.len() + end.len()));

@@ -1,7 +1,7 @@
-//! What benchmarks stand on: servers of their own, a log that is filled, and the processor time of
-//! others.
+//! The stage of the benchmarks: private servers, a filled log, and measurements of the CPU time of other
+//! processes.
 
-// Each benchmark uses its part.
+// Each benchmark uses only a part of this module.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod figures;
@@ -35,13 +35,13 @@ use verbatim::{
 
 use servers::{Nats, NatsOptions, Postgres, PostgresOptions, start_nats, start_postgres};
 
-/// As in the program, parts of which run here.
+/// The same allocator as in the program, because parts of the program run here.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Messages of a conversation, on average.
 const OF_EACH: usize = 200;
-/// In how many of the conversations the second of two known people is.
+/// The number of conversations that have the second of the two known people as a member.
 pub const MANY: usize = 1_000;
 
 /// nats-server as in production, Postgres without fsync, the log and the database.
@@ -56,7 +56,7 @@ pub struct Stage {
 /// A conversation and its members.
 pub type Talk = (ConversationId, [UserId; 3]);
 
-/// A message as the log has it.
+/// A message in the log.
 pub struct Said {
     pub position: Position,
     pub conversation: ConversationId,
@@ -65,7 +65,7 @@ pub struct Said {
     pub time: Time,
 }
 
-/// How many messages a benchmark is about.
+/// The number of messages of a benchmark.
 pub fn messages() -> usize {
     let told = std::env::var("VERBATIM_BENCH_MESSAGES").ok().and_then(|n| n.parse().ok());
     told.unwrap_or(if figures::full() { 1_000_000 } else { 200_000 })
@@ -92,13 +92,14 @@ impl Stage {
         Self { nats, postgres, log, pool, dir }
     }
 
-    /// Begins conversations and says so many messages in them.
+    /// Creates conversations and appends `messages` messages to them.
     pub async fn fill(&self, messages: usize) -> (Vec<Talk>, Vec<Said>) {
         let clock = Clock::system();
         self.fill_for(messages, [clock.id(UserId::known), clock.id(UserId::known)]).await
     }
 
-    /// The same; the first of these two is in all conversations, the other one in the first [`MANY`].
+    /// Like [`Self::fill`], with the first of the two known people in all conversations, and the second in the first
+    /// [`MANY`].
     pub async fn fill_for(&self, messages: usize, known: [UserId; 2]) -> (Vec<Talk>, Vec<Said>) {
         let talks = conversations(&self.log, (messages / OF_EACH).max(1), known).await;
         let said = say(&self.log, &talks, messages).await;
@@ -117,12 +118,12 @@ impl Stage {
     }
 }
 
-/// A part of sorted durations, in milliseconds.
+/// A quantile of sorted durations, in milliseconds.
 pub fn part(sorted: &[Duration], part: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3
 }
 
-/// Groups of three.
+/// Creates groups of three.
 pub async fn conversations(log: &Log, count: usize, [everywhere, often]: [UserId; 2]) -> Vec<Talk> {
     let clock = Clock::system();
     let begin = |n| {
@@ -163,8 +164,8 @@ pub fn draft(
     }
 }
 
-/// The nth message, of somebody in one of the conversations. It has a number of its own; one in a
-/// thousand is about a lantern, one in ten about supper.
+/// The nth message, from a member of one of the conversations. It contains its number; one message in a thousand
+/// contains the word lantern, one in ten the word supper.
 pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) {
     let (conversation, members) = talks[n.wrapping_mul(7_919) % talks.len()];
     let about = match n {
@@ -185,7 +186,7 @@ pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) 
     (draft(clock, conversation, members[n % 3], Event::MessageSent(message.clone()), key), message)
 }
 
-/// Says it all at once, as if it had been said one a second.
+/// Appends messages as fast as possible, with times one second apart.
 pub async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
     let clock = Clock::system();
     let begun = Time::of(clock.now().datetime() - Duration::from_secs(count as u64));
@@ -204,7 +205,7 @@ pub async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
     said
 }
 
-/// The processor time of Postgres and all its children, those that have ended too.
+/// The CPU time of Postgres and all its children, including those that have ended.
 pub fn cpu_of(postgres: u32) -> Duration {
     let mut ticks = 0;
     for entry in fs::read_dir("/proc").expect("Linux").flatten() {
@@ -219,6 +220,6 @@ pub fn cpu_of(postgres: u32) -> Duration {
             ticks += number(11) + number(12);
         }
     }
-    // Linux counts in hundredths of a second, whatever the kernel's own clock.
+    // Linux reports hundredths of a second, whatever the tick rate of the kernel.
     Duration::from_millis(ticks * 10)
 }

@@ -1,4 +1,4 @@
-//! Processes that are measured: on which processor they run, what they cost, and the node itself.
+//! Measured processes: the CPU to which they are pinned, their costs, and the node itself.
 
 use std::{fs, io, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::{
 
 use super::{Stage, floor, talker, unlimited::UNLIMITED};
 
-/// Where what is measured runs, and where the load comes from.
+/// The CPU of the measured process, and the CPU of the load.
 const MEASURED: usize = 0;
 const LOAD: usize = 1;
-/// How long a node may take to start or to stop.
+/// The time limit for a node to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a benchmark on a stage of its own, or this process as the floor or talker that a benchmark has started.
+/// Runs a benchmark on its own stage. If a benchmark started this process as a floor or talker, runs that instead.
 pub fn run(benchmark: impl AsyncFnOnce(&Stage)) {
     if floor::serve_if_asked() || talker::serve_if_asked() {
         return;
@@ -32,8 +32,8 @@ pub fn run(benchmark: impl AsyncFnOnce(&Stage)) {
     });
 }
 
-/// This thread, with all the load, keeps to its processor from now on, and as many files may be open as
-/// the machine allows. Servers that have started before run anywhere.
+/// Pins this thread, with all the load, to its CPU, and raises the limit of open files to the maximum of the machine.
+/// Servers that were started before are not pinned.
 fn prepare() {
     raise_the_limit_of_files().expect("the soft limit may be as high as the hard one");
     if let Err(e) = keep_to(LOAD) {
@@ -41,9 +41,9 @@ fn prepare() {
     }
 }
 
-/// Starts a child on the processor of what is measured.
+/// Starts a child on the CPU of measured processes.
 pub fn measured<T>(start: impl FnOnce() -> T) -> T {
-    // A child inherits the processors of the thread that makes it. With one alone there is no choice.
+    // A child inherits the CPU affinity of the thread that creates it. A machine with one CPU leaves no choice.
     let moved = keep_to(MEASURED).and_then(|()| keep_to(LOAD)).is_ok();
     if moved {
         keep_to(MEASURED).expect("it could a moment ago");
@@ -55,7 +55,7 @@ pub fn measured<T>(start: impl FnOnce() -> T) -> T {
     started
 }
 
-#[allow(unsafe_code)] // The standard library knows no processors.
+#[allow(unsafe_code)] // The standard library cannot set a CPU affinity.
 fn keep_to(cpu: usize) -> io::Result<()> {
     // SAFETY: an empty set is all zeros, and the kernel only reads it.
     let answer = unsafe {
@@ -66,7 +66,7 @@ fn keep_to(cpu: usize) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-#[allow(unsafe_code)] // The standard library knows no limits of a process.
+#[allow(unsafe_code)] // The standard library cannot set resource limits.
 fn raise_the_limit_of_files() -> io::Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes and reads this one value.
@@ -78,8 +78,8 @@ fn raise_the_limit_of_files() -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The processor time of a process so far, to the nanosecond, also of its threads that have ended.
-#[allow(unsafe_code)] // The standard library reads no clock of another process.
+/// The CPU time of a process so far, to the nanosecond, including threads that have ended.
+#[allow(unsafe_code)] // The standard library cannot read the CPU clock of another process.
 pub fn cpu(pid: u32) -> Duration {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: the kernel writes these two values.
@@ -90,17 +90,17 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Bytes of memory that a process has.
+/// The resident memory of a process, in bytes.
 pub fn memory(pid: u32) -> f64 {
     status(pid, "VmRSS:")
 }
 
-/// Files and sockets that a process has open.
+/// The number of open files and sockets of a process.
 pub fn files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
 }
 
-/// The most bytes of memory that a process had since `forget_peak`.
+/// The peak of a process's memory since `forget_peak`, in bytes.
 pub fn peak(pid: u32) -> f64 {
     status(pid, "VmHWM:")
 }
@@ -116,7 +116,7 @@ fn status(pid: u32, name: &str) -> f64 {
     kib * 1024.0
 }
 
-/// A node: the program itself, as a process of its own.
+/// A node: the program itself, as a separate process.
 pub struct Node {
     child: Child,
     pub address: SocketAddr,
@@ -124,7 +124,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts it with these roles, with cheap passwords and room for all sockets of a benchmark.
+    /// Starts a node with these roles, with cheap password hashes and limits that allow all sockets of a benchmark.
     pub async fn start(stage: &Stage, roles: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
@@ -168,7 +168,7 @@ impl Node {
         self.child.id().expect("it runs")
     }
 
-    /// Ends it in good order.
+    /// Stops it in order.
     pub async fn stop(mut self) {
         let sent = Command::new("kill").arg(self.pid().to_string()).status().await;
         assert!(sent.expect("kill runs").success());
@@ -176,7 +176,7 @@ impl Node {
     }
 }
 
-/// Where it answers operators, and where it serves; nothing if it has ended.
+/// The addresses of its admin and its public listener; `None` if it has ended.
 async fn serving(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<(SocketAddr, SocketAddr)> {
     let mut admin = None;
     loop {
@@ -190,7 +190,7 @@ async fn serving(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<(SocketAdd
     }
 }
 
-/// The next line of a node's log; what somebody should know of is printed.
+/// The next line of a node's log. All lines except those of level info are printed.
 async fn next(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<Value> {
     let line = lines.next_line().await.ok()??;
     let read = serde_json::from_str(&line).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! REST as cheap as it can be asked: requests over connections that stay open, and what benchmarks
-//! set up with it.
+//! A minimal REST client: requests over connections that stay open, and the setup of benchmarks with
+//! them.
 
 use std::{
     io,
@@ -22,10 +22,10 @@ use verbatim::domain::{ConversationId, UserId};
 use super::sockets::stamp;
 
 const PASSWORD: &str = "correct horse battery";
-/// The most members with whom a conversation can begin.
+/// The maximum number of initial members of a conversation.
 const AT_ONCE: usize = 100;
 
-/// So many connections to a node, each used by one request at a time. Cheap to clone.
+/// A pool of connections to a node, each used by one request at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct Rest {
     address: SocketAddr,
@@ -38,7 +38,7 @@ struct Connection {
     read: Vec<u8>,
 }
 
-/// Somebody with an account and a token.
+/// A user with an account and a token.
 #[derive(Clone)]
 pub struct Person {
     pub id: UserId,
@@ -47,19 +47,19 @@ pub struct Person {
 }
 
 impl Rest {
-    /// At most `connections`, opened when they are needed.
+    /// A client with at most `connections`, which are opened when they are needed.
     pub fn to(address: SocketAddr, connections: usize) -> Self {
         Self { address, free: Arc::default(), turns: Arc::new(Semaphore::new(connections)) }
     }
 
-    /// What the node answers; it has to be a success.
+    /// Sends a request and returns the answer. Panics if it is not a success.
     pub async fn ask(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Value {
         let (status, answer) = self.try_to(method, path, token, body).await;
         assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         answer
     }
 
-    /// The same, whatever the node answers.
+    /// Sends a request and returns status and answer, whatever they are.
     pub async fn try_to(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
         let _turn = self.turns.acquire().await.expect("never closed");
         let body = body.map(|body| body.to_string()).unwrap_or_default();
@@ -80,7 +80,7 @@ impl Rest {
                     self.free.lock().expect("connections").push(connection);
                     return answer;
                 }
-                // The node closes what nobody has used for a while.
+                // The node closes connections that were idle for a while.
                 Err(e) => assert!(!is_fresh, "the node answers: {e}"),
             }
         }
@@ -98,14 +98,14 @@ impl Rest {
         stream::iter(0..count).map(register).buffered(64).collect().await
     }
 
-    /// The same person with a fresh access token, which is good for fifteen minutes.
+    /// The same person with a fresh access token, which is valid for ten minutes.
     pub async fn logged_in(&self, person: &Person) -> Person {
         let account = json!({ "username": person.name, "password": PASSWORD });
         let login = self.ask("POST", "/v1/logins", "", Some(account)).await;
         Person { token: login["access_token"].as_str().expect("a token").into(), ..person.clone() }
     }
 
-    /// A group of these people, the first of whom begins it.
+    /// Creates a group of these people. The first one starts it.
     pub async fn group(&self, people: &[Person]) -> ConversationId {
         let [first, others @ ..] = people else { panic!("a group has somebody") };
         let others: Vec<UserId> = others.iter().map(|person| person.id).collect();
@@ -119,13 +119,13 @@ impl Rest {
         id
     }
 
-    /// Says something that ends with the time at which it was said; answers its position.
+    /// Sends a message whose text ends with the time, and returns its position.
     pub async fn say(&self, who: &Person, conversation: ConversationId) -> u64 {
         let said = self.try_to_say(who, conversation).await;
         said.expect("it is said")
     }
 
-    /// The same; nothing if it is refused.
+    /// The same; `None` if it is refused.
     pub async fn try_to_say(&self, who: &Person, conversation: ConversationId) -> Option<u64> {
         let message = json!({
             "client_id": Uuid::now_v7().to_string(),
@@ -136,7 +136,7 @@ impl Rest {
         (status == 201).then(|| said["position"].as_u64().expect("a position"))
     }
 
-    /// Returns when the views have what was said here.
+    /// Waits until the views have reached a position.
     pub async fn viewed(&self, who: &Person, conversation: ConversationId, position: u64) {
         let path = format!("/v1/conversations/{conversation}/messages?limit=1&min_position={position}");
         while self.try_to("GET", &path, &who.token, None).await.0 != 200 {
@@ -167,7 +167,7 @@ impl Connection {
     }
 }
 
-/// The status and where the body is, if all of it is there.
+/// The status and the range of the body, if the answer is complete.
 fn answer(read: &[u8]) -> Option<(u16, usize, usize)> {
     let end = read.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&read[..end]).expect("a head").to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! The load: sockets that count what they are given, and come back when they are closed.
+//! The load: sockets that count the frames they receive, and reconnect when they are closed.
 
 use std::{
     cell::RefCell,
@@ -20,11 +20,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-/// How long is waited for what has to come.
+/// The time limit of waits.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Nothing but events for so long: everybody has been told who is here.
+/// When no presence frame has arrived for this long, all presence has been announced.
 const QUIET: Duration = Duration::from_secs(1);
-/// What stands before the time at which something was said, at the end of its text.
+/// The mark before the time at the end of a message's text.
 const STAMP: &[u8] = b"~@";
 
 const TEXT: u8 = 1;
@@ -35,11 +35,11 @@ const PONG: u8 = 10;
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 thread_local! {
-    /// All sockets read into the same buffer, so that an idle one has none.
+    /// All sockets read into the same buffer, so that an idle socket has none.
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 256 * 1024]);
 }
 
-/// The time, as the end of a text. It has always the same length.
+/// The time as the end of a text. Its length is constant.
 pub fn stamp() -> String {
     format!("~@{:016x}", now())
 }
@@ -48,7 +48,7 @@ fn now() -> u64 {
     BEGINNING.elapsed().as_nanos() as u64
 }
 
-/// Where sockets connect.
+/// The address to which sockets connect.
 #[derive(Clone)]
 pub struct Door {
     address: SocketAddr,
@@ -68,39 +68,39 @@ impl From<SocketAddr> for Door {
     }
 }
 
-/// Who connects, and from where they go on.
+/// The user who connects, and the cursor to resume from.
 #[derive(Clone)]
 pub struct Visit {
     pub token: Arc<str>,
     pub cursor: Option<String>,
 }
 
-/// When something was said, in nanoseconds, and how long afterwards a socket had it.
+/// When a message was sent, in nanoseconds, and how long after that a socket received it.
 pub struct Heard {
     pub said: u64,
     pub after: Duration,
 }
 
-/// What all sockets together have been given.
+/// Counts over all sockets.
 #[derive(Default)]
 pub struct Counts {
-    /// Sessions that began, and those that had caught up.
+    /// Sessions that have begun, and sessions that have caught up.
     pub ready: usize,
     pub caught_up: usize,
-    /// Events; one that a socket was given twice counts once.
+    /// Events. An event that a socket received twice counts once.
     pub events: u64,
-    /// Frames that say who is here.
+    /// Presence frames.
     pub presence: u64,
-    /// Times that a socket was closed or refused and came back.
+    /// How many times a socket was closed or refused and reconnected.
     pub returned: usize,
     /// Bytes of the last event.
     pub frame: usize,
     pub heard: Vec<Heard>,
-    /// Where everybody began, by token.
+    /// The first cursor of each user, by token.
     pub cursors: HashMap<Arc<str>, String>,
 }
 
-/// Sockets that are open until this is dropped.
+/// Sockets that are open until this value is dropped.
 pub struct Audience {
     all: Arc<All>,
     _sockets: JoinSet<()>,
@@ -113,8 +113,8 @@ struct All {
 }
 
 impl Audience {
-    /// Connects all of them, so many at once, and returns when every session has begun, or has caught
-    /// up if it had a cursor.
+    /// Connects all sockets, `at_once` at a time, and returns when every session has begun, or has caught up if it
+    /// had a cursor.
     pub async fn connect(door: impl Into<Door>, visits: Vec<Visit>, at_once: usize) -> Self {
         let door = door.into();
         let (all, turns) = (Arc::<All>::default(), Arc::new(Semaphore::new(at_once)));
@@ -133,7 +133,7 @@ impl Audience {
         self.all.counts.lock().expect("counts")
     }
 
-    /// Waits until it is so.
+    /// Waits until a condition holds.
     pub async fn until(&self, is_so: impl Fn(&Counts) -> bool) {
         let wait = async {
             loop {
@@ -150,7 +150,7 @@ impl Audience {
         }
     }
 
-    /// Waits until nobody comes or goes any more.
+    /// Waits until presence no longer changes.
     pub async fn settle(&self) {
         let mut before = None;
         while before != Some(self.counts().presence) {
@@ -159,7 +159,7 @@ impl Audience {
         }
     }
 
-    /// Counts deliveries from here on.
+    /// Resets the counts of deliveries.
     pub fn forget(&self) {
         let mut counts = self.counts();
         (counts.events, counts.presence, counts.returned) = (0, 0, 0);
@@ -167,7 +167,7 @@ impl Audience {
     }
 }
 
-/// One socket: whenever it ends it comes back, from where it was.
+/// Runs one socket. Whenever it ends, it reconnects from its last cursor.
 async fn stay(door: Door, mut visit: Visit, all: Arc<All>, turns: Arc<Semaphore>) {
     let mut last = 0;
     loop {
@@ -178,7 +178,7 @@ async fn stay(door: Door, mut visit: Visit, all: Arc<All>, turns: Arc<Semaphore>
     }
 }
 
-/// Answers after what time to come back, if the server has said.
+/// Runs one session. Returns the time after which to reconnect, if the server named one.
 async fn session(
     door: &Door,
     visit: &mut Visit,
@@ -188,7 +188,7 @@ async fn session(
 ) -> io::Result<Duration> {
     let stream = TcpStream::connect(door.address).await?;
     stream.set_nodelay(true)?;
-    // A closed socket leaves nothing behind: tens of thousands come and go on few ports.
+    // No closed socket may stay in TIME_WAIT, because tens of thousands are opened and closed on few ports.
     stream.set_zero_linger()?;
     let Some(tls) = &door.tls else { return talk(stream, visit, last, all, began).await };
     let name = ServerName::try_from("localhost").expect("a name");
@@ -244,7 +244,7 @@ async fn talk(
     }
 }
 
-/// What one read had, beside what is counted.
+/// The results of one read that are not counts.
 #[derive(Default)]
 struct Said {
     has_begun: bool,
@@ -256,7 +256,7 @@ impl Said {
     fn text(&mut self, payload: &[u8], visit: &mut Visit, last: &mut u64, counts: &mut Counts) {
         let op = payload.strip_prefix(br#"{"op":""#).unwrap_or_default();
         if op.starts_with(b"event\"") {
-            // The floor numbers nothing.
+            // Events of the floor have no position.
             let position = number(payload, br#""position":"#);
             if position.is_none_or(|position| position > *last) {
                 *last = position.unwrap_or_default();
@@ -268,7 +268,7 @@ impl Said {
             counts.presence += 1;
         } else if op.starts_with(b"error\"") && string(payload, br#""code":""#).as_deref() == Some("degraded")
         {
-            // Said to all when the log is slow; nothing of this socket was refused.
+            // All sockets get this when the log is slow; it is no refusal of a request of this socket.
         } else if op.starts_with(b"reset\"") || op.starts_with(b"error\"") {
             panic!("a socket was told {}", String::from_utf8_lossy(payload));
         } else if let Some(cursor) = string(payload, br#""cursor":""#) {
@@ -278,13 +278,13 @@ impl Said {
                 counts.cursors.entry(visit.token.clone()).or_insert_with(|| cursor.clone());
             }
             counts.caught_up += usize::from(op.starts_with(b"caught_up\""));
-            // Who begins afresh each time has no use for it.
+            // A visit that always begins afresh has no use for a cursor.
             visit.cursor = visit.cursor.is_some().then_some(cursor);
         }
     }
 }
 
-/// Takes all whole frames of what was read.
+/// Takes all complete frames from the bytes read.
 fn take(unread: &mut Vec<u8>, visit: &mut Visit, last: &mut u64, all: &All) -> Said {
     let (mut said, mut taken) = (Said::default(), 0);
     let mut counts = all.counts.lock().expect("counts");
@@ -299,7 +299,7 @@ fn take(unread: &mut Vec<u8>, visit: &mut Visit, last: &mut u64, all: &All) -> S
     }
     unread.drain(..taken);
     if unread.is_empty() {
-        // Who waits keeps no memory.
+        // An idle socket keeps no memory.
         *unread = Vec::new();
     }
     said
@@ -320,7 +320,7 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> io
     if unread.len() == before { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
-/// The code and payload of the frame at the beginning, and the bytes of both.
+/// The opcode and payload of the first frame, and its length in bytes.
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (header, length) = match *bytes {
         [_, 126, a, b, ..] => (4, u16::from_be_bytes([a, b]).into()),
@@ -360,7 +360,7 @@ fn after<'a>(payload: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn number(payload: &[u8], name: &[u8]) -> Option<u64> {
-    // It stands near the beginning, or not at all.
+    // It is near the beginning, or not there at all.
     let digits = after(&payload[..payload.len().min(120)], name)?;
     let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
@@ -372,7 +372,7 @@ fn string(payload: &[u8], name: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
-/// Out of `code;retry_after_ms=N`.
+/// Parses the time from `code;retry_after_ms=N`.
 fn retry_after(payload: &[u8]) -> Duration {
     let text = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
     let wait = text.split_once("retry_after_ms=").and_then(|(_, wait)| wait.parse().ok());

@@ -1,4 +1,4 @@
-//! How something is said, and what the deliveries cost that follow from it.
+//! Sending patterns, and the cost of the deliveries that follow.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,21 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{process::cpu, sockets::Audience};
 
-/// What deliveries cost.
+/// The cost of deliveries.
 pub struct Spent {
     pub deliveries: u64,
     pub cpu: Duration,
     pub took: Duration,
-    /// From when it was said until a socket had it, for each delivery, in order.
+    /// The latency of each delivery, from the send until the socket had the message, sorted.
     pub latencies: Vec<Duration>,
-    /// The same for the last socket that had it, for each thing that was said.
+    /// The latency of the last delivery of each message.
     pub last: Vec<Duration>,
-    /// When each thing that was said came to its first socket, after the very first, in order.
+    /// When each message reached its first socket, since the very first one, sorted.
     pub moments: Vec<Duration>,
 }
 
 impl Spent {
-    /// Microseconds of processor time for each delivery.
+    /// CPU time for each delivery, in microseconds.
     pub fn each(&self) -> f64 {
         micros(self.cpu) / self.deliveries as f64
     }
@@ -35,8 +35,8 @@ pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// Has something said, which answers how many deliveries it owes, and measures the process that makes
-/// them until the last has come. Not one may be missing, and nobody may have been cut off.
+/// Runs `talk`, which returns the number of deliveries to expect, and measures the delivering process until the last
+/// one has arrived. Panics if a delivery is missing or a socket was cut off.
 pub async fn spent(audience: &Audience, pid: u32, talk: impl AsyncFnOnce() -> u64) -> Spent {
     audience.forget();
     let (before, begun) = (cpu(pid), Instant::now());
@@ -59,8 +59,7 @@ pub async fn spent(audience: &Audience, pid: u32, talk: impl AsyncFnOnce() -> u6
     Spent { deliveries, cpu, took, latencies, last, moments }
 }
 
-/// Says something so often a second, whether or not what was said before has been answered; how often
-/// in all.
+/// Sends `rate` messages a second, whether or not earlier ones have been answered. Returns their number.
 pub async fn paced(rate: u32, lasting: Duration, say: impl AsyncFn(usize)) -> u64 {
     let mut next = interval(Duration::from_secs(1) / rate);
     next.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -79,8 +78,8 @@ pub async fn paced(rate: u32, lasting: Duration, say: impl AsyncFn(usize)) -> u6
     said as u64
 }
 
-/// Says something in each of these moments; how often in all. A floor that is driven like this writes
-/// together what came together.
+/// Sends a message at each of these moments, and returns their number. So the floor writes together the messages that
+/// the node delivered together.
 pub async fn replayed(moments: &[Duration], say: impl AsyncFn(usize)) -> u64 {
     let begun = Instant::now();
     for (n, moment) in moments.iter().enumerate() {
@@ -90,8 +89,8 @@ pub async fn replayed(moments: &[Duration], say: impl AsyncFn(usize)) -> u64 {
     moments.len() as u64
 }
 
-/// Keeps at most `window` of what is said on its way to `each` sockets, says the next half when the
-/// first has come, and goes on for so long; how often in all.
+/// Keeps at most `window` messages in flight to `each` sockets: sends the next half when the first half has arrived.
+/// Goes on for `lasting`, and returns the number of messages.
 pub async fn flat_out(
     audience: &Audience,
     each: u64,

@@ -1,5 +1,5 @@
-//! Somebody who talks while others make load. It is a process of its own: in the process of the load it would wait for
-//! thousands of sockets before it hears itself.
+//! A user who sends messages while others make load. The talker is a separate process: in the process of the load, it
+//! would wait for thousands of sockets before it receives its own messages.
 
 use std::{io::stdin, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -22,7 +22,7 @@ const RATE: u32 = 20;
 /// Connections that are open before the first message.
 const CONNECTIONS: usize = 64;
 
-/// A running talker. It ends when this is dropped.
+/// A running talker. It ends when this value is dropped.
 pub struct Talker {
     _child: Child,
     orders: ChildStdin,
@@ -30,7 +30,7 @@ pub struct Talker {
 }
 
 impl Talker {
-    /// Starts one: the first of a pair talks, and the second listens.
+    /// Starts a talker: the first of a pair sends, and the second listens.
     pub async fn start(
         address: SocketAddr,
         [one, other]: &[Person; 2],
@@ -52,7 +52,7 @@ impl Talker {
         talker
     }
 
-    /// Talks for so long; how long each message took from when it was said until it was heard, in order.
+    /// Sends for `lasting`, and returns the sorted times from the send of each message to its delivery.
     pub async fn talk(&mut self, lasting: Duration) -> Vec<Duration> {
         let order = format!("{}\n", lasting.as_nanos());
         self.orders.write_all(order.as_bytes()).await.expect("it listens");
@@ -68,7 +68,7 @@ fn nanos(number: &str) -> Duration {
     Duration::from_nanos(number.parse().expect("a number"))
 }
 
-/// Whether this process was started as a talker; then it has been one until its end.
+/// If this process was started as a talker, serves as one to the end and returns `true`.
 pub fn serve_if_asked() -> bool {
     let mut args = std::env::args().skip(1);
     if args.next().as_deref() != Some("talker") {
@@ -90,11 +90,11 @@ async fn serve(args: &[String]) {
     live.settle().await;
     let rest = Rest::to(address, CONNECTIONS);
     println!("ready");
-    // A thread of its own waits for orders: meanwhile the listener answers pings.
+    // A separate thread waits for orders, so that the listener can answer pings meanwhile.
     let order = || spawn_blocking(|| stdin().lines().next());
     while let Some(order) = order().await.expect("a thread") {
         let lasting = nanos(&order.expect("an order"));
-        // Whoever talks has connections: a new one would wait in line behind all who come.
+        // The connections are opened before, because a new one would queue behind those of all reconnecting clients.
         let open = (0..CONNECTIONS).map(|_| rest.ask("GET", "/v1/me", &person.token, None));
         join_all(open).await;
         let say = async |_| {

@@ -1,4 +1,5 @@
-//! The reader of cursors: without the key no text is one, and one that the key signed is read to its end or refused.
+//! The parser of cursors: no text is a cursor unless the key signed it, and a signed cursor is parsed completely or
+//! refused.
 
 #![no_main]
 
@@ -33,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Everything before the positions, as a cursor of this user has it.
+/// The part of a cursor of this user before the positions.
 fn head() -> Vec<u8> {
     let epoch = digest::digest(&digest::SHA256, EPOCH.as_bytes());
     [&[2], &epoch.as_ref()[..8], ANA.uuid().as_bytes(), &[0; 8]].concat()

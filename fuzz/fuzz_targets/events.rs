@@ -1,6 +1,6 @@
-//! The reader of stored events: what stands in the log is read and folded, or it is malformed. Nothing stops a reader.
+//! The parser of stored events: an event in the log is parsed and folded, or it is malformed. No event stops a reader.
 //!
-//! A line is an event: the subject's lane, the type, and the data, with a space between.
+//! A line is an event: the lane of the subject, the type, and the data, separated by spaces.
 
 #![no_main]
 
@@ -31,7 +31,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// An event that can be read; its data are written and read again as the same event.
+/// An event that can be parsed. Checks that its data are the same event after a round trip.
 fn read(line: &str, position: u64) -> Option<Recorded> {
     let mut parts = line.splitn(3, ' ');
     let (lane, word, data) = (parts.next()?, parts.next()?, parts.next()?);

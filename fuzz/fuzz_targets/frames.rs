@@ -1,4 +1,4 @@
-//! The reader of a client's frames: a frame is read, or refused with a short reason and an id that may be echoed.
+//! The parser of a client's frames: a frame is parsed, or refused with a short reason and an id that may be echoed.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The reader of search queries: a query is a `tsquery` that Postgres takes, and its hits are in the text as typed.
+//! The parser of search queries: a query becomes a `tsquery` that Postgres accepts, and its hits are in the text as
+//! typed.
 //!
 //! The first line is the query, the rest the text.
 

@@ -1,4 +1,4 @@
-//! The types of texts that people and programs send: what is taken keeps to its limit and is taken again.
+//! The types of texts that people and programs send: an accepted text is within its limit, and is accepted again.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The readers of access and refresh tokens: no text that we did not sign is a token.
+//! The parsers of access and refresh tokens: no text that we did not sign is a token.
 
 #![no_main]
 
@@ -20,11 +20,11 @@ static NOW: LazyLock<Time> = LazyLock::new(|| "2026-11-24T13:10:00.123Z".parse()
 
 fuzz_target!(|text: &str| {
     assert!(TOKENS.verify(text, *NOW).is_err(), "an access token was forged");
-    // With the name of our key in its header, a token gets as far as its signature.
+    // With the id of our key in its header, the parser gets as far as the signature.
     let key = TOKENS.keys().jwks()["keys"][0]["kid"].as_str().expect("a name").to_owned();
     let header = format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{key}"}}"#);
     let token = format!("{}.{text}", base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, header));
     assert!(TOKENS.verify(&token, *NOW).is_err(), "an access token was forged");
-    // Only its shape is judged without the login, so it has one length.
+    // Without the login, only the format of a refresh token is checked, and it has one length.
     assert!(!is_read_as_refresh_token(text) || text.len() < 80);
 });

@@ -1,15 +1,15 @@
-//! The parser of WebSocket frames: the same bytes are the same messages and the same violation, in whatever pieces
-//! they come.
+//! The parser of WebSocket frames: the same bytes give the same messages and the same violation, however they are
+//! split into pieces.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use verbatim_fuzz::gateway::wire::websocket::{Parser, Violation, WireMessage};
 
-/// As the server has it.
+/// The same limit as in the server.
 const LIMIT: usize = 64 * 1024;
 
-// The first byte says how long the pieces are.
+// The first byte is the length of the pieces.
 fuzz_target!(|input: &[u8]| {
     let Some((piece, bytes)) = input.split_first() else { return };
     let whole = read(bytes, bytes.len().max(1));

@@ -1,4 +1,4 @@
-//! The parsers of the house, mounted file by file: a build of the whole crate would instrument hundreds of
+//! The parsers of the crate, included file by file. A build of the whole crate would instrument hundreds of
 //! dependencies, of which a parser needs twenty.
 
 #![allow(dead_code, missing_docs, unused_imports, clippy::disallowed_methods)]
@@ -29,7 +29,7 @@ pub mod credentials {
     pub use tokens::{BadToken, Tokens};
     pub use username::Username;
 
-    /// Whether a text is taken apart as a refresh token.
+    /// Whether a text parses as a refresh token.
     pub fn is_read_as_refresh_token(text: &str) -> bool {
         refresh_token::Presented::parse(text).is_some()
     }
@@ -41,7 +41,7 @@ pub mod feed {
 
     use crate::domain::{Position, UserId};
 
-    /// The positions of a cursor that is taken.
+    /// The positions of a cursor that is accepted.
     pub fn positions(cursors: &cursor::Cursors, user: UserId, text: &str) -> Option<Vec<Position>> {
         cursors.read(user, text).ok().map(|claim| claim.positions)
     }

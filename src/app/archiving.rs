@@ -14,9 +14,9 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// How often the accounts are copied.
+/// The interval between backups of the accounts.
 const BACKUPS: Duration = Duration::from_secs(3_600);
-/// The wait before the age of the latest backup is looked at again.
+/// The interval at which the age of the latest backup is checked.
 const LOOK: Duration = Duration::from_secs(60);
 
 impl From<ArchiveError> for AppError {
@@ -25,7 +25,7 @@ impl From<ArchiveError> for AppError {
     }
 }
 
-/// Starts the archiver, if it is a role of this process.
+/// Starts the archiver if this process has that role.
 pub(super) fn start(
     settings: &Settings,
     log: &Log,
@@ -46,7 +46,7 @@ fn begin(log: Log, pool: PgPool, target: ArchiveTarget, clock: &Clock, tasks: &S
     tasks.spawn("backups", make_backups(log, pool, target, clock.clone()));
 }
 
-/// Makes a backup whenever the latest one is an hour old, whoever has made it.
+/// Makes a backup whenever the latest one is an hour old, even if another process made that one.
 async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
     loop {
         let is_due = async {
@@ -67,7 +67,7 @@ async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Cloc
     }
 }
 
-/// Archives the log until the process is told to stop or one of its tasks fails.
+/// Archives the log until the process receives a signal to stop or one of its tasks fails.
 pub(crate) async fn archive_alone(
     settings: &Settings,
     addresses: &Addresses,

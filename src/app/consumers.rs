@@ -1,5 +1,5 @@
-//! Consumers: on a node, for the admin API, and for an operator on the machine, with the database and with NATS as an
-//! operator of the log.
+//! Consumers: on a node for the admin API, and on the command line of an operator, with direct access to the database
+//! and to NATS as an operator of the log.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     log::{Log, NatsServers, OpenError, Wanted},
 };
 
-/// How often dev mode looks for credentials to revoke.
+/// The interval at which dev mode revokes overdue credentials.
 const SWEEP: Duration = Duration::from_secs(2);
 
-/// The keys that an operator has at hand.
+/// The keys that an operator has provided.
 #[derive(Debug)]
 pub(crate) struct ConsumerKeys {
     scoped: Option<Arc<ScopedKey>>,
@@ -28,7 +28,7 @@ pub(crate) struct ConsumerKeys {
 }
 
 impl ConsumerKeys {
-    /// Reads the keys that the settings name.
+    /// Reads the keys from the files in the settings.
     pub(crate) fn read(
         settings: &Settings,
         keys: &ConsumerSettings,
@@ -53,7 +53,7 @@ fn revoker(key: &str, system: NatsServers) -> Result<Revoker, BadSetting> {
     Ok(Revoker { operator, system })
 }
 
-/// The key that signs consumers, and nothing else.
+/// The key that can sign consumers, and nothing else.
 fn scoped_key(settings: &Settings) -> Result<Option<Arc<ScopedKey>>, BadSetting> {
     let Some(text) = settings.consumers_key()? else { return Ok(None) };
     let key = ScopedKey::read(&text);
@@ -61,12 +61,13 @@ fn scoped_key(settings: &Settings) -> Result<Option<Arc<ScopedKey>>, BadSetting>
     Ok(Some(Arc::new(key)))
 }
 
-/// Whether a node would have a key that signs consumers.
+/// Whether a node with these settings has a key that signs consumers.
 pub(crate) fn can_sign_consumers(settings: &Settings) -> Result<bool, BadSetting> {
     Ok(scoped_key(settings)?.is_some())
 }
 
-/// What a node has at hand: never what revokes. With the role `api` it also measures how far consumers are.
+/// Creates the office of a node, which never has the keys that revoke. With the role `api`, it also measures the lag of
+/// the consumers.
 pub(super) fn start(
     settings: &Settings,
     addresses: &Addresses,
@@ -84,7 +85,7 @@ pub(super) fn start(
     Ok(office)
 }
 
-/// Does something with consumers. Credentials whose time has come are revoked before.
+/// Does `act` with an operator's office. Revokes overdue credentials first.
 pub(crate) async fn with_office<T>(
     addresses: &Addresses,
     keys: ConsumerKeys,
@@ -98,7 +99,7 @@ pub(crate) async fn with_office<T>(
     act(&office).await.map_err(told)
 }
 
-/// Removes a consumer, and the key by which it gave commands.
+/// Removes a consumer, and the key with which it sent commands.
 pub(crate) async fn remove_consumer(
     addresses: &Addresses,
     keys: ConsumerKeys,
@@ -115,7 +116,7 @@ pub(crate) async fn remove_consumer(
     Ok(())
 }
 
-/// Revokes credentials as their time comes, for ever: dev mode, which has the keys.
+/// Revokes credentials when they are due, for ever. This runs in dev mode, which has all keys.
 pub(crate) async fn sweep_always(database_url: &str, keys: ConsumerKeys) -> Result<(), AppError> {
     let (pool, clock) = (database(database_url, 1).await?, Clock::system());
     let (Some(scoped), Some(revoker)) = (keys.scoped, keys.revoker) else {

@@ -1,4 +1,4 @@
-//! Connects to Postgres, and tells the failures that pass with time from those that do not.
+//! Connects to Postgres, and distinguishes temporary from permanent failures.
 
 use std::{io, time::Duration};
 
@@ -10,25 +10,25 @@ use crate::{
     views,
 };
 
-/// How long a connection may be idle before it is tested again: Postgres may have closed it unnoticed.
+/// A connection that was idle for longer is tested before use, because Postgres may have closed it unnoticed.
 const RESTED: Duration = Duration::from_secs(1);
 /// How long a request waits for a connection of the pool: a part of the time that a request may take.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// The time limit of the first connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// The number of refused logins in a row that count as final: a server that is being set up may open its port
+/// The number of consecutive refused logins that count as final: a server that is being set up may open its port
 /// a moment before it knows its users.
 const REFUSALS: usize = 5;
 
-/// Connects to Postgres, and returns when the first connection stands.
+/// Connects to Postgres, and returns when the first connection is established.
 pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     database_with(url, connections, views::schema()).await
 }
 
 /// The same as [`database`], with the views in `schema`.
 pub async fn database_with(url: &str, connections: u32, schema: String) -> Result<PgPool, sqlx::Error> {
-    // A pool does not report why it has no connection, and retries even a refused login. A single connection
-    // first gives the reason.
+    // A pool does not report why it has no connection, and retries even a refused login. So a single connection
+    // is made first, to learn the reason.
     reached(url).await?;
     pool(connections, schema).connect(url).await
 }
@@ -42,8 +42,8 @@ fn pool(connections: u32, schema: String) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // The pool tests a connection when it is given back. Only a connection that has been idle since can
-        // have been closed, so only such a connection is tested again.
+        // The pool tests a connection when it is returned. Postgres can have closed only a connection that has
+        // been idle since then, so only such a connection is tested again.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move { Ok(about.idle_for < RESTED || connection.ping().await.is_ok()) })

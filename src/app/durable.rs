@@ -5,8 +5,7 @@ use crate::{
     log::{Durability, Log},
 };
 
-/// Asks nats-server when an acknowledged event is on disk; refuses or warns of a log that is synced at an
-/// interval.
+/// Asks nats-server when an acknowledged event is on disk. Refuses a log that is synced at an interval, or warns of it.
 pub(super) async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
     let durability = log.durability().await;
     match &durability {

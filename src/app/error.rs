@@ -66,13 +66,13 @@ pub enum AppError {
     /// The signing key cannot be used.
     #[error("the signing key cannot be used: {0}")]
     Key(String),
-    /// A power failure would lose acknowledged events: nats-server syncs at an interval of so many seconds.
+    /// A power failure would lose acknowledged events: nats-server syncs at this interval, in seconds.
     #[error(
         "nats-server syncs every {0} s, so a power failure loses messages acknowledged since the last sync: set \
          `sync_interval: always` in its `jetstream` block"
     )]
     Weak(u64),
-    /// An operator asked for something that cannot be.
+    /// An operator's request was refused. The text says why.
     #[error("{0}")]
     Refused(String),
     /// A background task failed. The process stops, because a process without one of its tasks does more harm

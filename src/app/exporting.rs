@@ -1,4 +1,4 @@
-//! Exports, from the parts of a node that they need.
+//! Assembles the exports of a node from the parts that they need.
 
 use sqlx::PgPool;
 
@@ -9,7 +9,7 @@ use crate::{
     reading::Events,
 };
 
-/// The exports of a node; `key` is the key that all nodes share.
+/// The exports of a node. All nodes share `key`.
 pub(super) fn exports(
     settings: &Settings,
     events: &Events,

@@ -1,4 +1,4 @@
-//! What a node tells everybody about itself.
+//! Public information about a node.
 
 use crate::{
     api::operations::info::{Chosen, Frames, Info},

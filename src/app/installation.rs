@@ -1,6 +1,6 @@
-//! The parts of an installation, each made once: the tables of Postgres, and the log that belongs to them.
-//! The database keeps the epoch of its log. A lost log, or a log of another installation, is therefore
-//! refused and not made anew.
+//! The parts of an installation, each created once: the tables of Postgres, and the log that belongs to them.
+//! The database keeps the epoch of its log. So if the log is lost, or belongs to another installation, the process
+//! refuses it instead of creating a new one.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -17,20 +17,19 @@ use crate::{
     views,
 };
 
-/// The number of streams of a new log, unless a setting names another: a single stream could never be spread
-/// over several servers.
+/// The default number of streams of a new log. A single stream could never be spread over several servers.
 pub(crate) const STREAMS: usize = 16;
-/// How long a process that starts looks for missing streams: a cluster that has just started may report them
-/// a moment later.
+/// How long a starting process waits for missing streams: a cluster that has just started may report them a moment
+/// later.
 const STREAMS_WITHIN: Duration = Duration::from_secs(10);
 
-/// The migrations, inside the binary. The record of the applied migrations stands in the schema `auth`, which
-/// they make, so a dump of the schema includes the record.
+/// The migrations, embedded in the binary. The record of the applied migrations is in the schema `auth`, which they
+/// create, so a dump of the schema includes the record.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
     migrator.create_schema("auth");
     migrator.dangerous_set_table_name("auth._sqlx_migrations");
-    // A newer version may have run here before: its additional migrations do not disturb this version.
+    // A newer version may have run here before. Its additional migrations do no harm to this version.
     migrator.set_ignore_missing(true);
     migrator
 });
@@ -54,7 +53,7 @@ pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
     }
 }
 
-/// The database and the log of an installation that is there, for a command that works on both.
+/// Opens the database and the log of an existing installation, for a command that works on both.
 pub(crate) async fn open_installation(
     addresses: &Addresses,
     wanted: Wanted,
@@ -72,7 +71,7 @@ fn is_undefined(e: &sqlx::Error) -> bool {
     refused.code().is_some_and(|code| ["3F000", "42P01"].contains(&&*code))
 }
 
-/// Applies the missing migrations, and makes the views of this version if they are missing.
+/// Applies the missing migrations, and creates the views of this version if they are missing.
 pub async fn migrate(url: &str) -> Result<(), AppError> {
     let pool = database(url, 1).await?;
     let mut connection = pool.acquire().await?.detach();
@@ -87,7 +86,7 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Applies the migrations up to one, for tables that were copied behind it.
+/// Applies the migrations up to `last`, because the tables of a backup were copied when that was the latest one.
 pub(super) async fn migrate_to(url: &str, last: i64) -> Result<(), AppError> {
     let pool = database(url, 1).await?;
     let mut connection = pool.acquire().await?.detach();
@@ -102,8 +101,8 @@ pub(super) async fn migrate_to(url: &str, last: i64) -> Result<(), AppError> {
 }
 
 /// Opens the log of an installation. An installation that never had a log gets one, with `streams` streams
-/// unless `wanted` names another number. The epoch is read again when this process has its turn: another
-/// process may have made the log in the meantime.
+/// unless `wanted` names another number. The epoch is read again once this process has its turn, because another
+/// process may have created the log in the meantime.
 async fn log(
     pool: &PgPool,
     nats: &NatsServers,
@@ -128,8 +127,8 @@ async fn log(
     }
 }
 
-/// Moves the record of the migrations that an older version applied to `auth` from `public`, where a dump of
-/// `auth` missed it.
+/// Moves the record of the applied migrations from `public`, where an older version kept it, to `auth`. In `public`, a
+/// dump of `auth` did not include it.
 async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
     let is_there: bool = sqlx::query_scalar(
         "select to_regclass('public._sqlx_migrations') is not null and to_regclass('auth.account') is not null
@@ -141,8 +140,8 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
         return Ok(());
     }
     sqlx::raw_sql("alter table public._sqlx_migrations set schema auth").execute(&mut *connection).await?;
-    // The first migration was changed since, to allow that its schema exists already, so its checksum changed
-    // too.
+    // The first migration has changed since then: it now allows that its schema already exists. So its
+    // checksum has changed too.
     for first in MIGRATIONS.iter().take(1) {
         sqlx::query("update auth._sqlx_migrations set checksum = $2 where version = $1")
             .bind(first.version)
@@ -153,7 +152,7 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The log of an installation, new or not.
+/// A new or existing log of an installation.
 pub struct MadeLog {
     /// The epoch of the log.
     pub epoch: Epoch,
@@ -163,7 +162,7 @@ pub struct MadeLog {
     pub mended: Vec<Mended>,
 }
 
-/// Makes the log of an installation, or opens it if it exists, and corrects the settings of its streams.
+/// Creates the log of an installation, or opens it if it exists, and corrects the settings of its streams.
 pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<MadeLog, AppError> {
     let pool = database(&addresses.database, 2).await?;
     let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
@@ -174,7 +173,7 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
     Ok(MadeLog { epoch: log.epoch().clone(), layout: log.layout(), mended })
 }
 
-/// Begins a new epoch of the log, and joins this database and its views to it.
+/// Begins a new epoch of the log, and binds this database and its views to it.
 pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
     let epoch = Log::begin_epoch(&addresses.nats).await?;
@@ -182,16 +181,16 @@ pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError
     Ok(epoch)
 }
 
-/// The streams that were made anew.
+/// The streams that were recreated.
 pub(crate) enum Recreated {
     /// Streams of the log, which has begun a new epoch.
     Log(Epoch),
-    /// The stream AUDIT alone.
+    /// Only the stream AUDIT.
     Audit,
 }
 
-/// Makes the lost streams of the log anew, empty, and begins a new epoch. If only the stream AUDIT is lost, the epoch goes
-/// on: no cursor names an audit event.
+/// Recreates the lost streams of the log, empty, and begins a new epoch. If only the stream AUDIT is lost, the epoch
+/// stays, because no cursor names an audit event.
 pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Recreated, AppError> {
     let pool = migrated(addresses).await?;
     if let Ok(Some(log)) = look_at_log(&pool, &addresses.nats, wanted).await
@@ -215,8 +214,8 @@ async fn migrated(addresses: &Addresses) -> Result<PgPool, AppError> {
     Ok(pool)
 }
 
-/// Joins the database and its views to the log of `epoch`. Whether the views follow from that log is decided
-/// as always, by the events at their checkpoints.
+/// Binds the database and its views to the log of `epoch`. As always, the events at the checkpoints of the views
+/// decide whether the views follow from that log.
 async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
     let mut connection = pool.acquire().await?;
     for schema in views::other_sets(pool).await?.into_iter().chain([views::schema()]) {
@@ -225,7 +224,7 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
     Ok(accounts::keep_epoch(pool, epoch).await?)
 }
 
-/// Opens the log of an installation and changes nothing; `None` if the installation never had a log.
+/// Opens the log of an installation without changing anything; `None` if the installation never had a log.
 pub(crate) async fn look_at_log(
     pool: &PgPool,
     nats: &NatsServers,
@@ -254,8 +253,7 @@ async fn its_log(
     Err(AppError::AnotherLog { its: epoch, found: log.epoch().clone() })
 }
 
-/// The same as [`log`], but waits for servers and streams that are missing, and corrects the settings of the
-/// streams.
+/// Like [`log`], but waits for missing servers and streams, and corrects the settings of the streams.
 pub(super) async fn await_log(
     health: &Health,
     pool: &PgPool,
@@ -286,8 +284,8 @@ pub(super) async fn await_log(
     Ok(log)
 }
 
-/// Makes the stream AUDIT of a log that never had one: the log is new, or an older version has made it. A stream that was
-/// there once and is lost is not made anew by itself, because that would hide the loss.
+/// Creates the stream AUDIT of a log that never had one, because the log is new or an older version created it. A lost
+/// stream is not recreated automatically, because that would hide the loss.
 async fn make_audit(pool: &PgPool, log: &Log) -> Result<(), AppError> {
     if accounts::has_audit(pool).await? {
         return Ok(());
@@ -296,8 +294,8 @@ async fn make_audit(pool: &PgPool, log: &Log) -> Result<(), AppError> {
     Ok(accounts::keep_audit(pool).await?)
 }
 
-/// Corrects the settings of the streams. If the NATS user of this process may not, warns of each wrong
-/// setting.
+/// Corrects the settings of the streams. If the NATS user of this process has no permission to do so, warns of each
+/// wrong setting.
 async fn mend(log: &Log) -> Result<(), OpenError> {
     match log.mend().await {
         Ok(mended) if mended.is_empty() => {}

@@ -1,4 +1,4 @@
-//! The external issuers of a node: their file is read again on SIGHUP, and what has come and gone is audited.
+//! The external issuers of a node: their file is reloaded on SIGHUP, and added and removed issuers are audited.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// Follows the file of the issuers for as long as the process lives.
+/// Keeps the issuers current with their file for the life of the process.
 pub(super) fn follow(issuers: &Arc<Issuers>, pool: &PgPool, clock: &Clock, tasks: &Supervisor) {
     let read = Arc::new(Notify::new());
     tasks.spawn("issuers", {
@@ -23,7 +23,8 @@ pub(super) fn follow(issuers: &Arc<Issuers>, pool: &PgPool, clock: &Clock, tasks
     let (issuers, pool, clock) = (issuers.clone(), pool.clone(), clock.clone());
     tasks.spawn("known issuers", async move {
         loop {
-            // The set that is noted is the present one, so of two readings in a row the second one is enough.
+            // This records the current set, so when the file is read twice in a row, recording the second set is
+            // enough.
             while let Err(error) = accounts::note_issuers(&pool, &issuers.hashes(), &clock).await {
                 tracing::warn!(%error, "could not record the issuers of the file; retrying");
                 sleep(RETRY).await;

@@ -8,12 +8,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{app::AppError, listen};
 
-/// The connections that the kernel keeps until they are accepted. It takes no more than its own limit
-/// (`net.core.somaxconn`), and drops what comes beyond: such a client tries again after a second, then after three, seven
-/// and fifteen.
+/// The number of connections that the kernel queues until they are accepted. The kernel lowers it to its own limit
+/// (`net.core.somaxconn`) and drops further connections. Such a client tries again after a second, then after three,
+/// seven and fifteen.
 const BACKLOG: u32 = 65_535;
 
-/// The socket of an address.
+/// Opens a listening socket at an address.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -24,7 +24,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     listen().map_err(|e| AppError::Listen(address, e))
 }
 
-/// Answers its connections until it is told to stop.
+/// Serves the connections of a listener until `stop` is cancelled.
 pub(super) fn listen_on(
     listener: TcpListener,
     endpoint: impl Endpoint + 'static,

@@ -1,4 +1,4 @@
-//! Waits for the servers when a process starts. One slow answer is no reason to exit: a restarted process
+//! Waits for the servers when a process starts. One slow answer is no reason to exit, because a restarted process
 //! would only ask the same servers again.
 
 use std::time::Duration;
@@ -12,8 +12,8 @@ pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// The time limit of one attempt: the next attempt may get an answer over another connection.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
-/// Retries `attempt` until it succeeds or fails with an error that does not pass with time. Meanwhile
-/// `/readyz` names what the process waits for, and the last error.
+/// Retries `attempt` until it succeeds or fails with a permanent error. Meanwhile `/readyz` shows what the process is
+/// waiting for, and the last error.
 pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
     health: &Health,
     what: &str,
@@ -33,7 +33,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
 }
 
 impl AppError {
-    /// Whether the error may pass with time.
+    /// Whether the error may be temporary.
     pub(super) fn passes(&self) -> bool {
         match self {
             Self::Database(e) => passes(e),
@@ -44,7 +44,7 @@ impl AppError {
     }
 }
 
-/// Whether an error may pass with time. So do the refusals of a server that is starting, stopping or full:
+/// Whether an error may be temporary. The refusals of a server that is starting, stopping or full are temporary:
 /// classes 08, 40, 53, 55 and 57 of SQLSTATE.
 fn passes(e: &sqlx::Error) -> bool {
     match e {

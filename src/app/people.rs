@@ -1,4 +1,4 @@
-//! What an operator on the machine does with the accounts of people, and with their logins.
+//! Management of people's accounts and logins by an operator with direct access to the servers.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     log::Signal,
 };
 
-/// The name of an account on the command line.
+/// How the command line names an account.
 pub(crate) enum WhichUser {
     /// Its id.
     Id(UserId),
@@ -63,7 +63,7 @@ fn shown(code: &InviteCode) -> Value {
     })
 }
 
-/// Ends an invitation code.
+/// Revokes an invitation code.
 pub(crate) async fn revoke_invite(addresses: &Addresses, id: LoginId) -> Result<(), AppError> {
     let pool = open(addresses).await?;
     access::revoke_invite(&pool, &Clock::system(), By::default(), id.uuid()).await.map_err(told)
@@ -85,7 +85,7 @@ pub(crate) async fn recover_user(
     })
 }
 
-/// Deactivates an account, and tells the nodes, which close its sockets.
+/// Deactivates an account, and notifies the nodes, which close its sockets.
 pub(crate) async fn deactivate_user(addresses: &Addresses, named: &WhichUser) -> Result<(), AppError> {
     let pool = open(addresses).await?;
     let (id, clock) = (find(&pool, named).await?.id, Clock::system());
@@ -96,7 +96,7 @@ pub(crate) async fn deactivate_user(addresses: &Addresses, named: &WhichUser) ->
     tell_nodes(&pool, addresses, std::iter::once(Signal::Suspended { user }).chain(ended)).await
 }
 
-/// Lets a deactivated account act again, and tells the nodes.
+/// Reactivates a deactivated account, and notifies the nodes.
 pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) -> Result<(), AppError> {
     let pool = open(addresses).await?;
     let id = find(&pool, named).await?.id;
@@ -105,8 +105,8 @@ pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) ->
     tell_nodes(&pool, addresses, [Signal::Restored { user }]).await
 }
 
-/// Ends every login that began before `since`, and tells the nodes, which close its sockets. Returns the
-/// number of ended logins.
+/// Revokes every login that began before `since`, and notifies the nodes, which close its sockets. Returns the
+/// number of revoked logins.
 pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = open(addresses).await?;
     let clock = Clock::system();
@@ -121,7 +121,7 @@ fn of_program() -> AppError {
     )
 }
 
-/// An account.
+/// Finds an account.
 pub(crate) async fn show_user(addresses: &Addresses, named: &WhichUser) -> Result<Account, AppError> {
     find(&open(addresses).await?, named).await
 }

@@ -17,12 +17,12 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// The interval at which a task measures its wait for a thread.
 const TICK: Duration = Duration::from_millis(100);
-/// The interval at which a connection to Postgres is asked for, while most connections are in use.
+/// The interval at which a connection to Postgres is requested while most connections are in use.
 const ASK: Duration = Duration::from_millis(100);
-/// The maximum number of measurements that wait for a connection at once.
+/// The maximum number of measurements that wait for a connection at the same time.
 const ASKING: usize = 64;
-/// The number of appends between two looks from which their waits count: fewer are single appends on a slow
-/// disk and no queue.
+/// The minimum number of appends in an interval for their waits to count. Fewer are single appends on a slow disk, not
+/// a queue.
 const APPENDS: usize = 16;
 
 /// Starts the measurements.
@@ -44,7 +44,7 @@ pub(super) fn start(overload: &Overload, pool: &PgPool, log: &Log, tasks: &Super
     });
 }
 
-/// Measures the wait for a thread: a task whose sleep is over waits for a thread like every other task.
+/// Measures the wait for a thread: when its sleep is over, this task waits for a thread like every other task.
 async fn wait_for_threads(processor: Shortest) {
     loop {
         let then = Instant::now() + TICK;
@@ -54,16 +54,14 @@ async fn wait_for_threads(processor: Shortest) {
     }
 }
 
-/// The shortest wait of recent appends, or zero if there were few: few appends are no queue, however slow the
-/// disk is.
+/// The shortest wait of recent appends, or zero if there were few: few appends are no queue, even on a slow disk.
 fn of_log(log: &Log) -> Option<Duration> {
     let ((stored, shortest), waiting) = (log.waited().take(1), log.appends_waiting());
     if stored as usize + waiting < APPENDS { Some(Duration::ZERO) } else { shortest }
 }
 
-/// Measures the wait for a connection. The pool gives out connections in the order of the requests, so a
-/// request from here waits as long as any other. A request that times out measures nothing: Postgres may be
-/// down.
+/// Measures the wait for a connection. The pool hands out connections in the order of the requests, so a request from
+/// here waits as long as any other. A request that times out measures nothing, because Postgres may be down.
 async fn wait_for_connections(pool: PgPool, database: Shortest) {
     let mut often = interval(ASK);
     often.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -80,7 +78,7 @@ async fn wait_for_connections(pool: PgPool, database: Shortest) {
                 }
             }
             _ = often.tick() => {
-                // A few connections are idle for a moment even while requests queue, so "no idle connection"
+                // A few connections are idle for a moment even while requests queue, so the absence of idle connections
                 // is no test for a queue.
                 let most = pool.options().get_max_connections();
                 if pool.size() < most || pool.num_idle() > most as usize / 2 {

@@ -1,4 +1,4 @@
-//! The input of a process, and its report when it serves.
+//! The input of a process, and the addresses that it reports once it serves.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -52,7 +52,7 @@ pub struct Process {
     pub tasks: Supervisor,
     /// Stops the process when it is cancelled.
     pub stop: CancellationToken,
-    /// How long a stopping process still accepts connections while `/readyz` already answers 503: load
-    /// balancers look at it only now and then.
+    /// How long a stopping process still accepts connections while `/readyz` already answers 503. Load balancers poll
+    /// it only now and then.
     pub drain: Duration,
 }

@@ -1,4 +1,5 @@
-//! Service accounts and their keys, for an operator on the machine: with the database, and with NATS to tell the nodes.
+//! Service accounts and their keys, for an operator with direct access to the database, and to NATS to notify the
+//! nodes.
 
 use std::time::Duration;
 
@@ -20,19 +21,19 @@ use crate::{
 
 /// The user name of the service account of dev mode.
 const DEV: &str = "verbatim.dev";
-/// The most service accounts that are listed.
+/// The maximum number of service accounts in a list.
 const LISTED: i64 = 10_000;
 
-/// A change of service accounts or keys, or a look at them, as an operator asks for it.
+/// An operator's request to change or show service accounts or keys.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    /// The first service account of an installation, with all scopes, and its key.
+    /// Creates the first service account of an installation, with all scopes, and its key.
     Bootstrap { username: String },
-    /// A service account.
+    /// Creates a service account.
     Add { username: String, display_name: Option<String>, scopes: Vec<String>, limits: Vec<(String, String)> },
-    /// All service accounts.
+    /// Lists all service accounts.
     List,
-    /// A key.
+    /// Creates a key.
     AddKey {
         service: UserId,
         name: String,
@@ -42,15 +43,15 @@ pub(crate) enum Ask {
     },
     /// Lets a NATS name act as a service account.
     Bind { service: UserId, name: String, scopes: Option<Vec<String>> },
-    /// The live keys of a service account.
+    /// Lists the valid keys of a service account.
     Keys { service: UserId },
-    /// A key in the place of another one.
+    /// Creates a key that replaces another one.
     Rotate { service: UserId, key: LoginId, overlap_s: u64 },
-    /// The end of a key.
+    /// Revokes a key.
     Revoke { service: UserId, key: LoginId },
 }
 
-/// Does what an operator asks for. The answer has the shape of the admin API's.
+/// Executes an operator's request. The answer has the format of the admin API.
 pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, AppError> {
     let pool = database(&addresses.database, 2).await?;
     is_migrated(&pool).await?;
@@ -124,7 +125,7 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
     }
 }
 
-/// The API key of dev mode: the one that was kept, if it is still good, or a new one. It has all scopes.
+/// The API key of dev mode: the stored key if it is still valid, or else a new one. It has all scopes.
 pub(crate) async fn key_of_dev(database_url: &str, kept: Option<String>) -> Result<String, AppError> {
     let pool = database(database_url, 2).await?;
     let clock = Clock::system();
@@ -151,7 +152,7 @@ pub(crate) async fn key_of_dev(database_url: &str, kept: Option<String>) -> Resu
     Ok(key.text.to_string())
 }
 
-/// Tells the nodes that a key has ended. They find out by themselves within seconds, too.
+/// Notifies the nodes that a key has ended. Without the signal they would find out within seconds.
 pub(super) async fn tell_of_end(
     pool: &PgPool,
     addresses: &Addresses,

@@ -9,14 +9,14 @@ use crate::{
     views::{Progress, ReadViews},
 };
 
-/// The connections to the replica, if a setting names one. A replica that is away keeps no node from starting.
+/// The connections to the replica, if a setting names one. A node also starts while its replica is unreachable.
 pub(super) fn replica(settings: &Settings) -> Result<Option<PgPool>, AppError> {
     let Some(url) = settings.database.replica_url()? else { return Ok(None) };
     let replica = database::replica(&url, settings.database.database_connections);
     replica.map(Some).map_err(|e| AppError::ReplicaUrl(e.to_string()))
 }
 
-/// Where requests read the views.
+/// The server from which requests read the views.
 pub(super) fn read_views(
     primary: &PgPool,
     progress: &Progress,

@@ -1,5 +1,5 @@
-//! Restoring an installation from an archive. Nodes refuse the log until the last step is done, and the same command again
-//! goes on where an earlier one was killed.
+//! Restoring an installation from an archive. Nodes refuse the log until the last step is done. If a restore is killed,
+//! the same command continues it.
 
 use std::collections::BTreeMap;
 
@@ -31,12 +31,12 @@ impl From<TablesError> for AppError {
     }
 }
 
-/// What an operator asks for.
+/// The operator's order.
 #[derive(Debug)]
 pub(crate) struct RestoreOrder {
     /// The archive.
     pub from: ArchiveTarget,
-    /// Up to where.
+    /// The point up to which the log is restored.
     pub aim: Aim,
     /// Whether the servers have to be empty.
     pub into_empty: bool,
@@ -62,7 +62,7 @@ pub(crate) struct PlannedRestore {
     pub plan: RestorePlan,
 }
 
-/// Looks at the archive and the servers, and changes nothing.
+/// Plans a restore from the state of the archive and the servers. Changes nothing.
 pub(crate) async fn plan_restore(
     addresses: &Addresses,
     wanted: Wanted,
@@ -96,7 +96,7 @@ pub(crate) async fn plan_restore(
     let backups = archive::list(&order.from).await?;
     let accounts = match has_accounts {
         true => None,
-        // The latest one fits every point of the log: accounts that nobody mentions harm nobody.
+        // The latest backup fits every point of the log: accounts that no event mentions do no harm.
         false => backups.into_iter().rfind(|backup| backup.epoch == log.remake.from),
     };
     pool.close().await;
@@ -104,7 +104,7 @@ pub(crate) async fn plan_restore(
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 
-/// Does what was planned. Returns where each stream ends.
+/// Carries out the plan. Returns the last position of each stream.
 pub(crate) async fn restore(
     planned: PlannedRestore,
     written: impl Fn(u64),
@@ -131,7 +131,7 @@ async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backu
     let Some(backup) = backup else { return Ok(()) };
     let pool = database(url, 1).await?;
     let mut connection = pool.acquire().await?.detach();
-    // There is no account in them. A migration may have come that this dump has not seen.
+    // These schemas contain no account. They are dropped because they may have a later migration than the dump.
     sqlx::raw_sql("drop schema if exists hooks cascade; drop schema if exists auth cascade")
         .execute(&mut connection)
         .await?;
@@ -154,7 +154,7 @@ async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {
     rebuilt.map_err(|error: NotBuilt| AppError::Refused(error.to_string()))
 }
 
-/// Tells in AUDIT that the log was restored, once.
+/// Appends one event to AUDIT that says that the log was restored.
 async fn tell(log: &Log, plan: &Plan, ends: &BTreeMap<String, RestoredEnd>) -> Result<(), AppError> {
     let positions =
         |of: fn(&RestoredEnd) -> Position| ends.iter().map(move |(stream, end)| (stream.clone(), of(end)));
@@ -178,17 +178,17 @@ async fn tell(log: &Log, plan: &Plan, ends: &BTreeMap<String, RestoredEnd>) -> R
         data: audited.data().and_then(|data| data.parse()).map_err(|e| refused(&e))?,
     };
     match log.append_audit(&event, Position::START).await {
-        // A restore that was killed behind this step has told it.
+        // An earlier run of this restore, which was killed after this step, has already appended the event.
         Ok(_) | Err(NotAudited::Overtaken) => Ok(()),
         Err(NotAudited::Unavailable(outage)) => Err(outage.into()),
     }
 }
 
-/// The most ghosts that are listed.
+/// The maximum number of ghosts in a list.
 pub(crate) const GHOSTS: i64 = 1_000;
 
-/// Ghosts: members of conversations whose account is lost, because the accounts were restored from an older copy than the
-/// log.
+/// Ghosts are members of conversations whose account is lost, because the accounts were restored from an older copy
+/// than the log.
 pub(crate) async fn ghosts(pool: &PgPool) -> Result<Vec<UserId>, AppError> {
     let found: Vec<uuid::Uuid> = sqlx::query_scalar(
         "select distinct user_id from member

@@ -1,6 +1,6 @@
-//! Watches whether the log, the views and this process belong together. A log that is restored from an older
-//! copy comes back under its old name, with fewer events at first and with other events later, so no name
-//! shows the change.
+//! Checks that the log, the views and this process belong together. A log that is restored from an older copy
+//! comes back under its old name, with fewer events at first and with other events later, so no name shows the
+//! change.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::{
     views,
 };
 
-/// The time between two comparisons of log and views.
+/// The interval between two comparisons of log and views.
 const LOOK: Duration = Duration::from_secs(2);
-/// The number of looks in a row that have to find another log before this process gives up: a stream that has
-/// just changed its leader may lack its last events for a moment.
+/// The number of consecutive checks that have to find another log before this process gives up. A stream that
+/// has just changed its leader may lack its last events for a moment.
 const LOOKS: usize = 3;
 
 /// The fault of the views, for `/readyz`; `None` without a fault.
 pub(super) type Trouble = watch::Sender<Option<String>>;
 
-/// Waits until the views follow from the log: a process on views of another log would show events that the
-/// log does not have, and hide events that it has. With consent, views of another log are rebuilt.
+/// Waits until the views follow from the log. With views of another log, a process would show events that its log
+/// does not have, and hide events that it has. With consent, views of another log are rebuilt.
 pub(super) async fn until_views_follow(log: &Log, pool: &PgPool, consent: Consent, trouble: &Trouble) {
     while !follow(log, pool, trouble).await {
         if consent == Consent::Given && trouble.borrow().is_some() {
@@ -42,9 +42,9 @@ pub(super) async fn until_views_follow(log: &Log, pool: &PgPool, consent: Consen
     }
 }
 
-/// Compares log, views and process for as long as the process lives. Views of another log are reported in
-/// `trouble` until an operator has mended them. Returns, and so stops the process, when the log is no longer
-/// the log that this process has followed: the state in memory belongs to the other log.
+/// Compares log, views and process for the life of the process. Views of another log are reported in `trouble`
+/// until an operator has repaired them. Returns, and so stops the process, when the log is no longer the log that
+/// this process has followed, because the state in memory then belongs to another log.
 pub(super) async fn keep_looking(log: Log, pool: PgPool, conversations: Conversations, trouble: Trouble) {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -62,7 +62,7 @@ pub(super) async fn keep_looking(log: Log, pool: PgPool, conversations: Conversa
     }
 }
 
-/// Whether the views follow from the log. Logs each change of the answer once, and keeps it in `trouble`.
+/// Whether the views follow from the log. Logs each change of the answer once, and stores it in `trouble`.
 async fn follow(log: &Log, pool: &PgPool, trouble: &Trouble) -> bool {
     let found = async {
         let mut connection = pool.acquire().await?;
@@ -95,7 +95,7 @@ async fn foreign_stream(log: &Log, conversations: &Conversations) -> Option<usiz
     for (stream, at) in conversations.points().into_iter().enumerate() {
         match log.holds(stream, at).await {
             Ok(Holds::Instead(Found::Ahead { .. } | Found::Event(_))) => return Some(stream),
-            // A hole concerns only the requests that read across it, and an outage passes.
+            // A hole affects only the requests that read across it, and an outage is temporary.
             Ok(Holds::Same | Holds::Instead(Found::Missing)) | Err(_) => {}
         }
     }

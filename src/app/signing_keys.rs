@@ -1,4 +1,5 @@
-//! The keys that sign our tokens: from the files of the settings, or from the database. They change while nodes serve.
+//! The keys that sign access tokens, from the files in the settings or from the database. They can change while nodes
+//! serve.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,19 +15,19 @@ use crate::{
     domain::Time,
 };
 
-/// The time between two looks at the keys of the database and at the time. It is short beside the minutes for which a key is
-/// published before it signs, so all nodes know a key by then.
+/// The interval at which the keys in the database and the clock are checked. A key is published for minutes before it
+/// signs, so all nodes know it by then.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The keys of a process, as it knows them.
+/// The keys that a process knows.
 pub(super) struct SigningKeys {
     ring: Ring,
-    /// Whether the keys are in files, and therefore change with a restart only.
+    /// Whether the keys are in files, and therefore change only with a restart.
     is_given: bool,
 }
 
 impl SigningKeys {
-    /// Reads the keys, and notes that those of files are published.
+    /// Reads the keys, and records in the database that keys from files are published.
     pub(super) async fn read(settings: &Settings, pool: &PgPool, now: Time) -> Result<Self, AppError> {
         let Some(given) = settings.signing_keys()? else {
             tracing::info!(
@@ -42,13 +43,13 @@ impl SigningKeys {
         Ok(Self { ring: Ring::given(given, current.copied().unwrap_or(now)), is_given: true })
     }
 
-    /// The keys as they count now.
+    /// The keys that are in use at a time.
     pub(super) fn at(&self, now: Time) -> Keys {
         self.ring.at(now)
     }
 
-    /// Gives the tokens their keys, for as long as the process lives. While the database does not answer, the known keys go
-    /// on, and sign in turn.
+    /// Keeps the keys of the tokens current for the life of the process. While the database does not answer, the known
+    /// keys stay in use, and each still begins to sign at its time.
     pub(super) async fn keep_current(mut self, pool: PgPool, tokens: Arc<Tokens>, clock: Clock) {
         loop {
             sleep(LOOK).await;
@@ -74,8 +75,8 @@ fn unusable(error: SharedKeyError) -> AppError {
     }
 }
 
-/// Publishes a new key in the database, which signs later, and returns all keys as they are now. `at_once`: the key takes the
-/// place of all others, and all tokens and logins end.
+/// Publishes a new key in the database, which will sign later, and returns all keys. With `at_once`, the key replaces
+/// all others immediately, and all tokens and logins end.
 pub(crate) async fn rotate_signing_key(
     addresses: &Addresses,
     at_once: bool,
@@ -90,7 +91,7 @@ pub(crate) async fn rotate_signing_key(
     described(&pool, now).await
 }
 
-/// The keys in the database, and what each is for.
+/// The keys in the database, and the use of each.
 pub(crate) async fn list_signing_keys(addresses: &Addresses) -> Result<Vec<(String, String)>, AppError> {
     described(&open(addresses).await?, Clock::system().now()).await
 }

@@ -1,5 +1,5 @@
-//! Gives the log the snapshots of rosters that the views keep, so that it need not read a roster from its
-//! first event.
+//! Gives the log access to the snapshots of rosters in the views, so that it need not read a roster from its first
+//! event.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use crate::{log::Snapshots, views};
 
-/// The time limit of Postgres. Without a snapshot the whole roster is read from the log, which takes longer
-/// but needs no Postgres.
+/// The time limit of the query. Without a snapshot, the whole roster is read from the log, which takes longer but
+/// needs no Postgres.
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// The snapshots in the views of a database.

@@ -1,5 +1,5 @@
-//! Tells the nodes of changes that an operator has made in the database. A node that is cut off reads them there
-//! (`live/signals.rs`).
+//! Notifies the nodes of changes that an operator has made in the database. A node that is cut off reads the changes
+//! from the database (`live/signals.rs`).
 
 use sqlx::PgPool;
 
@@ -10,7 +10,7 @@ use crate::{
     log::{Signal, Wanted},
 };
 
-/// Tells all nodes; nobody if there is no log.
+/// Notifies all nodes. Does nothing if there is no log, because then there are no nodes.
 pub(super) async fn tell_nodes(
     pool: &PgPool,
     addresses: &Addresses,
@@ -23,7 +23,8 @@ pub(super) async fn tell_nodes(
     Ok(log.flush().await?)
 }
 
-/// The end of a login or a key, at the end of its account or alone.
+/// The signal that a login or a key has ended. If it ended because its account was deactivated, `suspended` names the
+/// account.
 pub(super) fn revoked(login: LoginId, now: Time, suspended: Option<UserId>) -> Signal {
     Signal::Revoked { login, until: now.plus(HOST_LIFE + LEEWAY), suspended }
 }

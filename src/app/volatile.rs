@@ -1,4 +1,4 @@
-//! What lies in memory of nats-server: presence and leases.
+//! The state that nats-server keeps in memory: presence and leases.
 
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ pub(super) async fn presence(
     Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
 }
 
-/// Makes the streams and buckets in memory anew after each reconnect: a restarted nats-server has lost them.
+/// Recreates the streams and buckets in memory after each reconnect, because a restarted nats-server has lost them.
 pub(super) async fn remake(log: Log) {
     let mut connections = log.connections();
     while connections.changed().await.is_ok() {

@@ -1,4 +1,5 @@
-//! Webhooks: in a process that serves, and for an operator on the machine, with the database, the log and the master key.
+//! Webhooks: in a process that serves, and for an operator with direct access to the database, the log and the master
+//! key.
 
 use std::time::Duration;
 
@@ -19,35 +20,35 @@ use crate::{
     },
 };
 
-/// The most webhooks, or deliveries, that are listed.
+/// The maximum number of webhooks, or of deliveries, in a list.
 const LISTED: i64 = 1_000;
 
-/// What an operator asks for.
+/// An operator's request.
 #[derive(Debug)]
 pub(crate) enum AskWebhooks {
-    /// A new webhook.
+    /// Adds a webhook.
     Add { shape: Shape, is_pair: bool, from: Since },
-    /// All webhooks.
+    /// Lists all webhooks.
     List,
-    /// One webhook.
+    /// Shows a webhook.
     Show(WebhookId),
-    /// A new secret for a webhook.
+    /// Replaces the secret of a webhook.
     Rotate(WebhookId, Duration),
-    /// An event that means nothing.
+    /// Sends a test event.
     Test(WebhookId),
-    /// Events again.
+    /// Sends events again.
     Replay(WebhookId, Range),
-    /// The parked events.
+    /// Lists the parked events.
     Parked(WebhookId),
-    /// Events from where they were, or from now on.
+    /// Enables a webhook, from the point where it stopped or from now on.
     Enable { id: WebhookId, is_from_now: bool },
-    /// No more events.
+    /// Disables a webhook.
     Disable(WebhookId),
-    /// The end of a webhook.
+    /// Removes a webhook.
     Remove(WebhookId),
 }
 
-/// The webhooks of a process, and their keeper if the process sends events.
+/// The webhooks of a process. Starts the task that delivers events if the process has that role.
 pub(super) fn start(
     settings: &Settings,
     log: &Log,
@@ -63,7 +64,7 @@ pub(super) fn start(
     Ok((Webhooks::new(pool.clone(), log.clone(), sender), keeper))
 }
 
-/// Does what an operator asks for. The answer has the shape of the admin API's.
+/// Executes an operator's request. The answer has the format of the admin API.
 pub(crate) async fn ask_webhooks(
     settings: &Settings,
     addresses: &Addresses,

@@ -1,22 +1,23 @@
-//! The relay: takes audit events from the outbox to the stream AUDIT.
+//! The relay moves audit events from the outbox to the stream AUDIT.
 //!
-//! **Exactly once.** A row leaves the outbox only after the stream has its event, so no event is lost. An event is
-//! appended only where the last event about its subject is the one that the relay has just looked up, and that one is
-//! another event. So an event is stored once, whatever happens in between:
+//! **Exactly once.** A row leaves the outbox only after the stream has its event, so no event is lost. The relay looks
+//! up the last event about the subject. It appends its event only if that is a different event, and only if it is still
+//! the last one at the append. So an event is stored once, whatever happens in between:
 //!
-//! - The relay dies, or the answer of the stream is lost, behind the append. The next look finds the event as the last
-//!   one of its subject and only removes the row. Nothing about the subject can have been stored behind it, because the
-//!   events of one subject are appended one after the other, each behind the answer for the one before.
-//! - A relay that was frozen goes on while another one has the turn. If it has looked before, its append expects an
-//!   older last event and is refused. Otherwise it asks its session behind the look, and the session is over.
-//! - Both append at once: JetStream stores the first one and refuses the second.
+//! - The relay dies after the append, or the answer of the stream is lost. The next look-up finds the event as the last
+//!   one of its subject, and the relay only removes the row. No later event about the subject can have been stored,
+//!   because the events of one subject are appended one after the other, each after the answer for the one before.
+//! - A relay that was frozen continues while another one has the turn. If it was frozen after its look-up, its append
+//!   expects an older last event and is refused. Otherwise it queries its Postgres session after the look-up, and finds
+//!   that the session is over.
+//! - Both append at the same time: JetStream stores the first event and refuses the second.
 //!
-//! The window in which JetStream knows `Nats-Msg-Id` would not be enough: an outage may last longer.
+//! JetStream's duplicate window for `Nats-Msg-Id` would not be enough, because an outage may last longer.
 //!
 //! **In order.** Rows are taken by their numbers, and the numbers of one subject are in the order of its commits
-//! (`accounts::audit::note`). The events of one round are sent over one connection in the order of their numbers, so
-//! events about different subjects stand in the order of their numbers too, unless one of them is refused or a
-//! transaction commits late. Readers that need an order of different subjects compare times.
+//! (`accounts::audit::note`). The events of one round are sent over one connection in the order of their numbers. So
+//! events about different subjects are in the order of their numbers too, unless one of them is refused or a
+//! transaction commits late. Readers that need an order across subjects compare times.
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
@@ -31,11 +32,12 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How long the outbox is not looked at if Postgres tells of nothing. It also keeps the session of the turn alive.
+/// The interval at which the outbox is polled if Postgres sends no notification. It also keeps the session of the turn
+/// alive.
 const POLL: Duration = Duration::from_secs(2);
-/// The pause behind a failure. Other nodes ask for the turn more often, so one that is better off takes it.
+/// The pause after a failure. Other nodes ask for the turn more often, so a healthier node takes it.
 const PAUSE: Duration = Duration::from_secs(3);
-/// The pause before an event that was overtaken is looked up again.
+/// The pause before the next attempt for an event whose append another one overtook.
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a turn ended.
@@ -47,7 +49,7 @@ enum Ended {
     Stream(#[from] Unavailable),
 }
 
-/// Relays for as long as the process lives. Every node runs it, and one at a time has the turn.
+/// Relays for the life of the process. Every node runs this task, and one at a time has the turn.
 pub(crate) async fn relay(log: Log, pool: PgPool) {
     loop {
         let turn = async { empty(&log, RelayTurn::take(&pool).await?).await };
@@ -57,7 +59,7 @@ pub(crate) async fn relay(log: Log, pool: PgPool) {
     }
 }
 
-/// Empties the outbox again and again.
+/// Empties the outbox in a loop.
 async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
     loop {
         let oldest = turn.oldest(AUDIT_PAGE as i64).await?;
@@ -74,7 +76,7 @@ async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
                 .for_each(|waiting| say(&waiting.event));
             turn.remove(&stored).await?;
             if stored.len() < round.len() {
-                // The rest of this subject has to wait for the event that is not stored.
+                // Later events of this subject have to wait for the event that was not stored.
                 sleep(AGAIN).await;
                 break;
             }
@@ -82,7 +84,7 @@ async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
     }
 }
 
-/// Logs an event, for people who watch lines. Its data are not logged: they are in the stream.
+/// Logs an event, for people who watch the log lines. Its data are only in the stream.
 fn say(event: &AuditEvent) {
     let shown = |id: Option<UserId>| id.map(tracing::field::display);
     tracing::info!(
@@ -95,7 +97,7 @@ fn say(event: &AuditEvent) {
     );
 }
 
-/// The events in rounds, in which each subject occurs once.
+/// Divides the events into rounds. In a round, each subject occurs at most once.
 fn rounds(oldest: &[Waiting]) -> Vec<Vec<&Waiting>> {
     let (mut rounds, mut about) = (vec![Vec::new()], HashSet::new());
     for waiting in oldest {
@@ -110,11 +112,11 @@ fn rounds(oldest: &[Waiting]) -> Vec<Vec<&Waiting>> {
     rounds
 }
 
-/// Appends events about different subjects, and returns the numbers of those that the stream has.
+/// Appends events about different subjects, and returns the numbers of the events that the stream has.
 async fn append(log: &Log, turn: &mut RelayTurn, round: &[&Waiting]) -> Result<Vec<i64>, Ended> {
     let events: Vec<_> = round.iter().map(|waiting| &waiting.event).collect();
     let last = log.last_audits(&events).await?;
-    // The turn is asked behind the look: see above.
+    // The session is queried after the look-up: see the module docs.
     turn.lasts().await?;
     let appends = round.iter().map(async |Waiting { seq, event }| {
         let last = last.get(&audit_subject(event));
@@ -128,7 +130,7 @@ async fn append(log: &Log, turn: &mut RelayTurn, round: &[&Waiting]) -> Result<V
         }
     });
     let stored: Vec<Result<Option<i64>, Unavailable>> = join_all(appends).await;
-    // The stored ones are removed even if others failed.
+    // Stored events are removed even if others failed.
     if let Some(outage) = stored.iter().find_map(|stored| stored.as_ref().err()) {
         let outage = outage.clone();
         turn.remove(&stored.into_iter().flatten().flatten().collect::<Vec<_>>()).await?;

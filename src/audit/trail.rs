@@ -8,7 +8,7 @@ use crate::{
 /// The audit trail. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Trail {
-    /// The log, beside which the stream of audit events lies.
+    /// The log, whose servers also hold the stream of audit events.
     pub log: Log,
 }
 
@@ -18,14 +18,14 @@ impl Trail {
         self.log.audits(range, limit).await
     }
 
-    /// The position behind which the latest so many positions are.
+    /// The position before the latest `many` positions.
     pub(crate) async fn before_latest(&self, many: usize) -> Result<Position, Unavailable> {
         let last = self.log.last_audit().await.map_err(Unavailable::because)?.unwrap_or_default();
         Ok(Position(last.0.saturating_sub(many as u64)))
     }
 }
 
-/// Whether a text can be a token of a subject: with another character it would name no event, or too many.
+/// Whether a text can be a token of a subject. With any other character it would match no event, or too many.
 pub(crate) fn is_token(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     (1..=64).contains(&text.len()) && text.chars().all(is_plain)

@@ -5,12 +5,12 @@ use crate::{
     config::ServerSettings,
 };
 
-/// The addresses of the servers, with the NATS user that may make and change streams if one is set.
+/// The addresses of the servers. The NATS user is the one that may create and change streams, if it is set.
 pub(super) fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.operators_nats()?, database: servers.database_url()? })
 }
 
-/// The addresses of the servers, with the NATS user that may delete from the log if one is set.
+/// The addresses of the servers. The NATS user is the one that may delete from the log, if it is set.
 pub(super) fn erasers_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.erasers_nats()?, database: servers.database_url()? })
 }

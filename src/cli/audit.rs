@@ -74,7 +74,7 @@ impl FromStr for From {
     }
 }
 
-/// Parses a token of a subject: with another character it would name no event, or too many.
+/// Parses a token of a subject. With any other character it would match no event, or too many.
 fn token(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let is_token = (1..=64).contains(&text.len()) && text.chars().all(is_plain);
@@ -106,7 +106,7 @@ pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), App
         let AuditPage { events, end, .. } = log.audits(&range, AUDIT_PAGE).await?;
         let lines: Vec<String> =
             events.iter().filter_map(|event| serde_json::to_string(event).ok()).collect();
-        // The reader of a pipe may have seen enough.
+        // A failed write is no error: the reader of the pipe, such as `head`, may have stopped reading.
         if !lines.is_empty() && writeln!(io::stdout(), "{}", lines.join("\n")).is_err() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), App
     }
 }
 
-/// An event of a node as a line. A node leaves out what is absent, and the lines of this command have it as null.
+/// Formats an event of a node as a line. A node omits absent members, but this command prints them as null.
 fn line(event: &Value) -> String {
     let mut event = event.clone();
     for absent in ["actor", "via"] {
@@ -131,7 +131,7 @@ fn line(event: &Value) -> String {
     event.to_string()
 }
 
-/// The same by a node.
+/// Prints the events that a node returns.
 async fn remotely(
     node: &Remote,
     from: Option<From>,
@@ -152,7 +152,7 @@ async fn remotely(
         let page = node.get(&format!("/v1/admin/audit?limit=200&{begin}{only}")).await?;
         let events = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let lines: Vec<String> = events.iter().map(line).collect();
-        // The reader of a pipe may have seen enough.
+        // A failed write is no error: the reader of the pipe, such as `head`, may have stopped reading.
         if !lines.is_empty() && writeln!(io::stdout(), "{}", lines.join("\n")).is_err() {
             return Ok(());
         }

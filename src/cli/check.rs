@@ -44,7 +44,7 @@ impl Report {
     }
 }
 
-/// Prints a finding that refuses nothing.
+/// Prints a finding that does not make the check fail.
 fn warn(what: &str, outcome: Result<String, String>) {
     match outcome {
         Ok(good) => println!("ok       {what}: {good}"),
@@ -147,7 +147,7 @@ async fn look_at_issuers(settings: &Settings, report: &mut Report, none: &str) {
     }
 }
 
-/// Reads how far the archive has come, and asks whether its place keeps what is erased.
+/// Reports how far the archive has come, and whether its place keeps erased content.
 async fn look_at_archive(settings: &Settings, report: &mut Report) {
     if !settings.has_archive() {
         return report.say("archive", Ok::<_, String>("none".into()));
@@ -178,7 +178,7 @@ fn listens(settings: &Settings) -> Result<String, String> {
     }
 }
 
-/// Fails if there are members without an account: the accounts are older than the log.
+/// Fails if there are members without an account, which means that the accounts are older than the log.
 async fn have_accounts(url: &str) -> Result<Result<String, String>, AppError> {
     let ghosts = app::ghosts(&migrated(url).await?).await?;
     ghosts.iter().for_each(|id| println!("unknown  {id}"));
@@ -241,7 +241,7 @@ async fn erasable(log: &Log) -> Result<String, String> {
     ))
 }
 
-/// Fails without the stream of audit events.
+/// Fails if the stream of audit events does not exist.
 async fn has_audit(log: &Log) -> Result<String, String> {
     match log.last_audit().await.map_err(|e| e.to_string())? {
         Some(last) => Ok(format!("the stream AUDIT has {last} events")),
@@ -256,7 +256,8 @@ async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
     kinship.trouble().map_or_else(|| Ok("built from this log".into()), Err)
 }
 
-/// Fails if the replica of Postgres has none of the views, or lacks more of them than it would be read with; `None` without one.
+/// Fails if the replica of Postgres does not have the views, or lags too far behind to be read. `None` without a
+/// replica.
 async fn replicates(settings: &Settings, primary: &PgPool) -> Option<Result<String, String>> {
     let url = match settings.database.replica_url() {
         Ok(url) => url?,

@@ -1,4 +1,4 @@
-//! What `consumers` tells: answers of the shape of the admin API's, for people or as JSON.
+//! The output of `consumers`, for people or as JSON, from answers in the format of the admin API.
 
 use std::{
     fs::OpenOptions,
@@ -15,7 +15,7 @@ use crate::{
     consumers::{Language, Snippet},
 };
 
-/// Tells of a consumer that was added, and writes its credentials.
+/// Prints the consumer that was added, and writes its credentials.
 pub(super) fn added(add: &Add, answer: &Value) -> Result<(), AppError> {
     let name = &add.name;
     let streams = words(&answer["streams"]);
@@ -85,7 +85,7 @@ pub(super) fn added(add: &Add, answer: &Value) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Tells of all consumers, and of those that are gone and whose credentials still work.
+/// Prints all consumers, and the removed ones whose credentials still work.
 pub(super) fn listed(answer: &Value, gone: &[String], json: bool) {
     match answer["items"].as_array() {
         _ if json => println!("{}", json!({ "items": answer["items"] })),
@@ -101,7 +101,7 @@ pub(super) fn listed(answer: &Value, gone: &[String], json: bool) {
     }
 }
 
-/// Tells of new credentials, and writes them.
+/// Writes new credentials, and prints when the old ones end.
 pub(super) fn rotated(file: &Path, answer: &Value) -> Result<(), AppError> {
     write_creds(file, answer["credentials"].as_str().unwrap_or_default())?;
     println!(
@@ -113,7 +113,7 @@ pub(super) fn rotated(file: &Path, answer: &Value) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Tells of parked events.
+/// Prints parked events.
 pub(super) fn parked(answer: &Value, json: bool) {
     if json {
         println!("{answer}");
@@ -137,12 +137,12 @@ fn words(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// The file for credentials.
+/// The file for credentials: `out`, or else one that is named after the consumer.
 pub(super) fn creds_file(out: Option<PathBuf>, name: &str) -> PathBuf {
     out.unwrap_or_else(|| PathBuf::from(format!("{name}.creds")))
 }
 
-/// Refuses a file that is there before anything is done whose result could not be kept.
+/// Refuses a file that exists. Callers check this first, because the result of the command could not be stored.
 pub(super) fn is_free(file: &Path) -> Result<(), AppError> {
     match file.exists() {
         false => Ok(()),
@@ -153,7 +153,7 @@ pub(super) fn is_free(file: &Path) -> Result<(), AppError> {
     }
 }
 
-/// Writes a file that only its owner reads. A file that is there is not replaced.
+/// Writes a file that only its owner can read. An existing file is not replaced.
 fn write_creds(file: &Path, creds: &str) -> Result<(), AppError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let written: io::Result<()> = opened.and_then(|mut opened| opened.write_all(creds.as_bytes()));
@@ -165,7 +165,7 @@ fn write_creds(file: &Path, creds: &str) -> Result<(), AppError> {
     })
 }
 
-/// A consumer in one line.
+/// Formats a consumer as one line.
 pub(super) fn line(item: &Value) -> String {
     let text = |field: &str| item[field].as_str().unwrap_or("-").to_owned();
     let lanes: Vec<&str> = item["lanes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -184,7 +184,7 @@ pub(super) fn line(item: &Value) -> String {
     )
 }
 
-/// Refuses to remove a consumer unless somebody insists.
+/// Refuses to remove a consumer without `--yes`.
 pub(super) fn insists(name: &str, yes: bool) -> Result<(), AppError> {
     match yes {
         true => Ok(()),

@@ -1,10 +1,10 @@
-//! How names, places and durations are written on the command line of consumers.
+//! Parsers for names, positions and durations in the arguments of `consumers`.
 
 use std::time::Duration;
 
 use crate::{domain::Time, log::StartAt};
 
-/// The name of a consumer.
+/// Parses the name of a consumer.
 pub(super) fn name(text: &str) -> Result<String, &'static str> {
     let is_of = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let begins = text.starts_with(|first: char| first.is_ascii_lowercase());
@@ -14,7 +14,7 @@ pub(super) fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Where a consumer begins.
+/// Parses the point from which a consumer reads.
 pub(super) fn start(text: &str) -> Result<StartAt, &'static str> {
     match text {
         "start" => Ok(StartAt::First),
@@ -27,7 +27,7 @@ pub(super) fn start(text: &str) -> Result<StartAt, &'static str> {
     }
 }
 
-/// Reads a duration of at most ten years.
+/// Parses a duration of at most ten years.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     const BAD: &str = "expected a number and a unit: 30s, 15m, 24h or 90d";
     let unit = text.chars().last().ok_or(BAD)?;

@@ -1,4 +1,4 @@
-//! `consumers`: the programs of others that read the log.
+//! `consumers`: external programs that read the log.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
     consumers::{self, ConsumerError, ConsumerFilter, WantedConsumer},
 };
 
-/// The most consumers that are listed.
+/// The maximum number of consumers in a list.
 const LISTED: i64 = 1_000;
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ impl Consumers {
 }
 
 impl Add {
-    /// What the consumer reads.
+    /// The filter of the events that the consumer reads.
     pub(super) fn filter(&self) -> Result<ConsumerFilter, AppError> {
         if self.commands_only {
             return Ok(ConsumerFilter::nothing());

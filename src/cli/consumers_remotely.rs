@@ -1,4 +1,4 @@
-//! `consumers` over the network: a node that has the key of consumers does it.
+//! `consumers` over the network, through a node that has the key that signs consumers.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
 
 const CONSUMERS: &str = "/v1/admin/consumers";
 
-/// Asks a node for what the command would do on the machine.
+/// Runs the command through the admin API of a node.
 pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> {
     match what {
         What::Add(add) => {

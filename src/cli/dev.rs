@@ -73,7 +73,7 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
     served
 }
 
-/// Both servers, with the login of this user of NATS.
+/// The addresses of both servers, with the login of a NATS user.
 fn addresses(servers: &dev::Servers, user: dev::NatsUser) -> Result<Addresses, Failed> {
     let nats = match servers.nats.credentials(user)? {
         Some(creds) => log::NatsServers::from(servers.nats.url()).with_credentials(&creds),
@@ -82,7 +82,7 @@ fn addresses(servers: &dev::Servers, user: dev::NatsUser) -> Result<Addresses, F
     Ok(Addresses { nats, database: servers.postgres.url().to_owned() })
 }
 
-/// The addresses of everything, and the commands for a first conversation, ready to paste.
+/// The text that is printed at the start: all addresses, and commands to paste for a first conversation.
 fn welcome(listening: Listening, has_chat_page: bool, data_dir: &Path) -> String {
     let Listening { public: listen, is_secured, admin } = listening;
     let s = if is_secured { "s" } else { "" };

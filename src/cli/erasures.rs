@@ -1,4 +1,4 @@
-//! `erasures` and `eraser`: what was erased, and the role that erases.
+//! `erasures` and `eraser`: shows erasures, and runs the role that erases.
 
 use std::process::ExitCode;
 
@@ -52,7 +52,7 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
             app::show_erasures(&servers.settings, &servers.addresses()?, Some(id)).await?
         }
         What::Verify { id, servers } => {
-            // Mirrors in another domain are read by the eraser's user alone.
+            // Only the eraser's NATS user may read mirrors in another JetStream domain.
             let left = app::verify_erasure(&servers.settings, &servers.erasers_addresses()?, id).await?;
             return Ok(told(left));
         }
@@ -81,7 +81,7 @@ fn told(left: Option<Leftover>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Erases until it is told to stop.
+/// Erases until a signal stops it.
 pub(super) async fn eraser(servers: Servers) -> Result<(), AppError> {
     let stop = until_told();
     let addresses = servers.erasers_addresses()?;

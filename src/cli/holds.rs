@@ -1,4 +1,4 @@
-//! `holds`: legal holds, by a node or by the servers.
+//! `holds`: legal holds, through a node or directly on the servers.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

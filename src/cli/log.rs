@@ -1,4 +1,4 @@
-//! `log`: repairs of the log as a whole, after a disaster.
+//! `log`: repairs the log as a whole after a disaster.
 
 use clap::{Args, Subcommand};
 

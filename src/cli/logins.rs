@@ -1,4 +1,4 @@
-//! `logins`: ends logins of all users.
+//! `logins`: revokes logins of all users.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! `migrate`: makes the tables and the log of an installation, and upgrades them to this version.
+//! `migrate`: creates the tables and the log of an installation, or upgrades them to this version.
 
 use clap::Args;
 
@@ -17,7 +17,7 @@ pub(super) struct Migrate {
     layout: LayoutSettings,
 }
 
-/// Migrates the database always, and the log only if a NATS URL is set.
+/// Always migrates the database, and the log only if a NATS URL is set.
 pub(super) async fn migrate(Migrate { servers, layout }: Migrate) -> Result<(), AppError> {
     let database = servers.database_url()?;
     app::migrate(&database).await?;

@@ -1,4 +1,4 @@
-//! What `check` says of the copies of the log.
+//! The findings of `check` about mirrors and other copies of the log.
 
 use crate::{
     app::AppError,
@@ -8,7 +8,7 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// What the eraser would find of each mirror that the settings name, with its own NATS user.
+/// Checks each mirror in the settings, with the eraser's NATS user.
 pub(super) async fn mirrors(
     servers: &ServerSettings,
     settings: &Settings,
@@ -24,7 +24,7 @@ pub(super) async fn mirrors(
     Ok(found)
 }
 
-/// Fails if nothing can be erased from a mirror.
+/// Fails if the eraser cannot delete from a mirror.
 async fn erasable(log: &Log, name: &MirrorName) -> Result<String, NotMirrored> {
     let mirror = log.mirror(name).await?;
     if let Some(why) = mirror.forbids() {
@@ -36,7 +36,7 @@ async fn erasable(log: &Log, name: &MirrorName) -> Result<String, NotMirrored> {
     Ok(format!("{name} mirrors {origin} and lacks its last {behind} events"))
 }
 
-/// Fails if there are copies of the log from which the eraser does not delete.
+/// Fails if there are copies of the log that no setting names, because the eraser does not delete from them.
 pub(super) async fn all_are_named(log: &Log, settings: &Settings) -> Result<String, String> {
     let others = log.copies_besides(&settings.erasing.mirrors.names).await.map_err(|e| e.to_string())?;
     match others.is_empty() {

@@ -68,7 +68,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), AppError> {
     written.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|e| failed(path, &e))
 }
 
-/// The key of the account signs the user, and no server has to be told.
+/// Creates a NATS user of the eraser. The account key signs it, so no server needs a change.
 fn make_eraser(account_key: &Path, out: &Path, mirrors: &MirrorNames, now: i64) -> Result<(), AppError> {
     let refused = |why: &str| AppError::Refused(format!("cannot use {}: {why}", account_key.display()));
     let seed = fs::read_to_string(account_key).map_err(|e| refused(&e.to_string()))?;

@@ -1,11 +1,11 @@
-//! Whether the system lets a node open as many files as its settings let clients open connections.
+//! Checks that the limit of open files is high enough for the connections that the settings allow.
 
 use std::fs;
 
-/// Files that a node opens besides the connections of clients: to its servers, its listeners, and its own.
+/// Files besides the connections of clients: connections to the servers, listeners, and the node's own files.
 const OTHERS: u64 = 256;
 
-/// The limit of files of a process that is started from here; an error says why it is too low.
+/// The limit of open files, which a process started from here inherits. The error says why the limit is too low.
 pub(super) fn enough_files(connections: usize) -> Result<String, String> {
     let limits = fs::read_to_string("/proc/self/limits").ok();
     judged(limits.as_deref().and_then(limit), connections as u64)
@@ -23,7 +23,7 @@ fn judged(limit: Option<u64>, connections: u64) -> Result<String, String> {
     }
 }
 
-/// The soft limit in the text of `/proc/self/limits`.
+/// Parses the soft limit from the text of `/proc/self/limits`.
 fn limit(text: &str) -> Option<u64> {
     let limits = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     match limits.split_whitespace().next()? {

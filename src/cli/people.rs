@@ -1,4 +1,4 @@
-//! `invites` and `users`: what an operator does with the accounts of people, and for people who have none yet.
+//! `invites` and `users`: manages the accounts of people, and invitation codes for people without an account.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -209,7 +209,7 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
                     })
                 }
             };
-            // A node shows others only what users see of one another.
+            // A node shows only the fields that all users can see.
             for field in ["id", "username", "display_name", "created_at", "last_seen_at"] {
                 if let Some(value) = account[field].as_str() {
                     println!("{:<14}{value}", field.replace('_', " "));
@@ -226,7 +226,7 @@ async fn act(node: &Remote, user: &str, what: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-/// The account as a node shows it.
+/// Gets an account from a node.
 async fn found(node: &Remote, user: &app::WhichUser) -> Result<Value, AppError> {
     match user {
         app::WhichUser::Id(id) => Ok(node.get(&format!("/v1/users/{id}")).await?),
@@ -240,7 +240,7 @@ async fn found(node: &Remote, user: &app::WhichUser) -> Result<Value, AppError> 
     }
 }
 
-/// An id, or else a user name. No user name is an id: it would be too long a word of hex digits to type.
+/// Reads an id, or else a user name. An account whose user name has the form of an id can only be named by its id.
 fn named(user: &str) -> app::WhichUser {
     UserId::from_str(user).map_or_else(|_| app::WhichUser::Username(user.to_owned()), app::WhichUser::Id)
 }

@@ -1,4 +1,4 @@
-//! The input of a process on this machine: the system's clock, and a stop by a signal.
+//! The input of a process: the system's clock, and a token that a signal cancels.
 
 use std::time::Duration;
 

@@ -142,7 +142,7 @@ fn limit(text: &str) -> Result<(String, String), &'static str> {
     Ok((policy.to_owned(), rate.to_owned()))
 }
 
-/// Asks a node for what the command would do on the machine. The answer has the same shape.
+/// Runs the command through the admin API of a node. The answer has the same format as without a node.
 async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
     const SERVICES: &str = "/v1/admin/services";
     Ok(match ask {
@@ -207,7 +207,7 @@ pub(super) async fn programs(Programs { what, reach }: Programs) -> Result<(), A
     Ok(())
 }
 
-/// An object of the answer in one line: what identifies it first.
+/// Formats an object of the answer as one line, with the identifying fields first.
 fn line(object: &Value) -> String {
     let texts = [
         "id",

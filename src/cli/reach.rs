@@ -1,4 +1,4 @@
-//! How a command reaches an installation: over the network by one of its nodes, or on the machine by its servers.
+//! How a command reaches an installation: through one of its nodes, or directly on its servers.
 
 use clap::Args;
 
@@ -19,7 +19,7 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// The node to ask; `None` if the servers are used.
+    /// The node; `None` if the command uses the servers.
     pub(super) fn remote(&self) -> Result<Option<Remote>, AppError> {
         Ok(self.remote.node()?.map(Remote::new))
     }

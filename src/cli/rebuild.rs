@@ -1,4 +1,4 @@
-//! `rebuild` and `verify`: build the views anew, and compare them with the log.
+//! `rebuild` and `verify`: rebuild the views, and compare them with the log.
 
 use std::{
     collections::HashMap,
@@ -44,7 +44,7 @@ impl Rebuild {
     }
 }
 
-/// Builds views anew beside the live views, and then replaces the live views.
+/// Rebuilds views next to the live views, and then replaces the live views.
 pub(super) async fn rebuild(Rebuild { view, force, servers }: Rebuild) -> Result<ExitCode, Failed> {
     let (log, pool) = servers.open().await?;
     let only = views::ALL.iter().find(|projection| projection.name == view);
@@ -109,7 +109,7 @@ async fn shown<T>(work: &Work, doing: impl Future<Output = T>) -> T {
                 let line = line(work.progress(), begun.elapsed());
                 let (before, after) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
                 let mut stderr = std::io::stderr().lock();
-                // An error of stderr does not stop the work.
+                // A failed write to stderr does not stop the work.
                 let _ = write!(stderr, "{before}{line}{after}").and_then(|()| stderr.flush());
             }
         }

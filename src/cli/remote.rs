@@ -1,4 +1,4 @@
-//! Commands over the network: a node does with `/v1/admin` what the servers would be used for.
+//! Commands over the network. They use the admin API (`/v1/admin`) of a node instead of the servers.
 
 use std::time::Duration;
 
@@ -10,26 +10,26 @@ use crate::{
     outbound::{Bounds, Failed, NamedServer, Verb},
 };
 
-/// The bounds of an answer. A page of 200 audit events is far smaller.
+/// The limits of an answer. A page of 200 audit events is far smaller.
 const BOUNDS: Bounds = Bounds { within: Duration::from_secs(30), bytes: 8 << 20 };
 
-/// A node that does what a command asks for.
+/// A node that executes commands.
 #[derive(Debug)]
 pub(super) struct Remote {
     node: NamedServer,
     key: String,
 }
 
-/// Why a node did not do it.
+/// Why a node did not execute a command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotDone {
     /// The node did not answer.
     #[error("VERBATIM_URL: {0}")]
     Unanswered(#[from] Failed),
-    /// The node refused it.
+    /// The node refused the request.
     #[error("the node refused the request ({status} {code}): {detail}")]
     Refused { status: u16, code: String, detail: String },
-    /// What answers is no node.
+    /// The server that answered is not a node.
     #[error("VERBATIM_URL: got status {0} without JSON: check that this is the public address of a node")]
     NoNode(u16),
 }
@@ -90,7 +90,7 @@ impl Remote {
     }
 }
 
-/// A text as a part of a query.
+/// Percent-encodes a text for a query string.
 pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -63,7 +63,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line. A command that needs servers, and is told of none, gets those of the dev mode that runs here.
+/// Parses the command line. A command that needs servers, but has no setting for them, gets those of the dev mode that
+/// runs here.
 fn read() -> Cli {
     let given: Vec<OsString> = env::args_os().collect();
     let command = Cli::command();
@@ -72,7 +73,7 @@ fn read() -> Cli {
     Cli::parse_from(running::completed(given, &command, &matches, Path::new(&data_dir)))
 }
 
-/// `verbatim` alone is `verbatim dev`, its settings from the environment.
+/// `verbatim` without a command is `verbatim dev` with its settings from the environment.
 fn default_command() -> Command {
     match Cli::parse_from(["verbatim", "dev"]).command {
         Some(command) => command,

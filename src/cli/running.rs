@@ -6,14 +6,14 @@ use clap::{ArgMatches, Command, parser::ValueSource};
 
 use crate::dev;
 
-/// The setting that only commands have that need servers.
+/// Only commands that need servers have this setting.
 const NEEDED: &str = "VERBATIM_DATABASE_URL";
-/// The settings that say where an installation is. One of them is enough to leave dev mode alone.
+/// Prefixes of the settings that name an installation. If one of them is set, dev mode is not used.
 const WHERE: [&str; 3] = ["VERBATIM_NATS_", "VERBATIM_DATABASE_", "VERBATIM_URL"];
-/// These commands change an installation as a whole, or run it, so they get its addresses from the operator.
+/// These commands run an installation or change it as a whole, so its addresses have to come from the operator.
 const NEVER: [&str; 6] = ["serve", "dev", "eraser", "migrate", "log", "restore"];
 
-/// The arguments with the settings of the dev mode that runs on the data folder, if the command needs servers and no
+/// Adds the settings of the dev mode that runs on the data folder to the arguments, if the command needs servers and no
 /// setting names any.
 pub(super) fn completed(
     arguments: Vec<OsString>,
@@ -27,13 +27,13 @@ pub(super) fn completed(
         let value = env.iter().find(|(known, _)| *known == name).map(|(_, value)| value)?;
         Some(OsString::from(format!("--{flag}={value}")))
     });
-    // The commands above have no flags, so the name of each stands at its depth.
+    // The parent commands have no flags, so each command's name is at the index of its depth.
     let (before, after) = arguments.split_at(depth + 1);
     before.iter().cloned().chain(flags).chain(after.iter().cloned()).collect()
 }
 
-/// The depth of the command that takes the settings of servers, and its settings as variables with flags. `None` if no
-/// command takes any, or if one is given.
+/// The depth of the command that has settings for servers, and these settings as pairs of a variable and a flag. `None`
+/// if no command has any, or if one of them is set.
 fn wanting(command: &Command, given: &ArgMatches) -> Option<(usize, Vec<(String, String)>)> {
     let (mut command, mut given, mut depth) = (command, given, 0);
     loop {
@@ -59,7 +59,7 @@ fn wanting(command: &Command, given: &ArgMatches) -> Option<(usize, Vec<(String,
         if settings.iter().any(is_given) {
             return None;
         }
-        // A flag may be given once only.
+        // Clap refuses a flag that is given twice.
         let is_free = |(argument, _): &(&clap::Arg, String)| {
             given
                 .value_source(argument.get_id().as_str())

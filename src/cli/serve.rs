@@ -14,7 +14,7 @@ use crate::{
     projector::Consent,
 };
 
-/// How long `serve` still accepts connections after the order to stop, unless a setting says otherwise.
+/// How long `serve` still accepts connections after the signal to stop, unless a setting says otherwise.
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]

@@ -48,7 +48,7 @@ pub(super) async fn signing_key(SigningKeyCommand { what }: SigningKeyCommand) -
     Ok(())
 }
 
-/// The servers that keep the keys.
+/// The servers that keep the keys. Refuses if the keys are in files.
 fn of_keys(servers: &Servers) -> Result<Addresses, AppError> {
     match servers.settings.signing_keys()? {
         None => Ok(servers.addresses()?),

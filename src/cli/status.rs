@@ -1,4 +1,4 @@
-//! `status`: shows people the state of log, views and nodes. It changes nothing.
+//! `status`: shows the state of the log, the views and the nodes. It changes nothing.
 
 use std::{collections::HashSet, process::ExitCode};
 
@@ -15,7 +15,7 @@ use crate::{
     views::{self, Progress},
 };
 
-/// The most consumers that are shown.
+/// The maximum number of consumers that are shown.
 const CONSUMERS: i64 = 1_000;
 
 pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {

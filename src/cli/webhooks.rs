@@ -1,4 +1,4 @@
-//! `webhooks`: the servers of others to which events are sent.
+//! `webhooks`: other servers to which events are sent.
 
 use std::time::Duration;
 
@@ -232,7 +232,7 @@ pub(super) async fn webhooks(WebhookCommand { what, servers }: WebhookCommand) -
     Ok(())
 }
 
-/// The fields of an object in one line, without those that say nothing.
+/// Formats the fields of an object as one line. Empty fields are left out.
 fn line(object: &Value) -> String {
     let fields = object.as_object().into_iter().flatten();
     let text = |(name, value): (&String, &Value)| match value {

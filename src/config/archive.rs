@@ -11,11 +11,11 @@ use crate::{
     outbound::{Outbound, Schemes, Trust},
 };
 
-/// The region of servers that have none.
+/// The region for servers that have no regions.
 const NO_REGION: &str = "us-east-1";
-/// The profile of a file, if none is named.
+/// The default profile of a file.
 const PROFILE: &str = "default";
-/// The unused connections to the server that stay open.
+/// The maximum number of idle connections to the server.
 const IDLE: usize = 8;
 
 /// The place of the archive. The settings of a bucket have the names that programs for S3 have given them.
@@ -61,13 +61,13 @@ pub(super) struct ArchiveSettings {
     s3_profile: String,
 }
 
-/// A setting that is set. An empty one counts as none, as with all programs for S3.
+/// A setting, if it is set. An empty setting counts as unset, as in all programs for S3.
 fn set(setting: Option<&String>) -> Option<&str> {
     setting.map(String::as_str).filter(|text| !text.trim().is_empty())
 }
 
 impl ArchiveSettings {
-    /// The place that is set.
+    /// The place. Fails if none is set.
     pub(super) fn place(&self) -> Result<&ArchivePlace, BadSetting> {
         self.archive.as_ref().ok_or_else(|| {
             BadSetting(
@@ -88,7 +88,7 @@ impl ArchiveSettings {
         self.archive.get_or_insert(place);
     }
 
-    /// A place, ready for use.
+    /// Opens a place for use.
     pub(super) fn open(
         &self,
         place: &ArchivePlace,
@@ -107,7 +107,7 @@ impl ArchiveSettings {
                 "AWS_REGION is not set: name the region of {place}, or a server outside AWS in AWS_ENDPOINT_URL_S3"
             ))
         })?;
-        // Only the operator can name the server, which may well be in a private network.
+        // Only the operator can name this server, so it may be in a private network.
         let outbound = Outbound::with(&trust()?, Networks::all(), Schemes::HttpToo, IDLE);
         let access = BucketAccess {
             endpoint: endpoint.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! What an operator has at hand to add consumers and to revoke their credentials.
+//! The keys with which an operator adds consumers and revokes their credentials.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub(super) struct ScopedKeySetting {
 }
 
 impl ScopedKeySetting {
-    /// Uses this text, unless a file is set.
+    /// Uses this key, unless a file is set.
     pub(super) fn default_key(&mut self, key: String) {
         self.consumers_key = Some(key);
     }
@@ -50,7 +50,7 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The texts of the operator's key and of the `.creds` of the system account, if both are set.
+    /// The contents of the operator's key file and of the `.creds` file of the system account, if both are set.
     pub fn revoker(&self) -> Result<Option<(String, String)>, BadSetting> {
         match (&self.nats_operator_key_file, &self.nats_sys_credentials_file) {
             (Some(key), Some(creds)) => Ok(Some((secret(key, OPERATOR_KEY)?, secret(creds, SYSTEM)?))),
@@ -64,7 +64,7 @@ impl ConsumerSettings {
         }
     }
 
-    /// What a key of these settings says that is wrong with it.
+    /// The error for a setting whose key cannot be used.
     pub fn bad_key(name: &str, why: impl std::fmt::Display) -> BadSetting {
         BadSetting(format!("{name}: {why}"))
     }

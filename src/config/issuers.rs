@@ -1,4 +1,4 @@
-//! The external issuers, and how they are asked for their keys.
+//! The external issuers, and how their keys are fetched.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -56,13 +56,13 @@ fn allowed(list: &str) -> Result<Networks, BadNetwork> {
 }
 
 impl IssuerSettings {
-    /// The authorities that this server trusts when it asks other servers.
+    /// The certificate authorities that this server trusts in its requests to other servers.
     pub(super) fn trust(&self) -> Result<Trust, BadSetting> {
         Trust::load(self.outbound_ca_file.as_deref())
             .map_err(|bad| BadSetting(format!("VERBATIM_OUTBOUND_CA_FILE: {bad}")))
     }
 
-    /// The issuers of the file; `None` if no file is set.
+    /// Reads the issuers from the file; `None` if no file is set.
     pub(super) fn read(&self) -> Result<Option<Issuers>, BadSetting> {
         let Some(file) = &self.issuers_file else { return Ok(None) };
         let trust = self.trust()?;

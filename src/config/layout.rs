@@ -18,8 +18,7 @@ pub struct LayoutSettings {
     replicas: Option<usize>,
 }
 
-/// Parses a number of copies. An even number survives the loss of no more servers than the odd number below
-/// it.
+/// Parses a number of copies. An even number survives the loss of no more servers than the odd number below it.
 fn replicas(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
         Ok(copies @ (1 | 3 | 5)) => Ok(copies),
@@ -28,7 +27,7 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 }
 
 impl LayoutSettings {
-    /// The layout as far as an operator has set it.
+    /// The parts of the layout that the operator has set.
     pub fn wanted(&self) -> Wanted {
         Wanted { streams: self.streams, replicas: self.replicas }
     }

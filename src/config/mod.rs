@@ -1,5 +1,5 @@
 //! The settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets may
-//! also come from files. What belongs to traces and to buckets has the variables that others have given it.
+//! also come from files. The settings of traces and buckets use the variables of OpenTelemetry and AWS.
 
 mod archive;
 mod consumers;

@@ -1,4 +1,4 @@
-//! Where nats-server is, and how this process logs in there.
+//! The address of nats-server, and the login of this process there.
 
 use std::path::PathBuf;
 
@@ -91,28 +91,28 @@ pub(super) struct NatsSettings {
 }
 
 impl NatsSettings {
-    /// nats-server with the login of this process.
+    /// The address of nats-server, with the login of this process.
     pub(super) fn servers(&self) -> Result<NatsServers, BadSetting> {
         let url = either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?;
         let servers = NatsServers::from(url).with_login(self.login()?).with_tls(self.tls()?);
         self.checked(servers, "VERBATIM_NATS_URL")
     }
 
-    /// nats-server with the login of an operator, if there is one.
+    /// The address of nats-server, with the login of an operator if there is one.
     pub(super) fn operators(&self) -> Result<NatsServers, BadSetting> {
         let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
         let credentials = self.nats_operator_credentials_file.as_ref();
         self.others(url, file, OPERATOR, credentials, OPERATOR_CREDENTIALS)
     }
 
-    /// nats-server with the login of the eraser, if there is one.
+    /// The address of nats-server, with the login of the eraser if there is one.
     pub(super) fn erasers(&self) -> Result<NatsServers, BadSetting> {
         let (url, file) = (self.nats_eraser_url.as_ref(), self.nats_eraser_url_file.as_ref());
         let credentials = self.nats_eraser_credentials_file.as_ref();
         self.others(url, file, ERASER, credentials, ERASER_CREDENTIALS)
     }
 
-    /// nats-server with another login, if one is set.
+    /// The address of nats-server, with another login if one is set.
     fn others(
         &self,
         url: Option<&String>,
@@ -137,7 +137,7 @@ impl NatsSettings {
         self.checked(NatsServers::from(url).with_login(login).with_tls(self.tls()?), name)
     }
 
-    /// nats-server with the login of this text of a `.creds` file.
+    /// The address of nats-server, with the login from the text of a `.creds` file.
     pub(super) fn with_credentials(&self, creds: &str) -> Result<NatsServers, BadSetting> {
         let url = either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?;
         let servers = NatsServers::from(url).with_credentials(creds).with_tls(self.tls()?);

@@ -40,7 +40,7 @@ impl RemoteSettings {
     /// The node and the key; `None` without an address.
     ///
     /// # Errors
-    /// If the address or the file of authorities cannot be used, or there is no key.
+    /// If the address or the file with CA certificates cannot be used, or if there is no key.
     pub(crate) fn node(&self) -> Result<Option<(NamedServer, String)>, BadSetting> {
         let Some(url) = &self.url else { return Ok(None) };
         let key = either(self.key.as_ref(), self.key_file.as_ref(), "VERBATIM_KEY")?;

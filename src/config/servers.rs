@@ -1,4 +1,4 @@
-//! The addresses of the servers, which contain passwords or go with them.
+//! The addresses of the servers, and the credentials for them.
 
 use std::path::PathBuf;
 
@@ -25,22 +25,24 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
-    /// nats-server, with the login of this process.
+    /// The address of nats-server, with the login of this process.
     pub fn nats(&self) -> Result<log::NatsServers, BadSetting> {
         self.nats.servers()
     }
 
-    /// nats-server, with the login of the user that may make and change streams; without one, [`Self::nats`].
+    /// The address of nats-server, with the login of the user that may create and change streams; without one,
+    /// [`Self::nats`].
     pub fn operators_nats(&self) -> Result<log::NatsServers, BadSetting> {
         self.nats.operators()
     }
 
-    /// nats-server, with the login of the user that may delete from the log; without one, [`Self::nats`].
+    /// The address of nats-server, with the login of the user that may delete from the log; without one,
+    /// [`Self::nats`].
     pub fn erasers_nats(&self) -> Result<log::NatsServers, BadSetting> {
         self.nats.erasers()
     }
 
-    /// nats-server, with the login of this text of a `.creds` file.
+    /// The address of nats-server, with the login from the text of a `.creds` file.
     pub fn nats_with(&self, creds: &str) -> Result<log::NatsServers, BadSetting> {
         self.nats.with_credentials(creds)
     }
@@ -57,7 +59,7 @@ impl ServerSettings {
     }
 }
 
-/// A URL, if its scheme is that of Postgres.
+/// Checks that a URL has the scheme of Postgres.
 pub(super) fn of_postgres(url: String, setting: &str) -> Result<String, BadSetting> {
     match url.split_once("://") {
         Some((scheme, _)) if scheme != "postgres" && scheme != "postgresql" => Err(BadSetting(format!(

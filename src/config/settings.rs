@@ -209,7 +209,7 @@ pub struct Settings {
     consumers: ScopedKeySetting,
 }
 
-/// Whether the chat page is there.
+/// Whether the chat page is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ChatPage {
     On,
@@ -251,7 +251,7 @@ impl Settings {
         self.retention.rules()
     }
 
-    /// The wait from which on this node counts as overloaded.
+    /// The wait above which this node counts as overloaded.
     pub fn overload_wait(&self) -> Duration {
         Duration::from_millis(self.overload_wait)
     }
@@ -270,7 +270,7 @@ impl Settings {
         }
     }
 
-    /// How long the process still accepts connections after the order to stop.
+    /// How long the process still accepts connections after the signal to stop.
     pub fn drain_delay(&self, default: Duration) -> Duration {
         self.drain_delay.map_or(default, Duration::from_secs)
     }
@@ -291,7 +291,7 @@ impl Settings {
         listen::Settings { limits, ..listen::Settings::default() }
     }
 
-    /// The hasher of passwords, at the cost in the settings.
+    /// The password hasher, with the cost from the settings.
     ///
     /// # Errors
     /// If argon2 refuses the two settings together.
@@ -308,23 +308,23 @@ impl Settings {
     /// The external issuers; `None` if no file is set.
     ///
     /// # Errors
-    /// If the file, or the file of authorities, cannot be used.
+    /// If the file, or the file with CA certificates, cannot be used.
     pub(crate) fn issuers(&self) -> Result<Option<Issuers>, BadSetting> {
         self.issuers.read()
     }
 
-    /// What all deliveries to webhooks share.
+    /// The sender that all deliveries to webhooks share.
     ///
     /// # Errors
-    /// If the master key, or the file of authorities, cannot be used.
+    /// If the master key, or the file with CA certificates, cannot be used.
     pub(crate) fn webhook_sender(&self, clock: &Clock) -> Result<Sender, BadSetting> {
         self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone(), self.retention()?)
     }
 
-    /// Where spans go; `None` without an endpoint.
+    /// The destination of spans; `None` without an endpoint.
     ///
     /// # Errors
-    /// If the endpoint, its headers, or the file of authorities cannot be used.
+    /// If the endpoint, its headers, or the file with CA certificates cannot be used.
     pub(crate) fn span_destination(&self) -> Result<Option<SpanDestination>, BadSetting> {
         self.traces.read(|| self.issuers.trust())
     }
@@ -332,7 +332,7 @@ impl Settings {
     /// The archive.
     ///
     /// # Errors
-    /// If no place is set, or it is in a bucket without its settings.
+    /// If no place is set, or it is in a bucket whose settings are missing.
     pub(crate) fn archive(&self) -> Result<ArchiveTarget, BadSetting> {
         self.archive_at(self.archive.place()?)
     }
@@ -345,7 +345,7 @@ impl Settings {
     /// An archive at another place.
     ///
     /// # Errors
-    /// If it is in a bucket without its settings.
+    /// If it is in a bucket whose settings are missing.
     pub(crate) fn archive_at(&self, place: &ArchivePlace) -> Result<ArchiveTarget, BadSetting> {
         self.archive.open(place, || self.issuers.trust())
     }
@@ -360,12 +360,12 @@ impl Settings {
         self.webhooks.default_key(key);
     }
 
-    /// Shows the chat page, unless it is set to `off`.
+    /// Serves the chat page, unless it is set to `off`.
     pub(crate) fn default_chat_page(&mut self) {
         self.web.get_or_insert(ChatPage::On);
     }
 
-    /// Whether the chat page is there.
+    /// Whether the chat page is served.
     pub(crate) fn has_chat_page(&self) -> bool {
         self.web == Some(ChatPage::On)
     }
@@ -386,7 +386,7 @@ impl Settings {
     /// The signing keys; `None` if no file is set.
     ///
     /// # Errors
-    /// If a file has no key that can sign, or another key than the current one is set alone.
+    /// If a file has no key that can sign, or if another key is set without the current one.
     pub(crate) fn signing_keys(&self) -> Result<Option<credentials::GivenKeys>, BadSetting> {
         self.keys.read()
     }

@@ -1,4 +1,4 @@
-//! Where spans go, and how many.
+//! The destination of spans, and the fraction of traces that are recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,9 +14,9 @@ use crate::{
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-/// How long the collector may take for its answer, and how much of the answer is kept.
+/// The time limit of the collector's answer, and the number of bytes of it that are kept.
 const ANSWER: Bounds = Bounds { within: Duration::from_secs(10), bytes: 1_024 };
-/// Statuses after which OTLP has the same request sent again.
+/// Statuses after which OTLP retries the same request.
 const AGAIN: [u16; 4] = [429, 502, 503, 504];
 
 /// The settings of traces, by the names that OpenTelemetry has given them.
@@ -50,14 +50,14 @@ pub(super) struct TraceSettings {
     traces_sampler_arg: f64,
 }
 
-/// Where spans go, and how many.
+/// The destination of spans, and the fraction of traces that are recorded.
 pub(crate) struct SpanDestination {
     pub(crate) service: String,
     pub(crate) sampler: Sampler,
     pub(crate) post: Posting,
 }
 
-/// An empty share counts as none given, as with every setting of OpenTelemetry.
+/// Parses the fraction. An empty setting counts as unset, as with every setting of OpenTelemetry.
 fn share(text: &str) -> Result<f64, String> {
     let share = if text.is_empty() { Ok(1.0) } else { text.parse() };
     let share = share.ok().filter(|share| (0.0..=1.0).contains(share));
@@ -65,7 +65,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl TraceSettings {
-    /// Where spans go; `None` without an endpoint.
+    /// Reads the settings; `None` without an endpoint.
     pub(super) fn read(
         &self,
         trust: impl FnOnce() -> Result<Trust, BadSetting>,
@@ -80,7 +80,7 @@ impl TraceSettings {
         if self.service_name.is_empty() {
             return Err(BadSetting("OTEL_SERVICE_NAME is empty: name the service, or unset it".into()));
         }
-        // Only the operator can name the collector, which may well be in a private network.
+        // Only the operator can name the collector, so it may be in a private network.
         let outbound = Outbound::with(&trust()?, Networks::all(), Schemes::HttpToo, 1);
         let asked = Arc::new((target, headers));
         let post = move |spans| {
@@ -109,7 +109,7 @@ impl TraceSettings {
     }
 }
 
-/// The headers of a list; `None` if one is no header.
+/// Parses a list of headers; `None` if one is invalid.
 fn headers(list: &str) -> Option<Vec<(String, String)>> {
     let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
     items

@@ -1,4 +1,4 @@
-//! Webhooks: the key that seals their secrets, where they may be, and how often they are tried.
+//! Webhooks: the key that encrypts their secrets, the networks they may be in, and the retries.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,9 +16,9 @@ use crate::{
 };
 
 const KEY: &str = "VERBATIM_MASTER_KEY_FILE";
-/// The unused connections to one receiver that stay open.
+/// The maximum number of idle connections to one receiver.
 const IDLE: usize = 16;
-/// The most retries of an event.
+/// The maximum number of retries of an event.
 const RETRIES: usize = 30;
 /// The longest wait, in seconds: 30 days.
 const LONGEST: u64 = 2_592_000;
@@ -107,7 +107,7 @@ impl WebhookSettings {
         self.master_key = Some(key);
     }
 
-    /// What all deliveries share.
+    /// The sender that all deliveries share.
     pub(super) fn sender(
         &self,
         trust: &Trust,

@@ -1,5 +1,5 @@
-//! Adding a consumer: its durables, then its account of itself, then its credentials. A command that is interrupted is
-//! completed by the same command again, because each step looks whether it is done.
+//! Adding a consumer: its durables, then its row, then its credentials. If a command is interrupted, the same command
+//! completes it, because each step checks whether it is already done.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::{
 pub(crate) struct WantedConsumer<'a> {
     pub(crate) name: &'a str,
     pub(crate) filter: &'a ConsumerFilter,
-    /// Where it begins.
+    /// Where it begins to read.
     pub(crate) from: StartAt,
     pub(crate) gives_commands: bool,
-    /// How long its credentials live; `None` until they are revoked.
+    /// The lifetime of its credentials; `None` if they are valid until they are revoked.
     pub(crate) life: Option<Duration>,
-    /// Whether it logs in by a password of nats-server's configuration, and gets no credentials.
+    /// Whether it logs in with a password from nats-server's configuration, and gets no credentials.
     pub(crate) has_password: bool,
 }
 
-/// A consumer that is there now.
+/// A consumer after the command.
 #[derive(Debug)]
 pub(crate) struct Added {
     /// The streams that it reads.
     pub(crate) streams: Vec<String>,
-    /// Whether it was added just now.
+    /// Whether this command added it.
     pub(crate) is_new: bool,
-    /// Its credentials; `None` if it was there before, or has a password.
+    /// Its credentials; `None` if it existed before, or has a password.
     pub(crate) creds: Option<String>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn is_there(office: &Office, name: &str) -> Result<bool, Consum
     Ok(consumers::find(&office.pool, name).await?.is_some())
 }
 
-/// Refuses a consumer if one of its name reads something else.
+/// Refuses a consumer if another consumer with this name has a different filter.
 pub(crate) async fn is_the_same(
     office: &Office,
     name: &str,
@@ -59,7 +59,7 @@ pub(crate) async fn is_the_same(
     }
 }
 
-/// Adds a consumer. The same one again is no change, and completes what an earlier try has left.
+/// Adds a consumer. Adding the same one again changes nothing, and completes an earlier attempt that was interrupted.
 pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> Result<Added, ConsumerError> {
     let WantedConsumer { name, filter, from, gives_commands, life, has_password } = wanted;
     if !has_password {
@@ -67,7 +67,7 @@ pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> 
     }
     is_the_same(office, name, filter).await?;
     let is_known = is_there(office, name).await?;
-    // Whoever holds the credentials of an earlier consumer of the name would read as the new one.
+    // With the credentials of an earlier consumer of this name, a program could read as the new one.
     if !is_known && consumers::is_to_be_revoked(&office.pool, name).await? {
         return Err(ConsumerError::Refused(format!(
             "the credentials of an earlier consumer `{name}` still work: revoke them with `verbatim consumers sweep`, then \
@@ -122,7 +122,7 @@ pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> 
     Ok(Added { streams, is_new: true, creds })
 }
 
-/// The durables of a consumer, that for copies of parked events among them.
+/// The durables of a consumer, including the one for copies of parked events.
 pub(super) fn durables(office: &Office, name: &str, filter: &ConsumerFilter) -> Vec<ConsumerDurable> {
     if !filter.reads() {
         return Vec::new();
@@ -135,7 +135,7 @@ pub(super) fn durables(office: &Office, name: &str, filter: &ConsumerFilter) -> 
     durables
 }
 
-/// Makes the durables that are missing. Nothing is made while one of another consumer is in the way.
+/// Creates the missing durables. Creates none if another consumer's durable has the same name.
 pub(super) async fn make(
     office: &Office,
     of: &Durables<'_>,

@@ -1,4 +1,4 @@
-//! The end of credentials: replaced, revoked, or gone with their consumer.
+//! The end of credentials: they are replaced, revoked, or removed together with their consumer.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct NewCredentials {
     pub(crate) old_expires_at: Time,
 }
 
-/// Gives a consumer new credentials. The old ones are to be revoked after the overlap.
+/// Gives a consumer new credentials. The old ones become due for revocation after the overlap.
 pub(crate) async fn rotate(
     office: &Office,
     name: &str,
@@ -36,7 +36,7 @@ pub(crate) async fn rotate(
         )));
     }
     let now = office.clock.now();
-    // The new ones live as long as the old ones were meant to.
+    // The new credentials get the intended lifetime of the old ones.
     let life = old.expires_at.map(|end| Time::of(end).since(Time::of(old.created_at)));
     let expires_at = life.map(|life| now.plus(life));
     let user = authority::Consumer {
@@ -57,10 +57,11 @@ pub(crate) async fn rotate(
     Ok(NewCredentials { creds, old_expires_at: due })
 }
 
-/// Removes a consumer: its credentials first, so that it cannot ask for durables that go. Returns whether it gave commands.
+/// Removes a consumer: first its credentials, so that it cannot read from its durables while they are deleted. Returns
+/// whether it sent commands.
 ///
-/// `at_once` refuses without the keys that revoke. Otherwise the credentials are due for the next sweep, and until then they
-/// are good for no event, because the durables are gone.
+/// With `at_once`, it is refused if the keys that revoke are missing. Otherwise the credentials are due for the next
+/// sweep. Until then they give access to no event, because the durables are gone.
 pub(crate) async fn remove(
     office: &Office,
     name: &str,
@@ -88,7 +89,7 @@ pub(crate) async fn remove(
     Ok(gave_commands)
 }
 
-/// Refuses if there are credentials to be revoked.
+/// Refuses if credentials are overdue for revocation.
 pub(crate) async fn nothing_is_overdue(office: &Office) -> Result<(), ConsumerError> {
     match consumers::overdue(&office.pool, office.clock.now()).await?.len() {
         0 => Ok(()),
@@ -96,13 +97,13 @@ pub(crate) async fn nothing_is_overdue(office: &Office) -> Result<(), ConsumerEr
     }
 }
 
-/// Revokes the credentials whose time has come; the number of them, or `None` without the keys that it needs.
+/// Revokes the overdue credentials and returns their number, or `None` without the keys for that.
 pub(crate) async fn sweep(office: &Office) -> Result<Option<usize>, ConsumerError> {
     let (Some(revoker), Some(scoped)) = (&office.revoker, &office.scoped) else { return Ok(None) };
     revoke_overdue(&office.pool, office.clock.now(), scoped, revoker).await.map(Some)
 }
 
-/// Revokes the credentials whose time has come; the number of them.
+/// Revokes the overdue credentials and returns their number.
 pub(crate) async fn revoke_overdue(
     pool: &PgPool,
     now: Time,
@@ -112,8 +113,8 @@ pub(crate) async fn revoke_overdue(
     if consumers::overdue(pool, now).await?.is_empty() {
         return Ok(0);
     }
-    // Two commands at once would each tell the servers an account without the other's revocations. The turn ends with this
-    // connection, however the revocation ends.
+    // Without turns, two concurrent commands would each send the servers an account without the other's revocations.
+    // The turn ends with this connection, however the revocation ends.
     let mut turn = pool.acquire().await?.detach();
     consumers::take_turn(&mut turn).await?;
     let overdue = consumers::overdue(pool, now).await?;

@@ -1,4 +1,4 @@
-//! What a consumer reads.
+//! The filter of a consumer: which events it reads.
 
 use std::fmt::Write as _;
 
@@ -9,10 +9,10 @@ use crate::{
     domain::{ConversationId, Lane},
 };
 
-/// The most subjects of one durable.
+/// The maximum number of subjects of one durable.
 const SUBJECTS: usize = 100;
 
-/// What nobody can read: a field of a filter, and the reason.
+/// An invalid field of a filter, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct BadFilter {
@@ -23,22 +23,22 @@ pub(crate) struct BadFilter {
     detail: String,
 }
 
-/// What a consumer reads: lanes of all conversations or of some, and perhaps audit events; and whether one process of it
-/// reads at a time.
+/// Which events a consumer reads: lanes of all or of some conversations, and optionally audit events. Also says whether
+/// only one process of the consumer reads at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConsumerFilter {
     pub(super) lanes: Vec<Lane>,
-    /// None for all.
+    /// Empty for all.
     pub(super) conversations: Vec<ConversationId>,
     pub(super) reads_audit: bool,
-    /// The types that its program passes on; none for all. The server does not know types.
+    /// The types that its program handles; empty for all. nats-server cannot filter by type.
     pub(super) types: Vec<String>,
-    /// Whether one process reads, and the others stand by.
+    /// Whether one process reads while the others are on standby.
     pub(super) is_exclusive: bool,
 }
 
 impl ConsumerFilter {
-    /// Reads a filter; the reason if it is none.
+    /// Parses a filter.
     pub(crate) fn read(
         lanes: &[String],
         conversations: &[String],
@@ -94,7 +94,7 @@ impl ConsumerFilter {
         Ok(Self { lanes, conversations, reads_audit, types, is_exclusive: false })
     }
 
-    /// The filter of a consumer that reads nothing and gives commands.
+    /// The filter of a consumer that only sends commands.
     pub(crate) fn nothing() -> Self {
         Self {
             lanes: Vec::new(),
@@ -110,7 +110,7 @@ impl ConsumerFilter {
         !self.lanes.is_empty()
     }
 
-    /// The same filter, of which one process reads at a time.
+    /// The same filter, with this setting of whether one process reads at a time.
     pub(crate) fn exclusive(self, is_exclusive: bool) -> Self {
         Self { is_exclusive, ..self }
     }
@@ -120,7 +120,7 @@ impl ConsumerFilter {
         self.lanes.iter().map(|lane| lane.word().to_owned()).collect()
     }
 
-    /// A hash of what the server gives by this filter.
+    /// A hash of the parts of the filter that decide what the server delivers.
     pub(super) fn mark(&self) -> String {
         let conversations: Vec<_> = self.conversations.iter().map(ToString::to_string).collect();
         let mut text =
@@ -129,13 +129,13 @@ impl ConsumerFilter {
             text.push_str("|exclusive");
         }
         digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             _ = write!(hex, "{byte:02x}");
             hex
         })
     }
 
-    /// The filter of a consumer that is there.
+    /// The filter of an existing consumer.
     pub(super) fn of(stored: &StoredConsumer) -> Result<Self, BadFilter> {
         if stored.lanes.is_empty() {
             return Ok(Self::nothing());

@@ -1,4 +1,4 @@
-//! How far consumers have come, and what they were given in vain.
+//! The progress of consumers, and their parked events.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::{
     log::{DeadLetter, DurableState},
 };
 
-/// A consumer that has acknowledged nothing for so long, and has something to acknowledge for so long, is stuck.
+/// A consumer is stuck if events have waited for it, and it has acknowledged none, for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A consumer that was given something so recently lives.
+/// A consumer is live if it was given an event within this time.
 const LATELY: Duration = Duration::from_secs(30);
 
-/// What a consumer does.
+/// The activity of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ConsumerActivity {
-    /// It asks for events, or was given some lately.
+    /// It is requesting events, or was given some recently.
     Live,
-    /// It has asked for events before.
+    /// It has requested events before, but not recently.
     Idle,
-    /// Events wait for it, and it acknowledges none.
+    /// Events are waiting, and it acknowledges none.
     Stuck,
-    /// It has never asked for events.
+    /// It has never requested events.
     NeverConnected,
 }
 
@@ -41,9 +41,9 @@ pub(crate) struct ListedConsumer {
     pub(crate) conversations: Vec<ConversationId>,
     pub(crate) types: Vec<String>,
     pub(crate) reads_audit: bool,
-    /// Whether one process of it reads at a time.
+    /// Whether only one of its processes reads at a time.
     pub(crate) exclusive: bool,
-    /// Whether it gives commands.
+    /// Whether it sends commands.
     pub(crate) gives_commands: bool,
     /// Events that it has not acknowledged.
     pub(crate) lag_events: u64,
@@ -52,16 +52,16 @@ pub(crate) struct ListedConsumer {
     pub(crate) parked: u64,
     pub(crate) redelivered: u64,
     pub(crate) last_active: Option<Time>,
-    /// Its connections to nats-server; `None` if no server tells.
+    /// Its connections to nats-server; `None` if no server reports them.
     pub(crate) connections: Option<u64>,
     pub(crate) state: ConsumerActivity,
     pub(crate) created_at: Time,
     pub(crate) expires_at: Option<Time>,
-    /// Whether credentials of it should have been revoked by now.
+    /// Whether some of its credentials are overdue for revocation.
     pub(crate) overdue: bool,
 }
 
-/// Consumers, by name: at most so many, behind a name.
+/// Up to `limit` consumers in the order of their names, from after the name `behind`.
 pub(crate) async fn list(
     office: &Office,
     behind: Option<&str>,
@@ -77,7 +77,7 @@ pub(crate) async fn find(office: &Office, name: &str) -> Result<ListedConsumer, 
     look_at_all(office, vec![stored]).await?.pop().ok_or_else(|| ConsumerError::NotFound(name.to_owned()))
 }
 
-/// The names of consumers that are gone and whose credentials should have been revoked by now.
+/// The names of removed consumers whose credentials are overdue for revocation.
 pub(crate) async fn gone_and_overdue(office: &Office) -> Result<Vec<String>, ConsumerError> {
     let mut names = Vec::new();
     for credentials in consumers::overdue(&office.pool, office.clock.now()).await? {
@@ -88,7 +88,7 @@ pub(crate) async fn gone_and_overdue(office: &Office) -> Result<Vec<String>, Con
     Ok(names)
 }
 
-/// The events that a consumer was given in vain.
+/// The parked events of a consumer: all attempts to deliver them failed.
 pub(crate) async fn parked(office: &Office, name: &str) -> Result<Vec<DeadLetter>, ConsumerError> {
     office.named(name).await?;
     Ok(office.log.parked(name).await?)
@@ -131,14 +131,14 @@ async fn look_at_all(
     Ok(listed)
 }
 
-/// How far a consumer has come.
+/// The progress of a consumer.
 pub(super) struct ConsumerFigures {
     pub(super) lag_events: u64,
     pub(super) lag_seconds: u64,
     pub(super) states: Vec<DurableState>,
 }
 
-/// How far a consumer has come, in all streams together.
+/// The progress of a consumer, in all its streams together.
 pub(super) async fn figures(
     office: &Office,
     consumer: &StoredConsumer,
@@ -196,10 +196,10 @@ mod tests {
         let of = |states: &[DurableState]| activity(states, now);
         assert_eq!(of(&[state(0, None, 0)]), ConsumerActivity::NeverConnected);
         assert_eq!(of(&[state(500, None, 0)]), ConsumerActivity::NeverConnected);
-        // Events wait for longer than a minute, and nothing was acknowledged meanwhile.
+        // Events have waited for more than a minute, and none was acknowledged in that time.
         assert_eq!(of(&[state(61, Some(ago(61)), 1)]), ConsumerActivity::Stuck);
         assert_eq!(of(&[state(0, Some(ago(5)), 1), state(61, None, 0)]), ConsumerActivity::Stuck);
-        // Behind, and at work.
+        // It lags, but it is working.
         assert_eq!(of(&[state(3_000, Some(ago(59)), 1)]), ConsumerActivity::Live);
         assert_eq!(of(&[state(59, Some(ago(600)), 1)]), ConsumerActivity::Live);
         assert_eq!(of(&[state(0, Some(ago(31)), 0)]), ConsumerActivity::Idle);

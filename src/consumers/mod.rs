@@ -1,8 +1,8 @@
-//! Who else **reads** the log? Consumers: somebody else's programs, each with durables of its name, credentials with the
-//! least permissions that work, and a program that runs.
+//! Who else **reads** the log? Consumers: external programs. Each has durables under its name, credentials with the
+//! fewest permissions that work, and a starter program.
 //!
-//! An operator adds and removes them. What a consumer reads is decided by its durables, which it cannot change; its
-//! credentials let it ask for the next event of these, and nothing else.
+//! An operator adds and removes them. The durables of a consumer decide what it reads, and it cannot change them. Its
+//! credentials let it request the next events of these durables, and nothing else.
 
 mod adding;
 mod ending;

@@ -1,4 +1,4 @@
-//! The place from which consumers are kept: what it holds, and why it refuses.
+//! The `Office`, which manages consumers: its keys, and its errors.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use crate::{
     log::{Log, NatsServers, OpenError},
 };
 
-/// The setting without which no consumer is added.
+/// The setting that is needed to add a consumer.
 pub(super) const KEY: &str = "VERBATIM_CONSUMERS_KEY_FILE";
-/// The settings without which nothing is revoked.
+/// The settings that are needed to revoke credentials.
 pub(super) const REVOKER: &str = "VERBATIM_NATS_OPERATOR_KEY_FILE or VERBATIM_NATS_SYS_CREDENTIALS_FILE";
 
-/// The key that signs consumers, with the account to which it belongs: the file `consumers.key`.
+/// The key that signs consumers, and the account to which it belongs: the content of `consumers.key`.
 #[derive(Debug)]
 pub(crate) struct ScopedKey {
     pub(super) key: NKey,
@@ -25,12 +25,12 @@ pub(crate) struct ScopedKey {
 }
 
 impl ScopedKey {
-    /// Reads the file; the reason if it is none.
+    /// Parses the content of the file.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let mut lines = text.lines().map(str::trim);
         let key = NKey::account(lines.next().unwrap_or_default()).map_err(|bad| bad.to_string())?;
         match lines.next() {
-            // The key of the account itself signs users with any rights, and is nothing for a node.
+            // The key of the account itself can sign users with any permissions, so a node must not have it.
             Some(account) if account == key.public() => {
                 Err("it is an account key: use the file consumers.key, which can sign only consumers".into())
             }
@@ -42,7 +42,7 @@ impl ScopedKey {
     }
 }
 
-/// What revokes credentials: the operator's key, and a user of the system account.
+/// Everything that is needed to revoke credentials: the operator's key, and a user of the system account.
 #[derive(Debug)]
 pub(crate) struct Revoker {
     /// The key that signs accounts.
@@ -51,27 +51,27 @@ pub(crate) struct Revoker {
     pub(crate) system: NatsServers,
 }
 
-/// What is at hand to keep consumers. Cheap to clone.
+/// Manages consumers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Office {
     pub(crate) pool: PgPool,
     pub(crate) log: Log,
     pub(crate) clock: Clock,
-    /// The URLs of the servers, for programs.
+    /// The URLs of the servers, for the starter programs.
     pub(crate) servers: Vec<String>,
     /// The key that signs consumers. A node may hold it.
     pub(crate) scoped: Option<Arc<ScopedKey>>,
-    /// An operator's; a node holds none.
+    /// Only an operator's office has it; a node's does not.
     pub(crate) revoker: Option<Arc<Revoker>>,
 }
 
-/// Why something was not done.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConsumerError {
-    /// A file is not set, without which it cannot be done.
+    /// The setting of a file that the command needs is missing.
     #[error("{0} is not set: set it to the file that `verbatim nats init` writes")]
     NotConfigured(&'static str),
-    /// Credentials are to be revoked, which needs a key that no node holds.
+    /// Credentials are overdue for revocation, which needs a key that no node holds.
     #[error(
         "{0} credentials are overdue for revocation, which needs the operator's signing key, and no node holds it: run \
          `verbatim consumers sweep` with VERBATIM_NATS_OPERATOR_KEY_FILE and VERBATIM_NATS_SYS_CREDENTIALS_FILE"
@@ -80,10 +80,10 @@ pub(crate) enum ConsumerError {
     /// There is no consumer of this name.
     #[error("there is no consumer `{0}`: see `verbatim consumers list`")]
     NotFound(String),
-    /// There is no such filter.
+    /// The filter is invalid.
     #[error(transparent)]
     Filter(#[from] BadFilter),
-    /// It would contradict what is there.
+    /// The command conflicts with the current state.
     #[error("{0}")]
     Refused(String),
     /// Postgres did not answer.
@@ -95,7 +95,7 @@ pub(crate) enum ConsumerError {
 }
 
 impl Office {
-    /// Refuses if the key is missing that signs consumers.
+    /// The key that signs consumers. Fails if it is missing.
     pub(crate) fn scoped(&self) -> Result<&ScopedKey, ConsumerError> {
         self.scoped.as_deref().ok_or(ConsumerError::NotConfigured(KEY))
     }

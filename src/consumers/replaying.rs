@@ -1,4 +1,4 @@
-//! Events once more: parked ones as copies, or all from an earlier position.
+//! Delivers events again: copies of parked events, or all events from an earlier position.
 
 use crate::{
     accounts::{By, Stamp, consumers},
@@ -10,7 +10,7 @@ use crate::{
     log::{Durables, StartAt},
 };
 
-/// Gives a consumer its parked events again, all or those at some positions; the number of them.
+/// Delivers copies of a consumer's parked events, of all or of those at `positions`. Returns their number.
 pub(crate) async fn replay_parked(
     office: &Office,
     name: &str,
@@ -30,8 +30,8 @@ pub(crate) async fn replay_parked(
     Ok(given)
 }
 
-/// Lets a consumer read anew. Its durables are made anew, so it is refused while the consumer reads, unless somebody
-/// insists.
+/// Resets the position of a consumer. This recreates its durables, so it is refused while the consumer reads, unless
+/// the caller insists.
 pub(crate) async fn read_anew(
     office: &Office,
     name: &str,

@@ -1,10 +1,10 @@
-//! The program that a consumer begins with, in four languages.
+//! The starter program of a consumer, in four languages.
 
 use std::path::Path;
 
 use crate::log::GROUP;
 
-/// A language.
+/// The language of a starter program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     /// Rust, with async-nats.
@@ -17,7 +17,7 @@ pub(crate) enum Language {
     Go,
 }
 
-/// What a program has to know.
+/// The values that a starter program needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snippet<'a> {
     pub(crate) name: &'a str,
@@ -26,9 +26,9 @@ pub(crate) struct Snippet<'a> {
     /// The `.creds` file.
     pub(crate) creds: &'a Path,
     pub(crate) streams: &'a [String],
-    /// The types that it passes on; none for all.
+    /// The types that it handles; empty for all.
     pub(crate) types: &'a [String],
-    /// Whether it is one of several processes, of which one reads.
+    /// Whether it is one of several processes, of which only one reads at a time.
     pub(crate) is_exclusive: bool,
 }
 
@@ -42,7 +42,7 @@ impl Language {
         }
     }
 
-    /// A place that depends on whether one process reads at a time, and what stands there.
+    /// A placeholder that depends on whether one process reads at a time, and its replacement.
     fn place(self, is_exclusive: bool) -> (&'static str, String) {
         match self {
             Self::Python if is_exclusive => {
@@ -50,13 +50,13 @@ impl Language {
             }
             Self::Python => ("@READ@\n", include_str!("snippets/read.py").to_owned()),
             _ if !is_exclusive => ("@GROUP@", String::new()),
-            // A process asks again well before another one takes over.
+            // A process renews its request well before another one takes over.
             Self::TypeScript => ("@GROUP@", format!(", group: {GROUP:?}, expires: 10_000")),
             Self::Rust | Self::Go => ("@GROUP@", GROUP.to_owned()),
         }
     }
 
-    /// How such a program is run.
+    /// How to run the program.
     pub(crate) fn hint(self, name: &str) -> String {
         match self {
             Self::Rust => format!(
@@ -74,7 +74,7 @@ impl Language {
 }
 
 impl Snippet<'_> {
-    /// The program.
+    /// The text of the program.
     pub(crate) fn text(&self, language: Language) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let list = |all: &[String]| all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", ");

@@ -1,8 +1,9 @@
-//! The figures of consumers in the metrics of a node.
+//! The metrics of consumers on a node.
 //!
-//! Each node with the role `api` asks for itself, so every node tells them and none has to be chosen. A round asks the
-//! servers once for each consumer and stream, and once more where events wait, one question at a time; the number of parked
-//! events is read anew only if it has changed, which one question tells for all consumers.
+//! Each node with the role `api` measures them itself, so every node exposes them and no leader has to be elected. A
+//! round sends the servers one request for each consumer and stream, and one more where events wait, one request at a
+//! time. The parked events are read again only if their number has changed, and one request returns that number for all
+//! consumers.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,23 +19,23 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The shortest time from one round to the next.
+/// The minimum interval between the starts of two rounds.
 const ROUND: Duration = Duration::from_secs(5);
-/// The rest behind each question about a stream, so that a node asks at most 200 in a second.
+/// The pause after each request about a stream, so that a node sends at most 200 a second.
 const REST: Duration = Duration::from_millis(5);
-/// The most consumers that are watched.
+/// The maximum number of consumers that are measured.
 const WATCHED: i64 = 1_000;
 
-/// What is known of parked events: their number as the servers count them, and the events.
+/// The known parked events of each consumer: their number as the servers count them, and the events.
 type KnownParked = HashMap<String, (u64, Vec<DeadLetter>)>;
 
-/// Keeps the metrics of consumers current, for ever.
+/// Keeps the metrics of consumers current, for the life of the process.
 pub(crate) async fn watch(office: Office) {
     let (mut known, mut shown) = (KnownParked::new(), HashSet::new());
     loop {
         let next = Instant::now() + ROUND;
         if let Err(error) = round(&office, &mut known, &mut shown).await {
-            // What was measured before would be told as if it were the present.
+            // Otherwise stale values would be exposed as current ones.
             shown.drain().for_each(|name| forget(&name));
             tracing::debug!(%error, "could not measure consumer lag; retrying");
         }

@@ -1,5 +1,5 @@
-//! The AsyncAPI document: messages on NATS, and frames on WebSockets. Each edge describes itself; this file joins the
-//! parts.
+//! The AsyncAPI document: messages on NATS, and frames on WebSockets. Each edge describes itself, and this file merges
+//! the parts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

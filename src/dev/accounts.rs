@@ -1,4 +1,4 @@
-//! The accounts of a private nats-server: the files of `verbatim nats init`, made at the first start.
+//! The accounts of a private nats-server: the files of `verbatim nats init`, created at the first start.
 
 use crate::{
     authority::{ACCOUNTS, CHAT_KEY, ERASER, FILES, NKey, eraser, installation},
@@ -9,12 +9,12 @@ use crate::{
     },
 };
 
-/// Where JetStream keeps the streams of an account, below the data.
+/// The folder below the data in which JetStream keeps the streams of each account.
 const STREAMS: &str = "jetstream";
-/// The folder of the account of the log there, while it was an account of the configuration file.
+/// The folder of the log's account there in older versions, which had the account in the configuration file.
 const BEFORE: &str = "CHAT";
 
-/// Makes the files of the accounts if they are missing. The last file that is written says that all are there.
+/// Creates the files of the accounts if they are missing. The last file that is written shows that all are there.
 pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
     let now = Clock::system().now().datetime().unix_timestamp();
     if folder.read(ACCOUNTS)?.is_none() {
@@ -22,7 +22,7 @@ pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
             folder.write(file.name, &file.text, if file.is_secret { PRIVATE } else { READABLE })?;
         }
     }
-    // An older version has made no eraser. The key of the account signs one, and no server has to be told.
+    // An older version did not create an eraser. The account key signs one, so no server needs a change.
     if folder.read(ERASER)?.is_none()
         && let Ok(chat) = NKey::account(&folder.read(CHAT_KEY)?.unwrap_or_default())
     {
@@ -31,9 +31,9 @@ pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
     Ok(())
 }
 
-/// Hands the streams of an older version over to the account of the log. That version had its accounts in the
-/// configuration, where their names were names of folders; in operator mode the folder has the public key of the account.
-/// It is one rename, so that it has happened or not.
+/// Moves the streams of an older version to the account of the log. That version had its accounts in the configuration,
+/// and the folders had their names; in operator mode, the name of the folder is the public key of the account. It is
+/// one rename, so it happens completely or not at all.
 pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError> {
     let key = folder.read(CHAT_KEY)?.unwrap_or_default();
     match NKey::account(&key) {
@@ -42,8 +42,8 @@ pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError>
     }
 }
 
-/// The files of the accounts, to be kept while the folder changes its owner; nothing unless all of them are there. The
-/// eraser's may be missing, because an older version has made none.
+/// Reads the files of the accounts, to preserve them while the folder changes its owner. Empty unless all of them
+/// exist, except the eraser's, which an older version did not create.
 pub(super) fn kept(folder: &Folder) -> Vec<(&'static str, String)> {
     let read = |name| Some((name, folder.read(name).ok().flatten()?));
     let others = FILES.into_iter().filter(|name| *name != ERASER);

@@ -1,6 +1,6 @@
-//! An open folder, and the work in it. Root works here beside servers that run as another user and could
-//! exchange files under root's hands. So files are opened, replaced and removed through the open handle and
-//! without following a symbolic link: it does not matter where a path leads later.
+//! An open folder, and operations in it. Root works here next to servers that run as another user and could
+//! swap files while root works. So files are opened, replaced and removed through the open handle and without
+//! following a symbolic link: it does not matter where a path leads later.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -19,7 +19,7 @@ pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// The permissions of a file that every user may read.
 pub(super) const READABLE: Mode = PRIVATE.union(Mode::RGRP).union(Mode::ROTH);
 
-/// The maximum number of bytes that are read of a file.
+/// The maximum number of bytes that are read from a file.
 const LONGEST: u64 = 64 << 10;
 
 /// An open folder. Clones are cheap.
@@ -48,8 +48,7 @@ impl Folder {
         Ok(User { uid: found.uid(), gid: found.gid() })
     }
 
-    /// Makes root the owner of the folder, whatever its owner was; other users may pass through the folder
-    /// but not list it.
+    /// Makes root the owner of the folder. Other users may pass through the folder but not list it.
     pub(super) fn take(&self) -> Result<(), DevError> {
         let taken = || -> io::Result<()> {
             fchown(&*self.handle, Some(0), Some(0))?;
@@ -58,7 +57,7 @@ impl Folder {
         taken().map_err(cannot_use(&self.path))
     }
 
-    /// Replaces a file as a whole, or leaves it as it was, with these permissions.
+    /// Replaces a file atomically, with these permissions.
     pub(super) fn write(&self, name: &str, text: &str, mode: Mode) -> Result<(), DevError> {
         self.write_for(None, name, text, mode)
     }
@@ -84,7 +83,7 @@ impl Folder {
         write().map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// The text of a plain file; `None` if there is no file of this name, or a link, which is nobody's word.
+    /// The text of a plain file; `None` if there is no file of this name, or only a link, which cannot be trusted.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, DevError> {
         let read = || {
             let mut text = String::new();
@@ -101,18 +100,18 @@ impl Folder {
         }
     }
 
-    /// Opens a file to read and to write, and makes it if it is missing.
+    /// Opens a file for reading and writing, and creates it if it is missing.
     pub(super) fn file(&self, name: &str) -> Result<File, DevError> {
         self.plain(name, OFlags::RDWR | OFlags::CREATE).map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// Opens a file to append to, and makes it if it is missing.
+    /// Opens a file for appending, and creates it if it is missing.
     pub(super) fn log(&self, name: &str) -> Result<File, DevError> {
         self.plain(name, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND)
             .map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// Makes a folder in this folder if it is missing, and makes `user` its owner.
+    /// Creates a folder in this folder if it is missing, and makes `user` its owner.
     pub(super) fn make(&self, name: &str, user: Option<User>) -> Result<PathBuf, DevError> {
         let made = || -> io::Result<PathBuf> {
             match mkdirat(&*self.handle, name, Mode::RWXU) {
@@ -134,7 +133,7 @@ impl Folder {
         Some(User { uid: found.uid(), gid: found.gid() })
     }
 
-    /// Gives a folder some folders below this one another name, if it is there and the name is free.
+    /// Renames a folder in the subfolder `below`, if it exists and the new name is free.
     pub(super) fn rename_below(&self, below: &[&str], from: &str, to: &str) -> Result<(), DevError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let renamed = || -> io::Result<()> {
@@ -157,7 +156,7 @@ impl Folder {
         self.unlink(name).map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// Removes all files and links in the folder that another user than root owns.
+    /// Removes all files and links in the folder that root does not own.
     pub(super) fn clear_of_strangers(&self) -> Result<(), DevError> {
         for entry in fs::read_dir(&self.path).map_err(cannot_use(&self.path))? {
             let entry = entry.map_err(cannot_use(&self.path))?;
@@ -179,8 +178,8 @@ impl Folder {
         }
     }
 
-    /// Opens a plain file, and refuses a file with a second name: through a hard link root would read or
-    /// write a file elsewhere.
+    /// Opens a plain file, and refuses a file with a second name: through a hard link, root would read or write a
+    /// file elsewhere.
     fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let file = self.at(name, flags | OFlags::NONBLOCK, PRIVATE)?;
         let found = file.metadata()?;

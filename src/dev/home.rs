@@ -1,6 +1,6 @@
-//! The folder of one server, and the user who runs the server. Postgres refuses to run as root, so root runs
-//! both servers as an ordinary user, who owns the folder `data` in it and must be able to reach that folder.
-//! Everything beside it, logs and passwords too, belongs to root: root could not trust a file that the
+//! The folder of one server, and the user that runs the server. Postgres refuses to run as root, so root runs
+//! both servers as an ordinary user. That user owns the subfolder `data` and must be able to reach it. Everything
+//! else in the folder, including logs and passwords, belongs to root, because root could not trust a file that the
 //! server's user can change.
 
 use std::fs;
@@ -16,8 +16,7 @@ use crate::dev::{
     user::{User, is_reachable, servers_user, we_are_root},
 };
 
-/// The place of the folders that the servers' user could not reach at their own paths. Only root can change
-/// it.
+/// The place of the folders that the servers' user could not reach at their own paths. Only root can change it.
 const REACHABLE: &str = "/var/lib/verbatim-dev";
 
 /// The folder of a server and, if root starts the server, the user to run it as.
@@ -36,10 +35,10 @@ pub(super) const PASSWORDS: &str = "passwords";
 pub(super) const BEFORE: &str = "password";
 
 impl Home {
-    /// Opens the folder `dir`, and makes it if it is missing. A process of root takes the folder for root;
-    /// the server runs as the user who owned the folder before, or who owns its data, or else as `postgres`
-    /// or `nobody`. If that user cannot reach the folder (below /root, say), `dir` becomes a link to a folder
-    /// that the user can reach.
+    /// Opens the folder `dir`, and creates it if it is missing. If the process runs as root, root becomes the owner of
+    /// the folder, and the server runs as the user that owned the folder before, or that owns its data, or else as
+    /// `postgres` or `nobody`. If that user cannot reach the folder (below /root, say), `dir` becomes a link to a
+    /// folder that the user can reach.
     pub(super) fn open(dir: &Path) -> Result<Self, DevError> {
         private_folder(dir).map_err(cannot_use(dir))?;
         if !we_are_root() {
@@ -68,13 +67,13 @@ impl Home {
         Ok(Self { folder, user: Some(user) })
     }
 
-    /// The folder with the server's data, which the server's user owns; made if it is missing.
+    /// The folder with the server's data, which the server's user owns. It is created if it is missing.
     pub(super) fn data(&self) -> Result<PathBuf, DevError> {
         self.folder.make(DATA, self.user)
     }
 }
 
-/// Refuses a link that another user than root has made.
+/// Refuses a link that was not created by root.
 fn only_roots_link(dir: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(dir)?;
     match found.is_symlink() && found.uid() != 0 {
@@ -93,8 +92,8 @@ fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Replaces an empty folder by a link to a new folder that the servers' user can reach. Fails if the folder
-/// has content: data that a person has moved to a closed place stays there.
+/// Replaces an empty folder by a link to a new folder that the servers' user can reach. Fails if the folder has
+/// content, because data that a person has moved to a place without access must stay there.
 fn lead_out(dir: &Path) -> io::Result<PathBuf> {
     fs::remove_dir(dir).map_err(|error| {
         io::Error::new(

@@ -26,7 +26,7 @@ pub struct NatsOptions {
     pub config: String,
     /// The file `log.conf` that the configuration includes: `deploy/log.conf`.
     pub log_config: String,
-    /// How users prove who they are.
+    /// How users authenticate.
     pub accounts: Accounts,
     /// Variables of the configuration, besides the data folder and the passwords. A password in this list
     /// overrides the password that the folder keeps.
@@ -35,16 +35,16 @@ pub struct NatsOptions {
     pub port: Option<u16>,
 }
 
-/// How users prove who they are.
+/// How users authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accounts {
-    /// By `.creds` files, as `verbatim nats init` makes them.
+    /// With `.creds` files, as created by `verbatim nats init`.
     Operator,
-    /// By passwords: `deploy/passwords.conf`.
+    /// With passwords: `deploy/passwords.conf`.
     Passwords,
 }
 
-/// The file that the configuration includes, and the one with passwords that takes its place.
+/// The include of the configuration, and the file with passwords that replaces its file.
 const INCLUDED: &str = "include \"accounts.conf\"";
 const PASSWORDS_CONF: &str = "passwords.conf";
 
@@ -67,7 +67,7 @@ pub enum NatsUser {
     Verbatim,
     /// The eraser, which may delete from the log.
     Eraser,
-    /// A person who may do everything in the account of the log.
+    /// An operator, who may do everything in the account of the log.
     Operator,
     /// A microservice: reads through its durable `reader`, with API prefix `log.api` and inbox `_INBOX_reader`.
     Reader,
@@ -90,8 +90,8 @@ impl NatsUser {
         }
     }
 
-    /// The file by which the user logs in to a server in operator mode. A reader has none of its own: it is one of the
-    /// consumers.
+    /// The file with which the user logs in to a server in operator mode. The reader has no such file, because in
+    /// operator mode readers are consumers.
     fn file(self) -> Option<&'static str> {
         match self {
             Self::Verbatim => Some(NODE),
@@ -123,9 +123,9 @@ pub struct Nats {
     process: Process,
 }
 
-/// Starts a nats-server on the data in `dir`, or on new data, and returns when the server has accepted a
-/// client; at most 30 s. The first start makes the passwords and keeps them in `dir`. `dir` belongs to one
-/// process at a time: a server that an earlier process left there is stopped first.
+/// Starts a nats-server on the data in `dir`, or on new data, and returns when the server has accepted a client. Fails
+/// after 30 s. The first start generates the passwords and stores them in `dir`. `dir` belongs to one process at a
+/// time, so a server that an earlier process left there is stopped first.
 pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
     let home = Home::open(dir)?;
     end_stale(&home, EndBy::Term).await;
@@ -156,7 +156,7 @@ impl Nats {
         self.setup.credentials(user)
     }
 
-    /// The text of the key that signs consumers, and of the operator's that signs accounts.
+    /// The texts of the key that signs consumers, and of the operator's key, which signs accounts.
     pub fn keys(&self) -> Result<Option<(String, String)>, DevError> {
         let read = |name| self.setup.home.folder.read(name);
         Ok(read(CONSUMERS_KEY)?.zip(read(OPERATOR_KEY)?))
@@ -182,7 +182,7 @@ impl Nats {
         self.process.pid()
     }
 
-    /// How the server ended, if it has.
+    /// The exit status, if the server has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
@@ -204,7 +204,7 @@ struct Setup {
 
 impl Setup {
     async fn start(&self) -> Result<(u16, Process), DevError> {
-        // The files hold no password: the server's user may read them.
+        // The files contain no password, so the server's user may read them.
         self.home.folder.write("nats.conf", &self.options.config, READABLE)?;
         let mut log_config = self.options.log_config.clone();
         if self.options.accounts == Accounts::Passwords {
@@ -225,7 +225,7 @@ impl Setup {
         let mut server = command(&self.program);
         server.arg("-c").arg(self.home.folder.path.join("nats.conf"));
         server.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
-        // A string of the configuration's language, which escapes the characters of paths as Rust does.
+        // The value is a string literal of the configuration language, which escapes the characters of paths like Rust.
         server.env("VERBATIM_NATS_DIR", format!("{data:?}"));
         server.env("VERBATIM_NATS_JWT_DIR", format!("{:?}", data.join("accounts")));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
@@ -266,7 +266,7 @@ impl Setup {
     }
 }
 
-/// The passwords of this folder, one line for each user; the first start with a user makes its line.
+/// The passwords of this folder, one line for each user. The first start with a user adds its line.
 fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
     let mut lines: Vec<String> =
         home.folder.read(PASSWORDS)?.unwrap_or_default().lines().map(str::to_owned).collect();

@@ -22,8 +22,8 @@ use crate::dev::{
 const SERVER: &str = "Postgres";
 const LOG: &str = "postgres.log";
 const LOOPBACK: &str = "127.0.0.1";
-/// The longest folder for a socket: the path of a socket, with its name and a closing NUL, fits into 104
-/// bytes on every system.
+/// The maximum length of the folder of a socket. On every system, a socket path of 104 bytes is allowed, including its
+/// name and a terminating NUL.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 
 /// The options of a private Postgres. The default is the server of `verbatim dev`.
@@ -43,9 +43,9 @@ pub struct Postgres {
     process: Process,
 }
 
-/// Starts a Postgres on the data in `dir`, or on new data, and returns when the server has answered a query;
-/// at most 30 s, and the time of initdb. The first start makes the password and keeps it in `dir`. `dir`
-/// belongs to one process at a time: a server that an earlier process left there is stopped first.
+/// Starts a Postgres on the data in `dir`, or on new data, and returns when the server has answered a query. Fails
+/// after 30 s plus the time of initdb. The first start generates the password and stores it in `dir`. `dir` belongs to
+/// one process at a time, so a server that an earlier process left there is stopped first.
 pub async fn start_postgres(
     tools: &Tools,
     dir: &Path,
@@ -81,7 +81,7 @@ impl Postgres {
         self.process.pid()
     }
 
-    /// How the server ended, if it has.
+    /// The exit status, if the server has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
@@ -103,8 +103,8 @@ struct Setup {
 }
 
 impl Setup {
-    /// Makes the cluster if it is missing: in a folder `data.new`, which is renamed to `data` at the end, so
-    /// an interrupted initdb leaves no half cluster behind.
+    /// Creates the cluster if it is missing, in a folder `data.new` that is renamed to `data` at the end. So an
+    /// interrupted initdb leaves no incomplete cluster behind.
     async fn initialize(&self) -> Result<(), DevError> {
         if self.data.exists() {
             return Ok(());
@@ -143,7 +143,7 @@ impl Setup {
         })
     }
 
-    /// The remedy for the most likely fault: the data was made by another version of Postgres.
+    /// Advice for the most likely fault: another version of Postgres created the data.
     fn advice(&self) -> String {
         let version = fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
         format!(
@@ -157,7 +157,7 @@ impl Setup {
     fn launch(&self, port: u16) -> Result<Process, DevError> {
         let mut server = command(self.bin.join("postgres"));
         server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", LOOPBACK]);
-        // The data folder is the only folder in which Postgres may make a socket.
+        // The data folder is the only folder in which Postgres may create a socket.
         let fits = self.data.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
         server.arg("-k").arg(if fits { &*self.data } else { Path::new("") });
         for (name, value) in &self.options.settings {
@@ -166,7 +166,7 @@ impl Setup {
         Process::start(server, &self.home, LOG, EndBy::Interrupt)
     }
 
-    /// Sends a query to the database, and makes the database first if the cluster is new.
+    /// Sends a query to the database, and creates the database first if the cluster is new.
     async fn answers(&self, port: u16) -> Result<(), String> {
         let ask = async {
             let url = self.url("verbatim", port);

@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 
 use crate::dev::{DevError, error::cannot_use, folder::PRIVATE, home::Home};
 
-/// The file with the process id of a server, by which the next run finds a server that is left over.
+/// The file with the process id of a server. With it, the next run finds a leftover server.
 const PID: &str = "pid";
 
-/// The interval at which a process is polled: too short to notice, and long enough to cost nothing.
+/// The interval at which a process is polled: too short for anyone to notice, and long enough to cost nothing.
 pub(super) const POLL: Duration = Duration::from_millis(5);
-/// How long a server may take to stop before it is killed.
+/// The time limit for a server to stop before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 const LOG_LIMIT: u64 = 8 << 20;
 const LOG_TAIL: u64 = 4 << 10;
 
-/// The signal that stops a server in good order.
+/// The signal for an orderly shutdown of a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum EndBy {
     /// SIGTERM: for nats-server, and for programs without a signal of their own.
@@ -44,7 +44,7 @@ impl EndBy {
     }
 }
 
-/// A command that inherits only PATH from our environment: no secret, and no `PG...` setting.
+/// A command that inherits only PATH from the environment: no secret, and no `PG...` setting.
 pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C");
@@ -99,7 +99,7 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Stops the process in good order, or kills it if that takes longer than 10 s. Blocks until it is gone.
+    /// Stops the process in order, or kills it if that takes longer than 10 s. Blocks until it is gone.
     fn end(&mut self) {
         if self.ended().is_some() {
             return;
@@ -119,7 +119,7 @@ impl Process {
     fn kill(&mut self) {
         if self.ended().is_none() {
             send_signal(-pid_of(self.pid()), libc::SIGKILL);
-            // The process was our child and was killed, so waiting for it cannot fail.
+            // The process is a child and was killed, so waiting for it cannot fail.
             drop(self.child.wait());
         }
     }
@@ -140,8 +140,8 @@ impl Drop for Process {
     }
 }
 
-/// Stops the server that an earlier, killed run may have left in this folder: the process with the recorded
-/// id, if its command line names the folder of `home`.
+/// Stops the server that an earlier, killed run may have left in this folder: the process with the recorded id, if
+/// its command line names the folder of `home`.
 pub(super) async fn end_stale(home: &Home, end_by: EndBy) {
     let written = home.folder.read(PID).ok().flatten();
     let Some(pid) = written.and_then(|pid| pid.trim().parse().ok()).filter(|pid: &i32| *pid > 1) else {
@@ -155,8 +155,8 @@ pub(super) async fn end_stale(home: &Home, end_by: EndBy) {
     }
 }
 
-/// Whether a process names `folder` in its command line, which is readable for processes of other users too,
-/// unlike their current folder.
+/// Whether a process names `folder` in its command line. Unlike the working directory, the command line is also
+/// readable for processes of other users.
 fn runs_on(pid: i32, folder: &Path) -> bool {
     let folder = folder.as_os_str().as_bytes();
     fs::read(format!("/proc/{pid}/cmdline"))
@@ -205,7 +205,7 @@ fn spawn(command: Command) -> io::Result<Child> {
 
 /// Tells the kernel to send `signal` to the child when its parent dies, whatever the reason.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)] // The request can only be made by the child itself, between fork and exec.
+#[allow(unsafe_code)] // Only the child itself can make the request, between fork and exec.
 fn end_with_us(command: &mut Command, signal: i32) {
     let parent = pid_of(std::process::id());
     let request = move || {
@@ -230,7 +230,7 @@ fn pid_of(id: u32) -> i32 {
     i32::try_from(id).expect("process ids are positive 32-bit numbers")
 }
 
-#[allow(unsafe_code)] // The standard library sends no signal but SIGKILL.
+#[allow(unsafe_code)] // The standard library can send only SIGKILL.
 fn send_signal(pid: i32, signal: i32) {
     // SAFETY: a plain system call. A process that has gone meanwhile is not an error for any caller.
     unsafe { libc::kill(pid, signal) };

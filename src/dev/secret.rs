@@ -1,4 +1,4 @@
-//! Secrets from the randomness of the operating system.
+//! Secrets from the random number generator of the operating system.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
@@ -9,7 +9,7 @@ pub(super) fn new_password() -> String {
     format!("v{digits}")
 }
 
-/// A new master key: 32 random bytes in base64, with a line break as other programs write it.
+/// A new master key: 32 random bytes in base64, with a final line break like other programs write.
 pub(super) fn new_master_key() -> String {
     format!("{}\n", BASE64.encode(random::<32>()))
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// The file with the addresses and credentials.
 pub(super) const ENV: &str = "dev.env";
-/// The settings that name a file of the accounts of NATS.
+/// The settings that name a file of the NATS accounts.
 const FILES: [(&str, &str); 5] = [
     ("VERBATIM_NATS_CREDENTIALS_FILE", NODE),
     ("VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE", OPERATOR),
@@ -28,13 +28,12 @@ const FILES: [(&str, &str); 5] = [
     ("VERBATIM_NATS_OPERATOR_KEY_FILE", OPERATOR_KEY),
     ("VERBATIM_CONSUMERS_KEY_FILE", CONSUMERS_KEY),
 ];
-/// The file with the key that seals secrets in the database.
+/// The file with the key that encrypts secrets in the database.
 const MASTER_KEY: &str = "master.key";
 /// The beginning of the line with the API key.
 const KEY: &str = "VERBATIM_KEY=";
 
-/// The nats-server and the Postgres of one data folder. A lock keeps other processes from using the folder
-/// meanwhile.
+/// The nats-server and the Postgres of one data folder. A lock keeps other processes from using the folder meanwhile.
 #[derive(Debug)]
 pub struct Servers {
     /// The server of the log.
@@ -46,11 +45,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts both servers on the data in `data_dir`, or on new data, and writes their addresses and
-    /// credentials to `<data_dir>/dev.env`. Returns when both servers have answered a real request; at most
-    /// 30 s.
+    /// Starts both servers on the data in `data_dir`, or on new data, and writes their addresses and credentials to
+    /// `<data_dir>/dev.env`. Returns when both servers have answered a real request. Fails after 30 s.
     pub async fn start(tools: &Tools, data_dir: &Path) -> Result<Self, DevError> {
-        // Other users may pass through the folder, to the folders of the servers, but not list it.
+        // Other users may pass through the folder to the folders of the servers, but not list it.
         let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(data_dir);
         made.map_err(cannot_use(data_dir))?;
         let folder = Folder::open(data_dir)?;
@@ -72,7 +70,7 @@ impl Servers {
         Ok(env.lines().find_map(|line| line.strip_prefix(KEY)).map(str::to_owned))
     }
 
-    /// The key that seals secrets in the database; the first start makes it.
+    /// The key that encrypts secrets in the database. The first start generates it.
     pub fn master_key(&self) -> Result<String, DevError> {
         if let Some(kept) = self.folder.read(MASTER_KEY)? {
             return Ok(kept);
@@ -82,12 +80,13 @@ impl Servers {
         Ok(key)
     }
 
-    /// Keeps an API key in `dev.env`.
+    /// Stores an API key in `dev.env`.
     pub fn keep_key(&self, key: &str) -> Result<(), DevError> {
         self.write_env(Some(key))
     }
 
-    /// The folder for an archive. It is no folder of a server, but on the same disk: a real archive is elsewhere.
+    /// The folder for an archive. It does not belong to a server, but it is on the same disk; a real archive should be
+    /// elsewhere.
     pub fn archive(&self) -> PathBuf {
         let path = self.folder.path.join("archive");
         std::path::absolute(&path).unwrap_or(path)
@@ -112,7 +111,7 @@ impl Servers {
         self.folder.write(ENV, &env, PRIVATE)
     }
 
-    /// Stops both servers at once, and kills a server that is not gone after 10 s.
+    /// Stops both servers at the same time, and kills a server that has not ended after 10 s.
     pub async fn stop(self) {
         let Self { nats, postgres, .. } = self;
         tokio::join!(nats.stop(), postgres.stop());

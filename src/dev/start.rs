@@ -9,16 +9,16 @@ use crate::dev::{
     secret::random,
 };
 
-/// How long a server may take until its first answer.
+/// The time limit for a server's first answer.
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// The time limit of one attempt to get an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
-/// The maximum number of starts: a port can be taken between the probe and the start, and a killed Postgres
-/// leaves children for a moment.
+/// The maximum number of starts. A port can be taken between the probe and the start, and the children of a killed
+/// Postgres stay for a moment.
 const ATTEMPTS: u32 = 5;
 
-/// Launches `server` on `port`, or on a free port, and waits until `answers` succeeds. A server that ends
-/// before is launched again.
+/// Launches `server` on `port`, or on a free port, and waits until `answers` succeeds. A server that ends before that
+/// is launched again.
 pub(super) async fn start<A>(
     server: &'static str,
     port: Option<u16>,
@@ -56,8 +56,8 @@ where
     }
 }
 
-/// A free port of loopback, below the range from which the system takes the ports of outgoing connections. In
-/// that range a port could be taken while its server is down, even by a client that reconnects to the server.
+/// A free port of loopback, below the range from which the system assigns ports to outgoing connections. A port in
+/// that range could be taken while its server is down, even by a client that reconnects to the server.
 pub fn free_port() -> u16 {
     let draw = || 10_000 + u16::from_le_bytes(random()) % 20_000;
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();

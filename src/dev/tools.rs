@@ -1,4 +1,4 @@
-//! Finds the programs of the servers with `deploy/tools.sh`, which is part of the binary.
+//! Finds the programs of the servers with `deploy/tools.sh`, which is embedded in the binary.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ pub struct Tools {
     pub postgres_bin: PathBuf,
 }
 
-/// Finds the programs, or fetches them once (some seconds, 21 MB). Blocks; later calls in the same process
-/// return the answer of the first. `deploy/README.md` explains the settings `VERBATIM_NATS_SERVER`,
-/// `VERBATIM_PG_BIN`, `VERBATIM_TOOLS_DIR` and `VERBATIM_TOOLS_FETCH`.
+/// Finds the programs, or downloads them once (some seconds, 21 MB). Blocks. Later calls in the same process return
+/// the result of the first. `deploy/README.md` explains the settings `VERBATIM_NATS_SERVER`, `VERBATIM_PG_BIN`,
+/// `VERBATIM_TOOLS_DIR` and `VERBATIM_TOOLS_FETCH`.
 pub fn tools() -> Result<Tools, DevError> {
     static FOUND: Mutex<Option<Tools>> = Mutex::new(None);
-    // A panic in another thread cannot leave half an answer here, so a poisoned lock is usable.
+    // A panic in another thread cannot leave an incomplete result here, so a poisoned lock is usable.
     let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(tools) = &*found {
         return Ok(tools.clone());

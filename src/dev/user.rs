@@ -1,4 +1,4 @@
-//! The system's user that runs the servers.
+//! The system user that runs the servers.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -35,7 +35,7 @@ pub(super) fn is_reachable(path: &Path, user: User) -> bool {
     })
 }
 
-#[allow(unsafe_code)] // The standard library does not tell who we are.
+#[allow(unsafe_code)] // The standard library does not expose the user id of the process.
 pub(super) fn we_are_root() -> bool {
     // SAFETY: a plain system call that cannot fail.
     unsafe { libc::geteuid() == 0 }

@@ -1,4 +1,4 @@
-//! The choice and the destination of log lines, and panics as log lines.
+//! Selects log lines and writes them to stderr. Panics become log lines too.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 
@@ -9,19 +9,19 @@ use tracing_subscriber::{
 
 use crate::telemetry::{format::LogFormat, seldom::Seldom};
 
-/// The lines that are logged unless `RUST_LOG` says otherwise. Postgres has a notice for each word that is too long for
-/// its index, and clients choose the words. The connector of async-nats calls each failed attempt an error, although it
-/// tries again; this program logs an outage once, by its meaning.
+/// The default for `RUST_LOG`. Postgres sends a notice for each word that is too long for its index, and clients choose
+/// the words. The connector of async-nats logs each failed attempt as an error, although it retries; this program logs
+/// an outage once, with its consequences.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
 
-/// Whether lines of a kind may be logged at all. At its lowest level the connection of async-nats logs its whole
-/// traffic, with our password and people's messages.
+/// Whether lines of a kind may be logged at all. At level trace, the connection of async-nats logs its whole traffic,
+/// with the password of this process and people's messages.
 fn keeps_secrets(lines: &Metadata<'_>) -> bool {
     *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
 }
 
-/// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`). Of each place in the code one a
-/// second is written at most.
+/// Writes log lines to stderr; `RUST_LOG` selects which (default `info`). Each place in the code writes at most one
+/// warning or error a second.
 pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
@@ -42,11 +42,11 @@ pub(crate) fn start(format: LogFormat) {
     log_panics();
 }
 
-/// The status that shells give a program which the signal SIGPIPE has ended.
+/// The exit status that shells report for a program that was killed by SIGPIPE.
 const BROKEN_PIPE: i32 = 128 + 13;
 
-/// Turns a panic into an error line, like every other failure, instead of a text that no machine reads. A command whose
-/// reader has had enough, like `head`, ends without a word, as other programs do.
+/// Turns a panic into an error line, like every other failure, instead of text that no program parses. A command whose
+/// output goes to a program that stops reading, like `head`, ends silently, as other programs do.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The metrics of this process. `docs/metrics.md` tells operators what each one means.
+//! The metrics of this process. `docs/metrics.md` explains each one to operators.
 //!
-//! What is counted often is counted by atomic numbers: the labels of a stream, a cache or a socket's state are looked up
-//! once, and the look-up for an operation or an op is a read of a small table. Labels have values of a fixed list, or
-//! streams, views and webhooks, so their number is bounded.
+//! Frequent events are counted by atomics: the labels of a stream, a cache or a socket's state are looked up once, and
+//! the look-up for an operation or an op reads a small table. Labels have values from fixed lists, or name streams,
+//! views, webhooks and consumers, so their number is bounded.
 
 mod appends;
 mod caches;
@@ -39,93 +39,93 @@ metrics! {
         holes: Counter = "log_holes";
         /// Events of types that this version does not know.
         unknown_events: Counter = "unknown_events";
-        /// Events that cannot be read, each time that one is come across.
+        /// Events that could not be read, counted at each attempt.
         poison: Counter = "poison_events";
-        /// Conversations whose views stand still because of an event, on the streams that this process projects.
+        /// Conversations whose views are stopped because of an event, on the streams that this process projects.
         parked: Gauge = "parked_conversations";
-        /// Events that were void because their actor was no member any more.
+        /// Events that were void because their actor was no longer a member.
         void_events: Counter = "void_events";
-        /// Events that the projector has brought into the views.
+        /// Events that the projector has applied to the views.
         projected: Counter = "projected_events";
-        /// Audit events that this process has brought from the outbox to the stream AUDIT.
+        /// Audit events that this process has published from the outbox to the stream AUDIT.
         audited: Counter = "audit_events";
         /// Records that this process has written to the archive.
         archived: Counter = "archived_records";
-        /// Segments of the archive out of which this process has taken what is erased.
+        /// Archive segments from which this process has removed erased content.
         rewritten: Counter = "rewritten_segments";
-        /// When this process has last written the manifest of the archive, as a Unix time.
+        /// Time when this process last wrote the manifest of the archive, as a Unix time.
         archive_written: Gauge = "archive_written_timestamp_seconds";
-        /// Times that this process had to begin again with archiving, because the archive, the log or Postgres failed.
+        /// Restarts of archiving in this process, because the archive, the log or Postgres failed.
         archive_failures: Counter = "archive_failures";
-        /// Times that this process did not archive a stream beyond a hole that nothing explains.
+        /// Times that this process did not archive a stream beyond an unexplained hole.
         archive_refusals: Counter = "archive_refusals";
         /// Projections that stopped for good.
         stopped: Gauge = "stopped_projections";
-        /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.
+        /// State of each part of /readyz: 0 ok, 1 degraded, 2 failed.
         part_status: Family<Label, Gauge> = "part_status";
-        /// Background tasks that panicked or ended early. The first one takes the process out.
+        /// Background tasks that panicked or ended early. The first one stops the process.
         failed_tasks: Counter = "failed_tasks";
         /// Open sockets with a session.
         sessions: Gauge = "sessions";
         /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
         sockets: Gauge = "sockets";
-        /// Connections that were closed because their address had too many on which no access token had been shown.
+        /// Connections that were closed because their address had too many without an access token.
         newcomers_closed: Counter = "newcomers_closed";
-        /// Seconds until the TLS certificate of the public listener expires; without TLS there is no such figure.
+        /// Seconds until the TLS certificate of the public listener expires; not exposed without TLS.
         certificate_expiry: Family<Label, Gauge> = "tls_certificate_expires_in_seconds";
-        /// Requests that follow events at this moment, by page or as a stream.
+        /// Requests that are following events, by page or as a stream.
         followers: Gauge = "events_followed";
-        /// Bytes of answers that wait to be read by those who have asked.
+        /// Bytes of answers that clients have not read yet.
         unread: Gauge = "unread_answer_bytes";
         /// Event frames that were handed to sockets.
         deliveries: Counter = "deliveries";
-        /// Sessions that went on from a cursor.
+        /// Sessions that began to resume from a cursor.
         resumes: Counter = "resumes";
-        /// Events that nats-server or their stream did not take because of their size.
+        /// Events that nats-server or their stream refused because of their size.
         too_large: Counter = "events_too_large";
-        /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
+        /// Whether the views are currently not queried for idempotency keys, because they did not answer: 1 if so.
         key_breaker: Gauge = "key_breaker_open";
-        /// Keys that were looked up before something was done, by what was found.
+        /// Idempotency keys of commands, by the result of their look-up.
         key_look_ups: Family<Label, Counter> = "key_look_ups";
-        /// Reads that were refused because the log lacks something that they need.
+        /// Reads that were refused because the log lacks an event that they need.
         refused_reads: Counter = "refused_reads";
-        /// Replays of the log, each of which has a consumer.
+        /// Running replays of the log, each with a consumer.
         replays: Gauge = "replays";
-        /// Sockets that were closed because they did not read fast enough.
+        /// Sockets that were closed because their clients did not read fast enough.
         slow_consumers: Counter = "slow_consumers";
         /// Requests and frames that were refused because of a rate limit, by policy.
         rate_limited: Family<Label, Counter> = "rate_limited";
-        /// How much this node refuses because it has too much to do: 0 nothing, 8 everything.
+        /// Overload level of this node: at 0 it refuses nothing, at 8 everything.
         overload: Gauge = "overload_level";
-        /// Requests and frames that were refused because this node had too much to do, by kind of work.
+        /// Requests and frames that were refused because of overload, by kind of work.
         shed: Family<Label, Counter> = "shed";
         /// Fetches of the keys of external issuers, by outcome.
         issuer_fetches: Family<Label, Counter> = "issuer_key_fetches";
-        /// Tokens of external issuers that were checked by keys of which the issuer was not heard in time.
+        /// Tokens of external issuers that were checked with keys that could not be refreshed in time.
         stale_issuer_keys: Counter = "issuer_stale_keys_used";
         /// Attempts to deliver an event to a webhook, by result.
         webhook_deliveries: Family<Label, Counter> = "webhook_deliveries";
-        /// Events that a webhook of this process has still to get or to pass over.
+        /// Events that a webhook of this process still has to receive or skip.
         webhook_lag_events: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_events";
-        /// For how long the oldest known event of a webhook of this process has waited.
+        /// Waiting time of the oldest known event of a webhook of this process, in seconds.
         webhook_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_seconds";
         /// Webhooks that are disabled, by reason.
         webhook_disabled: Family<Label, Gauge> = "webhook_disabled";
-        /// Events of all webhooks that are parked.
+        /// Parked events of all webhooks.
         webhook_parked: Gauge = "webhook_parked";
         /// Webhooks that this process owns.
         webhooks_owned: Gauge = "webhooks_owned";
         /// Events that a consumer has not acknowledged.
         consumer_lag_events: Family<[(&'static str, String); 1], Gauge> = "consumer_lag_events";
-        /// The age of the oldest event that a consumer has not acknowledged.
+        /// Age of the oldest event that a consumer has not acknowledged, in seconds.
         consumer_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "consumer_lag_seconds";
-        /// Events that a consumer was given in vain.
+        /// Events that were parked after all delivery attempts to a consumer failed.
         consumer_parked: Family<[(&'static str, String); 1], Gauge> = "consumer_parked";
-        /// Spans that the collector has taken.
+        /// Spans that the collector has accepted.
         spans_exported: Counter = "spans_exported";
-        /// Spans that were dropped, because too many waited or the collector did not take them.
+        /// Spans that were dropped, because too many waited or the collector did not accept them.
         spans_dropped: Counter = "spans_dropped";
-        /// Messages of other nodes about rate limits that could not be understood, or not wholly.
+        /// Messages of other nodes about rate limits that could not be read, or only in part.
         gossip_ignored: Counter = "limits_gossip_ignored";
     }
 }

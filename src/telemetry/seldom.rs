@@ -1,5 +1,5 @@
-//! Rate limit for log lines: the same warning or error once a second at most. A peer can cause some of them as often as
-//! it likes, and would fill the disk.
+//! A rate limit for log lines: each warning or error is written at most once a second. A peer can cause some of them as
+//! often as it likes, and would fill the disk.
 
 use std::{
     collections::HashMap,
@@ -16,17 +16,17 @@ use tracing_subscriber::{
 
 use crate::telemetry::format::LogFormat;
 
-/// The shortest time between two lines of one place in the code.
+/// The minimum interval between two lines of one place in the code.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes lines as `format` does, of each place in the code that warns or logs an error one a second, whatever its
-/// fields say. The next line of a place tells how many were left out before it. A peer causes no line of level info but
-/// that of an audit event, which the limits on log-ins bound, and more than that is logged only while somebody looks for
-/// something.
+/// Writes lines as `format` does. Each place in the code writes at most one warning or error a second, whatever the
+/// fields of the line. The next line of the place says how many were left out before it. Lower levels have no limit:
+/// the only line of level info that a peer can cause is that of an audit event, which the limits on log-ins bound, and
+/// levels below info are enabled only to look for a fault.
 pub(super) struct Seldom<F> {
     format: F,
     lines: LogFormat,
-    /// By the address of the place's static description.
+    /// The key is the address of the place's static metadata.
     places: Mutex<HashMap<usize, Place>>,
 }
 
@@ -40,7 +40,7 @@ impl<F> Seldom<F> {
         Self { format, lines, places: Mutex::default() }
     }
 
-    /// How many lines of a place were left out since its last one; `None` if this one is, too.
+    /// How many lines of a place were left out since its last one; `None` if this line has to be left out too.
     fn left_out(&self, of: &'static Metadata<'static>, now: Instant) -> Option<u64> {
         if *of.level() > Level::WARN {
             return Some(0);
@@ -73,7 +73,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         match self.left_out(event.metadata(), Instant::now()) {
-            // An empty text is no line.
+            // Nothing is written, so no line appears.
             None => Ok(()),
             Some(0) => self.format.format_event(context, writer, event),
             Some(left_out) => {

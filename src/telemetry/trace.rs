@@ -1,10 +1,10 @@
-//! The trace of a request, handed on to everything that is done for the request.
+//! The trace of a request, passed on to all work that is done for the request.
 
 tokio::task_local! {
     static TRACE: Option<TraceParent>;
 }
 
-/// The trace of a request, and the span that has made the request (W3C Trace Context). It is handed on to the readers of
+/// The trace of a request, and the span that made the request (W3C Trace Context). It is passed on to the readers of
 /// the log, whether this process records spans or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent {
@@ -17,7 +17,7 @@ impl TraceParent {
     /// The length of a header of version 00.
     const LENGTH: usize = 55;
 
-    /// Reads the header. In a later version, only the fields of version 00 count. An invalid header names no trace.
+    /// Parses the header. Of a later version, only the fields of version 00 are used. An invalid header names no trace.
     pub fn parse(header: &str) -> Option<Self> {
         let (known, more) = header.split_at_checked(Self::LENGTH)?;
         let mut fields = known.split('-');
@@ -52,7 +52,7 @@ impl TraceParent {
         u8::from_str_radix(&self.header[53..], 16).is_ok_and(|flags| flags & 1 == 1)
     }
 
-    /// As a header of version 00.
+    /// The header, in version 00.
     pub fn as_str(&self) -> &str {
         &self.header
     }

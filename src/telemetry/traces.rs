@@ -1,7 +1,7 @@
-//! Spans: what this process does for a request, for a collector that the operator names.
+//! Spans: the work of this process for a request, exported to a collector that the operator names.
 //!
-//! Without a collector there is nobody to tell, and every function here is one look at an empty static: no span is made, no
-//! memory is taken, no clock is read.
+//! Without a collector, every function here only checks an empty static: it creates no span, allocates no memory and
+//! reads no clock.
 
 mod arrivals;
 mod export;
@@ -21,19 +21,19 @@ use crate::telemetry::{METRICS, TraceParent};
 use arrivals::Arrivals;
 use span::EndedSpan;
 
-/// The most spans that wait to be exported; more are dropped, and counted.
+/// The maximum number of spans that wait for their export. Further spans are dropped and counted.
 const MOST_WAITING: usize = 4_096;
 
 static TRACES: OnceLock<Traces> = OnceLock::new();
 
-/// What records spans.
+/// The recorder of spans.
 struct Traces {
     sampler: Sampler,
     ended: mpsc::Sender<EndedSpan>,
     arrivals: Mutex<Arrivals>,
 }
 
-/// Records spans from now on; `None` if somebody in this process has them already.
+/// Records spans from now on; `None` if this process already records them.
 fn record(sampler: Sampler) -> Option<mpsc::Receiver<EndedSpan>> {
     let (ended, waiting) = mpsc::channel(MOST_WAITING);
     TRACES.set(Traces { sampler, ended, arrivals: Mutex::default() }).ok().map(|()| waiting)
@@ -55,13 +55,14 @@ pub(crate) fn of_request(named: Option<&TraceParent>) -> Option<Box<OpenSpan>> {
     is_sampled.then(|| Box::new(span))
 }
 
-/// The span of something that is done for a request; `None` if the spans of the request are not recorded.
+/// The span of a part of the work for a request; `None` if the spans of the request are not recorded.
 pub(crate) fn of_part(of: Option<&TraceParent>, kind: SpanKind) -> Option<Box<OpenSpan>> {
     TRACES.get()?;
     OpenSpan::below(of.filter(|of| of.is_recorded)?, kind).map(Box::new)
 }
 
-/// An event has come to this process, in the order of its stream. The spans of its projection and delivery begin here.
+/// Notes that an event has reached this process, in the order of its stream. The spans of its projection and delivery
+/// begin here.
 pub(crate) fn arrived(stream: usize, position: u64, lane: &str, header: &str) {
     let Some(traces) = TRACES.get() else { return };
     let Some(parent) = TraceParent::parse(header) else { return };
@@ -72,7 +73,7 @@ pub(crate) fn arrived(stream: usize, position: u64, lane: &str, header: &str) {
     }
 }
 
-/// All events of a stream behind a position, up to another one, are projected or delivered.
+/// Ends the spans of the events of a stream from after `behind` up to `to`, which are now projected or delivered.
 pub(crate) fn processed(how: &'static str, stream: usize, behind: u64, to: u64) {
     let Some(traces) = TRACES.get() else { return };
     let ended: Vec<EndedSpan> = traces.arrivals().spans(how, stream, behind, to).collect();
@@ -85,7 +86,7 @@ impl Traces {
     }
 }
 
-/// Tells a span that has ended.
+/// Queues an ended span for export.
 pub(crate) fn end(span: EndedSpan) {
     if TRACES.get().is_some_and(|traces| traces.ended.try_send(span).is_err()) {
         METRICS.spans_dropped.inc();

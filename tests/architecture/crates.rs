@@ -1,4 +1,4 @@
-//! Every outside crate is at home in a few folders.
+//! Only a few folders may use an outside crate.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! No file needs, by whatever way round, a file that needs it.
+//! No file depends, directly or indirectly, on a file that depends on it.
 
 use crate::rules::{
     assert_none,

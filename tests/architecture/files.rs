@@ -1,11 +1,11 @@
-//! Which file needs which: imports are followed through `pub use` to the file that defines the name. Tests are left
-//! out, and so is what a facade only hands on.
+//! Dependencies between files: imports are followed through `pub use` to the file that defines the name. Tests are left
+//! out, and so are names that a facade only re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rules::source::Source;
 
-/// More re-exports of re-exports than anybody writes.
+/// The maximum depth of re-exports of re-exports, deeper than in any real code.
 const DEEP: usize = 16;
 
 /// The files of `src/` that ship.
@@ -13,7 +13,7 @@ pub(crate) struct Files<'a> {
     by_module: BTreeMap<Vec<String>, &'a Source>,
 }
 
-/// For each file the files that it needs, each with the first line that says so.
+/// For each file, the files that it depends on, each with the first line that shows it.
 pub(crate) type Needs<'a> = BTreeMap<&'a str, BTreeMap<&'a str, usize>>;
 
 impl<'a> Files<'a> {
@@ -40,7 +40,7 @@ impl<'a> Files<'a> {
             note(found.line, self.home(file, &found.scope, &found.path, 0));
         }
         for found in file.named().iter().filter(|found| found.ships && !found.is_visibility) {
-            // A name alone is no module: it is an item that is in scope here, or nothing of ours.
+            // A single name is no module: it is an item that is in scope here, or comes from another crate.
             let home = match found.path.len() {
                 1 => self.brought(file, &found.scope, &found.path, 0),
                 _ => self.home(file, &found.scope, &found.path, 0),
@@ -50,7 +50,7 @@ impl<'a> Files<'a> {
         needed
     }
 
-    /// The file that defines what a path means in a file; none if another crate does.
+    /// The file that defines the item that a path in a file refers to; `None` if another crate does.
     fn home(&self, file: &'a Source, scope: &[String], path: &[String], depth: usize) -> Option<&'a Source> {
         if depth > DEEP {
             return None;
@@ -61,14 +61,14 @@ impl<'a> Files<'a> {
         self.brought(file, scope, path, depth)
     }
 
-    /// The way from the crate, where a path says it or begins with a module below the file.
+    /// The path from the crate root, if a path contains it or begins with a module below the file.
     fn way(&self, file: &Source, scope: &[String], path: &[String]) -> Option<Vec<String>> {
         let child = || [&file.module()[..], scope, path].concat();
         let is_child = |way: &[String]| self.by_module.contains_key(&way[..=way.len() - path.len()]);
         file.absolute(scope, path).or_else(|| Some(child()).filter(|way| is_child(way)))
     }
 
-    /// What a file brings into scope by `use`.
+    /// Looks up a name that a file brings into scope with `use`.
     fn brought(
         &self,
         file: &'a Source,
@@ -89,7 +89,7 @@ impl<'a> Files<'a> {
         })
     }
 
-    /// The file that defines what lies at the end of the way from the crate.
+    /// The file that defines the item at the end of a path from the crate root.
     fn definer(&self, way: &[String], depth: usize) -> Option<&'a Source> {
         let (module, rest) = (0..=way.len())
             .rev()
@@ -101,7 +101,7 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The groups of files that need one another, each in order.
+/// The groups of files that depend on one another, each sorted.
 pub(crate) fn cycles<'a>(needs: &Needs<'a>) -> Vec<Vec<&'a str>> {
     let reach: BTreeMap<&str, BTreeSet<&str>> =
         needs.keys().map(|file| (*file, reached(needs, file))).collect();

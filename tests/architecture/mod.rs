@@ -1,4 +1,4 @@
-//! The rules, one file a family; each rule is tried on code that breaks it and on code that comes close.
+//! The rules, one file for each group. Each rule is tested with code that breaks it and with code that almost does.
 
 mod crates;
 mod cycles;
@@ -15,7 +15,7 @@ use std::{path::Path, sync::LazyLock};
 
 use source::Source;
 
-/// Every file of `src/`, read once for all rules.
+/// Every file of `src/`, parsed once for all rules.
 fn sources() -> &'static [Source] {
     static ALL: LazyLock<Vec<Source>> =
         LazyLock::new(|| source::read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
@@ -27,7 +27,7 @@ fn assert_none(broken: Vec<String>) {
     assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
 }
 
-/// One file of a house that is made up for a test.
+/// One file of an invented crate for a test.
 fn file(path: &str, text: &str) -> Vec<Source> {
     vec![Source::new(path, text)]
 }

@@ -1,4 +1,4 @@
-//! A file's name says what is inside, and the name of a public type leads to one type.
+//! The name of a file says what is in it, and the name of a public type is unique.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ fn same_names(sources: &[Source], excused: &[(&str, &str)]) -> Vec<String> {
     broken
 }
 
-/// The types that all of the crate may name.
+/// The types that are visible in the whole crate.
 fn public_types(source: &Source) -> Vec<&str> {
     let text = |at: usize| source.tokens.get(at).map_or("", |token| token.text.as_str());
     let mut types = Vec::new();
@@ -61,7 +61,7 @@ fn public_types(source: &Source) -> Vec<&str> {
             ("(", "crate", ")") => at + 4,
             _ => at + 1,
         };
-        // A macro names a type by a sign.
+        // In a macro, the name of a type may be a placeholder that begins with a sign.
         let is_named = text(kind + 1).starts_with(char::is_alphabetic);
         if is_named && ["struct", "enum", "union", "trait", "type"].contains(&text(kind)) {
             types.push(text(kind + 1));

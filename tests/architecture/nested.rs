@@ -1,4 +1,4 @@
-//! Inside a folder the same holds as in the house: a room needs only what stands below it.
+//! Inside a folder, the same rule holds as between folders: a room depends only on rooms below it.
 
 use crate::{
     NESTED,
@@ -46,7 +46,7 @@ fn stairs(sources: &[Source]) -> Vec<String> {
     broken
 }
 
-/// The folder or file below `folder` that a file belongs to; `mod` is what stands for all of it.
+/// The folder or file below `folder` that a file belongs to. `mod` stands for the whole folder.
 fn room_of<'a>(file: &'a str, folder: &str) -> Option<&'a str> {
     let below = file.strip_prefix(folder)?.strip_prefix('/')?;
     below.split('/').next().map(|room| room.trim_end_matches(".rs"))

@@ -1,4 +1,4 @@
-//! `domain` asks the world for nothing.
+//! `domain` does not depend on the outside world.
 
 use crate::{
     IMPURE,

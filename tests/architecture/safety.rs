@@ -1,4 +1,4 @@
-//! Nothing that ships takes the process down without a word, and no task ends unnoticed.
+//! Shipped code does not end the process silently, and no task ends unnoticed.
 
 use std::collections::BTreeSet;
 

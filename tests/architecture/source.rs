@@ -1,4 +1,4 @@
-//! What a file of `src/` refers to, as `syn` reads it.
+//! The references of a file of `src/`, parsed by `syn`.
 
 use std::{
     collections::BTreeSet,
@@ -16,18 +16,18 @@ use syn::{
 /// A line, counted from one, and a column.
 type At = (usize, usize);
 
-/// From the first sign to behind the last one.
+/// From the first character to after the last one.
 type Range = (At, At);
 
 /// A file of `src/`.
 pub(crate) struct Source {
-    /// Below `src/`, with slashes: `log/append.rs`.
+    /// The path below `src/`, with slashes: `log/append.rs`.
     pub(crate) path: String,
-    /// As it is.
+    /// The text of the file.
     pub(crate) text: String,
-    /// The code, sign by sign. Comments are no code, and literals are only told by their place.
+    /// The code as tokens. Comments are left out, and literals keep only their place.
     pub(crate) tokens: Vec<Token>,
-    /// What is brought into scope.
+    /// The names that are brought into scope.
     pub(crate) uses: Vec<Use>,
     /// The names of all items, each with the inline modules around it.
     pub(crate) items: BTreeSet<(Vec<String>, String)>,
@@ -45,11 +45,11 @@ pub(crate) struct Token {
 pub(crate) struct Use {
     pub(crate) line: usize,
     pub(crate) ships: bool,
-    /// Others may see it.
+    /// Whether other modules may see it.
     pub(crate) is_public: bool,
     /// The inline modules around it.
     pub(crate) scope: Vec<String>,
-    /// What is named; for a glob the module.
+    /// The path of the item; for a glob, the path of the module.
     pub(crate) path: Vec<String>,
     /// Its name here; `*` for a glob.
     pub(crate) name: String,
@@ -62,7 +62,7 @@ pub(crate) struct Named {
     /// The inline modules around it.
     pub(crate) scope: Vec<String>,
     pub(crate) path: Vec<String>,
-    /// It says who may see an item: `pub(in crate::log)`.
+    /// Whether it is part of a visibility: `pub(in crate::log)`.
     pub(crate) is_visibility: bool,
 }
 
@@ -96,25 +96,25 @@ impl Source {
         first.trim_end_matches(".rs")
     }
 
-    /// The module that the file is; nothing for `lib.rs`.
+    /// The module path of the file; empty for `lib.rs`.
     pub(crate) fn module(&self) -> Vec<String> {
         let path = self.path.trim_end_matches(".rs");
         let path = path.strip_suffix("/mod").unwrap_or(path);
         path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect()
     }
 
-    /// It holds nothing but tests.
+    /// Whether it contains only tests.
     pub(crate) fn is_test(&self) -> bool {
         is_test(&self.path)
     }
 
-    /// How many lines of it are not there for tests only.
+    /// The number of its lines without those that are only for tests.
     pub(crate) fn lines_that_ship(&self) -> usize {
         let lines = 1..=self.text.lines().count();
         lines.filter(|line| !self.shape.tests.iter().any(|(from, to)| (from.0..=to.0).contains(line))).count()
     }
 
-    /// Every path outside of `use`, in macros and attributes too.
+    /// Every path outside of `use`, including those in macros and attributes.
     pub(crate) fn named(&self) -> Vec<Named> {
         let mut found = Vec::new();
         let text = |at: usize| self.tokens.get(at).map_or("", |token: &Token| token.text.as_str());
@@ -139,15 +139,15 @@ impl Source {
         found
     }
 
-    /// Every path of two names and more, in `use` and elsewhere, with the number of its line and
-    /// the inline modules around it.
+    /// Every path of at least two names, in `use` and elsewhere, with the number of its line and the inline
+    /// modules around it.
     pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>, Vec<String>)> {
         let uses = self.uses.iter().map(|found| (found.line, found.scope.clone(), found.path.clone()));
         let named = self.named().into_iter().map(|found| (found.line, found.scope, found.path));
         uses.chain(named.filter(|(.., path)| path.len() > 1)).collect()
     }
 
-    /// The way from the crate to what a path means, if it begins with `crate`, `self` or `super`.
+    /// The path from the crate root to the item of a path, if that path begins with `crate`, `self` or `super`.
     pub(crate) fn absolute(&self, scope: &[String], path: &[String]) -> Option<Vec<String>> {
         let mut module = [self.module(), scope.to_vec()].concat();
         let mut rest = path;
@@ -164,7 +164,7 @@ impl Source {
         Some([&module[..], rest].concat())
     }
 
-    /// The paths that begin in another crate, or with a name that nothing here brings into scope.
+    /// The paths that begin with another crate, or with a name that is not in scope here.
     pub(crate) fn outside(&self) -> Vec<(usize, Vec<String>)> {
         let brought = self.uses.iter().filter(|found| found.path.len() > 1).map(|found| &found.name);
         let local: BTreeSet<&String> = brought.chain(self.items.iter().map(|(_, name)| name)).collect();
@@ -172,12 +172,12 @@ impl Source {
         paths.map(|(line, _, path)| (line, path)).collect()
     }
 
-    /// The lines on which a piece of code stands, given as it is written.
+    /// The lines that contain a piece of code, written as in the source.
     pub(crate) fn lines_with(&self, code: &str) -> Vec<usize> {
         self.places_of(code).into_iter().map(|at| at.0).collect()
     }
 
-    /// The same without tests.
+    /// The same lines, without those of tests.
     pub(crate) fn lines_that_ship_with(&self, code: &str) -> Vec<usize> {
         self.places_of(code).into_iter().filter(|at| !self.shape.tests(*at)).map(|at| at.0).collect()
     }
@@ -192,7 +192,7 @@ impl Source {
     }
 }
 
-/// All files of a folder, by path.
+/// All files of a folder, sorted by path.
 pub(crate) fn read_all(src: &Path) -> Vec<Source> {
     let mut paths = Vec::new();
     collect(src, &mut paths);
@@ -220,7 +220,7 @@ fn is_test(path: &str) -> bool {
     path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
 }
 
-/// What stands where.
+/// The places of items, names and tests.
 #[derive(Default)]
 struct Shape {
     around: Vec<String>,
@@ -267,7 +267,7 @@ impl<'a> Visit<'a> for Shape {
             Item::Impl(it) => attributes = &it.attrs,
             Item::Macro(it) => {
                 attributes = &it.attrs;
-                // A macro may make any of the names that it is given.
+                // A macro may define an item with any of the names in its input.
                 let mut made = Vec::new();
                 flatten(it.mac.tokens.clone(), &mut made);
                 let names = made.into_iter().map(|token| token.text);
@@ -346,7 +346,7 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// A path, its name here, its place.
+/// A path, its name here, and its place.
 type Leaf = (Vec<String>, String, At);
 
 fn unfold(tree: &UseTree, prefix: &[String], leaves: &mut Vec<Leaf>) {
@@ -368,7 +368,7 @@ fn unfold(tree: &UseTree, prefix: &[String], leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Brackets are signs, `::` is one sign, and so is a lifetime.
+/// Brackets become tokens, `::` becomes one token, and so does a lifetime.
 fn flatten(code: TokenStream, into: &mut Vec<Token>) {
     let mut trees = code.into_iter().peekable();
     while let Some(tree) = trees.next() {

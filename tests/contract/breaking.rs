@@ -1,27 +1,27 @@
-//! Which changes of a published schema break those who read what it describes.
+//! Decides which changes of a published schema break its readers.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Words for people, which no program reads.
+/// Annotations for people, which no program reads.
 const ANNOTATIONS: [&str; 7] =
     ["$schema", "$comment", "title", "summary", "description", "examples", "deprecated"];
-/// What is compared by its parts.
+/// Keywords whose values are compared part by part.
 const PARTS: [&str; 7] = ["properties", "required", "items", "enum", "allOf", "anyOf", "oneOf"];
 
-/// What a reader of `old` could trip over in data of `new`, each with its place.
+/// The changes in data of `new` that could break a reader of `old`, each with its place.
 ///
-/// Allowed are new optional properties and new words about them. Any other keyword is a promise, also one that nobody here
-/// has thought of. An enum gets no value: a reader may have an arm for each.
+/// New optional properties and changed annotations are allowed. Any other keyword is a promise, even one that this code
+/// does not know. An enum must not get new values, because a reader may have one arm for each value.
 pub(crate) fn changes(old: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", old, new, &mut found);
     found
 }
 
-/// The same for the events in two AsyncAPI documents: the subjects, the headers and the payloads. Frames of sockets are
-/// not compared, because they are not stored.
+/// The same for the events in two AsyncAPI documents: their subjects, headers and payloads. Frames of sockets are not
+/// compared, because they are not stored.
 pub(crate) fn changes_of_documents(old: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for (name, old) in members(&old["channels"]).filter(|(name, _)| *name != "socket") {

@@ -105,7 +105,7 @@ async fn refreshing_makes_one_successor_and_reuse_ends_the_login() {
     }
     let mut device = ana.connects().await;
     let last = youngest["refresh_token"].as_str().expect("token").to_owned();
-    // Ten seconds pass for the oldest of them, and somebody has stolen something.
+    // After ten seconds, the oldest spent token counts as stolen.
     world
         .database
         .does("update auth.spent_refresh set spent_at = spent_at - interval '10.5 s' where generation = 0")
@@ -175,8 +175,8 @@ async fn a_picture_is_shown_to_others_until_it_is_removed() {
 async fn a_password_is_one_on_all_keyboards() {
     let world = World::start().await;
     let address = world.nodes[0].address;
-    // One keyboard composes the é and writes a plain space; others write an accent behind the e, or a space that
-    // does not break. RFC 8265 makes them one password at registration, log-in and change alike.
+    // One keyboard composes the é and writes a plain space; others write an accent after the e, or a no-break space.
+    // RFC 8265 makes them the same password at registration, log-in and change.
     let (composed, apart, unbroken) = ("caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir");
     let body = |password: &str| json!({ "username": "ren\u{e9}", "password": password });
     ask(address, Method::POST, "/v1/accounts", Some(body(apart))).await.expect(201);

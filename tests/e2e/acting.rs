@@ -29,7 +29,7 @@ async fn actor_and_via(world: &World, position: u64) -> (Option<String>, Option<
     (header("ce-actor"), header("ce-via"))
 }
 
-/// A user of the host application with a login that the host has begun.
+/// A user of the host application, with a login that the host application created.
 async fn hosted(host: &Person, external_id: &str) -> Person {
     let wanted = json!({ "upsert": { "display_name": external_id } });
     let login = host.post(&format!("/v1/provision/users/{external_id}/tokens"), wanted).await.expect(201);
@@ -67,7 +67,7 @@ async fn a_program_acts_within_the_rules_the_limits_and_the_keys_of_the_user() {
     assert_eq!(said["sender"], ana.id);
     let (actor, via) = actor_and_via(&world, position(&said)).await;
     assert_eq!((actor.as_deref(), via.as_deref()), (Some(&*ana.id), Some(&*host.id)));
-    // The key of a message belongs to the user, whatever the door.
+    // The idempotency key of a message belongs to the user, over REST and over a socket.
     let mut socket = ana.connects().await;
     socket
         .tells(json!({ "op": "send", "id": "again", "conversation_id": lunch.id, "client_id": client_id,
@@ -77,7 +77,7 @@ async fn a_program_acts_within_the_rules_the_limits_and_the_keys_of_the_user() {
     assert_eq!((&ack["op"], &ack["message_id"]), (&json!("ack"), &said["id"]), "{ack}");
     assert_eq!(acting_for(&host, &ana.id.to_uppercase()).get("/v1/me").await.expect(200)["id"], ana.id);
 
-    // The host is no member, and neither is a third user.
+    // The host is not a member, and neither is a third user.
     hosted(&host, "9").await;
     host.sends(&lunch, &key(), "let me in").await.refuses(404, "not_found");
     acting_for(&host, "ext:9").sends(&lunch, &key(), "let me in").await.refuses(404, "not_found");
@@ -89,7 +89,7 @@ async fn a_program_acts_within_the_rules_the_limits_and_the_keys_of_the_user() {
     let head = ben.get(&path).await.expect(200)["head"].as_u64().expect("a head");
     assert_eq!(head, position(&said), "nothing was stored");
 
-    // A change of the account itself tells through whom it was made.
+    // The audit event of a change of the account says through whom it was made.
     as_ana.patch("/v1/me", json!({ "display_name": "Ana" })).await.expect(200);
     let path = format!("/v1/admin/audit?area=account&id={}", ana.id);
     let latest = async || {
@@ -148,7 +148,7 @@ async fn a_program_needs_a_scope_to_act_and_a_user_whom_a_host_has_brought() {
         let refused = me(&some, neither).await.refuses(400, "invalid_parameter");
         assert_eq!(refused["errors"][0]["pointer"], "/Verbatim-On-Behalf-Of", "{refused}");
     }
-    // Nobody logs in, provisions or asks for operators' things on behalf of a user.
+    // Log-ins, provisioning and operators' requests are refused on behalf of a user.
     let full = operator.makes("full", ALL_SCOPES).await.person;
     for path in ["/v1/logins", "/v1/admin/services", "/v1/provision/users/7"] {
         let refused = acting_for(&full, "ext:7").get(path).await.refuses(400, "invalid_parameter");
@@ -184,7 +184,7 @@ async fn a_stream_for_a_user_ends_with_the_key_and_with_the_user() {
         StatusCode::UNAUTHORIZED
     );
 
-    // The key of the host goes on, the user does not: no event is given for the user any more.
+    // The key of the host stays valid, but the user is gone: no event is delivered for the user any more.
     host.delete("/v1/provision/users/7").await.expect(204);
     ben.says(&lunch, "who is here?").await;
     assert_eq!(stream.ends().await, "may_not_act_for");

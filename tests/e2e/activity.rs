@@ -1,4 +1,4 @@
-//! An operator shuts a user out, however the account was made, and lets the user in again.
+//! An operator deactivates a user, however the account was created, and reactivates the user.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -40,10 +40,10 @@ async fn a_registered_user_is_shut_out_of_every_node_over_rest_and_by_command() 
         eventually("the node refuses the account", async || at.get("/v1/me").await.status == 403).await;
         at.get("/v1/me").await.refuses(403, "suspended");
         logs_in(&at, PASSWORD).await.refuses(403, "suspended");
-        // The state of an account is told to its owner only.
+        // Only the owner learns the state of an account.
         logs_in(&at, "not my password").await.refuses(401, "bad_credentials");
     }
-    // It keeps its place, and a repeated request changes nothing.
+    // The account stays a member, and a repeated request changes nothing.
     let members = ben.get(&format!("/v1/conversations/{}/members", lunch.id)).await.expect(200);
     assert_eq!(members["items"].as_array().map(Vec::len), Some(2), "{members}");
     act("deactivate").await.expect(204);
@@ -69,7 +69,7 @@ async fn a_registered_user_is_shut_out_of_every_node_over_rest_and_by_command() 
     caller.post(&path, json!({})).await.refuses(404, "not_found");
     refused(&world, &["users", "deactivate", "robot"], "services keys revoke").await;
     refused(&world, &["users", "reactivate", "nobody.z"], "no account").await;
-    // Each change is an event, and a request that changes nothing is none.
+    // Each change makes an audit event, and a request that changes nothing makes none.
     let audited = format!("/v1/admin/audit?area=account&id={}", ana.id);
     let wanted =
         ["created", "suspended", "restored", "suspended", "restored"].map(|kind| format!("account.{kind}"));

@@ -1,11 +1,11 @@
-//! People edit, delete, react, reply, mention and pin, through both doors, under the same rules.
+//! People edit, delete, react, reply, mention and pin, over REST and over sockets, under the same rules.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::world::{Conversation, Device, Person, World, assert_linked, key};
 
-/// Somebody at one of the two doors.
+/// A person who uses REST or a socket.
 enum Door {
     Rest(Person),
     Socket(Box<Device>),
@@ -16,7 +16,7 @@ impl Door {
         [Self::Rest(person.clone()), Self::Socket(Box::new(person.connects().await))]
     }
 
-    /// Does something with a message; the word of the refusal if there is one.
+    /// Acts on a message. The error is the code of the refusal.
     async fn does(&mut self, op: &str, message: &Message, with: &str) -> Result<(), String> {
         let (conversation, id) = (&message.conversation, &message.id);
         match self {
@@ -62,7 +62,7 @@ impl Door {
     }
 }
 
-/// A message that somebody has sent.
+/// A sent message.
 #[derive(Clone)]
 struct Message {
     conversation: String,
@@ -83,7 +83,7 @@ impl Message {
         format!("/v1/conversations/{}/messages/{}", self.conversation, self.id)
     }
 
-    /// As somebody sees it once the views have come to a position.
+    /// The message as a person sees it once the views have reached a position.
     async fn seen_by(&self, person: &Person, position: u64) -> Value {
         person.get(&format!("{}?min_position={position}", self.path())).await.expect(200)
     }

@@ -1,4 +1,4 @@
-//! An archive of the log and of the accounts, and what comes back from it.
+//! An archive of the log and the accounts, and restores from it.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub fn place(world: &World) -> String {
     }
 }
 
-/// Where the files of the archive lie, also of one in a bucket.
+/// The folder with the files of the archive, even if it is in a bucket.
 pub fn folder(world: &World) -> PathBuf {
     let place = world.dir().join("archive");
     if world.storage.is_some() { place.join("chat") } else { place }
@@ -35,13 +35,13 @@ pub async fn verifies(world: &World) -> Ran {
     world.runs(&["backup", "verify", "--to", &place(world)]).await
 }
 
-/// Restores the archive with these arguments more.
+/// Restores the archive, with additional arguments.
 pub async fn restores(world: &World, arguments: &[&str]) -> Ran {
     let from = place(world);
     world.runs(&[&["restore", "--from", &*from], arguments].concat()).await
 }
 
-/// Two people in a conversation, in which things were said.
+/// Two people in a conversation with messages.
 async fn talk(world: &World, texts: usize) -> (Person, Person, Conversation, u64) {
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
@@ -57,7 +57,7 @@ fn shard(id: &str) -> usize {
     usize::from_str_radix(&id[id.len() - 2..], 16).expect("hex")
 }
 
-/// A durable acknowledges the first half of the stream of a conversation.
+/// A durable consumer acknowledges the first half of the stream of a conversation.
 async fn reads_half(world: &World, to: &Conversation, last: u64) {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let stream = jetstream.get_stream(format!("CHAT_{}", shard(&to.id) * 2 / 256)).await.expect("the stream");
@@ -74,7 +74,7 @@ async fn reads_half(world: &World, to: &Conversation, last: u64) {
     last.double_ack().await.expect("acknowledged");
 }
 
-/// Both data folders are lost.
+/// Loses the data folders of both servers.
 pub async fn loses_everything(world: &mut World) {
     world.nodes[0].stop().await;
     world.loses_the_log().await;
@@ -160,7 +160,7 @@ async fn comes_back(mut world: World) {
     assert!(
         told[0]["data"]["lost_after"].as_object().is_some_and(|ends| ends.values().any(|end| *end == last))
     );
-    // The consumer goes on: nothing that it had acknowledged before the backup comes again.
+    // The consumer continues: events that it acknowledged before the backup are not delivered again.
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let stream = format!("CHAT_{}", shard(&lunch.id) * 2 / 256);
     let durable: PullConsumer =
@@ -214,7 +214,7 @@ async fn a_segment_that_is_flipped_missing_or_swapped_in_a_bucket_is_named() {
     names_bad_segments(World::start().await.with_a_bucket().await).await;
 }
 
-/// The server of a bucket sees files that were changed by hand.
+/// Makes the server of a bucket notice files that were changed by hand.
 pub async fn changed_by_hand(world: &World) {
     if let Some(storage) = &world.storage {
         storage.start_again().await;
@@ -338,7 +338,7 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
     assert_eq!(good.code, Some(0), "{good:?}");
     let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
     assert!(pruned.code == Some(0) && pruned.stdout.contains("0 removed"), "{pruned:?}");
-    // A dump that was interrupted has rows of accounts, and no document that names it.
+    // An interrupted dump has rows of accounts, but no document that names it.
     let begun = "backup/2026-01-02T03:04:05.678Z";
     std::fs::create_dir(folder(&world).join(begun)).expect("a folder");
     let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;

@@ -1,4 +1,4 @@
-//! Trying passwords and making accounts: the limits for groups of addresses, and the waits for names.
+//! Password attempts and registrations: the limits for groups of addresses, and the waits for names.
 
 use std::{
     collections::BTreeSet,
@@ -22,7 +22,7 @@ use crate::{
 const ALL: &str = "api,gateway,projector";
 const WRONG: &str = "not the right one";
 
-/// Somebody at an address of the loopback network, of which each /24 is a group.
+/// A client at an address of the loopback network, in which each /24 is a group.
 #[derive(Clone)]
 struct Guest(Client);
 
@@ -44,8 +44,8 @@ impl Guest {
         self.posts(node, "/v1/accounts", json!({ "username": name, "password": PASSWORD })).await
     }
 
-    /// Tries wrong passwords until an attempt has to wait; how many were tried, and the refusal. How long a machine
-    /// takes for one does not matter, because each of them doubles the wait.
+    /// Tries wrong passwords until an attempt has to wait. Returns the number of attempts, and the refusal. The time
+    /// that a machine takes for one does not matter, because each attempt doubles the wait.
     async fn guesses(&self, node: SocketAddr, name: &str) -> (usize, Answer) {
         for tried in 0..20 {
             let answer = self.logs_in(node, name, WRONG).await;
@@ -68,7 +68,7 @@ fn violated(answer: Answer) -> Value {
     answer.refuses(429, "rate_limited")["violated-policies"].clone()
 }
 
-/// Lets time pass for all wrong passwords.
+/// Makes all wrong passwords older.
 async fn waits(world: &World, seconds: u32) {
     let sql = format!("update auth.failure set failed_at = failed_at - interval '{seconds} s'");
     world.database.does(&sql).await;
@@ -166,7 +166,7 @@ async fn strangers_never_keep_an_owner_out() {
     let world = World::start().await;
     let (node, ana) = (world.nodes[0].address, world.person("ana").await);
     let [home, new, stranger, other] = ["127.0.0.7", "127.0.9.1", "127.0.1.1", "127.0.2.1"].map(Guest::at);
-    // One stranger, for days: from elsewhere, that costs the owner a second at most.
+    // One stranger tries for days. From another network, that delays the owner by a second at most.
     stranger.guesses(node, &ana.name).await;
     for _ in 0..6 {
         waits(&world, 901).await;
@@ -177,7 +177,8 @@ async fn strangers_never_keep_an_owner_out() {
     let refused = stranger.logs_in(node, &ana.name, PASSWORD).await;
     assert!(retry_after(&refused) > 1, "the stranger waits");
     home.logs_in(node, &ana.name, PASSWORD).await.expect(201);
-    // Many strangers: new places wait, for 15 minutes at most, and the places of the owner do not.
+    // Many strangers try: log-ins from new networks wait, for 15 minutes at most, and those from the owner's networks
+    // do not.
     other.guesses(node, &ana.name).await;
     world.database.does("update auth.failure set failures = 1000, failed_at = now()").await;
     let refused = new.logs_in(node, &ana.name, PASSWORD).await;
@@ -264,7 +265,7 @@ async fn a_flood_of_passwords_from_one_side_keeps_nobody_else_from_logging_in() 
             loop {
                 if strangers.logs_in(node, &format!("nobody{n}"), WRONG).await.status == 503 {
                     refused.fetch_add(1, Ordering::Relaxed);
-                    // The flood is about turns. Without a pause it would be about processor time.
+                    // The flood tests the turns at hashing. Without a pause, it would test the CPU.
                     sleep(Duration::from_millis(200)).await;
                 }
             }

@@ -1,4 +1,4 @@
-//! Every change of an account is one audit event, and no change is none.
+//! Every change of an account makes one audit event, and a request without a change makes none.
 
 use std::collections::HashSet;
 
@@ -15,14 +15,14 @@ use tokio::{
 
 use crate::world::{Backbone, PASSWORD, PATIENCE, Person, World, ask, eventually};
 
-/// The events about one subject, as soon as the outbox is empty.
+/// The events about one subject, once the outbox is empty.
 pub async fn events_of<B: Backbone>(world: &World<B>, subject: &str) -> Vec<(String, Value)> {
     let all = trail(world).await;
     let about = all.into_iter().filter(|event| event["subject"] == subject);
     about.map(|event| (event["type"].as_str().expect("a type").to_owned(), event["data"].clone())).collect()
 }
 
-/// All audit events, as the command prints them. Each event is there once.
+/// All audit events, as the command prints them. Asserts that each event occurs once.
 async fn trail<B: Backbone>(world: &World<B>) -> Vec<Value> {
     nothing_waits(world).await;
     let ran = world.runs(&["audit", "tail", "--from", "0"]).await;
@@ -80,7 +80,7 @@ async fn each_change_of_an_account_is_one_event_and_no_change_is_none() {
     expected.push(("account.updated".to_owned(), changed));
     assert_eq!(events_of(&world, &ana.id).await, expected);
 
-    // A name that is taken makes no account, so it makes no event either.
+    // A taken name creates no account, so it makes no event either.
     let again = json!({ "username": ana.name, "password": PASSWORD });
     ask(ana.address, Method::POST, "/v1/accounts", Some(again)).await.refuses(409, "username_taken");
     assert_eq!(trail(&world).await.len(), expected.len());
@@ -127,7 +127,7 @@ async fn a_stolen_refresh_token_and_an_operators_revocation_are_events() {
     world.finish().await;
 }
 
-/// Renames a person so many times.
+/// Renames a person several times.
 async fn renames(person: &Person, times: std::ops::Range<usize>) {
     for n in times {
         let name = json!({ "display_name": format!("Ana {n}") });
@@ -215,14 +215,14 @@ async fn an_event_is_stored_once_although_nats_and_nodes_go_away() {
     let ana = world.person_at(0, "ana").await;
     let there = ana.at(world.nodes[1].address);
     nothing_waits(&world).await;
-    // NATS is away: the changes stand, and their events wait.
+    // NATS is down: the changes are committed, and their events wait.
     world.nats.kill9();
     renames(&ana, 0..3).await;
     assert!(waiting(&world).await >= 3);
     world.nats.start_again().await.expect("NATS");
     renames(&there, 3..6).await;
     nothing_waits(&world).await;
-    // A node is killed behind the commits. The next one takes the turn.
+    // A node is killed after the commits. The next one takes the turn.
     for n in 0..3 {
         world.add_node("api").await;
         let mut first = world.nodes.remove(0);
@@ -245,7 +245,7 @@ async fn what_the_stream_has_is_not_stored_again_though_the_answer_was_lost_long
     nothing_waits(&world).await;
     let stored = trail(&world).await;
     let last = &stored[2];
-    // The relay has died between the answer and the removal of the row, and JetStream has forgotten the id since.
+    // The relay died between the answer and the removal of the row, and JetStream has forgotten the id since then.
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let mut config = jetstream.get_stream("AUDIT").await.expect("the stream").cached_info().config.clone();
     config.duplicate_window = std::time::Duration::from_millis(100);
@@ -273,7 +273,7 @@ async fn a_flood_of_wrong_passwords_makes_few_events_for_known_and_unknown_names
     let ana = world.person("ana").await;
     for name in [&*ana.name, "nobody"] {
         for _ in 0..21 {
-            // The waits are over.
+            // No wait is in force.
             world.database.does("update auth.failure set failed_at = failed_at - interval '1 hour'").await;
             let guess = json!({ "username": name, "password": "not my password" });
             ask(ana.address, Method::POST, "/v1/logins", Some(guess)).await.refuses(401, "bad_credentials");

@@ -1,6 +1,6 @@
-//! The catalogue of bad input: `tests/bad_input/*.toml`, one table for each door. After each case the node lives, has
-//! logged no error, and log and tables are what they were, unless the case says that its input is accepted. What is
-//! published into the log stays there: it has an outcome for its own conversation, and for no other.
+//! The catalogue of bad input: `tests/bad_input/*.toml`, one table for each kind of input. After each case, the node is
+//! alive and has logged no error, and log and tables are unchanged, unless the case says that its input is accepted.
+//! Messages published into the log stay there. They affect their own conversation, and no other.
 
 mod answer;
 mod catalogue;

@@ -21,7 +21,7 @@ async fn unblocks(person: &Person, other: &Person) {
     person.delete(&format!("/v1/me/blocks/{}", other.id)).await.expect(204);
 }
 
-/// Sends over a socket; the code with which it is refused.
+/// Sends over a socket, and returns the code of the refusal.
 async fn is_refused(device: &mut Device, to: &Conversation) -> String {
     let id = key();
     let frame =
@@ -46,7 +46,7 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     let position = answer["position"].as_u64().expect("position");
     assert_eq!(ana.history(&talk, position).await, ["before", "also before"]);
 
-    // Nodes tell each other in order: who knows of the second knows of the first.
+    // Nodes notify each other in order: a node that knows of the second block knows of the first.
     blocks(&ana, &cleo).await;
     blocks(&ana, &ben).await;
     blocks(&ana, &ben).await;
@@ -67,10 +67,10 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     };
     elsewhere.patch(&of_it(""), json!({ "text": "let me" })).await.refuses(403, "blocked");
     ana.put(&of_it("/reactions/👍"), json!({})).await.refuses(403, "blocked");
-    // A retry of what was sent before is answered as before.
+    // A retry of an earlier message gets the same answer.
     assert_eq!(elsewhere.sends(&talk, &first, "also before").await.expect(201), answer);
 
-    // What there is stays, unless its sender takes it away: history, the conversation itself, groups.
+    // Everything stays unless its sender deletes it: the history, the conversation itself, groups.
     assert!(elsewhere.history(&talk, position).await.starts_with(&["before".into(), "also before".into()]));
     assert_eq!(elsewhere.starts_direct(&ana).await.expect(200)["id"], talk.id.as_str());
     elsewhere.delete(&of_it("")).await.expect(204);
@@ -125,7 +125,7 @@ async fn a_blocked_user_cannot_add_the_other_to_a_group_at_any_node() {
     let members = format!("/v1/conversations/{}/members", lunch.id);
     elsewhere.post(&members, json!({ "user_id": ana.id })).await.refuses(403, "blocked");
 
-    // A retry is answered as before, others may add her, and she may add the user whom she has blocked.
+    // A retry gets the same answer, others may add her, and she may add the user whom she has blocked.
     let again = retrying.post("/v1/conversations", start(&[&ana])).await.expect(201);
     assert_eq!(again["id"], before["id"]);
     elsewhere.patch(&format!("{members}/{}", cleo.id), json!({ "role": "admin" })).await.expect(200);
@@ -171,7 +171,7 @@ async fn who_is_blocked_does_not_see_whether_the_other_is_here() {
     let before = of_ben.seen.iter().filter(|frame| is_ana(frame)).count();
     of_ana.leaves().await;
     of_cleo.waits_for("ana goes", |frame| is_ana(frame) && frame["status"] == "offline").await;
-    // Somebody else's going is told after hers.
+    // Another user's disconnect is announced after hers.
     of_cleo.leaves().await;
     of_ben
         .waits_for("cleo goes", |frame| frame["user_id"] == cleo.id.as_str() && frame["status"] == "offline")

@@ -1,4 +1,4 @@
-//! Commands over NATS: what programs ask for by request and reply.
+//! Commands over NATS: programs send requests and get replies.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
     let late = bot.says("get_conversation", &[("Verbatim-Deadline-Ms", "50")], later).await;
     late.refuses(503, "unavailable");
 
-    // Another name: nats-server refuses it to a program, and the nodes know nobody by it.
+    // With another name, nats-server refuses a program's request, and the nodes know no account with that name.
     let others = "verbatim.commands.other.send";
     let asked = timeout(Duration::from_secs(1), bot.client.request(others, ok.clone().into())).await;
     assert!(!matches!(asked, Ok(Ok(_))), "{asked:?}");
@@ -124,7 +124,7 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
         let asked = operator.request(format!("verbatim.commands.{name}.send"), ok.clone().into()).await;
         NatsReply::of(&asked.expect("a reply")).refuses(401, "invalid_key");
     }
-    // A reply never becomes an event, and without an inbox there is no command.
+    // A reply never becomes an event, and a request without an inbox is not a command.
     let chat = format!("chat.00.{}.timeline", lunch.id);
     operator
         .publish_with_reply(format!("verbatim.commands.{}.send", Bot::NAME), chat, ok.into())
@@ -152,10 +152,10 @@ async fn a_name_has_256_commands_under_way_and_gets_429_for_more() {
     let (ana, bot) = (world.person("ana").await, Bot::begins(&world).await);
     let lunch = ana.starts_group("Lunch", &[&bot.program.person]).await;
     let last = ana.says(&lunch, "before").await["position"].as_u64().expect("a position");
-    // Each waits for a position that does not come, and holds its place meanwhile.
+    // Each one waits for a position that never comes, and holds its place meanwhile.
     let waits = json!({ "conversation_id": lunch.id, "min_position": last + 1_000 });
     let replies = join_all((0..300).map(|_| bot.asks("get_conversation", waits.clone()))).await;
-    // Those that got a place wait for one another, because a user has few reads at once; that is not what is counted.
+    // Commands that got a place wait for one another, because a user has few concurrent reads. These are not counted.
     let refused: Vec<_> = replies.iter().filter(|reply| reply.body["code"] == "rate_limited").collect();
     assert_eq!(refused.len(), 44);
     assert!(refused.iter().all(|reply| reply.status == 429 && reply.headers.get("Retry-After").is_some()));

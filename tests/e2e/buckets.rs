@@ -1,5 +1,5 @@
-//! An archive in a bucket of object storage. That it is the same archive as in a folder, the stories of `archives` and
-//! `erased_archives` tell.
+//! An archive in a bucket of object storage. The stories of `archives` and `erased_archives` show that it is the same
+//! archive as in a folder.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -11,10 +11,10 @@ use crate::{
 };
 
 const ARCHIVER: &str = "archiver";
-/// What an archiver logs when it begins.
+/// The log line of an archiver that begins.
 const BEGUN: &str = "archiving the log";
 
-/// Two people talk; the last position.
+/// Two people send messages. Returns the last position.
 async fn talks(world: &World, texts: &[&str]) -> u64 {
     let ana = world.person("ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
@@ -25,7 +25,7 @@ async fn talks(world: &World, texts: &[&str]) -> u64 {
     last
 }
 
-/// How far the archive has the stream.
+/// The last position of the stream in the archive.
 fn archived(world: &World) -> u64 {
     let head = std::fs::read(folder(world).join("HEAD.json")).ok();
     let head = head.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
@@ -75,7 +75,7 @@ async fn an_archiver_waits_for_a_bucket_that_is_away_and_tells() {
     .await;
     let told = world.nodes[1].lines_with("could not archive the log; retrying");
     assert!(told.iter().any(|line| line.to_string().contains("no connection")), "{told:?}");
-    // People notice nothing of it.
+    // Users are not affected.
     assert!(world.nodes[1].says("ready").await && world.nodes[0].says("ready").await);
     assert!(archived(&world) < last);
     world.storage.as_ref().expect("a bucket").start_again().await;
@@ -181,7 +181,7 @@ async fn an_archiver_writes_nothing_over_what_another_process_has_written_meanwh
     })
     .await;
 
-    // Another process writes the same manifest with a mark, which an archiver that writes blindly would not see.
+    // Another process writes the same manifest with a mark. An archiver that overwrites blindly would not notice it.
     let marked = format!("{}\n\n", read().await);
     assert!(storage.asks(Method::PUT, head, &marked).await.status().is_success());
     eventually("the archiver sees that it is not alone", async || {

@@ -1,4 +1,4 @@
-//! Other people's libraries and programs meet the product.
+//! Libraries and programs of other people work with the product.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ async fn what_the_stories_run_is_what_is_pinned() {
     assert_eq!(from_pypi, json!({ "cloudevents": "2.2.0" }));
 }
 
-/// The events of a stream as the scripts read them: lines of headers and data.
+/// The events of a stream in the format in which the scripts read them: lines of headers and data.
 async fn written(world: &World, stream: &str) -> Vec<Value> {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let mut stream = jetstream.get_stream(stream).await.expect("the stream");
@@ -55,7 +55,7 @@ async fn the_libraries_of_cloudevents_read_every_event_of_the_log() {
         let lunch = ana.starts_group("Lunch", &[]).await;
         let path = format!("/v1/conversations/{}", lunch.id);
         ana.invites(&lunch, &ben).await.expect(201);
-        // Presence is told a moment later, where somebody is a member.
+        // Presence is announced a moment later, in the conversations of a member.
         let of_here = |events: Vec<Value>| {
             let source = format!("/conversations/{}", lunch.id);
             events
@@ -101,7 +101,8 @@ async fn the_libraries_of_cloudevents_read_every_event_of_the_log() {
                 let headers = &event["headers"];
                 let kind = headers["ce-type"].as_str().expect("a type");
                 let data: Value = serde_json::from_str(event["data"].as_str().expect("text")).expect("JSON");
-                // Any of the two nodes tells of an erasure, so the other one's address may stand there, or none.
+                // Either of the two nodes may append the event of an erasure, so it may have the other node's address,
+                // or none.
                 let schema = match kind {
                     "verbatim.content.erased.v1" => headers["ce-dataschema"].clone(),
                     _ => json!(base.map(|base| format!("{base}/schemas/{kind}.json"))),
@@ -117,7 +118,7 @@ async fn the_libraries_of_cloudevents_read_every_event_of_the_log() {
     world.finish().await;
 }
 
-/// Swift's `UUID` writes itself in upper case, and so do the clients that are generated for it.
+/// Swift's `UUID` is written in upper case, and so are the ids of clients that are generated for Swift.
 #[tokio::test]
 async fn a_client_that_writes_ids_in_upper_case_has_a_conversation() {
     let world = World::with_streams(4).await;

@@ -1,4 +1,4 @@
-//! The log lies on three servers, and they fail one after another.
+//! The log is on three servers, which fail one after another.
 
 use std::{
     collections::HashSet,
@@ -31,18 +31,18 @@ use crate::{
     world::{Backbone as _, Conversation, Device, Node, Person, World, assert_linked, eventually, key},
 };
 
-/// A message that somebody sent, as often as it took.
+/// A message that was retried until it was sent.
 struct Sent {
     client_id: String,
     text: String,
     position: u64,
-    /// How long it took from the first attempt to the acknowledgement.
+    /// The time from the first attempt to the acknowledgement.
     took: Duration,
-    /// How often it was refused before.
+    /// The number of refusals before that.
     refused: usize,
 }
 
-/// Somebody sends one message after another.
+/// A task that sends one message after another.
 struct Talk {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Vec<Sent>>,
@@ -82,7 +82,7 @@ async fn talk(who: Person, to: Conversation, stop: Arc<AtomicBool>) -> Vec<Sent>
     all
 }
 
-/// Two people at two nodes, who talk in one conversation and listen at both.
+/// Two people at two nodes, who send messages in one conversation and listen at both nodes.
 struct Scene {
     ana: Person,
     ben: Person,
@@ -102,7 +102,7 @@ impl Scene {
         [Talk::begins(&self.ana, &self.lunch), Talk::begins(&self.ben, &self.lunch)]
     }
 
-    /// Those whose sockets were closed come back, from where they began.
+    /// People whose sockets were closed resume, from their first cursor.
     async fn come_back(&mut self) {
         for (who, device) in [&self.ana, &self.ben].into_iter().zip(&mut self.devices) {
             while device.is_closed() {
@@ -116,8 +116,8 @@ impl Scene {
         }
     }
 
-    /// What was acknowledged is there, once, in one order for everybody; a retry gets the same answer; the
-    /// sockets have seen every event. Answers how long the slowest send took.
+    /// Asserts that every acknowledged message is there, once, in the same order for everybody, that a retry gets the
+    /// same answer, and that the sockets have seen every event. Returns the time of the slowest send.
     async fn holds_after(&mut self, talks: [Talk; 2]) -> Duration {
         let mut sent = Vec::new();
         for talk in talks {
@@ -172,7 +172,7 @@ impl Scene {
     }
 }
 
-/// The messages that a socket saw: position and text.
+/// The messages that a socket received: position and text.
 fn said(device: &Device, of: &Conversation) -> Vec<(u64, String)> {
     let is_said = |frame: &&Value| {
         frame["op"] == "event"
@@ -187,7 +187,7 @@ fn said(device: &Device, of: &Conversation) -> Vec<(u64, String)> {
     .collect()
 }
 
-/// The server that leads the conversation's stream, once people have talked for a moment.
+/// The leader of the conversation's stream, after people have been sending for a moment.
 async fn leader(world: &World<Cluster>, scene: &Scene) -> usize {
     sleep(Duration::from_secs(1)).await;
     let shard = usize::from_str_radix(&scene.lunch.id[scene.lunch.id.len() - 2..], 16).expect("hex digits");
@@ -202,13 +202,13 @@ async fn leader(world: &World<Cluster>, scene: &Scene) -> usize {
     }
 }
 
-/// What somebody is told of somebody's presence at a node.
+/// A user's presence in the answer to another user at a node.
 async fn status(asker: &Person, of: &Person) -> String {
     let answer = asker.get(&format!("/v1/users/{}/presence", of.id)).await.expect(200);
     answer["status"].as_str().expect("status").to_owned()
 }
 
-/// Both nodes know that both are here, and that somebody has gone.
+/// Asserts that both nodes know that both people are online, and notice that somebody has disconnected.
 async fn presence_is_right(world: &World<Cluster>, scene: &Scene) {
     let Scene { ana, ben, lunch, .. } = scene;
     let cleo = world.person_at(1, "cleo").await;
@@ -296,7 +296,7 @@ async fn two_of_three_are_lost_for_a_while() {
         assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
         refused.refuses(503, "unavailable");
     }
-    // A node cannot tell whether it is the log that is lost, or only the way to it.
+    // A node cannot know whether the log is lost, or only the connection to it.
     for who in [&scene.ana, &scene.ben] {
         let history = format!("/v1/conversations/{}/messages", scene.lunch.id);
         eventually("nobody is let in", || async { who.get(&history).await.status == 503 }).await;
@@ -401,8 +401,8 @@ async fn a_forgotten_setting_takes_no_copies_away() {
     world.finish_without_views().await;
 }
 
-/// Each server may answer what a conversation is, also one that has hung for a moment: whoever believes it misses
-/// for ever what has been followed before.
+/// Every server may answer a look-up of a conversation, even one that has hung for a moment. A node that trusted a
+/// stale answer would miss for ever the events that it has already followed.
 #[tokio::test]
 async fn a_server_that_lags_behind_is_not_believed() {
     let mut world = World::empty_cluster(4, 1).await;
@@ -413,7 +413,7 @@ async fn a_server_that_lags_behind_is_not_believed() {
     world.nats.settled().await.expect("the stream is there");
     let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");
     let without = (0..4).find(|index| !copies.contains(index)).expect("one has no copy");
-    // It asks any of the three others.
+    // It sends its requests to any of the three others.
     let log = Log::open(world.nats.nats(without).url(), wanted, &Supervisor::new())
         .await
         .expect("the log is there");
@@ -428,7 +428,7 @@ async fn a_server_that_lags_behind_is_not_believed() {
 
         let lags = world.nats.nats(copies[1]);
         lags.freeze();
-        // It has something to catch up with.
+        // This gives it events to catch up with.
         let noise = (1..3_000).map(|n| {
             let receipt = ReceiptAdvanced { delivered: Position(n), read: Position(n) };
             draft(&clock, id, owner, Event::ReceiptAdvanced(receipt))

@@ -1,4 +1,4 @@
-//! What operators type.
+//! The command line of operators.
 
 use std::{process::Stdio, time::Duration};
 
@@ -43,7 +43,7 @@ pub async fn dev(folder: &std::path::Path) -> Dev {
     Dev { child, address }
 }
 
-/// Processes that know of a folder.
+/// Processes whose command line names a folder.
 async fn left_in(folder: &std::path::Path) -> Vec<String> {
     let listed = Command::new("ps").args(["-eo", "pid,args"]).output().await.expect("ps runs");
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
@@ -113,7 +113,7 @@ async fn documents_are_printed_and_checks_tell() {
     world.finish_without_views().await;
 }
 
-/// What a command says and how it ends, with these addresses.
+/// The exit status and output of a command with these addresses.
 async fn told(arguments: &[&str], nats: &str, database: &str) -> (Option<i32>, String) {
     let mut command = command();
     command.args(arguments).args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
@@ -213,7 +213,7 @@ async fn an_origin_that_lets_nobody_in_is_refused_at_the_start() {
     }
 }
 
-/// Runs a command that knows no server: only these settings, in this folder.
+/// Runs a command without servers, with only these settings, in this folder.
 async fn runs_alone(arguments: &[&str], settings: &[(&str, &str)], folder: &std::path::Path) -> Ran {
     let mut command = command();
     let ended = command.args(arguments).envs(settings.iter().copied()).current_dir(folder).output();
@@ -324,7 +324,7 @@ async fn commands_without_settings_find_the_dev_mode_that_runs() {
     let elsewhere = crate::world::folder();
     let named = [("VERBATIM_DATA_DIR", data_dir.to_str().expect("text"))];
     assert_eq!(runs_alone(&["status"], &named, elsewhere.path()).await.code, Some(0));
-    // A setting that names a server keeps dev mode out of it, and so do commands that change a whole installation.
+    // Dev mode is not used if a setting names a server, or for commands that change a whole installation.
     let database = [("VERBATIM_DATABASE_URL", "postgres://u:p@127.0.0.1:1/x")];
     for (arguments, settings) in [(&["status"], &database[..]), (&["migrate"], &[]), (&["serve"], &[])] {
         let ran = runs_alone(arguments, settings, folder.path()).await;

@@ -1,4 +1,4 @@
-//! What consumers get and what they may not do. It is the same on one nats-server as on three.
+//! The events of consumers, and their permissions. They are the same on one nats-server as on three.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, time::Duration};
 
@@ -27,9 +27,9 @@ use crate::{
 pub struct Read {
     pub ana: Person,
     pub notes: Conversation,
-    /// Where its events lie.
+    /// The stream of its events.
     pub stream: String,
-    /// Its messages so far.
+    /// The positions of its messages so far.
     said: Vec<u64>,
 }
 
@@ -58,8 +58,8 @@ fn position(event: &jetstream::Message) -> u64 {
     event.info().expect("info").stream_sequence
 }
 
-/// The program that `runs` prints for a new consumer prints every event, unchanged, and goes on. In Go only where a Go
-/// can be had.
+/// The starter program that `runs` prints for a new consumer receives every event without changes, and continues
+/// after a restart. In Go only if Go is available.
 pub async fn its_program_runs_unchanged(
     read: &mut Read,
     (name, language, exclusive): (&str, &str, bool),
@@ -77,7 +77,7 @@ pub async fn its_program_runs_unchanged(
     assert_eq!(creds.permissions().mode() & 0o777, 0o600);
     assert_eq!(add().await, "", "the same again is no change, and shows no program");
 
-    // A binary lies in a folder of its own.
+    // The binary has its own folder.
     let mut built = None;
     let mut program = match language {
         "python" => {
@@ -107,7 +107,7 @@ pub async fn its_program_runs_unchanged(
     assert_eq!(kind().await, "message.sent", "{language} goes on");
 }
 
-/// A consumer gets its events, and what it may not do is refused and changes nothing.
+/// A consumer gets its events. Everything else is refused and changes nothing.
 pub async fn it_may_do_nothing_else<B: Backbone>(world: &World<B>, read: &Read) {
     let Read { notes, stream, .. } = read;
     let whole = added(world, "whole", &["--from", "start"]).await;
@@ -121,7 +121,7 @@ pub async fn it_may_do_nothing_else<B: Backbone>(world: &World<B>, read: &Read) 
         let tried = Tried::with(world.nats.url(), file, name).await;
         let event = next(&tried.durable(stream, name).await).await;
         assert_eq!(position(&event), 1);
-        // Both forms of an acknowledgement.
+        // There are two forms of an acknowledgement.
         let reply = event.reply.clone().expect("a reply subject");
         let tokens = reply.strip_prefix("$JS.ACK.").expect("an acknowledgement");
         tried.client.publish(format!("$JS.ACK._.ABCDEF.{tokens}.random"), "+ACK".into()).await.expect("sent");
@@ -147,7 +147,7 @@ pub async fn it_may_do_nothing_else<B: Backbone>(world: &World<B>, read: &Read) 
         }
         let ask = format!("log.api.STREAM.INFO.{stream}");
         match name {
-            // One that reads everything may know the subjects of everything.
+            // A consumer that reads everything may list all subjects.
             "whole" => {
                 _ = tried.client.request(ask, r#"{"subjects_filter":">"}"#.into()).await.expect("an answer");
             }
@@ -156,7 +156,7 @@ pub async fn it_may_do_nothing_else<B: Backbone>(world: &World<B>, read: &Read) 
     }
     assert_eq!(head().await, before, "the log is as it was");
 
-    // The same name with another filter says what differs, and changes nothing.
+    // Adding the same name with another filter reports the differences, and changes nothing.
     let ran = world.runs(&["consumers", "add", "whole", "--lanes", "timeline"]).await;
     assert!(
         ran.code == Some(1)
@@ -165,7 +165,7 @@ pub async fn it_may_do_nothing_else<B: Backbone>(world: &World<B>, read: &Read) 
     );
 }
 
-/// Credentials are replaced, with an overlap, and the consumer goes; the credentials that it had last.
+/// Rotates the credentials, with an overlap, and removes the consumer. Returns its last credentials.
 pub async fn it_is_rotated_and_removed<B: Backbone>(world: &World<B>) -> String {
     let url = world.nats.url();
     let last = format!("CHAT_{}", world.streams - 1);
@@ -204,7 +204,7 @@ pub async fn it_is_rotated_and_removed<B: Backbone>(world: &World<B>) -> String 
     creds
 }
 
-/// No server lets these credentials in.
+/// Asserts that no server accepts these credentials.
 pub async fn stays_out(creds: &str, urls: &str) {
     for url in urls.split(',') {
         let options = ConnectOptions::with_credentials(creds).expect("credentials");
@@ -212,7 +212,8 @@ pub async fn stays_out(creds: &str, urls: &str) {
     }
 }
 
-/// An event that is refused ten times is parked and given again; a consumer that acknowledges nothing lags and is stuck.
+/// An event that is refused ten times is parked and can be replayed. A consumer that acknowledges nothing lags and is
+/// stuck.
 pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Read) {
     let stream = read.stream.clone();
     let file = added(world, "t5", &["--from", "now", "--lanes", "timeline"]).await;
@@ -253,7 +254,7 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     let ran = world.runs(&["consumers", "replay", "t5", "--parked"]).await;
     assert!(ran.stdout.starts_with("0 events"), "each is given once: {ran:?}");
 
-    // The age of what waits, and everything anew.
+    // The age of waiting events, and a replay of everything.
     let waits = read.says("waits").await;
     let operator = jetstream::new(world.nats.client(NatsUser::Operator).await);
     let log = operator.get_stream(&stream).await.expect("the stream");
@@ -261,7 +262,7 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     let age = || (time::OffsetDateTime::now_utc() - stored).as_seconds_f64();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // However long the command takes, it measures while it runs.
+        // The command measures at some moment while it runs, however long it takes.
         let asked = age();
         let state = listed(world, "t5").await;
         let answered = age();
@@ -270,7 +271,7 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
         assert!((asked - 2.0..=answered + 2.0).contains(&told), "{told} is not within {asked} to {answered}");
     }
     assert_ne!(listed(world, "t5").await["state"], "stuck", "it waits for less than a minute");
-    // A node whose clock is a minute ahead sees what all will see then.
+    // A node whose clock is a minute ahead sees now what all nodes will see in a minute.
     let key = world.nats.folder().join("consumers.key");
     let ahead = Clock::new(|| time::OffsetDateTime::now_utc() + Duration::from_secs(62));
     let servers = world.nats.servers_of(NatsUser::Verbatim);
@@ -287,7 +288,8 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     assert_eq!(position(&event), read.said[0]);
 }
 
-/// All nodes go. A consumer reads on, also while the servers read their configuration again, and a new one connects.
+/// All nodes stop. A consumer continues to read, even while the servers reload their configuration, and a new one
+/// connects.
 pub async fn it_reads_on_without_any_node<B: Backbone>(world: &mut World<B>, read: &mut Read) {
     let all = ["--from", "start", "--lanes", "timeline"];
     let (first, second) = (added(world, "first", &all).await, added(world, "second", &all).await);
@@ -306,7 +308,7 @@ pub async fn it_reads_on_without_any_node<B: Backbone>(world: &mut World<B>, rea
             }
         }
         if number == 2 {
-            // A server that reads its configuration again cuts nobody.
+            // A server that reloads its configuration closes no connection.
             for pid in world.nats.pids() {
                 signal(pid, "HUP").await;
             }

@@ -1,4 +1,4 @@
-//! Consumers: somebody else's programs, added by one command.
+//! Consumers: external programs, added by one command.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ use crate::{
     world::{ALL_SCOPES, NatsReply, Person, Program, Ran, World, command, key, signal},
 };
 
-/// The program in Rust is only compiled: it is a template whose gaps are strings and comments.
+/// The program in Rust is only compiled: it is a template whose placeholders are strings and comments.
 #[path = "../../src/consumers/snippets/consumer.rs.txt"]
 #[allow(dead_code, reason = "nothing runs it here")]
 mod consumer;
@@ -55,7 +55,7 @@ async fn credentials_are_replaced_and_end_and_a_consumer_goes() {
     let mut world = World::in_operator_mode(2).await;
     world.add_node("api,gateway,projector").await;
     let creds = it_is_rotated_and_removed(&world).await;
-    // What was cut stays out, also when the server begins anew.
+    // Revoked credentials stay revoked, even after a restart of the server.
     world.nats.start_again().await.expect("nats-server starts again");
     stays_out(&creds, world.nats.url()).await;
     assert_eq!(world.runs(&["consumers", "list"]).await.stdout, "none\n");

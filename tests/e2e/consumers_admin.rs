@@ -1,4 +1,4 @@
-//! Consumers over REST, where a node has the key that signs them, and what else is made of consumers.
+//! Consumers over REST, on a node that has the key that signs them, and other uses of consumers.
 
 use std::{fs, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     world::{ALL_SCOPES, PATIENCE, Program, World, eventually},
 };
 
-/// A world whose first node has the key of consumers.
+/// A world whose first node has the key that signs consumers.
 async fn world() -> World {
     let mut world = World::in_operator_mode(2).await;
     let key = world.nats.folder().join("consumers.key").display().to_string();
@@ -27,7 +27,7 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     let admin = bootstrap.person.clone();
     let path = "/v1/admin/consumers";
 
-    // A node without the key names the file.
+    // A node without the key names the missing file.
     let refused = admin.at(world.nodes[1].address).get(path).await.refuses(503, "not_configured");
     assert!(
         refused["detail"].as_str().expect("a detail").contains("VERBATIM_CONSUMERS_KEY_FILE"),
@@ -66,14 +66,14 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     assert_eq!(items.as_array().map(Vec::len), Some(1), "{items}");
     assert_eq!(admin.get(&format!("{path}/r1/parked")).await.expect(200)["items"], json!([]));
 
-    // Over the network, the command line does the same.
+    // The command line does the same over the network.
     let url = format!("http://{}", world.nodes[0].address);
     let remote = [("VERBATIM_URL", &*url), ("VERBATIM_KEY", &*admin.token)];
     let ran = world.runs_with(&["consumers", "list", "--json"], &remote).await;
     let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(told["items"][0]["name"], "r1", "{ran:?}");
 
-    // New credentials, and the old ones are due for a sweep, which is nothing for a node.
+    // The old credentials are due for a sweep, which a node cannot do.
     let rotated = admin.post(&format!("{path}/r1/rotate"), json!({ "overlap_s": 0 })).await.expect(200);
     assert!(rotated["credentials"].as_str().expect("credentials").contains("USER JWT"));
     eventually("it is overdue", || async { shown().await["overdue"] == true }).await;
@@ -85,7 +85,7 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     timeout(Duration::from_secs(1), cut.wait_for(|cut| *cut)).await.expect("in a second").expect("cut");
     assert_eq!(admin.post(&format!("{path}/sweep"), json!({})).await.expect(200)["overdue"], 0);
 
-    // Removed, and its name is free once its credentials are revoked.
+    // After the removal, the name is free once the credentials are revoked.
     admin.post(&format!("{path}/r1/replay"), json!({ "from": "start", "yes": true })).await.expect(200);
     admin.delete(&format!("{path}/r1")).await.expect(204);
     admin.get(&format!("{path}/r1")).await.refuses(404, "not_found");
@@ -107,7 +107,7 @@ async fn the_key_of_a_bot_goes_with_its_consumer_and_no_text_replaces_it() {
     let admin = &bootstrap.person;
     let robot = bootstrap.makes("robot", ALL_SCOPES).await.person;
     let path = "/v1/admin/consumers";
-    // The scope of consumers alone does not lend the scopes of a service account.
+    // The scope for consumers does not include the scopes of a service account.
     let keeper = bootstrap.makes("keeper", &["admin:consumers"]).await.person;
     let wanted = json!({ "name": "bot1", "bot": robot.id, "commands_only": true });
     keeper.post(path, wanted.clone()).await.refuses(403, "missing_scope");
@@ -188,7 +188,7 @@ async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
     let ended = adding.wait_with_output().await.expect("it ends");
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     if !ended.status.success() {
-        // It says what is left, or that the servers did not answer.
+        // The message says what is left to do, or that the servers did not answer.
         assert!(
             said.contains("CHAT_")
                 || said.contains("run the same command again")

@@ -1,4 +1,4 @@
-//! A consumer's connection, and what its programs need.
+//! The connection of a consumer, and the tools that its programs need.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Stdio, time::Duration};
 
@@ -38,7 +38,7 @@ pub async fn python() -> &'static Path {
     Box::leak(made.path().join("bin/python3").into_boxed_path())
 }
 
-/// A folder with a program in Go as a binary, built with nats.go as Debian has it; nothing where that cannot be had.
+/// A folder with the binary of a Go program, built with Debian's nats.go; `None` if that is not available.
 pub async fn built_by_go(program: &str) -> Option<tempfile::TempDir> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/go.sh");
     let found = Command::new("sh").arg(script).stderr(Stdio::inherit()).output().await.expect("sh runs");
@@ -48,7 +48,7 @@ pub async fn built_by_go(program: &str) -> Option<tempfile::TempDir> {
     let (go, gopath) = (line("go=")?, line("gopath=")?);
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("main.go"), program).expect("a program");
-    // The compiler does no more than it has to: most of what it compiles is the library of Go itself.
+    // Optimisations are off, because most of the compiled code is Go's standard library.
     let mut building = Command::new(go);
     building.args(["build", "-gcflags=all=-N -l", "-ldflags=-s -w", "-o", "reader", "main.go"]);
     building.envs([("GO111MODULE", "off"), ("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0"), ("GOFLAGS", "")]);
@@ -58,7 +58,7 @@ pub async fn built_by_go(program: &str) -> Option<tempfile::TempDir> {
     Some(dir)
 }
 
-/// A consumer's connection, which keeps what it was refused.
+/// A consumer's connection, which records the refusals.
 pub struct Tried {
     pub client: Client,
     pub refused: watch::Receiver<BTreeSet<String>>,
@@ -97,8 +97,8 @@ impl Tried {
         stream.get_consumer(name).await.ok()
     }
 
-    /// Takes some events and does not keep them: they come again in 4 seconds, behind those that follow them. It is what
-    /// happens to the events of a process that is killed.
+    /// Takes some events and does not acknowledge them. They are delivered again after 4 seconds, after the events that
+    /// follow them. The same happens to the events of a process that is killed.
     pub async fn loses_the_first(&self, streams: &[&str], name: &str) {
         for stream in streams {
             let durable = self.durable(stream, name).await;
@@ -131,7 +131,7 @@ impl Tried {
     }
 }
 
-/// Adds a consumer; the file with its credentials.
+/// Adds a consumer, and returns the file with its credentials.
 pub async fn added<B: Backbone>(world: &World<B>, name: &str, arguments: &[&str]) -> std::path::PathBuf {
     let file = world.dir().join(format!("{name}.creds"));
     let file_name = file.to_str().expect("text");
@@ -140,19 +140,19 @@ pub async fn added<B: Backbone>(world: &World<B>, name: &str, arguments: &[&str]
     file
 }
 
-/// What the command line shows of a consumer.
+/// A consumer as the command line shows it.
 pub async fn listed<B: Backbone>(world: &World<B>, name: &str) -> Value {
     let ran = world.runs(&["consumers", "show", name]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     serde_json::from_str(&ran.stdout).expect("JSON")
 }
 
-/// The next event of a durable from which one event is wanted.
+/// Requests one event from a durable consumer.
 pub async fn next(durable: &Consumer<pull::Config>) -> jetstream::Message {
     next_of(&mut durable.messages().await.expect("events")).await
 }
 
-/// The next event. On several servers a question may meet one that does not know the durable yet.
+/// The next event. In a cluster, a request may reach a server that does not know the durable yet.
 pub async fn next_of(events: &mut pull::Stream) -> jetstream::Message {
     let next = async {
         loop {

@@ -103,7 +103,7 @@ async fn the_list_shows_what_a_client_draws() {
     let position = last["position"].as_u64().expect("position");
     ben.get(&format!("/v1/conversations/{}?min_position={position}", lunch.id)).await.expect(200);
 
-    // Who reads moves nothing.
+    // Reading does not reorder the list.
     let read = ben.reads(&talk, talk.position).await.reached();
     ben.get(&format!("/v1/conversations/{}?min_position={read}", talk.id)).await.expect(200);
 
@@ -175,7 +175,7 @@ async fn others_bring_somebody_into_so_many_conversations_and_no_more() {
     assert_eq!(cleo.starts_direct(&ben).await.expect(200)["id"], direct["id"]);
     cleo.invites(&tea, &ana).await.expect(201);
 
-    // What ben begins is for ben to decide, within twice as many.
+    // Conversations that ben starts himself are allowed, up to twice the bound.
     for n in 4..=6 {
         let own = ben.starts_group(&format!("Own {n}"), &[]).await;
         known(&ben, &own).await;

@@ -1,5 +1,5 @@
-//! Postgres hangs or is gone, and people talk on: what is said meanwhile is acknowledged, and what is
-//! tried again is not said twice, however long ago it was said first.
+//! Postgres hangs or is gone, and people continue to send: their messages are acknowledged, and a retry does not
+//! send a message twice, however old the message is.
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +15,13 @@ use crate::{
     world::{Answer, Conversation, Machine, Person, World, eventually, key},
 };
 
-/// People who write side by side.
+/// People who write concurrently.
 const WRITERS: usize = 6;
-/// People who read side by side: more than there are connections to Postgres.
+/// People who read concurrently: more than there are connections to Postgres.
 const READERS: usize = 30;
-/// How long one waits before the next message.
+/// The pause before the next message.
 const PACE: Duration = Duration::from_millis(100);
-/// A request that takes longer hangs.
+/// A request that takes longer than this counts as hanging.
 const HANGS: Duration = Duration::from_secs(5);
 
 /// How long an outage lasts.
@@ -30,7 +30,7 @@ fn outage() -> Duration {
     Duration::from_secs(seconds.map_or(6, |text| text.parse().expect("a number of seconds")))
 }
 
-/// Messages that were acknowledged: where each stands, by its key.
+/// The positions of acknowledged messages, by key.
 #[derive(Default)]
 struct Said(Mutex<BTreeMap<String, u64>>);
 
@@ -39,7 +39,7 @@ impl Said {
         self.0.lock().expect("lock").len()
     }
 
-    /// Sends one, and says how long that took.
+    /// Sends one message, and returns how long that took.
     async fn one_more(&self, who: &Person, to: &Conversation) -> Duration {
         let (key, begun) = (key(), Instant::now());
         let sent = who.sends(to, &key, &key).await;
@@ -49,7 +49,7 @@ impl Said {
         begun.elapsed()
     }
 
-    /// Goes on sending for as long as the outage lasts; the longest that one send took.
+    /// Sends for as long as the outage lasts. Returns the longest time of a send.
     async fn goes_on(&self, who: &Person, to: &Conversation) -> Duration {
         let (begun, mut longest) = (Instant::now(), Duration::ZERO);
         while begun.elapsed() < outage() {
@@ -59,7 +59,7 @@ impl Said {
         longest
     }
 
-    /// Tries everything again: each has to get its first answer.
+    /// Retries all messages. Each has to get its first answer.
     async fn is_answered_again(&self, who: &Person, to: &Conversation) {
         let said = self.0.lock().expect("lock").clone();
         for (key, at) in said {
@@ -69,7 +69,7 @@ impl Said {
     }
 }
 
-/// Asks for what Postgres alone knows for as long as the outage lasts, and loses patience each time.
+/// Sends requests that need Postgres for as long as the outage lasts, and gives up on each of them.
 async fn reads_in_vain(who: &Person) {
     let begun = Instant::now();
     while begun.elapsed() < outage() {
@@ -82,11 +82,11 @@ fn position(sent: &Answer) -> u64 {
     sent.body["position"].as_u64().unwrap_or_default()
 }
 
-/// How Postgres can be away.
+/// The kinds of outage of Postgres.
 enum Outage {
     Hangs,
     Gone,
-    /// All packets between it and the machine of the node vanish.
+    /// All packets between Postgres and the machine of the node are lost.
     Unreachable(Machine),
 }
 
@@ -115,7 +115,7 @@ impl Outage {
     }
 }
 
-/// People talk while Postgres is away.
+/// People send messages during an outage of Postgres.
 async fn talk_goes_on(mut world: World, outage: Outage) {
     outage.adds_a_node(&mut world).await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
@@ -126,8 +126,8 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
         before.one_more(&ana, &lunch).await;
     }
     assert_eq!(before.count(), 20);
-    // From here on only the views and the log itself know the keys of what was said, and a node that has just
-    // started cannot take them for younger than they are.
+    // From here on, only the views and the log know the keys of the messages. A node that has just started cannot
+    // mistake these keys for new ones.
     world.nodes.remove(0).stop().await;
     outage.adds_a_node(&mut world).await;
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
@@ -148,9 +148,10 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
     let found_in_log = world.nodes[0].metric(r#"verbatim_key_look_ups_total{result="in_log"}"#).await;
     assert!(found_in_log as usize >= before.count(), "{found_in_log}");
     assert_eq!(world.nodes[0].metric("verbatim_key_breaker_open").await, 1);
-    // That is no fault of what was asked for.
+    // The refusal does not blame the request.
     ben.get("/v1/messages?query=between").await.refuses(503, "unavailable");
-    // After a reconnect it is not known who has blocked whom since, and it cannot be read again.
+    // A reconnect puts the block lists in memory in doubt. They cannot be read again, so the node continues to use
+    // them.
     world.nats.kill9();
     world.nats.start_again().await.expect("nats-server starts again");
     let retried = key();
@@ -201,8 +202,8 @@ async fn while_packets_to_postgres_vanish_people_talk_on_and_nothing_is_said_twi
     talk_goes_on(world, Outage::Unreachable(machine)).await;
 }
 
-/// A world with a machine whose cables can be pulled, and Postgres at the end of one of them. `None`, said
-/// aloud, where this machine cannot make one.
+/// A world with a machine whose cables can be pulled, and Postgres at the end of one of them. If this machine cannot
+/// create one, prints that and returns `None`.
 async fn world_with_a_machine() -> Option<(World, Machine)> {
     let machine = match Machine::new() {
         Ok(machine) => machine,
@@ -215,7 +216,7 @@ async fn world_with_a_machine() -> Option<(World, Machine)> {
     Some((World::empty_with(PostgresOptions { fsync_off: true, also_at }).await, machine))
 }
 
-/// From where the session comes that has the turn to project.
+/// The client address of the session that has the turn to project.
 async fn projects_from(world: &World) -> Option<String> {
     let holder = "select max(host(client_addr)) from pg_locks join pg_stat_activity using (pid)
                   where locktype = 'advisory' and granted";
@@ -250,7 +251,7 @@ async fn when_a_machine_is_lost_without_a_word_another_projects_its_streams() {
     })
     .await;
 
-    // It comes back, and nobody is in the way of anybody.
+    // After the machine is back, the two nodes do not disturb each other.
     machine.database.plug_in();
     machine.rest.plug_in();
     eventually("the machine is back", async || world.database.finds::<i64>(&sessions).await > 0).await;

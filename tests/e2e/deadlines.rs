@@ -1,5 +1,5 @@
-//! No request hangs: while a server is stopped in its tracks, everything that people do is answered within
-//! its deadline, and they are told to try again.
+//! No request hangs: while a server is frozen, every request is answered within its deadline, and clients are told
+//! to retry.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Conversation, PASSWORD, Person, World, key};
 
-/// The deadline of a request, and what a busy machine may add.
+/// The deadline of a request, plus a margin for a busy machine.
 const IN_TIME: Duration = Duration::from_secs(18);
 
 /// One of each kind of request.
@@ -45,7 +45,7 @@ fn requests(of: &Conversation, ben: &Person) -> Vec<(Method, String, Option<Valu
     ]
 }
 
-/// Everything is tried at once, over REST and a socket.
+/// Sends all requests at once, over REST and a socket.
 async fn all_is_answered(ana: &Person, ben: &Person, of: &Conversation, device: &mut crate::world::Device) {
     let tried = requests(of, ben).into_iter().map(|(method, path, body)| async move {
         let begun = Instant::now();

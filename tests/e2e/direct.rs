@@ -1,4 +1,4 @@
-//! Tokens of issuers that are used as they are: their logins are listed and revoked, and end with their account.
+//! Tokens of issuers that are used directly: their logins are listed and revoked, and end with their account.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use crate::{
     world::{Device, Person, Product, Signer, eventually, now, send},
 };
 
-/// So long may a revocation take until all nodes refuse.
+/// The time limit for all nodes to refuse after a revocation.
 const SOON: Duration = Duration::from_secs(1);
 
 async fn asks(at: SocketAddr, method: Method, path: &str, token: &str) -> crate::world::Answer {
@@ -28,7 +28,7 @@ async fn logins(at: SocketAddr, token: &str) -> Vec<Value> {
     page["items"].as_array().expect("items").clone()
 }
 
-/// Waits until all nodes refuse a token, for no longer than a revocation may take.
+/// Waits until all nodes refuse a token. Fails if that takes longer than a revocation may.
 async fn refused_soon(nodes: &[SocketAddr], token: &str, since: Instant, status: StatusCode) {
     for at in nodes {
         while me(*at, token).await.status != status {
@@ -59,7 +59,7 @@ async fn a_token_that_is_used_as_it_is_is_listed_and_revoked_on_every_node() {
     assert!(direct["created_at"].is_string() && direct["last_used_at"].is_string(), "{direct}");
     assert!(direct.get("device").is_none(), "{direct}");
     let path = format!("/v1/logins/{}", direct["id"].as_str().expect("id"));
-    // Another token of the same session is of the same login.
+    // Another token of the same session belongs to the same login.
     let again = key.signs(&with(claims.clone(), json!({ "jti": "again", "exp": now() + 600 })));
     assert_eq!(logins(nodes[0], &again).await.len(), 2);
 
@@ -78,7 +78,7 @@ async fn a_token_that_is_used_as_it_is_is_listed_and_revoked_on_every_node() {
     }
     assert_eq!(logins(nodes[0], &ours.token).await.len(), 1);
     ours.delete(&path).await.expect(204);
-    // The deny set of a new node has it from the database.
+    // A new node reads its deny set from the database.
     let fresh = scene.node(&file, &[]).await;
     me(fresh, &token).await.refuses(401, "login_revoked");
     nothing_waits(&scene.world).await;
@@ -135,7 +135,7 @@ async fn a_deactivated_account_is_suspended_everywhere_within_a_second() {
     let other = key.signs(&with(issuer.claims("1", "ana"), json!({ "sid": "unseen" })));
     let ours = exchange(nodes[0], &token).await.expect(201);
     let ana = Person::with(&ours, nodes[0]);
-    // The host application takes the account over, as it could with a users' table of its own.
+    // The host application takes over the account, as it could with its own table of users.
     let row = format!(
         "insert into auth.external_id (tenant, external_id, account_id) values ('default', '7', '{}')",
         ana.id
@@ -172,7 +172,7 @@ async fn a_deactivated_account_is_suspended_everywhere_within_a_second() {
     }
 
     host.post(&format!("{}/reactivate", user("7")), json!({})).await.expect(200);
-    // A token that the issuer makes now counts, of the same session too.
+    // A token that the issuer creates now is valid, even for the same session.
     let new = with(issuer.claims("1", "ana"), json!({ "iat": now() + 2, "exp": now() + 300, "jti": "new" }));
     let new = key.signs(&new);
     for at in [nodes[0], nodes[1], fresh] {

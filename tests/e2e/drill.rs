@@ -1,5 +1,5 @@
-//! The operator's drill: faults, each of which is found from `/metrics`, log lines, `verbatim status` and `/readyz` alone, and
-//! named by the alert that fires. Stories of the faults themselves look for the alerts of their own faults.
+//! The operator's drill: each fault is found from `/metrics`, log lines, `verbatim status` and `/readyz` alone, and the
+//! alert that fires names it. Stories about single faults check the alerts of those faults.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ fn expressions(of: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Metrics that a sound node without TLS, webhooks and issuers does not show.
+/// Metrics that a healthy node without TLS, webhooks and issuers does not show.
 const SELDOM: [&str; 6] = [
     "verbatim_tls_certificate_expires_in_seconds",
     "verbatim_webhook_disabled",

@@ -1,4 +1,4 @@
-//! What strangers try at the door.
+//! Requests of clients without a token.
 
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "2")]).await;
     let ana = world.person("ana").await;
     let (one, _two) = (ana.connects().await, ana.connects().await);
-    // Browsers show no page the status of a handshake, so some are told by a close.
+    // Browsers do not show a page the status of a handshake, so some refusals are closes of an open socket.
     let mut told = Vec::new();
     for _ in 0..2 {
         let mut socket = open(ana.address, Some(&ana.token)).await.expect("a socket");
@@ -128,7 +128,7 @@ async fn pages_of_named_origins_may_come_in_and_others_may_not() {
     world.finish().await;
 }
 
-/// As Swagger UI does it, which this server carries itself.
+/// Swagger UI, which this server serves itself, makes such requests.
 #[tokio::test]
 async fn a_page_of_the_servers_own_origin_is_no_stranger() {
     let mut world = World::empty(1).await;
@@ -162,7 +162,7 @@ async fn a_socket_whose_client_is_gone_without_a_word_is_reaped_within_a_minute(
     socket.send(Message::Text(r#"{"op":"hello"}"#.into())).await.expect("open");
     let presence = format!("/v1/users/{}/presence", ana.id);
     eventually("ana is here", async || ana.get(&presence).await.expect(200)["status"] == "online").await;
-    // Whoever does not read answers no ping. The buffers of the network take the frames meanwhile.
+    // A client that does not read answers no ping. Meanwhile the buffers of the network take the frames.
     tokio::time::sleep(Duration::from_secs(57)).await;
     let closed = async {
         loop {

@@ -1,6 +1,5 @@
-//! Content is erased in the log: the positions are empty, an event in the lane `control` says why, and nobody who reads
-//! over them misses anything but the text. The story writes that event and takes the messages away by an operator's
-//! hand.
+//! Content is erased in the log: the positions are empty, an event in the lane `control` says why, and readers miss
+//! nothing but the text. The story appends that event and deletes the messages by hand, as an operator.
 
 use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use crate::world::{Conversation, Device, Person, World, assert_linked, eventuall
 
 const MARKER: &str = "the purple elephant";
 
-/// The hand of an operator on the only stream.
+/// An operator's access to the only stream.
 struct Hand(jetstream::Context);
 
 impl Hand {
@@ -22,7 +21,7 @@ impl Hand {
         self.0.get_stream("CHAT_0").await.expect("the stream")
     }
 
-    /// What stays of a message or an edit.
+    /// The skeleton of a message or an edit.
     async fn skeleton(&self, position: u64) -> Value {
         let message = self.stream().await.get_raw_message(position).await.expect("a message");
         let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
@@ -40,7 +39,7 @@ impl Hand {
         entry
     }
 
-    /// Says that positions of a conversation are erased. Returns where it is said.
+    /// Appends the event that says that positions of a conversation are erased. Returns its position.
     async fn hides(&self, of: &Conversation, by: &Person, positions: &[u64]) -> u64 {
         let (id, mut headers, mut erased) = (&of.id, HeaderMap::new(), Vec::new());
         for position in positions {
@@ -72,7 +71,7 @@ impl Hand {
     }
 }
 
-/// The text is in nothing that anybody is told, and the message is there as an erased one.
+/// Asserts that no answer contains the text, and that the message is shown as erased.
 async fn is_gone(who: &Person, of: &Conversation, message: &str, [sent, last]: [u64; 2]) {
     let path = format!("/v1/conversations/{}/messages", of.id);
     let page = who.get(&format!("{path}?min_position={last}")).await.expect(200);
@@ -84,7 +83,7 @@ async fn is_gone(who: &Person, of: &Conversation, message: &str, [sent, last]: [
         (&json!(true), &json!(""), &json!(message))
     );
     assert!(items.iter().filter(|item| item["erased"] == true).count() == 1, "{page}");
-    // Erased is erased at all times.
+    // The message is also erased in the past.
     for at in [sent, sent + 1, last] {
         let past = who.get(&format!("{path}?as_of={at}")).await.expect(200);
         assert!(!past.to_string().contains("elephant"), "as of {at}: {past}");
@@ -95,7 +94,7 @@ async fn is_gone(who: &Person, of: &Conversation, message: &str, [sent, last]: [
     assert_eq!(versions["items"], json!([]));
 }
 
-/// A device that slept since before is told all of it, in an unbroken chain and without the text.
+/// A device that was offline since before receives all events, in an unbroken chain and without the text.
 async fn is_told_without_the_text(mut device: Device, of: &Conversation, message: &str, erased: &[u64]) {
     device.catches_up().await;
     let chain = device.chain(of);
@@ -115,7 +114,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let cursor = ben.connects().await.cursor();
     ana.says(&lunch, "before").await;
-    // Keys that only grow, and the greatest of them are those of what is erased.
+    // The keys only grow, and the greatest ones belong to erased events.
     let (unused, key_of_marker, key_of_edit) = (key(), key(), key());
     let sent = ana.sends(&lunch, &key_of_marker, MARKER).await.expect(201);
     let (id, at) = (sent["id"].as_str().expect("id"), sent["position"].as_u64().expect("position"));
@@ -141,20 +140,21 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     let last = ben.says(&lunch, "after").await["position"].as_u64().expect("position");
     is_gone(&ben, &lunch, id, [at, last]).await;
     is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
-    // A retry is known for ever, and sends nothing again.
+    // A retry is recognised for ever, and does not send the message again.
     ana.sends(&lunch, &key_of_marker, MARKER).await.refuses(410, "erased");
     keyed.patch(&format!("{messages}/{id}"), edit).await.refuses(410, "erased");
     there.sees("after").await;
     assert_linked(&there.chain(&lunch));
 
-    // A process that has never read the text finds the same.
+    // A process that has never read the text gives the same answers.
     world.nodes[0].stop().await;
     world.nodes.clear();
     world.add_node("api,gateway,projector").await;
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     is_gone(&ben, &lunch, id, [at, last]).await;
     is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
-    // It does not know those keys, and takes them for new neither before nor after it has looked up another one.
+    // It does not have those keys in memory, and does not mistake them for new ones, before or after it has looked up
+    // another.
     ana.sends(&lunch, &key_of_marker, MARKER).await.refuses(410, "erased");
     ana.sends(&lunch, &unused, "late").await.expect(201);
     ana.sends(&lunch, &key_of_marker, MARKER).await.refuses(410, "erased");
@@ -165,7 +165,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
         assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
     }
 
-    // A hole beside it is as bad as ever.
+    // A hole next to it is still an error.
     hand.deletes(&[at + 1]).await;
     eventually("the alarm", || async { world.nodes[0].readiness().await.0 == 503 }).await;
     let checked = world.runs(&["check"]).await;
@@ -197,7 +197,7 @@ async fn views_that_saw_the_text_are_those_that_never_did() {
             ana.delete(&format!("{messages}/{id}")).await.reached();
         }
     }
-    // Who is no member any more says something void, whose key is known all the same.
+    // A message of a former member is void, but its key is known all the same.
     ana.removes(&lunch, &ben).await;
     let hand = Hand::of(&world).await;
     hand.hides(&lunch, &ana, &erased).await;

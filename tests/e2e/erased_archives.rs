@@ -1,4 +1,4 @@
-//! What is erased goes out of the archive, too.
+//! Erased content is also removed from the archive.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
     world::{Program, World, eventually},
 };
 
-/// What is erased later than the marker.
+/// A text that is erased later than the marker.
 const LATER: &str = "okapi-0815-grazing";
 /// The roles of a node that also archives.
 const ROLES: &str = "api,gateway,projector,archiver";
@@ -34,7 +34,7 @@ fn content(path: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The files below a folder of an archive that have a text.
+/// The files below a folder of an archive that contain a text.
 pub fn with(text: &str, folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let mut found = Vec::new();
@@ -52,7 +52,7 @@ async fn is_clean(world: &World) {
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
-/// Verifies an archive in which a file was changed.
+/// Verifies an archive with a changed file, and asserts that the file is named.
 async fn names(world: &World, path: &Path, why: &str) {
     changed_by_hand(world).await;
     let verified = verifies(world).await;
@@ -97,7 +97,7 @@ async fn goes_out(mut world: World) {
     assert!(!with(LATER, &folder(&world)).is_empty(), "all else stays");
     is_clean(&world).await;
 
-    // A segment that was rewritten is guarded like all others.
+    // A rewritten segment is protected like all others.
     let files = segments(&world, "CHAT_0");
     let rewritten = files.iter().find(|path| content(path).contains("\"rewritten\":[\""));
     let rewritten = rewritten.expect("a segment that names its former checksum");
@@ -127,7 +127,7 @@ async fn goes_out(mut world: World) {
     assert!(page.to_string().contains(LATER) && !page.to_string().contains(MARKER), "{page}");
     ana.sends(&lunch, "the-key-of-0", &format!("{MARKER} 0")).await.refuses(410, "erased");
 
-    // The epoch before the restore is in the archive until it is pruned.
+    // The epoch from before the restore stays in the archive until it is pruned.
     creates(&world).await;
     let epochs = fs::read_dir(folder(&world).join("log")).expect("a folder");
     let epochs = epochs.map(|entry| with(LATER, &entry.expect("an entry").path()));
@@ -159,7 +159,7 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     let archived = || with(MARKER, &folder(&world).join("log")).len();
     assert_eq!(archived(), 8);
 
-    // What is gone is taken out, also while something is left that may have to be kept for long.
+    // Deleted content is removed even while other content of the request may have to be kept for long.
     let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
     let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
@@ -201,7 +201,7 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     world.finish().await;
 }
 
-/// What is hidden may have to be kept, so the archive has it for as long as the log.
+/// Hidden content may have to be kept, so the archive has it for as long as the log.
 #[tokio::test]
 async fn what_is_hidden_and_not_gone_is_archived_and_comes_back_hidden() {
     let mut world = World::start().await;
@@ -255,7 +255,8 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     assert!(receipt(&program, &id).await["archive_done_at"].is_string());
     eraser.kill().await.expect("it runs");
 
-    // Before the event that lists what is erased, and out of an older copy of the segment: the audit trail lists it, too.
+    // The point is before the event that lists the erased content, and the segment is an older copy. The audit trail
+    // lists the erased content, too.
     fs::write(&segment, older).expect("put back");
     loses_everything(&mut world).await;
     let restored = restores(&world, &["--to-position", &format!("CHAT_0={later}")]).await;
@@ -273,7 +274,7 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     world.finish().await;
 }
 
-/// The archive knows erasures that the restored log does not: they stand behind the point.
+/// The archive has erasures that the restored log does not have, because they are after the point.
 #[tokio::test]
 async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key() {
     let mut world = World::start().await;
@@ -307,10 +308,10 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
     for (key, text) in [("the-key-of-3", format!("{MARKER} 3")), ("the-key-of-1", format!("{MARKER} 1"))] {
         ana.sends(&lunch, key, &text).await.refuses(410, "erased");
     }
-    // What stood behind the point is lost, erased or not, and its key is free.
+    // Events after the point are lost, erased or not, and their keys are free.
     let again = ana.sends(&lunch, "the-key-of-2", "once more").await.expect(201);
     let again = again["position"].as_u64().expect("position");
-    // Two events tell again of one erased position each, and of no other.
+    // Two events list one erased position each again, and no other position.
     assert_eq!(again, point + 3);
     let path = format!("/v1/conversations/{}/messages?min_position={again}", lunch.id);
     let page = ben.get(&path).await.expect(200);
@@ -327,7 +328,7 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
     );
     is_clean(&world).await;
 
-    // The eraser works from what the log lists.
+    // The eraser works from the lists in the log.
     let mut eraser = starts_eraser(&world);
     is_done(&program, &second).await;
     assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);

@@ -1,4 +1,4 @@
-//! Erasures in the copies of the log that a deletion does not reach: mirrors, and copies of parked events.
+//! Erasures in copies of the log that a deletion does not reach: mirrors, and copies of parked events.
 
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ async fn last(log: &Context, stream: &str) -> u64 {
     log.get_stream(stream).await.expect("the stream").cached_info().state.last_sequence
 }
 
-/// The streams whose files have the marker.
+/// The streams whose files contain the marker.
 fn streams_with_marker(world: &World) -> Vec<String> {
     let stream = |path: &PathBuf| {
         let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -43,7 +43,7 @@ fn streams_with_marker(world: &World) -> Vec<String> {
     found
 }
 
-/// Parks the events that a consumer is given next, each by refusing it ten times.
+/// Parks the next events of a consumer by refusing each of them ten times.
 async fn parks(world: &World, tried: &Tried, events: usize) {
     let mut given = tried.durable("CHAT_0", "slow").await.messages().await.expect("events");
     for _ in 0..10 * events {
@@ -103,7 +103,7 @@ async fn a_mirror_and_a_copy_for_a_consumer_lose_what_is_erased() {
     let verified = world.runs(&[&["erasures", "verify", &id], &mirrors[..]].concat()).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");
 
-    // What was parked and is erased is given to nobody, and keeps nobody from getting the rest.
+    // A parked event that is erased is not delivered, and does not prevent the delivery of the others.
     let ran = world.runs(&["consumers", "replay", "slow", "--parked"]).await;
     assert!(ran.code == Some(0) && ran.stdout.starts_with("0 events"), "{ran:?}");
     assert_eq!(listed(&world, "slow").await["parked"], 0);
@@ -142,7 +142,7 @@ async fn a_receipt_waits_for_each_mirror_that_may_have_something() {
     };
     makes_mirror(&log, "LATE", Config { mirror: Some(receipts), ..Config::default() }).await;
 
-    // Whoever names what is no mirror is told so, by the eraser, too.
+    // A setting that names a stream that is not a mirror is refused, by the eraser too.
     let refused = world.runs(&["eraser", "--mirrors", "SUM"]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("SUM has sources"), "{refused:?}");
     let checked = world.runs(&["check", "--mirrors", "SUM,KEEPS,LATE,LOST"]).await;
@@ -168,7 +168,8 @@ async fn a_receipt_waits_for_each_mirror_that_may_have_something() {
         assert!(verified.stdout.contains(&format!("REFUSED  {refusal}")), "{refusal}: {verified:?}");
     }
 
-    // One is made again, another one for the first time, and the third gets what is behind the erased position.
+    // One mirror is recreated, another one is created for the first time, and the third gets the events after the
+    // erased position.
     log.delete_stream("KEEPS").await.expect("it is there");
     makes_mirror(&log, "KEEPS", Config::default()).await;
     makes_mirror(&log, "LOST", Config::default()).await;
@@ -177,7 +178,7 @@ async fn a_receipt_waits_for_each_mirror_that_may_have_something() {
     let later = ana.says(&lunch, "another one").await["position"].as_u64().expect("a position");
     ben.put(&format!("/v1/conversations/{}/receipt", lunch.id), json!({ "read": later })).await.reached();
     is_done(&program, &id).await;
-    // A stream with sources keeps what is erased.
+    // A stream with sources keeps erased content.
     assert_eq!(streams_with_marker(&world), ["SUM"]);
     assert!(world.runs(&["check", mirrors[0], mirrors[1]]).await.stdout.contains("WARNING  mirrors: SUM"));
     eraser.kill().await.expect("it runs");

@@ -1,5 +1,5 @@
-//! Titles are typed by persons, too. An erased one is gone from every door and every store, the conversation has none until
-//! somebody gives it another, and its roster goes on as before.
+//! Titles are also written by people. An erased title is gone from every answer and every store, the conversation has
+//! no title until somebody sets a new one, and its roster works as before.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -24,14 +24,14 @@ use crate::{
     world::{Conversation, Person, Program, World, assert_linked, eventually},
 };
 
-/// Others bring nobody in who has not consented.
+/// With this setting, users are added only with their consent.
 const CONSENT: (&str, &str) = ("VERBATIM_ADD_STRANGERS", "false");
 
 fn path(of: &Conversation) -> String {
     format!("/v1/conversations/{}", of.id)
 }
 
-/// Gives a title. Returns where.
+/// Sets a title. Returns the position.
 pub async fn renames(who: &Person, of: &Conversation, title: &str) -> u64 {
     let answer = who.patch(&path(of), json!({ "title": title })).await.expect(200);
     answer["position"].as_u64().expect("a position")
@@ -41,7 +41,7 @@ async fn accepts(who: &Person, to: &Conversation) -> u64 {
     who.send(Method::POST, &format!("/v1/me/invitations/{}/accept", to.id), None).await.reached()
 }
 
-/// A conversation as somebody is shown it, by itself and in the list.
+/// The title of a conversation in its own answer and in the list.
 async fn titles(who: &Person, of: &Conversation, at: u64) -> [Value; 2] {
     let one = who.get(&format!("{}?min_position={at}", path(of))).await.expect(200);
     let list = who.get("/v1/conversations").await.expect(200);
@@ -62,7 +62,7 @@ async fn members(who: &Person, of: &Conversation, as_of: Option<u64>) -> BTreeSe
     page["items"].as_array().expect("items").iter().map(member).collect()
 }
 
-/// Appends to a roster as a node does. The answer of JetStream.
+/// Appends to a roster like a node. Returns the answer of JetStream.
 async fn appends(world: &World, to: &Conversation, expected: u64) -> Result<u64, String> {
     let log = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
     let mut headers = HeaderMap::new();
@@ -72,7 +72,7 @@ async fn appends(world: &World, to: &Conversation, expected: u64) -> Result<u64,
     sent.await.map(|stored| stored.sequence).map_err(|refused| refused.to_string())
 }
 
-/// Another process reads its conversations from the log.
+/// Replaces the node by another process, which reads its conversations from the log.
 async fn begins_again(world: &mut World, people: &mut [&mut Person]) {
     world.nodes[0].stop().await;
     world.nodes.clear();
@@ -102,7 +102,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
     let third = renames(&ana, &lunch, &format!("{MARKER} 3")).await;
     let mut device = ben.connects().await;
 
-    // Hidden, and not deleted yet.
+    // The titles are hidden, but not deleted yet.
     let named = [(&lunch, lunch.position), (&lunch, second), (&lunch, third)];
     let id = asks(&program, &named).await;
     eventually_long("it is hidden", async || receipt(&program, &id).await["views_done_at"].is_string()).await;
@@ -132,7 +132,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
     assert_eq!(titles(&ana, &lunch, joined).await, empty);
     let before = members(&ana, &lunch, None).await;
 
-    // Gone.
+    // The titles are deleted.
     let mut eraser = starts_eraser(&world);
     let done = is_done(&program, &id).await;
     let counts = json!({ "messages": 0, "edits": 0, "titles": 3, "attachments": 0, "rows": 0 });
@@ -151,7 +151,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
         assert!(device.seen.iter().all(|frame| !frame.to_string().contains(MARKER)));
         let left = device.seen.iter().find(|frame| frame["position"] == second).expect("it is in the chain");
         assert_eq!((&left["type"], &left["data"]), (&changed, &json!({})));
-        // The key of the group is known for ever, and starts nothing again.
+        // The key of the group is known for ever, and does not start the group again.
         let again = ana.with_header("idempotency-key", "the-key-of-lunch");
         assert_eq!(again.post("/v1/conversations", body.clone()).await.expect(201)["id"], lunch.id);
         let others = json!({ "kind": "group", "title": first, "members": [ben.id] });
@@ -163,7 +163,7 @@ async fn an_erased_title_is_gone_until_somebody_gives_another() {
     ana.removes(&lunch, &cem).await.reached();
     let renamed = renames(&ana, &lunch, "Lunch").await;
     assert_eq!(titles(&ben, &lunch, renamed).await, [json!("Lunch"), json!("Lunch")]);
-    // What is erased may be named again, and takes no later title.
+    // Erased positions may be requested again, and this erases no later title.
     let again = asks(&program_at(&program, &ana), &named).await;
     is_done(&program_at(&program, &ana), &again).await;
     assert_eq!(titles(&ben, &lunch, renamed).await, [json!("Lunch"), json!("Lunch")]);
@@ -176,7 +176,7 @@ fn program_at(program: &Program, like: &Person) -> Program {
     Program { person: program.person.at(like.address), ..program.clone() }
 }
 
-/// JetStream forgets what the last event of a roster was when it is deleted, so none is.
+/// JetStream forgets the last sequence of a roster's subject when that event is deleted, so it is never deleted.
 #[tokio::test]
 async fn a_change_that_lost_a_race_is_refused_also_when_all_titles_are_gone() {
     let world = World::start().await;
@@ -235,7 +235,7 @@ async fn a_title_is_gone_from_the_snapshots_of_a_long_roster() {
     assert_eq!(kept().await, None);
     assert_eq!(receipt(&program, &id).await["counts"]["titles"], 256);
 
-    // A view that has not heard of it yet gives nobody the title.
+    // A view that does not know of the erasure yet does not show the title.
     world.database.does("update view.roster set title = 'zebra'").await;
     let begins_with_one = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await;
     let begins_with_one = begins_with_one.expect("the log").with_snapshots(app::snapshots(&pool));
@@ -249,8 +249,8 @@ async fn a_title_is_gone_from_the_snapshots_of_a_long_roster() {
     world.finish().await;
 }
 
-/// A restore to a point before the event that lists what is erased has nothing but the audit trail to go by. Members stand in the
-/// event that gave the first title, so all but the title comes back.
+/// A restore to a point before the event that lists the erased content has only the audit trail as a source. The event
+/// with the first title also has the members, so everything but the title comes back.
 #[tokio::test]
 async fn a_title_is_in_no_archive_and_a_restore_to_an_earlier_point_has_all_else() {
     let mut world = World::start().await;
@@ -291,7 +291,8 @@ async fn a_title_is_in_no_archive_and_a_restore_to_an_earlier_point_has_all_else
     world.finish().await;
 }
 
-/// What a node puts behind a title before it lists it is lost with a restore to a point between the two.
+/// A node appends an event after a title before it lists the title. A restore to a point between the two loses that
+/// event.
 #[tokio::test]
 async fn an_eraser_of_a_log_that_ends_with_an_erased_title_leaves_its_roster_as_it_was() {
     let mut world = World::start().await;

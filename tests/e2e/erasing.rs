@@ -1,4 +1,4 @@
-//! Erasures from the request to the receipt: asked for over REST, hidden by a node, and deleted by the eraser.
+//! Erasures from the request to the receipt: requested over REST, hidden by a node, and deleted by the eraser.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub fn starts_eraser(world: &World) -> Child {
     starts_eraser_with(world, &[])
 }
 
-/// The same with arguments more.
+/// The same, with additional arguments.
 pub fn starts_eraser_with(world: &World, arguments: &[&str]) -> Child {
     let url = world.nats.url_of(NatsUser::Eraser);
     let file = world.nats.folder().join("eraser.creds");
@@ -34,7 +34,7 @@ pub fn starts_eraser_with(world: &World, arguments: &[&str]) -> Child {
     world.starts(&[&["eraser"], &user[..], arguments].concat())
 }
 
-/// Nodes may not delete, and the eraser may neither write nor delete what is no message.
+/// Nodes may not delete, and the eraser may neither write, nor delete anything but messages.
 async fn only_the_eraser_deletes(world: &World, of: &Conversation, position: u64) {
     let may = async |user: NatsUser, subject: &str, body: String| {
         let client = world.nats.connect(user).await.expect("NATS");
@@ -49,14 +49,14 @@ async fn only_the_eraser_deletes(world: &World, of: &Conversation, position: u64
     assert!(may(NatsUser::Eraser, "$JS.API.STREAM.MSG.GET.CHAT_0", message).await);
 }
 
-/// The files below a folder that have the marker.
+/// The files below a folder that contain the marker.
 pub fn with_marker(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             found.extend(with_marker(&path));
-        // A file may go while it is looked at.
+        // A file may disappear before it is read.
         } else if fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(MARKER)) {
             found.push(path);
         }
@@ -77,7 +77,7 @@ pub async fn files_of_database(world: &World) -> PathBuf {
     Path::new(&data).join("base").join(oid.to_string())
 }
 
-/// A message, edited if it is one of three. Returns its position.
+/// Sends a message, edits every third one, and deletes every sixth one. Returns its position.
 pub async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
     let sent = who.sends(to, &format!("the-key-of-{n}"), &format!("{MARKER} {n}")).await.expect(201);
     let path = format!("/v1/conversations/{}/messages/{}", to.id, sent["id"].as_str().expect("id"));
@@ -154,7 +154,7 @@ async fn an_erased_text_is_in_no_store_any_more() {
     assert_eq!(device.seen.iter().filter(|frame| frame["data"]["erased"] == true).count(), 24 + 8);
     ana.sends(&lunch, "the-key-of-0", &format!("{MARKER} 0")).await.refuses(410, "erased");
 
-    // It may be asked for again, and there is nothing to do.
+    // A repeated request is accepted, and there is nothing to do.
     let again = asks(&program, &erased[..2]).await;
     is_done(&program, &again).await;
     for command in
@@ -265,7 +265,7 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
-    // An event of the roster without a title.
+    // This event of the roster has no title.
     let untitled =
         ana.patch(&format!("/v1/conversations/{}", lunch.id), json!({ "history": "since_join" })).await;
     let untitled = untitled.expect(200)["position"].as_u64().expect("a position");
@@ -279,7 +279,7 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
         (json!({ "messages": place(position), "reason_code": "request", "grace_s": 2_592_001 }), "/grace_s"),
         (json!({ "messages": place(untitled), "reason_code": "request" }), "/messages/0/position"),
         (json!({ "messages": place(position + 100), "reason_code": "request" }), "/messages/0/position"),
-        // Messages or an account, and a scope that fits.
+        // A request names messages or an account, and a scope that fits.
         (json!({ "user_id": ana.id, "messages": place(position), "reason_code": "request" }), "/messages"),
         (json!({ "reason_code": "request" }), "/messages"),
         (json!({ "user_id": ana.id, "scope": "content", "reason_code": "request" }), "/scope"),

@@ -38,7 +38,7 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     }
     let edited = ben.sends(&lunch, "bens-key", "mine").await.expect(201);
     ben.removes(&left, &ana).await.expect(204);
-    // What was in flight while ana was removed counts for nobody, and lies in the log all the same.
+    // A message that was in flight while ana was removed is void, but it is in the log.
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     log.append(&drafted(&left, &ana, a_message("too-late", MARKER))).await.expect("stored");
     let cursor = ben.connects().await.cursor();
@@ -70,7 +70,7 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     let shown = ben.history(&lunch, edited["position"].as_u64().expect("position")).await;
     assert!(shown.contains(&"mine".to_owned()) && shown.iter().all(|text| !text.contains(MARKER)));
 
-    // Nobody brings the account back, and there is nothing more to erase.
+    // The account cannot be reactivated, and there is nothing more to erase.
     let reactivate = format!("/v1/admin/users/{}/reactivate", ana.id);
     program.person.post(&reactivate, json!({})).await.refuses(404, "not_found");
     program.person.post("/v1/admin/erasures", ask).await.refuses(400, "invalid_body");
@@ -100,7 +100,7 @@ async fn a_user_has_a_day_to_think_again() {
     ana.get("/v1/me/erasure").await.refuses(404, "not_found");
     ana.delete("/v1/me/erasure").await.refuses(404, "not_found");
 
-    // A login that is older needs the password.
+    // An older login needs the password.
     ask(json!({ "scope": "account", "confirm": "wrong horse battery" })).await.refuses(403, "wrong_password");
     world.database.does("update auth.login set created_at = created_at - interval '6 minutes'").await;
     let refused = ask(json!({ "scope": "account" })).await.refuses(400, "invalid_body");
@@ -109,7 +109,7 @@ async fn a_user_has_a_day_to_think_again() {
     let said = ana.says(&lunch, "still here").await;
     ana.get("/v1/me").await.expect(200);
 
-    // The day has passed. What ana has said stays, by a user without a name.
+    // After the day has passed, ana's messages stay, from a user without a name.
     world.database.does("update auth.erasure set starts_at = now()").await;
     eventually("ana is out", || async { ana.get("/v1/me").await.status == 403 }).await;
     eventually("the name is gone", || async { name_of_or_none(&ana.id, &ben).await.is_some() }).await;

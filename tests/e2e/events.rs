@@ -1,4 +1,4 @@
-//! People and programs that follow without a socket.
+//! People and programs that follow events without a socket.
 
 use std::{
     process::Stdio,
@@ -75,7 +75,7 @@ async fn an_answer_is_put_off_until_there_is_something() {
     world.finish().await;
 }
 
-/// Opens a stream of somebody's events.
+/// Opens a stream of a person's events.
 pub async fn stream_of(who: &Person, path: &str, headers: &[(&str, &str)]) -> Stream {
     let mut request = reqwest::Client::new().get(format!("http://{}{path}", who.address));
     for (name, value) in headers {
@@ -91,7 +91,7 @@ pub async fn stream_of(who: &Person, path: &str, headers: &[(&str, &str)]) -> St
 
 const EVENTS: &str = "text/event-stream";
 
-/// What comes of a stream of events.
+/// A stream of events.
 pub struct Stream {
     chunks: BoxStream<'static, reqwest::Result<Bytes>>,
     text: String,
@@ -106,7 +106,7 @@ struct Told {
 }
 
 impl Stream {
-    /// The next event; none at the end.
+    /// The next event; `None` at the end.
     async fn next(&mut self) -> Option<Told> {
         let (block, rest) = loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -123,7 +123,7 @@ impl Stream {
         Some(Told { kind: field("event"), id: field("id"), data: field("data").unwrap_or_default() })
     }
 
-    /// The next thing that has happened, and the id behind it.
+    /// The next event of the log, and the id after it.
     pub async fn happens(&mut self) -> (Value, String) {
         loop {
             let told = self.next().await.expect("it goes on");
@@ -134,7 +134,7 @@ impl Stream {
         }
     }
 
-    /// Why it ends; nothing happens before.
+    /// The reason why it ends. Fails if an event comes before.
     pub async fn ends(&mut self) -> String {
         loop {
             let told = self.next().await.expect("it says why");
@@ -166,7 +166,7 @@ async fn a_stream_goes_on_behind_its_last_id() {
         (&one["data"]["text"], &stream.happens().await.0["data"]["text"]),
         (&"one".into(), &"two".into())
     );
-    // A browser asks for the old address again, and says in the head where it is.
+    // A browser reconnects to the same URL, and sends its position in a header.
     for path in [format!("/v1/events?after={begin}"), "/v1/events?after=nonsense".into(), "/v1/events".into()]
     {
         let mut again = stream_of(&ben, &path, &[("Last-Event-ID", &behind_one)]).await;
@@ -282,7 +282,7 @@ async fn only_so_many_of_a_user_follow_at_once() {
     world.finish().await;
 }
 
-/// What the views are asked is counted by Postgres: nobody else looks for what somebody has left.
+/// Postgres counts the queries of the views: no other query reads which conversations a user has left.
 #[tokio::test]
 async fn whoever_waits_is_not_looked_after_when_others_talk() {
     const WAITING: i64 = 15;
@@ -309,7 +309,7 @@ async fn whoever_waits_is_not_looked_after_when_others_talk() {
     let asked = async || {
         let scans = "select (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::bigint
                      from pg_stat_user_tables where relname = 'past_member'";
-        // One statement looks at the table three times.
+        // One statement scans the table three times.
         world.database.finds::<i64>(scans).await / 3
     };
     eventually("Postgres has counted", || async { asked().await >= WAITING }).await;
@@ -337,7 +337,7 @@ async fn the_event_source_of_other_people_goes_on_where_it_was_cut() {
         }
     };
     told("here").await;
-    // Nothing has happened yet, and still it knows where it was.
+    // Nothing has happened yet, but it knows its position.
     orders.write_all(b"break\n").await.expect("it reads");
     ana.says(&lunch, "one").await;
     told("one").await;

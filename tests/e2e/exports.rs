@@ -1,4 +1,4 @@
-//! Exports of one's own data: all that their owner may see, nothing else, and nothing that lies anywhere.
+//! Exports of one's own data: everything that the owner may see, nothing else, and nothing of it is stored.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -40,7 +40,7 @@ pub async fn downloads(address: SocketAddr, url: &str) -> Vec<u8> {
     answer.bytes().await.expect("all of it").into()
 }
 
-/// Opens a zip with a reader that is not ours.
+/// Opens a zip with an independent reader.
 pub async fn opened(world: &World, zip: &[u8]) -> Files {
     let file = world.dir().join(key());
     std::fs::write(&file, zip).expect("written");
@@ -55,7 +55,7 @@ async fn export(world: &World, person: &Person, body: Value) -> Files {
     opened(world, &downloads(person.address, url(&requested)).await).await
 }
 
-/// All that an export of everything says.
+/// The content of an export of everything.
 pub async fn downloaded(world: &World, person: &Person) -> String {
     export(world, person, json!({})).await.into_values().collect()
 }
@@ -69,13 +69,13 @@ pub fn lines(files: &Files, of: &Conversation) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// The texts that the lines of a conversation say.
+/// The texts in the lines of a conversation.
 pub fn texts(files: &Files, of: &Conversation) -> Vec<String> {
     let lines = lines(files, of);
     lines.iter().filter_map(|line| line["data"]["text"].as_str().map(str::to_owned)).collect()
 }
 
-/// All events that a user is told over REST behind a cursor.
+/// All events that a user gets over REST after a cursor.
 async fn told(person: &Person, cursor: &str) -> Vec<Value> {
     let (mut all, mut cursor) = (Vec::new(), cursor.to_owned());
     loop {
@@ -100,7 +100,7 @@ fn message_path(of: &Conversation, message: &Value) -> String {
     format!("/v1/conversations/{}/messages/{}", of.id, message["id"].as_str().expect("id"))
 }
 
-/// An event of the feed in the form of the lines.
+/// An event of the feed in the format of the lines.
 fn as_line(event: &Value) -> (String, u64, u64, Value) {
     let number = |field: &str| event[field].as_u64().expect(field);
     (
@@ -132,7 +132,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     ana.patch(&of_slip, json!({ "text": "another slip of the tongue" })).await.expect(200);
     ben.put(&format!("{of_slip}/reactions/%F0%9F%98%82"), json!({})).await.expect(204);
     ana.delete(&of_slip).await.expect(204);
-    // Two stays, and nothing from outside of them.
+    // Ben has two stays, and gets nothing from outside of them.
     let dinner = group(&ana, "Dinner", "since_join", &[&cleo]).await;
     ana.says(&dinner, "dinner before ben").await;
     ana.invites(&dinner, &ben).await.expect(201);
@@ -142,18 +142,18 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     ana.invites(&dinner, &ben).await.expect(201);
     let again = ana.says(&dinner, "dinner with ben again").await;
     ben.reads(&dinner, again["position"].as_u64().expect("position")).await.expect(204);
-    // Ben has left, so also the full history counts only as far as he was there.
+    // Ben has left, so he gets the full history only up to that point.
     let tea = group(&ana, "Tea", "full", &[&ben, &cleo]).await;
     ana.says(&tea, "tea with ben").await;
     ben.removes(&tea, &ben).await.expect(204);
     ana.says(&tea, "tea without ben").await;
-    // Ben was there, and not at first.
+    // Ben was added later.
     let walk = group(&ana, "Walk", "full", &[&cleo]).await;
     ana.says(&walk, "walk before ben").await;
     ana.invites(&walk, &ben).await.expect(201);
     ana.says(&walk, "walk with ben").await;
     ana.removes(&walk, &ben).await.expect(204);
-    // Nothing of it is Ben's.
+    // Ben may see nothing of this.
     let secret = ana.starts_group("Secret", &[&cleo]).await;
     ana.says(&secret, "a secret of ana").await;
     let direct = ben.starts_direct(&cleo).await.expect(201);
@@ -177,7 +177,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     let zip = downloads(ben.address, url(&requested)).await;
     let files = opened(&world, &zip).await;
 
-    // All and only what REST tells of each conversation, at the time of each stay.
+    // The export has exactly the texts that REST shows of each conversation, at the time of each stay.
     assert_eq!(texts(&files, &lunch), ["lunch before ben", "pizza, said first", "pizza, said then"]);
     assert_eq!(texts(&files, &dinner), ["dinner of ben", "dinner with ben again"]);
     assert_eq!(texts(&files, &tea), ["tea with ben"]);
@@ -210,7 +210,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
         assert_eq!(others, if of.id == lunch.id { &before[..] } else { &[] }, "the open history of Lunch");
     }
 
-    // What was deleted keeps its place and has no content, whoever wrote it.
+    // A deleted message keeps its place and has no content, whoever wrote it.
     let of_slip: Vec<Value> =
         lines(&files, &lunch).into_iter().filter(|line| line["data"]["message_id"] == slip["id"]).collect();
     let kinds: Vec<_> = of_slip.iter().map(|line| line["type"].as_str().expect("type")).collect();
@@ -249,7 +249,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     assert!(info["features"].as_array().expect("features").contains(&json!("export")));
     assert_eq!(info["limits"]["exports_per_day"], 2);
 
-    // Another download, on another node, is the same, until somebody deletes a message.
+    // Another download, from another node, is identical until somebody deletes a message.
     assert!(downloads(world.nodes[1].address, url(&requested)).await == zip, "another download differs");
     ben.delete(&of_pizza).await.expect(204);
     eventually("the deletion is in the views", async || {
@@ -260,7 +260,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     assert_eq!(texts(&later, &lunch), ["lunch before ben"]);
     assert_eq!(lines(&later, &lunch).len(), lines(&files, &lunch).len(), "every event keeps its place");
 
-    // Since a time.
+    // An export since a time.
     let since = again["sent_at"].clone();
     let files = export(&world, &ben, json!({ "since": since })).await;
     assert_eq!(texts(&files, &dinner), ["dinner with ben again"]);
@@ -286,7 +286,7 @@ async fn a_link_ends_with_its_export_its_login_and_its_account() {
     let (id, link) = (export["id"].as_str().expect("id").to_owned(), url(&export).to_owned());
     downloads(ana.address, &link).await;
 
-    // It is nobody else's.
+    // Nobody else can see it.
     let path = format!("/v1/me/exports/{id}");
     ben.get(&path).await.refuses(404, "not_found");
     assert_eq!(ben.get("/v1/me/exports").await.expect(200)["items"], json!([]));
@@ -295,7 +295,7 @@ async fn a_link_ends_with_its_export_its_login_and_its_account() {
     gets(&format!("/v1/exports/{id}?token={token}")).await.refuses(404, "not_found");
     gets(&format!("/v1/exports/{id}")).await.refuses(400, "invalid_parameter");
 
-    // Two a day, at all nodes together.
+    // Two exports a day are allowed, over all nodes.
     requests(&ana, json!({})).await;
     let refused = ana.post("/v1/me/exports", json!({})).await;
     let wait: u64 = refused.headers["retry-after"].to_str().expect("text").parse().expect("seconds");
@@ -318,7 +318,7 @@ async fn a_link_ends_with_its_export_its_login_and_its_account() {
     operator.person.post(&deactivated, json!({})).await.expect(204);
     gets(&link).await.refuses(403, "suspended");
 
-    // Seven days.
+    // Seven days have passed.
     let of_ben_id = of_ben["id"].as_str().expect("id");
     world.database.does("update auth.export set expires_at = created_at").await;
     assert!(is_over(&gets(url(&of_ben)).await));
@@ -327,7 +327,7 @@ async fn a_link_ends_with_its_export_its_login_and_its_account() {
     world.finish().await;
 }
 
-/// A text that a zip makes hardly smaller.
+/// A text that hardly compresses.
 fn noise(length: usize) -> String {
     let mut bytes = vec![0; length * 3 / 4];
     aws_lc_rs::rand::fill(&mut bytes).expect("random bytes");
@@ -355,7 +355,7 @@ async fn a_client_that_does_not_read_holds_the_place_until_the_deadline_and_no_l
     slow.read_exact(&mut head).await.expect("the beginning of the answer");
     assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
 
-    // The node is full, and says so instead of waiting.
+    // The node has no free place, and refuses instead of waiting.
     let refused = ask(ana.address, Method::GET, url(&of_ben), None).await;
     assert!(refused.headers.contains_key("retry-after"));
     refused.refuses(503, "at_capacity");
@@ -363,12 +363,12 @@ async fn a_client_that_does_not_read_holds_the_place_until_the_deadline_and_no_l
     timeout(PATIENCE, eventually("the place is free", async || status().await == 200))
         .await
         .expect("in time");
-    // The answer of the slow client breaks off, so that nobody takes it for whole.
+    // The answer to the slow client is cut off, so that it cannot be mistaken for a complete one.
     let mut rest = Vec::new();
     let ended = timeout(PATIENCE, slow.read_to_end(&mut rest)).await.expect("it ends");
     assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "it looks whole");
 
-    // A client that goes away frees the place at once.
+    // A client that disconnects frees its place at once.
     let mut answer = fetches(ana.address, url(&of_ben)).await;
     assert!(answer.chunk().await.expect("the first bytes").is_some());
     drop(answer);

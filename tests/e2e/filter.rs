@@ -1,10 +1,10 @@
-//! A socket that wants to hear of some conversations only.
+//! A socket that subscribes to some conversations only.
 
 use serde_json::{Value, json};
 
 use crate::world::{Conversation, Device, World, assert_linked};
 
-/// What was told of a conversation by any frame but the pings of the story.
+/// The number of frames about a conversation, without the pings of the story.
 fn told_of(device: &Device, of: &Conversation) -> usize {
     device.seen.iter().filter(|frame| frame.to_string().contains(&of.id)).count()
 }

@@ -1,4 +1,4 @@
-//! One hostile client costs itself only.
+//! A hostile client harms only itself.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use crate::{
     world::{Backbone as _, Person, World, eventually},
 };
 
-/// An answer that takes longer is none, on the slowest machine.
+/// An answer that takes longer counts as missing, even on the slowest machine.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,7 +30,7 @@ async fn a_client_that_floods_its_sockets_starves_nobody_and_is_thrown_out() {
         let eve = world.person("eve").await;
         let thrown_out = Arc::<AtomicUsize>::default();
         let address = eve.address;
-        // As many as the node has threads, and more.
+        // At least as many connections as the node has threads.
         let mut pouring = JoinSet::new();
         for _ in 0..4 {
             let (noted, token) = (thrown_out.clone(), eve.token.clone());

@@ -1,4 +1,4 @@
-//! Coming in: what a handshake is answered with.
+//! The answers to handshakes.
 
 use futures_util::StreamExt as _;
 use reqwest::StatusCode;
@@ -8,7 +8,7 @@ use verbatim::{accounts, app, clock::Clock, credentials, domain::LoginId};
 
 use crate::world::{PATIENCE, World, eventually, open};
 
-/// The code and word with which a socket is closed before anything else is said.
+/// The close code and the reason of a socket that is closed before any other frame.
 async fn closed(world: &World, token: &str) -> (u16, String) {
     let mut socket = open(world.nodes[0].address, Some(token)).await.expect("a socket");
     match timeout(PATIENCE, socket.next()).await {
@@ -40,7 +40,7 @@ async fn a_token_that_does_not_count_is_told_by_a_close_which_browsers_see() {
     .await;
     assert_eq!(closed(&world, &ana.token).await, (4501, "invalid_token".to_owned()));
 
-    // A request that asks for no socket is answered in HTTP, and so is one without a token.
+    // A request that is not a handshake gets an HTTP answer, and so does one without a token.
     let plain = ana.get("/v1/ws").await;
     assert_eq!((plain.status.as_u16(), &plain.body["code"]), (426, &"upgrade_required".into()));
     assert_eq!(open(address, None).await.err(), Some(401));

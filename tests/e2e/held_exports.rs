@@ -1,4 +1,4 @@
-//! Exports of what legal holds keep: all of it, as it lies in the log, for those who may have it and for nobody else.
+//! Exports of legal holds: all held content as it is in the log, for authorised users and nobody else.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ async fn an_export_of_a_hold_has_all_that_its_users_said_also_what_is_hidden() {
     let hold_of_lunch = places(&counsel, bounded).await;
     let erasure = asks(&program, &[(&lunch, position(&erased))]).await;
     is_held_by(&program, &erasure, &[&hold, &hold_of_lunch]).await;
-    // What is older than the retention is hidden by the clock alone, and then erased and held.
+    // Messages older than the retention are first hidden by the clock alone, and then erased and held.
     ana.patch(&format!("/v1/conversations/{}", lunch.id), json!({ "retention_s": 1 })).await.expect(200);
     let page = format!("/v1/conversations/{}/messages", lunch.id);
     eventually("all is expired", async || ana.get(&page).await.expect(200)["items"] == json!([])).await;
@@ -99,7 +99,8 @@ async fn an_export_of_a_hold_has_all_that_its_users_said_also_what_is_hidden() {
     assert_eq!(manifest["log"]["positions"].as_object().map(serde_json::Map::len), Some(2), "{manifest}");
     assert!(files["README.txt"].contains(&hold), "{}", files["README.txt"]);
 
-    // A hold on a conversation has everything, and within bounds a message with all of its edits.
+    // A hold on a conversation has everything. If it has time bounds, a message within them comes with all of its
+    // edits.
     let files = exported(&world, &clerk, &hold_of_lunch).await;
     let said = texts(&files, &lunch);
     let expected = [
@@ -115,7 +116,7 @@ async fn an_export_of_a_hold_has_all_that_its_users_said_also_what_is_hidden() {
     assert!(kinds.iter().any(|kind| kind.contains("content.erased")), "{kinds:?}");
     assert!(!kinds.iter().any(|kind| kind.contains("conversation.created")), "before the bounds: {kinds:?}");
 
-    // An account that is erased has left its name with the hold.
+    // The hold keeps the name of an erased account.
     let ask = json!({ "user_id": ana.id, "scope": "account_and_content", "reason_code": "request" });
     program.person.post("/v1/admin/erasures", ask).await.expect(202);
     eventually("ana is out", || async { ana.get("/v1/me").await.status == 403 }).await;
@@ -151,13 +152,13 @@ async fn an_export_of_a_hold_is_for_whoever_asked_and_ends_with_the_hold() {
     counsel.person.get(&own).await.refuses(403, "missing_scope");
     other.person.get(&own).await.refuses(404, "not_found");
     other.person.get(&format!("{EXPORTS}/{nobody}")).await.refuses(404, "not_found");
-    // An export of one's own data is none of a hold, and the other way round.
+    // An export of one's own data is not an export of a hold, and vice versa.
     let of_ana = ana.post("/v1/me/exports", json!({})).await.expect(202);
     let of_ana = of_ana["id"].as_str().expect("id");
     clerk.person.get(&format!("{EXPORTS}/{of_ana}")).await.refuses(404, "not_found");
     ana.get(&own.replace("admin", "me")).await.refuses(404, "not_found");
 
-    // Another key has a link of its own; a link ends with its key, and with the scope of its service account.
+    // Another key has its own link. A link ends with its key, and with the scope of its service account.
     let key = operator.adds_key(&clerk.person.id, json!({ "name": "second" })).await;
     let second = Program {
         person: clerk.person.with_token(key["key"].as_str()),
@@ -174,7 +175,7 @@ async fn an_export_of_a_hold_is_for_whoever_asked_and_ends_with_the_hold() {
     world.database.does(&scopes.replace("{}", "{admin:export}")).await;
     downloads(ana.address, link).await;
 
-    // Two a day of each hold.
+    // Two exports a day are allowed for each hold.
     requests(&clerk, &hold).await;
     let refused = clerk.person.post(EXPORTS, wanted.clone()).await;
     assert!(refused.headers.contains_key("retry-after"));

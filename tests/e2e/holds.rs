@@ -1,4 +1,4 @@
-//! Legal holds: what they name is hidden when it is erased, and stays in the log until they are lifted.
+//! Legal holds: held content is hidden when it is erased, and stays in the log until the holds are lifted.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 
 pub const HOLDS: &str = "/v1/admin/holds";
 
-/// A program that erases, and another one that holds.
+/// A program that erases, and another one that places holds.
 async fn opponents(world: &World) -> (Program, Program) {
     let operator = Program::bootstraps(world).await;
     (operator.makes("forgets", &["admin:erasure"]).await, operator.makes("counsel", &["admin:holds"]).await)
@@ -31,7 +31,7 @@ pub async fn lifts(counsel: &Program, id: &str) {
     counsel.person.delete(&format!("{HOLDS}/{id}")).await.expect(204);
 }
 
-/// The texts of messages in the log: `None` where nothing is.
+/// The texts of messages in the log: `None` for an empty position.
 async fn texts(world: &World, positions: &[u64]) -> Vec<Option<String>> {
     let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let stream = log.get_stream("CHAT_0").await.expect("the stream");
@@ -51,7 +51,7 @@ pub async fn is_held_by(program: &Program, id: &str, holds: &[&str]) -> Value {
     receipt
 }
 
-/// No answer of REST has the marker.
+/// Asserts that no answer of REST contains the marker.
 async fn knows_nothing(who: &Person, of: &Conversation, message: &str, position: u64) {
     let path = format!("/v1/conversations/{}/messages", of.id);
     for path in [
@@ -74,7 +74,7 @@ async fn a_held_message_is_hidden_and_stays_in_the_log_until_the_hold_is_lifted(
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let cursor = ben.connects().await.cursor();
-    // The message is edited, at the next position.
+    // The edit of the message is at the next position.
     let held = says_the_marker(&ana, &lunch, 3).await;
     let free = says_the_marker(&ben, &lunch, 1).await;
     let path = format!("/v1/conversations/{}/messages?min_position={free}", lunch.id);
@@ -108,10 +108,10 @@ async fn a_held_message_is_hidden_and_stays_in_the_log_until_the_hold_is_lifted(
     assert!(told.contains("content.erased") && !told.contains(&hold) && !told.contains(MARKER), "{told}");
     let verified = world.runs(&["erasures", "verify", &id]).await;
     assert!(verified.code == Some(0) && verified.stdout.contains("legal holds keep"), "{verified:?}");
-    // A held message keeps nothing else of its conversation.
+    // A held message does not protect other messages of its conversation.
     let other = asks(&program, &[(&lunch, later)]).await;
     is_done(&program, &other).await;
-    // Another hold keeps it still.
+    // Another hold still keeps it.
     let second = places(&counsel, json!({ "name": "b", "conversations": [lunch.id] })).await;
     lifts(&counsel, &hold).await;
     is_held_by(&program, &id, &[&second]).await;
@@ -156,7 +156,7 @@ async fn nothing_is_deleted_any_more_when_a_hold_is_placed_in_the_midst_of_an_er
     sleep(Duration::from_secs(2)).await;
     assert_eq!(there().await, kept, "a message was deleted behind the 201");
     is_held_by(&program, &id, &[&hold]).await;
-    // An eraser that starts anew knows nothing of what the one before has seen.
+    // A new eraser does not know what the one before has seen.
     eraser.kill().await.expect("it runs");
     let mut other = starts_eraser(&world);
     sleep(Duration::from_secs(3)).await;
@@ -257,7 +257,7 @@ async fn a_hold_that_would_keep_nothing_is_refused_and_an_operator_places_one_on
     let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
     assert_eq!(said["items"], listed["items"], "the servers say the same as a node");
 
-    // An eraser was killed when it had asked, or was about to ask: nobody knows what will become of the message.
+    // An eraser was killed just before or after it requested a deletion, so the fate of the message is unknown.
     let asked =
         format!("insert into auth.deletion values (0, {}, now() - interval '1 minute')", lunch.position);
     world.database.does(&asked).await;

@@ -1,4 +1,4 @@
-//! Somebody has taken an event out of the log by hand. Whoever would read over the place is refused, loudly.
+//! An event was deleted from the log by hand. Every read across the hole is refused, loudly.
 
 use async_nats::jetstream;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use verbatim::dev::NatsUser;
 
 use crate::world::{Answer, Conversation, Person, World, eventually};
 
-/// What nodes log about it.
+/// The log lines of nodes about the hole.
 const MEANT: [&str; 3] = [
     "refused a read: the log is damaged; see deploy/DISASTERS.md",
     "the hub has stopped: the log is damaged",
@@ -19,7 +19,7 @@ async fn deletes_by_hand(world: &World, position: u64) {
     assert!(stream.delete_message(position).await.expect("the operator may"));
 }
 
-/// Nine messages, and where they stand. The views have all of them.
+/// Sends nine messages, waits until the views have all of them, and returns their positions.
 async fn talk(ana: &Person, lunch: &Conversation) -> Vec<u64> {
     let mut positions = Vec::new();
     for n in 1..=9 {
@@ -70,7 +70,7 @@ async fn whoever_reads_over_a_hole_is_refused_after_a_restart_too() {
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     is_told_of(&world, positions[4]).await;
 
-    // What comes before it is good.
+    // Events before the hole can be read.
     let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
     assert_eq!(texts(&page), ["message 1", "message 2", "message 3", "message 4"]);
     let next = page["next_cursor"].as_str().expect("cursor");
@@ -81,11 +81,11 @@ async fn whoever_reads_over_a_hole_is_refused_after_a_restart_too() {
         assert!(device.chain(&lunch).iter().all(|(position, _)| *position < positions[4]));
         assert!(device.seen.iter().all(|frame| frame["op"] != "caught_up"));
     }
-    // Who is in it cannot be known, either: what is missing may have changed that.
+    // The members are unknown too, because the missing event may have changed them.
     ana.sends(&lunch, "another-key", "is it whole?").await.refuses(503, "unavailable");
     as_of(&ben, &lunch, positions[8]).await.refuses(503, "unavailable");
 
-    // What begins behind it lacks nothing.
+    // A conversation that begins after the hole lacks nothing.
     let dinner = ana.starts_group("Dinner", &[&ben]).await;
     let last = ana.says(&dinner, "all is here").await["position"].as_u64().expect("position");
     assert_eq!(ana.history(&dinner, last).await, ["all is here"]);
@@ -114,7 +114,7 @@ async fn a_node_that_has_read_it_before_tells_of_a_hole_and_reads_over_it_no_mor
     ana.sends(&lunch, "the-key-of-5", "message 5").await.refuses(503, "unavailable");
     let again = ana.sends(&lunch, "the-key-of-4", "message 4").await.expect(201);
     assert_eq!(again["position"], positions[3]);
-    // Those who were there have all of it, and go on.
+    // Clients that received the event before have everything, and continue.
     ana.says(&lunch, "still here").await;
     device.sees("still here").await;
     world.finish_with_errors(&MEANT).await;

@@ -1,11 +1,11 @@
-//! What nobody should have written into the log harms its own conversation at most.
+//! Malformed messages in the log harm at most their own conversation.
 
 use async_nats::{HeaderMap, jetstream};
 use verbatim::dev::NatsUser;
 
 use crate::world::{Conversation, Person, World, eventually, key};
 
-/// Puts a message into the timeline of a conversation as no node would, with one header of its own.
+/// Publishes a malformed message into the timeline of a conversation, with one custom header.
 async fn plants(
     world: &World,
     by: &Person,
@@ -54,7 +54,7 @@ async fn a_hostile_event_parks_its_conversation_and_ends_nothing() {
     ] {
         cases.push((("ce-time", time), message("hi", "").into_bytes()));
     }
-    // Postgres keeps no such text, and no such key in an index.
+    // Postgres stores no such text, and no such key in an index.
     cases.push((("ce-x", ""), message("a\\u0000b", "").into_bytes()));
     let mut state = 1_u64;
     let noise = std::iter::repeat_with(|| {
@@ -64,7 +64,7 @@ async fn a_hostile_event_parks_its_conversation_and_ends_nothing() {
     let noise: String = noise.take(40_000).collect();
     let keyed = format!(r#"{{"message_id":"{}","client_id":"{noise}","text":"hi"}}"#, uuid::Uuid::now_v7());
     cases.push((("ce-x", ""), keyed.into_bytes()));
-    // Bytes that are no text, in a field that nobody reads.
+    // Bytes that are not valid text, in a field that nobody reads.
     let mut bytes = message("hi", r#","surprise":"?""#).into_bytes();
     let at = bytes.iter().position(|byte| *byte == b'?').expect("the mark");
     bytes[at] = 0xff;
@@ -110,8 +110,8 @@ async fn what_was_stored_by_other_rules_is_shown_at_every_door() {
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let mut device = ben.connects().await;
     let cursor = device.cursor();
-    // Characters that no input may have, no text at all, a key and metadata that are none, more fields than
-    // are known, numbers of any size, and line breaks between the parts.
+    // Characters that are not allowed in input, no text at all, invalid keys and metadata, unknown fields,
+    // numbers of any size, and line breaks between the parts.
     let more = ",\n\"metadata\":[1.10,{\"a\":1,\"a\":2}],\"surprise\":12345678901234567890123,\r\n\"deep\":"
         .to_owned()
         + &"[".repeat(100)

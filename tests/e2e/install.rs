@@ -1,4 +1,4 @@
-//! The page for operators from a fresh machine to three nodes with TLS, walked as it stands.
+//! The page for operators from a fresh machine to three nodes with TLS, executed as written.
 
 use std::{net::TcpListener, process::Stdio, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::world::{Database, eventually, folder, tools};
 
 const WALK: &str = include_str!("install.sh");
 
-/// The beginning of three free ports, which end in 1, 2 and 3.
+/// The base of three free ports, which end in 1, 2 and 3.
 fn beginning_of_ports() -> u16 {
     let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| verbatim::dev::free_port() / 10)
@@ -29,7 +29,7 @@ async fn one_page_leads_from_a_fresh_machine_to_three_nodes_with_tls() {
     bash.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let walking = tokio::spawn(timeout(Duration::from_secs(180), bash.output()));
 
-    // The superuser of Postgres is at hand here alone.
+    // Only the story has access to the superuser of Postgres.
     let asked = dir.path().join("sql");
     eventually("the page asks for a database", || async { asked.exists() || walking.is_finished() }).await;
     if asked.exists() {

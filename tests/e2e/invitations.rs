@@ -1,4 +1,4 @@
-//! Bringing in strangers, where that takes their consent.
+//! Adding strangers to conversations when their consent is needed.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn a_direct_conversation_of_strangers_begins_when_both_want_it() {
     accepts(&ben, &id).await;
     let talk = Conversation { id, position: 0 };
     ana.says(&talk, "Hello").await;
-    // The other way round: the second request is the consent.
+    // If both invite each other, the second request counts as consent.
     assert_eq!(cid.starts_direct(&ben).await.status, 202);
     ben.starts_direct(&cid).await.expect(201);
     world.finish().await;

@@ -1,4 +1,4 @@
-//! Users of other applications, whose own servers prove who they are.
+//! Users of other applications, whose own servers prove their identity.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -47,7 +47,7 @@ impl Scene {
     }
 }
 
-/// The least description of an issuer.
+/// The minimal description of an issuer.
 pub fn plain(issuer: &Issuer) -> String {
     format!("[[issuer]]\niss = \"{}\"\naudience = [\"verbatim\"]\n", issuer.iss)
 }
@@ -79,7 +79,7 @@ pub fn with(mut claims: Value, changes: Value) -> Value {
     claims
 }
 
-/// The settings for a product, as the page has them, with the address of another server.
+/// The settings for a product from the page, with the address of another server.
 fn settings_of_the_page(product: &str, iss: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/keycloak.md");
     let page = fs::read_to_string(page).expect("a page");
@@ -124,7 +124,7 @@ async fn users_of_keycloak_auth0_and_supabase_come_in_by_the_settings_of_the_pag
 #[tokio::test]
 async fn an_issuer_signs_for_itself_alone_and_a_user_is_known_by_issuer_and_subject_alone() {
     let mut scene = Scene::begin().await;
-    // The same name for different keys (CVE-2026-49998).
+    // Two issuers use the same key id for different keys (CVE-2026-49998).
     let (of_one, of_other) = (Signer::new("RS256", "same"), Signer::new("RS256", "same"));
     let one = scene.issuer(Product::Keycloak, &of_one).await;
     let other = scene.issuer(Product::Keycloak, &of_other).await;
@@ -183,7 +183,7 @@ async fn keys_rotate_without_a_restart_and_an_issuer_that_is_down_takes_nothing_
     assert!(comes_in(&old).await);
     scene.world.finish().await;
 
-    // A set without an age lives for as long as the setting says, so that this story need not last ten minutes.
+    // A key set without `max-age` is kept for as long as the setting says, so this story need not take ten minutes.
     let mut scene = Scene::begin().await;
     let issuer = scene.issuer(Product::Keycloak, &old).await;
     issuer.publishes(&[&old, &new]);
@@ -313,7 +313,7 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
             "{what}: {}",
             refused.body
         );
-        // The token itself is refused at all other doors too.
+        // The token itself is refused everywhere else too.
         if !token.is_empty() {
             let refused = me(at, &token).await;
             assert_eq!(
@@ -378,7 +378,7 @@ async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
     scene.world.finish().await;
 }
 
-/// Tells a node of a log-out, as an issuer does.
+/// Notifies a node of a log-out, like an issuer.
 async fn logs_out(at: SocketAddr, token: &str) -> (u16, Value) {
     let form = format!("logout_token={token}");
     let request = reqwest::Client::new().post(format!("http://{at}/v1/backchannel-logout")).body(form);
@@ -389,7 +389,7 @@ async fn logs_out(at: SocketAddr, token: &str) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// What a logout token says.
+/// The claims of a logout token.
 fn logout(issuer: &Issuer, id: &str, changes: Value) -> Value {
     let claims = json!({
         "iss": issuer.iss, "aud": "verbatim", "iat": now(), "exp": now() + 120, "jti": id, "sid": "session-1",
@@ -428,7 +428,7 @@ async fn a_token_of_an_issuer_is_used_as_it_is_until_the_issuer_logs_the_user_ou
     socket.waits_for("an acknowledgement", |frame| frame["op"] == "ack" && frame["id"] == "renews").await;
     let ours = exchange(at, &token).await.expect(201)["access_token"].as_str().expect("a token").to_owned();
 
-    // Log-outs that do not count end nothing.
+    // Invalid log-outs end nothing.
     let signed = |id: &str, changes: Value| {
         let header = json!({ "alg": "ES256", "typ": "logout+jwt", "kid": "k" });
         key.signs_with(&header, &logout(&issuer, id, changes))
@@ -462,7 +462,7 @@ async fn a_token_of_an_issuer_is_used_as_it_is_until_the_issuer_logs_the_user_ou
     exchange(at, &token).await.refuses(401, "invalid_token");
     assert_eq!(logs_out(at, &over).await.0, 400, "a logout token counts once");
 
-    // Of all sessions of a user, also of one that no node has seen before.
+    // This log-out is for all sessions of a user, even one that no node has seen before.
     let unseen = with(issuer.claims("2", "ben"), json!({ "sid": "unseen", "iat": now() - 5 }));
     let unseen = key.signs(&unseen);
     let seen = key.signs(&with(issuer.claims("2", "ben"), json!({ "iat": now() - 5 })));
@@ -488,7 +488,7 @@ async fn a_token_of_an_issuer_is_logged_out_here_and_a_socket_ends_with_its_toke
     let out = send(&http, at, Method::DELETE, "/v1/logins/current", Some(&token), None).await;
     assert_eq!(out.status, 204);
     me(at, &token).await.refuses(401, "login_revoked");
-    // The row of the login says so too, when the deny set has forgotten it.
+    // The row of the login says so too, once the deny set has forgotten it.
     let again = scene.node(&(plain(&issuer) + "direct = true\n"), &[]).await;
     me(again, &token).await.refuses(401, "login_revoked");
 
@@ -506,7 +506,7 @@ async fn a_token_of_an_issuer_is_logged_out_here_and_a_socket_ends_with_its_toke
     scene.world.finish().await;
 }
 
-/// What was noted of an issuer.
+/// The audit events about an issuer.
 async fn told_of(scene: &Scene, iss: &str) -> Vec<String> {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, iss.as_bytes());
     let subject: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -523,7 +523,7 @@ async fn an_issuer_that_comes_or_goes_is_one_event_however_many_nodes_read_the_f
     let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await, scene.node(&file, &[]).await];
     eventually("the issuer is noted", async || !told_of(&scene, &one.iss).await.is_empty()).await;
 
-    // Each node has read the file when it takes the tokens of the new issuer and no more those of the old one.
+    // A node has reloaded the file when it accepts tokens of the new issuer and refuses those of the old one.
     fs::write(scene.world.dir().join("issuers.toml"), plain(&other)).expect("a file");
     for node in &scene.world.nodes {
         signal(node.pid(), "HUP").await;

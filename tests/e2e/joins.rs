@@ -1,11 +1,11 @@
-//! People are brought into conversations that nobody at their node knew.
+//! People are added to conversations that nobody at their node has in memory.
 
 use async_nats::jetstream;
 use verbatim::dev::NatsUser;
 
 use crate::world::{Backbone as _, World, assert_linked};
 
-/// Whether the servers answer look-ups in the log. What is appended and followed does not need them.
+/// Sets whether the servers answer look-ups in the log. Appending and following do not need them.
 async fn look_ups(world: &World, are_answered: bool) {
     let client = world.nats.client(NatsUser::Operator).await;
     let jetstream = jetstream::new(client);

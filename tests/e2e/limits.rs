@@ -1,4 +1,4 @@
-//! Rate limits: what a client sees of them, and that nodes share them.
+//! Rate limits: what clients see of them, and how nodes share them.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use verbatim::dev::NatsUser;
 use crate::world::{Answer, Backbone as _, Conversation, Person, World, ask, eventually, key};
 
 const ALL: &str = "api,gateway,projector";
-/// So slow that nothing fills again while a story runs.
+/// A limit so slow that no budget refills during a story.
 const SEND_3: (&str, &str) = ("VERBATIM_LIMIT_SEND", "3/3000:3");
 
-/// A node with these limits, and the rest off.
+/// A node with these limits, and all others off.
 async fn world_with(settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(1).await;
     world.add_node_with(ALL, settings).await;
     world
 }
 
-/// The integers that a header says of a policy, read by a library for structured fields.
+/// The integers of a policy in a header, parsed by a library for structured fields.
 pub fn said(answer: &Answer, header: &str, policy: &str) -> Option<Vec<(String, i64)>> {
     let text = answer.headers.get(header)?.to_str().expect("text");
     let list: sfv::List = Parser::new(text).parse().expect("a list of RFC 9651");
@@ -38,7 +38,7 @@ pub fn said(answer: &Answer, header: &str, policy: &str) -> Option<Vec<(String, 
     Some(item.params.iter().map(|(name, value)| (name.as_str().to_owned(), number(value))).collect())
 }
 
-/// What is left of a policy.
+/// The remaining quota of a policy.
 pub fn left(answer: &Answer, policy: &str) -> i64 {
     let said =
         said(answer, "ratelimit", policy).unwrap_or_else(|| panic!("no {policy}: {:?}", answer.headers));
@@ -296,7 +296,7 @@ async fn what_one_node_admits_the_other_counts_and_nonsense_harms_nobody() {
     world.finish().await;
 }
 
-/// How many sends pass in some time, offered to all nodes in turn by many at once.
+/// The number of admitted sends in some time. Many clients offer them to all nodes in turn.
 async fn offered(nodes: &[Person], to: &Conversation, time: Duration) -> u64 {
     let begin = Instant::now();
     let each = (0..12).map(|worker| {
@@ -323,7 +323,7 @@ async fn offered(nodes: &[Person], to: &Conversation, time: Duration) -> u64 {
     passed
 }
 
-/// `VERBATIM_LIMITS_SECONDS=600` makes it the ten minutes of the contract.
+/// `VERBATIM_LIMITS_SECONDS=600` makes it last the ten minutes of the contract.
 #[tokio::test]
 async fn three_nodes_admit_together_what_one_would() {
     let seconds =

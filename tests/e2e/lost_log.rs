@@ -1,11 +1,11 @@
-//! A log is made once. What is lost is told and not made anew.
+//! A log is created once. A lost log or stream is reported and not recreated.
 
 use async_nats::jetstream;
 use verbatim::dev::NatsUser;
 
 use crate::world::{Database, World, eventually};
 
-/// The names of the streams that are there.
+/// The names of the existing streams.
 async fn streams(world: &World) -> Vec<String> {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let mut names = Vec::new();

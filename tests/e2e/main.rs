@@ -1,8 +1,8 @@
-//! Stories: what people, bots and other services do, told to real servers. Each story has a
-//! nats-server and a database of its own, and runs the program as its users do.
+//! Stories: the actions of people, bots and other services, run against real servers. Each story has its own
+//! nats-server and database, and runs the program as its users do.
 
 #![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
-// Everything here is for this binary alone.
+// Everything here is only for this binary.
 #![allow(unreachable_pub)]
 
 #[path = "../flood/mod.rs"]

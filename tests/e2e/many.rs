@@ -1,4 +1,4 @@
-//! People with more conversations than one frame holds.
+//! People with more conversations than fit into one frame.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -14,12 +14,12 @@ use verbatim::{
 
 use crate::world::{Conversation, Device, Person, World, assert_linked, eventually};
 
-/// How many of them; by hand one can try more.
+/// The number of conversations. The variable allows more.
 fn how_many() -> usize {
     std::env::var("VERBATIM_MANY").ok().and_then(|n| n.parse().ok()).unwrap_or(3_000)
 }
 
-/// Somebody is brought into groups by somebody, quicker than by REST.
+/// Creates groups of two people by appending to the log, which is faster than REST.
 async fn is_in_many(world: &World, who: &Person, with: &Person, count: usize) {
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     let clock = Clock::system();
@@ -50,7 +50,7 @@ async fn is_in_many(world: &World, who: &Person, with: &Person, count: usize) {
     stream::iter(0..count).map(begin).buffer_unordered(128).collect::<Vec<()>>().await;
 }
 
-/// What a session names when it begins, frame by frame.
+/// The conversations that a session names at its beginning, frame by frame.
 async fn named(device: &mut Device) -> Vec<Vec<Conversation>> {
     let (mut pages, mut page) = (Vec::new(), device.ready.clone());
     loop {

@@ -1,4 +1,4 @@
-//! Who may do what: `tests/matrix.toml`, cell by cell, at a running server.
+//! Permissions: `tests/matrix.toml`, cell by cell, against a running server.
 
 mod commands;
 mod scene;
@@ -16,7 +16,7 @@ use crate::{
     world::{Answer, Device, ON_BEHALF_OF, Product, Signer, World, open, open_with, template::Template},
 };
 
-/// So many cells are played at once.
+/// The number of cells that are tested at once.
 const AT_ONCE: usize = 4;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Matrix {
     fields: BTreeMap<String, String>,
 }
 
-/// What is said instead of what the path alone says.
+/// Overrides of the default request for a path.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Request {
@@ -94,7 +94,7 @@ fn every_operation_and_every_frame_has_a_row() {
     }
 }
 
-/// Servers that know an issuer, and everybody.
+/// Servers with an issuer, and all people.
 async fn stage() -> (World, Cast) {
     let mut issuers = issuers::Scene::begin().await;
     let signer = Signer::new("EdDSA", "k");
@@ -174,7 +174,7 @@ async fn asks(scene: &Scene, template: &Template, method: &Method, path: &str, w
     caller.send(method.clone(), &path, body).await
 }
 
-/// What may not be seen is answered as what is not there.
+/// Asserts that a hidden object gets the same answer as a missing one.
 async fn is_like_nothing(scene: &Scene, answer: Answer, method: &Method, path: &str, with: &Request) {
     let nothing = scene.template.clone().with("conversation", uuid::Uuid::now_v7().to_string());
     let other = asks(scene, &nothing, method, path, with).await;
@@ -187,7 +187,7 @@ async fn is_like_nothing(scene: &Scene, answer: Answer, method: &Method, path: &
     assert_eq!(told(answer), told(other), "{method} {path}");
 }
 
-/// Tells a frame on a socket; the word of the matrix for what comes back.
+/// Sends a frame on a socket. Returns the matrix's word for the answer.
 async fn tells(scene: &Scene, op: &str, fields: &str) -> String {
     let address = scene.caller.address;
     let Some(token) = &scene.token else {
@@ -212,7 +212,7 @@ async fn tells(scene: &Scene, op: &str, fields: &str) -> String {
     }
     device.tells(frame).await;
     device.tells(json!({ "op": "ping", "id": "after" })).await;
-    // What is told of typing and presence comes before the answer to the ping; a receipt is gathered first.
+    // Frames about typing and presence come before the answer to the ping. Receipts are collected first.
     let is_answer = |frame: &Value| frame["id"] == "asked" || frame["op"] == "closed";
     let answer = device
         .waits_for("an answer", |frame| {

@@ -84,7 +84,7 @@ async fn many_wait_for_what_is_not_said_yet_and_get_it() {
     let read = async || loop {
         let answer = ana.get(&path).await;
         match answer.body["code"].as_str() {
-            // On a slow machine some are refused for the moment, and ask again.
+            // On a slow machine, some requests are refused temporarily, and are retried.
             Some("not_yet" | "too_many_at_once") => tokio::time::sleep(Duration::from_millis(100)).await,
             _ => break answer.expect(200),
         }
@@ -155,7 +155,7 @@ async fn a_retry_long_after_the_log_has_forgotten_the_key_gets_the_first_answer(
         assert_eq!(person.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201), first);
         person.sends(&lunch, "pizza-or-pasta", "pasta?").await.refuses(409, "idempotency_mismatch");
     }
-    // Many at once are looked up together.
+    // Many concurrent retries are looked up together.
     let at_once = (0..40).map(|_| ana.sends(&lunch, "pizza-or-pasta", "pizza?"));
     for answer in futures_util::future::join_all(at_once).await {
         assert_eq!(answer.expect(201), first);

@@ -1,4 +1,4 @@
-//! What programs add to a message comes back in the bytes in which it was sent.
+//! Metadata that programs add to a message comes back byte for byte.
 
 use async_nats::jetstream;
 use futures_util::{SinkExt as _, StreamExt};
@@ -10,8 +10,8 @@ use verbatim::dev::NatsUser;
 
 use crate::world::{Conversation, PATIENCE, Person, World, key, open};
 
-/// Numbers that a machine's number changes, and one that JSON libraries cannot read once it is written
-/// out; names in an order of their own; escapes that say the same as what they escape.
+/// Numbers that change as a machine number, and one that JSON libraries cannot parse once it is written out; member
+/// names that are not sorted; escapes of characters that need none.
 const TYPED: [&str; 4] = [
     r#"{"x":1.7976931348623157e308}"#,
     r#"{"n":[123456789012345678901,6.978903787370247e-41,110.00000000000001,-0.0,-0,1E+2,1.50]}"#,
@@ -32,7 +32,7 @@ fn number(answer: &str, field: &str) -> u64 {
     serde_json::from_str::<Value>(answer).expect("JSON")[field].as_u64().expect("a number")
 }
 
-/// Frames as text, until one has come for each of these.
+/// Reads frames as text, until there is one for each of these.
 async fn frames(
     socket: &mut (impl StreamExt<Item = Result<Message, tokio_tungstenite::tungstenite::Error>> + Unpin),
     all: &[String],

@@ -1,4 +1,4 @@
-//! What `/metrics` tells operators, and that `docs/metrics.md` tells of all of it.
+//! The metrics in `/metrics`, all of which `docs/metrics.md` describes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ fn samples(text: &str) -> Vec<(String, BTreeSet<String>, f64)> {
         .collect()
 }
 
-/// All series that begin with `series`, added.
+/// The sum of all series that begin with `series`.
 fn sum(text: &str, series: &str) -> f64 {
     let lines = text.lines().filter(|line| line.starts_with(series));
     lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()

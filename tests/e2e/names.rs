@@ -1,4 +1,4 @@
-//! Names come with ids, and a first screen with one request.
+//! Names are included with ids, and one request is enough for a first screen.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Conversation, Person, World, key};
 
-/// An id that nothing has.
+/// An unused id.
 const NOBODY: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 
 /// The ids of users in a part of an answer: all strings that are the id of a known person.
@@ -26,7 +26,7 @@ fn summary(person: &Person) -> Value {
     json!({ "display_name": format!("The {}", person.name), "avatar_url": avatar, "kind": "user" })
 }
 
-/// A read as it always was, and with the name of each user whose id it has.
+/// Compares a plain read with the same read including users: it has the name of each user whose id occurs in it.
 async fn names(reader: &Person, path: &str, people: &[&Person]) -> BTreeSet<String> {
     let plain = reader.get(path).await.expect(200);
     assert_eq!(plain.get("users"), None, "{path}");
@@ -127,7 +127,7 @@ async fn up_to_a_hundred_users_come_by_their_ids() {
     world.finish().await;
 }
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers, the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -141,7 +141,7 @@ impl Dice {
     }
 }
 
-/// Somebody does something in a conversation, or is refused.
+/// A random action in a conversation, which may be refused.
 async fn something_happens(dice: &mut Dice, people: &[Person], talk: &Conversation) {
     let (actor, other) = (dice.one(people), dice.one(people));
     let base = format!("/v1/conversations/{}", talk.id);
@@ -169,7 +169,7 @@ async fn something_happens(dice: &mut Dice, people: &[Person], talk: &Conversati
     }
 }
 
-/// The first screen of somebody shows the same as the reads of each conversation.
+/// Asserts that a person's first screen shows the same as separate reads of each conversation.
 async fn sees_the_same_at_once(person: &Person, people: &[&Person]) -> usize {
     let screen = person.get("/v1/conversations?include=users,members,messages").await.expect(200);
     let mut plain = screen.clone();
@@ -217,7 +217,7 @@ async fn a_first_screen_shows_what_the_single_reads_show() {
             something_happens(&mut dice, &people, &talk).await;
         }
         for talk in &talks {
-            // A message is missing only for views that have come to the end of the log.
+            // Only views that have reached the end of the log can say that a message does not exist.
             for person in &people {
                 let nothing = format!("/v1/conversations/{}/messages/{NOBODY}", talk.id);
                 person.get(&nothing).await.refuses(404, "not_found");
@@ -255,13 +255,13 @@ async fn a_new_name_reaches_the_sockets_of_those_who_share_a_conversation() {
     let members = format!("/v1/conversations/{}/members?include=users", lunch.id);
     assert_eq!(ben.get(&members).await.expect(200)["users"][&ana.id]["display_name"], "Ana María");
 
-    // The same again is no change, so the next frame is that of the next change.
+    // Setting the same value again is no change, so the next frame is about the next change.
     ana.patch("/v1/me", json!({ "display_name": "Ana María" })).await.expect(200);
     ana.patch("/v1/me", json!({ "avatar_url": null })).await.expect(200);
     let frame = of_ben.gets("user").await;
     assert_eq!((&frame["display_name"], &frame["avatar_url"]), (&json!("Ana María"), &Value::Null));
 
-    // Others hear of a user who changes the name in a loop a few times a second, and of the last name in the end.
+    // If a user changes the name in a loop, others receive a few changes a second, and the last name in the end.
     let told = |seen: &[Value]| seen.iter().filter(|frame| frame["op"] == "user").count() as u128;
     let (before, begin) = (told(&of_ben.seen), std::time::Instant::now());
     for n in 0..60 {

@@ -1,4 +1,4 @@
-//! What a newer version writes into the log is part of it for this one, too.
+//! Events of a newer version are part of the log for this version, too.
 
 use async_nats::{HeaderMap, jetstream};
 use serde_json::Value;
@@ -6,14 +6,14 @@ use verbatim::dev::NatsUser;
 
 use crate::world::{Conversation, Device, Person, World, assert_linked};
 
-/// The lanes and types that only a newer version knows.
+/// Appends events with lanes and types that only a newer version knows.
 pub struct Newer {
     jetstream: jetstream::Context,
     conversation: Conversation,
 }
 
 impl Newer {
-    /// A newer version has given the streams a lane of its own.
+    /// Adds a lane of a newer version to the streams.
     pub async fn version(world: &World, conversation: &Conversation) -> Self {
         let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
         let stream = operator.get_stream("CHAT_0").await.expect("the stream");
@@ -51,7 +51,7 @@ impl Newer {
     }
 }
 
-/// The types of the events that a device was told, from a position on.
+/// The types of the events that a device received, from a position on.
 fn told(device: &Device, from: u64) -> Vec<String> {
     let events = device.seen.iter().filter(|frame| frame["op"] == "event");
     let told = events.filter(|frame| frame["position"].as_u64().expect("position") >= from);
@@ -69,7 +69,7 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     let mut device = ben.connects().await;
     let cursor = device.cursor();
     ana.says(&lunch, "before").await;
-    // Eve is no member: what she does counts in every lane that is not for members alone.
+    // Eve is not a member: her events count in every lane that is not only for members.
     let first = newer.appends("control", "verbatim.content.moved.v1", &eve).await;
     newer.appends("sealed", "verbatim.message.sent.v1", &eve).await;
     newer.appends("timeline", "verbatim.message.sent.v2", &ana).await;
@@ -95,7 +95,7 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     let shown: Vec<_> = items.iter().filter(|item| item["position"].as_u64() >= Some(first)).collect();
     assert_eq!(shown.iter().map(|item| item["type"].as_str().expect("type")).collect::<Vec<_>>(), types);
 
-    // A node that has followed none of it finds the same head in log and views.
+    // A node that has not followed these events finds the same head in log and views.
     let last = newer.appends("sealed", "verbatim.something.new.v9", &eve).await;
     let lunch_path = format!("/v1/conversations/{}", lunch.id);
     assert_eq!(ana.get(&format!("{lunch_path}?min_position={last}")).await.expect(200)["head"], last);
@@ -119,7 +119,7 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     world.finish().await;
 }
 
-/// The message is the one that a newer program reads and writes in `src/domain/tests/versions.rs`.
+/// The message is the same as the one that a newer program reads and writes in `src/domain/tests/versions.rs`.
 #[tokio::test]
 async fn the_second_version_of_a_type_is_written_beside_the_first_and_this_version_passes_it_on() {
     let sample: Value =
@@ -167,7 +167,7 @@ async fn a_version_that_is_too_old_for_the_log_refuses_it_and_says_so() {
     }
     assert_eq!(config().await.metadata["verbatim.reads"], "3", "nobody takes it away");
 
-    // The log of an older version says nothing, and lacks the lane. `migrate` adds both.
+    // The log of an older version has neither this metadata nor the lane. `migrate` adds both.
     set.metadata.remove("verbatim.reads");
     set.subjects.retain(|subject| !subject.ends_with(".control"));
     jetstream.update_stream(set).await.expect("an operator may");

@@ -46,7 +46,7 @@ async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
     world.finish().await;
 }
 
-/// How many hubs there are: a hub reads the changes of presence, and nothing else does.
+/// The number of hubs: only a hub reads the stream of presence changes.
 async fn hubs(world: &World) -> usize {
     let jetstream = jetstream::new(world.nats.client(NatsUser::Verbatim).await);
     let stream = jetstream.get_stream("PRESENCE").await.expect("stream");
@@ -66,7 +66,7 @@ async fn a_node_without_the_gateway_role_has_no_hub_and_is_told_everything() {
     let waiting =
         |at: &Value| format!("/v1/events?wait=60&after={}", at["next_cursor"].as_str().expect("cursor"));
 
-    // A message that is sent here wakes a user who waits there, and a retry finds the message.
+    // A message sent at this node wakes a user who waits at the other one, and a retry finds the message.
     let (path, client_id) = (waiting(&begin), key());
     let (page, sent) = tokio::join!(ben_there.get(&path), ana.sends(&lunch, &client_id, "pizza?"));
     let (page, sent) = (page.expect(200), sent.expect(201));
@@ -74,7 +74,7 @@ async fn a_node_without_the_gateway_role_has_no_hub_and_is_told_everything() {
     assert_eq!(ana.sends(&lunch, &client_id, "pizza?").await.expect(201)["position"], sent["position"]);
     ana.sends(&lunch, &client_id, "pasta?").await.refuses(409, "idempotency_mismatch");
 
-    // A receipt that is told there wakes a user who waits here, and is not told twice.
+    // A receipt at the other node wakes a user who waits at this one, and is not delivered twice.
     let position = sent["position"].as_u64().expect("position");
     let here = ana.get("/v1/events").await.expect(200);
     let path = waiting(&here);
@@ -85,7 +85,8 @@ async fn a_node_without_the_gateway_role_has_no_hub_and_is_told_everything() {
     ben.reads(&lunch, position).await.expect(204);
     assert_eq!(ana.get(&waiting(&page).replace("wait=60&", "")).await.expect(200)["items"], json!([]));
 
-    // A node without a hub hears signals too: of blocks, and of logins that are revoked while they wait.
+    // A node without a hub receives signals too: about blocks, and about logins that are revoked while their users
+    // wait.
     let direct = ana.starts_direct(&ben).await.expect(201);
     let direct = format!("/v1/conversations/{}/messages", direct["id"].as_str().expect("id"));
     let says = async || ana.post(&direct, json!({ "client_id": key(), "text": "are you there?" })).await;
@@ -235,7 +236,7 @@ async fn a_node_that_is_told_to_stop_says_so_before_it_closes_its_port() {
     eventually("it is not ready", || async { world.nodes[1].readiness().await.0 == 503 }).await;
     let trouble = world.nodes[1].readiness().await.1["trouble"].to_string();
     assert!(trouble.contains("stopping"), "{trouble}");
-    // A load balancer that has not looked yet loses nothing.
+    // A load balancer that has not polled yet loses no request.
     assert!(told.elapsed() < Duration::from_secs(9), "the story itself was too slow");
     ana.get("/v1/me").await.expect(200);
     eventually("the port is closed", || async { TcpStream::connect(address).await.is_err() }).await;

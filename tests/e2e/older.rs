@@ -1,7 +1,7 @@
-//! The log of the version before contract levels: recorded once from that version's own binary, which every later
-//! one reads. `tests/contract/log.json` holds each message as it lay in its four streams, and the messages as the
-//! old version showed them. Building the old version in every run would take minutes and its history; the recorded
-//! log takes neither. For the way back: this version writes no event that the old one does not know.
+//! The log of the version before contract levels, recorded once with that version's own binary. Every later version has
+//! to read it. `tests/contract/log.json` has each message as it was stored in the four streams, and the messages as the
+//! old version showed them. Building the old version in every run would take minutes and the git history; the recorded
+//! log needs neither. For a downgrade, this version appends no event that the old one does not know.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ struct Shown {
     pinned: bool,
 }
 
-/// What the views show of a message, in the order of conversations and positions.
+/// The messages as the views show them, in the order of conversations and positions.
 const MESSAGES: &str = "
     select coalesce(json_agg(json_build_object(
         'conversation_id', m.conversation_id, 'position', m.position, 'sender', m.sender, 'text', m.text,
@@ -52,7 +52,7 @@ async fn the_log_of_the_version_before_is_read_as_that_version_read_it() {
     for (index, stream) in recording.streams.iter().enumerate() {
         for (recorded, position) in stream.iter().zip(1..) {
             let mut headers = HeaderMap::new();
-            // What tells the server how to store a message is no part of it.
+            // Headers that tell the server how to store a message are not part of it.
             let kept = recorded.headers.iter().filter(|(name, _)| name.starts_with("ce-"));
             for (name, value) in kept {
                 headers.insert(name.parse::<HeaderName>().expect(name), value.as_str());
@@ -67,7 +67,7 @@ async fn the_log_of_the_version_before_is_read_as_that_version_read_it() {
             assert_eq!((stored.stream, stored.sequence), (format!("CHAT_{index}"), position));
         }
     }
-    // Presence lies in another stream, which is not kept, and erasures came later.
+    // Presence is in another stream, which is not recorded, and erasures were added later.
     for word in Event::TYPES.iter().filter(|word| !["presence.changed", "content.erased"].contains(word)) {
         assert!(types.contains(&verbatim::log::type_name(word)), "{word} is not in the recording");
     }

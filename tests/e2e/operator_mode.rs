@@ -1,4 +1,4 @@
-//! NATS in operator mode: who may log in, and as whom nobody can.
+//! NATS in operator mode: which users can log in, and which forgeries are refused.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -14,7 +14,7 @@ use verbatim::{
 
 use crate::world::{Backbone, World, command, eventually, folder, now, tools};
 
-/// A JWT of NATS, made by hand.
+/// A NATS JWT, made by hand.
 fn token(by: &KeyPair, claims: &Value) -> String {
     let header = BASE64.encode(r#"{"typ":"JWT","alg":"ed25519-nkey"}"#);
     let text = format!("{header}.{}", BASE64.encode(claims.to_string()));
@@ -45,7 +45,7 @@ async fn only_users_whom_the_accounts_have_signed_get_in() {
     world.finish_without_views().await;
 }
 
-/// Wrong passwords and keys, expired and forged users, and users that ask for more are refused.
+/// Wrong passwords and keys, expired and forged users, and users that claim more permissions are refused.
 pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
     let read =
         |name: &str| fs::read_to_string(world.nats.folder().join(name)).expect("a file of the accounts");
@@ -63,7 +63,7 @@ pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
     };
     let user = || json!({ "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 });
 
-    // As a check of the test itself: what the key of an account signs gets in.
+    // This checks the test itself: a user that an account key has signed is admitted.
     let mallory = KeyPair::new_user();
     let good = claims(&chat, &mallory, user());
     assert!(gets_in(creds(&token(&chat, &good), &mallory)).await.is_ok());
@@ -77,7 +77,7 @@ pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
         "a stranger in CHAT",
         creds(&token(&stranger, &claims(&stranger, &mallory, of_chat.clone())), &mallory),
     ));
-    // The key of consumers signs no user of CHAT or of SYS, and no user of READERS with rights of its own.
+    // The key of consumers can sign no user of CHAT or SYS, and no user of READERS with custom permissions.
     refused.push((
         "the consumers' key for CHAT",
         creds(&token(&scoped, &claims(&scoped, &mallory, of_chat)), &mallory),
@@ -113,7 +113,7 @@ pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
     );
     assert!(async_nats::connect(&servers).await.is_err(), "nobody gets in");
 
-    // As a consumer, the key of consumers gets what the template says: nothing of the log itself.
+    // A consumer signed by the key of consumers gets the permissions of the template: no access to the log itself.
     let plain = json!({ "type": "user", "version": 2, "issuer_account": readers, "pub": {}, "sub": {} });
     let consumer = gets_in(creds(&token(&scoped, &claims(&scoped, &mallory, plain)), &mallory))
         .await
@@ -137,7 +137,7 @@ async fn nodes_serve_with_credentials_and_hold_no_key_of_an_account() {
     let checked = world.runs(&["check"]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
     assert!(checked.stdout.contains("every acknowledgement is on disk"), "{checked:?}");
-    // What a node is given: the credentials of one user, whose JWT was signed elsewhere.
+    // A node has only the credentials of one user, whose JWT was signed elsewhere.
     let creds = fs::read_to_string(world.nats.folder().join("verbatim.creds")).expect("credentials");
     let seeds: Vec<_> = creds.lines().filter(|line| line.starts_with('S') && line.len() == 58).collect();
     assert!(matches!(seeds[..], [one] if one.starts_with("SU")), "only the key of a user");
@@ -189,7 +189,7 @@ async fn init_makes_all_files_once() {
     assert!(code == Some(1) && said.contains("no key is ever replaced"), "{said}");
     assert_eq!(fs::read_to_string(out.join("operator.nk")).expect("a key"), key);
 
-    // An installation from before there was an eraser gets its user afterwards.
+    // An installation that was created before there was an eraser gets its user afterwards.
     fs::remove_file(out.join("eraser.creds")).expect("it was made");
     let make = |account_key: &str| {
         let mut command = command();
@@ -203,7 +203,7 @@ async fn init_makes_all_files_once() {
     let made = fs::metadata(out.join("eraser.creds")).expect("it was made again");
     assert_eq!(made.permissions().mode() & 0o777, 0o600);
 
-    // A server runs with the files and deploy/nats.conf as they are, and after a restart, too.
+    // A server runs with the unchanged files and deploy/nats.conf, also after a restart.
     for name in ["nats.conf", "log.conf"] {
         fs::copy(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR")), out.join(name)).expect("copied");
     }

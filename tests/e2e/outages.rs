@@ -19,7 +19,7 @@ async fn nats_is_killed_and_comes_back() {
     let refused = ana.sends(&lunch, &retried, "meanwhile").await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.refuses(503, "unavailable");
-    // Whoever hears nothing of the log does not know any more who is in.
+    // A node that hears nothing from the log no longer knows the members.
     ana.get(&format!("/v1/conversations/{}/messages", lunch.id)).await.refuses(503, "unavailable");
     assert_eq!(device.is_closed_with().await, 4411);
     let cursor = device.cursor();
@@ -62,7 +62,7 @@ async fn postgres_is_not_needed_to_talk() {
     world.finish().await;
 }
 
-/// What lies in the memory of a nats-server goes with it: the stream of presence changes, and who is where.
+/// The state in the memory of a nats-server is lost with it: the stream of presence changes, and the presence board.
 #[tokio::test]
 async fn presence_comes_back_after_nats_has_forgotten_it() {
     let mut world = World::empty(1).await;
@@ -157,7 +157,7 @@ async fn a_node_that_is_cut_off_from_the_log_lets_nobody_in() {
     world.finish().await;
 }
 
-/// Resumes as soon as the node takes sockets again.
+/// Resumes as soon as the node accepts sockets again.
 async fn comes_back(who: &Person, cursor: &str) -> Device {
     loop {
         let hello = json!({ "op": "hello", "cursor": cursor });

@@ -1,4 +1,4 @@
-//! A node that has more to do than it can refuses what people miss least, goes on with the rest, and comes back by itself.
+//! An overloaded node refuses the least important work, continues with the rest, and recovers by itself.
 //! `VERBATIM_OVERLOAD_SECONDS` makes the load last longer.
 
 use std::{
@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::world::{PATIENCE, Person, World, eventually, key};
 
-/// Readers, each of whom asks as often as one user may at once.
+/// Readers, and the concurrent requests of each, which are the maximum for one user.
 const READERS: usize = 12;
 const AT_ONCE: usize = 8;
-/// As far as reads are refused.
+/// The level from which on reads of history are refused.
 const HISTORY: u64 = 5;
 const LEVEL: &str = "verbatim_overload_level";
-/// What a refusal may be, besides a page.
+/// The allowed refusals.
 const REFUSALS: [(u16, &str); 4] = [
     (503, "temporary_reduced_capacity"),
     (503, "unavailable"),
@@ -64,7 +64,7 @@ async fn an_overloaded_node_refuses_in_order_answers_no_500_and_comes_back_by_it
                     assert_eq!(answer.headers["retry-after"], "2");
                     let kind = answer.body["type"].as_str().expect("a type");
                     assert!(kind.ends_with("#temporary-reduced-capacity"), "{kind}");
-                    // A client that waits for as long as it was told would leave the node in peace.
+                    // A client that obeyed `Retry-After` would make too little load.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 *said.lock().expect("no panic").entry((answer.status.as_u16(), code)).or_insert(0) += 1;
@@ -115,7 +115,7 @@ async fn an_overloaded_node_refuses_in_order_answers_no_500_and_comes_back_by_it
     let number = |line: &serde_json::Value| line["overload_level"].as_u64().expect("a level");
     let levels: Vec<u64> = std::iter::once(0).chain(lines.iter().map(number)).collect();
     assert!(levels.iter().any(|level| *level >= HISTORY), "{levels:?}");
-    // Of warnings, of which each step from 0 is one, there is a line a second at most.
+    // There is at most one line of warning a second, and each step from 0 is a warning.
     let is_step = |pair: &[u64]| pair[0].abs_diff(pair[1]) == 1 || pair.contains(&0);
     assert!(levels.windows(2).all(is_step), "one step after the other: {levels:?}");
     let text = node.metrics().await;

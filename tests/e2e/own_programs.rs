@@ -1,4 +1,4 @@
-//! The examples of programs that read the log, each run as it stands and killed while it works.
+//! The example programs that read the log, each run without changes and killed while it works.
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     world::{ALL_SCOPES, Program, World, clients::packages, eventually, key},
 };
 
-/// The binary of an example. `cargo test` has built it, and a run of this story alone builds it here.
+/// The binary of an example. `cargo test` has already built it; a run of only this story builds it here.
 async fn example(name: &str) -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let mut building = Command::new(cargo);

@@ -1,4 +1,4 @@
-//! How a conversation was: the answers of today about then are those that were given then.
+//! Looking back at a conversation: answers with `as_of` are the same as the answers at that time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Conversation, Person, World, key};
 
-/// What somebody was told at a moment.
+/// The answers to a person at a moment.
 struct Then {
     position: u64,
     time: String,
@@ -27,7 +27,7 @@ async fn ask(person: &Person, of: &Conversation, what: &str, more: &str) -> Valu
     person.get(&format!("/v1/conversations/{}{what}{joint}{more}", of.id)).await.expect(200)
 }
 
-/// Asks everything as it is, and waits a little, so that the next event has another time.
+/// Sends all requests, and waits a little, so that the next event has another time.
 async fn looks(person: &Person, of: &Conversation, position: u64) -> Then {
     let mut answers = Vec::new();
     for what in ASKED {
@@ -90,7 +90,7 @@ async fn members_receipts_and_history_are_told_as_they_were() {
         .collect();
     assert_eq!(read, [0, 0, 1, 1, 1, 1, 0, 1, 2], "the moments differ");
 
-    // Pages go on as those of today do.
+    // Pages continue like those of the present.
     let first = ask(&ana, &lunch, "/messages?limit=1", &format!("as_of={}", moments[3].position)).await;
     assert_eq!(first["items"][0]["text"], "pasta!");
     let cursor = first["next_cursor"].as_str().expect("there is more");

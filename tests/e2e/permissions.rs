@@ -1,4 +1,4 @@
-//! What the NATS users may and may not do.
+//! The permissions of the NATS users.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,7 +17,7 @@ use verbatim::dev::NatsUser;
 
 use crate::world::{PATIENCE, World, eventually};
 
-/// A connection that keeps what it was refused.
+/// A connection that records refusals.
 struct Tried {
     client: Client,
     refused: watch::Receiver<BTreeSet<String>>,
@@ -40,7 +40,7 @@ impl Tried {
         Self { client: options.connect(host).await.expect("NATS"), refused }
     }
 
-    /// Asks for something that nats-server has to refuse.
+    /// Sends a request that nats-server has to refuse.
     async fn may_not(&self, subject: &str, payload: &str) {
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.expect("its own inbox");
@@ -82,7 +82,7 @@ async fn a_reader_gets_what_its_durable_has_and_nothing_of_others() {
         assert_eq!(event.info().expect("info").stream_sequence, position);
         event.double_ack().await.expect("an acknowledgement that is confirmed");
     }
-    // The longer form of an acknowledgement, as newer servers will ask for it.
+    // This is the longer form of an acknowledgement, which newer servers will expect.
     let event = timeout(PATIENCE, events.next()).await.expect("in time").expect("one").expect("an event");
     let reply = event.reply.clone().expect("a reply subject");
     let tokens = reply.strip_prefix("$JS.ACK.").expect("an acknowledgement");
@@ -92,7 +92,8 @@ async fn a_reader_gets_what_its_durable_has_and_nothing_of_others() {
     reader.client.flush().await.expect("the server has read it");
     assert!(reader.refused.borrow().is_empty(), "{:?}", reader.refused.borrow());
 
-    // Of others: their durables by either form of an acknowledgement, and what streams consist of.
+    // It has no access to the durables of others, with either form of an acknowledgement, or to the contents of
+    // streams.
     for subject in [
         "$JS.ACK.CHAT_0.archive.1.reader.1.1.0",
         "$JS.ACK.CHAT_0.archive.1.1.1.1.0",
@@ -161,7 +162,7 @@ async fn a_node_that_may_not_make_the_log_says_who_does() {
     let ana = world.person("ana").await;
     ana.starts_group("Notes", &[]).await;
 
-    // Nor may it put a setting right; but it serves, and says so.
+    // It may not correct a setting either, but it serves and logs a warning.
     world.nodes[0].stop().await;
     let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let stream = operator.get_stream("CHAT_2").await.expect("the stream");

@@ -1,4 +1,4 @@
-//! What people settle for themselves alone.
+//! Private settings of people.
 
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ async fn a_conversation_is_muted_and_archived_for_one_alone() {
         (&json!(true), &json!(until), &json!(false))
     );
 
-    // It stays where it is, whatever happens in it, and moves to the front there.
+    // It stays archived whatever happens in it, and moves to the front of the archived conversations.
     let said = ben.says(&work, "hello").await["position"].as_u64().expect("position");
     ana.get(&format!("/v1/conversations/{}?min_position={said}", work.id)).await.expect(200);
     assert_eq!(listed(&ana, "?archived=true").await, [&*work.id, &*lunch.id]);

@@ -1,4 +1,4 @@
-//! Every command tells the position that it has reached, and every list of which moment it tells.
+//! Every command returns the position that it has reached, and every list the moment at which it is valid.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -48,17 +48,17 @@ fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
 
-/// Up to which position a page of a list tells everything.
+/// The position up to which a page of a list is complete.
 fn position_of(page: &Answer) -> Option<u64> {
     page.headers.get("verbatim-position")?.to_str().ok()?.parse().ok()
 }
 
-/// From where on events tell the rest.
+/// The cursor from which events continue a page.
 fn cursor_of(page: &Answer) -> &str {
     page.headers["verbatim-cursor"].to_str().expect("text")
 }
 
-/// All that has happened behind a cursor, until nothing more has.
+/// All events after a cursor, until there are no more.
 async fn happened_after(who: &Person, cursor: &str) -> Vec<Value> {
     let (mut cursor, mut all) = (cursor.to_owned(), Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! Who is here.
+//! Presence.
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ async fn a_short_absence_is_none() {
     of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
     first.leaves().await;
     let _again = ben.connects().await;
-    // Somebody else's coming is told after anything that ben's absence would have told.
+    // Another user's connect is announced after any announcement of ben's absence would have been.
     let _other = cleo.connects().await;
     of_ana
         .waits_for("cleo comes", |frame| frame["op"] == "presence" && frame["user_id"] == cleo.id.as_str())
@@ -148,7 +148,7 @@ async fn typing_is_told_to_the_others_and_kept_nowhere() {
     world.finish().await;
 }
 
-/// Presence as a node has it, beside the node of a story.
+/// The presence part of a node, next to the node of the story.
 async fn presence_of<B: Backbone>(world: &World<B>, log: &Log, tasks: &Supervisor) -> Presence {
     let pool = app::database(&world.database.url, 2).await.expect("Postgres");
     let settings = PresenceSettings { grace: Duration::ZERO, ..PresenceSettings::default() };
@@ -171,7 +171,7 @@ async fn whatever_comes_at_once_an_end_is_never_lost() {
     }
     let all_are = async |status: Status| crowd.iter().all(|(user, _)| presence.status(*user) == status);
     eventually("all are here", || all_are(Status::Online)).await;
-    // More changes than any queue would hold, and the ends come last.
+    // These are more changes than any queue would hold. The final state comes last.
     for _ in 0..200 {
         for (user, session) in &crowd {
             presence.tell(*user, *session, Status::Away);
@@ -189,7 +189,7 @@ async fn whatever_comes_at_once_an_end_is_never_lost() {
 
 #[tokio::test]
 async fn a_node_keeps_its_lease_while_it_writes_thousands_of_entries() {
-    // In a cluster an entry takes long enough for the lease to run out, if it waited for all of them.
+    // In a cluster, writing all entries takes longer than the lease, so the lease must not wait for them.
     let (mut world, tasks) = (World::empty_cluster(3, 1).await, Supervisor::new());
     world.add_node("api,gateway,projector").await;
     let log = Log::open(world.nats.url(), Wanted::default(), &tasks).await.expect("the log");
@@ -201,7 +201,7 @@ async fn a_node_keeps_its_lease_while_it_writes_thousands_of_entries() {
     for (user, session) in crowd(100_000) {
         presence.tell(user, session, Status::Online);
     }
-    // Longer than a lease lasts.
+    // This is longer than a lease.
     let long = verbatim::log::LEASE + Duration::from_secs(8);
     eventually("the lease was kept for long", || async {
         assert_eq!(leases.alive().await.expect("an answer"), nodes, "after {:?}", began.elapsed());

@@ -1,4 +1,4 @@
-//! Problems: each kind is explained, and the document's examples are real ones.
+//! Problems: each kind is explained, and the examples in the document are real answers.
 
 use reqwest::{Client, Method, header};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn every_kind_of_problem_is_explained_where_its_type_points() {
     world.finish_without_views().await;
 }
 
-/// What an example of 400 is the answer to: an unknown parameter, a body without a field, or one that is none.
+/// A request that provokes an example of 400: with an unknown parameter, a body without a field, or an invalid body.
 fn provoking(example: &Value) -> (&'static str, Option<Value>) {
     let error = &example["errors"][0];
     match (error["code"].as_str(), error["pointer"].as_str()) {
@@ -140,7 +140,7 @@ async fn every_door_refuses_with_the_same_headers_and_members() {
             assert_eq!(told[name], *value, "{id}: {name}");
         }
     }
-    // Nothing of a head that breaks the rules is believed, so its refusal gets a new id.
+    // Nothing in a malformed head is trusted, so its refusal gets a new request id.
     let twice = client.get(url("/")).header("authorization", "one").header("authorization", "two");
     let answer = twice.header("x-request-id", "unread-name").send().await.expect("an answer");
     assert_eq!(answer.status(), 400);

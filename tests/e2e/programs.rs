@@ -11,7 +11,7 @@ use crate::{
 };
 
 const ALL: &str = "api,gateway,projector";
-/// What a bot that writes needs.
+/// The scopes of a bot that writes.
 const BOT: &[&str] =
     &["conversations:read", "conversations:write", "messages:write", "users:read", "events:read"];
 
@@ -105,7 +105,7 @@ async fn a_key_is_refused_for_its_form_its_time_and_its_address() {
     let other = if bot.token.ends_with('x') { 'y' } else { 'x' };
     with(&format!("{}{other}", &bot.token[..66])).get("/v1/me").await.refuses(401, "invalid_key");
     with("vbk_").get("/v1/me").await.refuses(401, "invalid_key");
-    // The checksum is right, and nobody has the key.
+    // The checksum is correct, but the key does not exist.
     let foreign = "vbk_000000000000_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_";
     let foreign = format!("{foreign}{}", checksum(foreign.trim_end_matches('_')));
     for _ in 0..2 {
@@ -133,7 +133,7 @@ async fn a_key_is_refused_for_its_form_its_time_and_its_address() {
     world.finish_without_views().await;
 }
 
-/// The CRC-32 of a text in base62, as a key has it.
+/// The CRC-32 of a text in base62, as in a key.
 fn checksum(text: &str) -> String {
     const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut sum = u32::MAX;
@@ -213,8 +213,8 @@ async fn a_rotation_under_load_fails_no_request_and_ends_the_old_key() {
         assert!(rotated["old_expires_at"].is_string() && rotated["expires_at"].is_null(), "{rotated}");
         rotated
     };
-    // The program takes the new key a second after the rotation, as a deployment would. The overlap is much longer than
-    // that, so that also a slow machine has answered the last request by the old key before it ends.
+    // The program switches to the new key a second after the rotation, like a deployment. The overlap is much longer,
+    // so that even a slow machine has answered the last request with the old key before that key ends.
     let mut path = String::new();
     for n in 0..200 {
         tick.tick().await;

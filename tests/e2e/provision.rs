@@ -1,4 +1,4 @@
-//! A host application brings its users and conversations, and logs its users in.
+//! A host application provisions its users and conversations, and logs its users in.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub async fn host(world: &World) -> Person {
     program(world, "shop", &SCOPES).await
 }
 
-/// How many audit events are about a user.
+/// The number of audit events about a user.
 async fn audited(world: &World, user: &str) -> usize {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let mut stream = jetstream.get_stream("AUDIT").await.expect("the stream");
@@ -48,7 +48,7 @@ async fn audited(world: &World, user: &str) -> usize {
     about
 }
 
-/// The events of the roster of a conversation, as they lie in the log.
+/// The roster events of a conversation, as they are in the log.
 async fn roster_events(world: &World, id: &str) -> Vec<Value> {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     let mut stream = jetstream.get_stream("CHAT_0").await.expect("the stream");
@@ -103,7 +103,7 @@ async fn a_user_is_made_once_and_follows_the_table_of_the_host() {
     host.put(&user("9"), chosen.clone()).await.refuses(409, "username_taken");
     host.put(&user("8"), chosen).await.refuses(409, "username_taken");
     host.get(&user("9")).await.refuses(404, "not_found");
-    // Nobody can log in with a password that the account does not have.
+    // The account has no password, so nobody can log in with one.
     let login = json!({ "username": name, "password": PASSWORD });
     ask(host.address, reqwest::Method::POST, "/v1/logins", Some(login)).await.refuses(401, "bad_credentials");
     world.finish().await;

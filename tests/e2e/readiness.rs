@@ -1,4 +1,4 @@
-//! What a node says of itself: which part is wrong, and whether another node is better off.
+//! The readiness of a node: which part has a fault, and whether another node is better off.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn an_outage_that_all_nodes_share_takes_none_of_them_out() {
         assert_eq!(node.tells("log", "not_connected").await, "degraded");
     }
     ana.get(&format!("/v1/conversations/{}/messages", notes.id)).await.expect(200);
-    // Longer than what the others have said before counts.
+    // By then, the earlier reports of the other nodes no longer count.
     tokio::time::sleep(Duration::from_secs(8)).await;
     for node in &world.nodes {
         assert!(node.says("degraded").await, "{:?}", node.readiness().await);
@@ -71,7 +71,7 @@ async fn a_node_that_is_cut_off_alone_is_out_and_the_others_are_not() {
     eventually("the node is out", || async { world.nodes[1].says("not_ready").await }).await;
     assert_eq!(world.nodes[1].tells("database", "no_answer").await, "not_ready");
     world.nodes[0].is_ready().await;
-    // Nobody can be asked any more.
+    // Now the node reaches neither server, so it cannot learn whether another node is better off.
     to_nats.cut();
     assert_eq!(world.nodes[1].tells("log", "not_connected").await, "not_ready");
     to_postgres.mend();
@@ -186,7 +186,7 @@ async fn a_node_that_starts_waits_for_a_slow_answer() {
         .execute(&mut lock)
         .await
         .expect("the lock");
-    // Longer than a statement waits for a lock.
+    // This is longer than a statement waits for a lock.
     let slow = async {
         tokio::time::sleep(Duration::from_secs(8)).await;
         sqlx::raw_sql("rollback").execute(&mut lock).await.expect("no lock");

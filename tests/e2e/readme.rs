@@ -1,4 +1,4 @@
-//! The examples of the README and of the pages under `docs/`, run as they stand: only the address is another one.
+//! The examples of the README and of the pages under `docs/`, run as written except for the address.
 
 use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
@@ -16,13 +16,13 @@ use crate::world::{
     eventually,
 };
 
-/// How long cargo may take for an example that has not been built.
+/// The time limit for cargo to build an example.
 const BUILD: Duration = Duration::from_secs(600);
 
 /// The pages with examples, in the order in which a newcomer reads them.
 const PAGES: [&str; 3] = ["README.md", "docs/clients.md", "docs/microservices.md"];
 
-/// The blocks of a language, in order, with the address of a node in them.
+/// The code blocks of a language, in order, with the address of a node.
 fn blocks(language: &str, address: &str) -> Vec<String> {
     let begin = format!("```{language}\n");
     let page = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -31,7 +31,7 @@ fn blocks(language: &str, address: &str) -> Vec<String> {
     blocks.map(|block| block.replace("127.0.0.1:8080", address)).collect()
 }
 
-/// The one with a text in it.
+/// The only code block that contains a text.
 fn block(language: &str, with: &str, address: &str) -> String {
     let mut blocks = blocks(language, address);
     blocks.retain(|block| block.contains(with));
@@ -39,7 +39,7 @@ fn block(language: &str, with: &str, address: &str) -> String {
     blocks.remove(0)
 }
 
-/// An example that goes on, and what it prints.
+/// A running example, and its output.
 struct Example {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -68,7 +68,7 @@ impl Example {
 
 #[tokio::test]
 async fn the_examples_for_a_shell_run_in_order() {
-    // A stream goes on until somebody has seen enough of it.
+    // A stream has no end, so it is stopped after a while.
     const PRELUDE: &str = r#"set -eu
 curl() { case $1 in -N) timeout 3 curl "$@" || [ $? = 124 ] ;; *) command curl "$@" ;; esac; }
 "#;
@@ -97,7 +97,7 @@ curl() { case $1 in -N) timeout 3 curl "$@" || [ $? = 124 ] ;; *) command curl "
     world.finish().await;
 }
 
-/// Writes to ana now and then, once both are there: she waits for what happens.
+/// Writes to ana now and then, once both accounts exist, because she waits for events.
 async fn talks_as_ben(address: SocketAddr) {
     let login = json!({ "username": "ben", "password": PASSWORD });
     eventually("ben has an account", || async {
@@ -139,7 +139,7 @@ async fn the_examples_that_listen_print_what_happens() {
     let said = ana.says(&lunch, "Pizza?").await;
     of_page.prints("Pizza?", PATIENCE).await;
     rust.prints("Pizza?", PATIENCE).await;
-    // Nobody projects after the node has stopped.
+    // Nothing is projected after the node has stopped, so the views have to be complete before.
     ana.history(&lunch, said["position"].as_u64().expect("position")).await;
     world.nodes[0].stop().await;
     of_page.prints("closed 1012 drain", PATIENCE).await;
@@ -172,7 +172,7 @@ async fn the_example_of_a_microservice_reads_the_log() {
     std::fs::create_dir(folder.path().join(".verbatim")).expect("a folder");
     let settings = format!("VERBATIM_NATS_URL={}\n", world.nats.url());
     std::fs::write(folder.path().join(".verbatim/dev.env"), settings).expect("a file");
-    // The example runs in the folder of the checkout, where there is no data of this story.
+    // The example runs in the folder of the checkout, which has no data of this story.
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     let prelude = format!(
         "cargo() {{ shift; exec {:?} run --manifest-path {manifest:?} \"$@\"; }}\n",
@@ -188,7 +188,7 @@ async fn the_example_of_a_microservice_reads_the_log() {
     world.finish().await;
 }
 
-/// What the example makes of frames: nothing, or what it says is missing.
+/// Feeds frames to the example. The error is its report of a missing event.
 async fn checked(frames: &[&Value]) -> Result<(), String> {
     const LINES: &str = r#"
 import { createInterface } from 'node:readline'
@@ -250,7 +250,7 @@ async fn the_example_that_checks_sees_each_hole_also_after_a_cut_and_a_reset() {
     let frames: Vec<&Value> = [&first, &second, &third].into_iter().flat_map(|device| &device.seen).collect();
     assert_eq!(checked(&frames).await, Ok(()));
     for lost in ["two", "three", "five", "six", "2", "3"] {
-        // What the first socket had seen comes again behind its cursor, so it is taken out everywhere.
+        // Events that the first socket received after its cursor come again, so the lost event is removed everywhere.
         let others: Vec<&Value> =
             frames.iter().filter(|frame| frame["data"]["text"] != lost).copied().collect();
         let missing = checked(&others).await.expect_err(lost);

@@ -1,4 +1,4 @@
-//! Who has read how far.
+//! Receipts.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ async fn many_receipts_in_a_second_are_two_events_at_most() {
     for answer in futures_util::future::join_all(reads).await {
         answer.expect(204);
     }
-    // Two in the first second, and one in each second that a slow machine needs beyond it.
+    // At most two in the first second, and one in each further second that a slow machine needs.
     let most = 2 + began.elapsed().as_secs() as usize;
     ana.says(&lunch, "the end").await;
     of_ana.sees("the end").await;

@@ -1,4 +1,4 @@
-//! Registration that is closed or by invitation, and the recovery of an account whose password is forgotten.
+//! Registration that is closed or by invitation, and the recovery of an account with a forgotten password.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -48,12 +48,12 @@ async fn an_invitation_code_lets_in_as_many_as_it_says_and_every_other_code_gets
     let world = world_with("invite").await;
     assert_eq!(registration_in_info(&world).await, "invite");
     let two = said(&world, &["invites", "add", "--uses", "2"]).await;
-    // Many at once: two come in.
+    // Of many concurrent registrations, two succeed.
     let names = ["ana", "ben", "cleo", "dora", "emil", "fritz"];
     let answers = join_all(names.map(|name| registers(&world, name, Some(&two)))).await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(made, 2, "{answers:?}");
-    // A name that is taken uses no code.
+    // A registration with a taken name does not use up the code.
     let taken = names[answers.iter().position(|answer| answer.status == 201).expect("one")];
     let one = said(&world, &["invites", "add"]).await;
     registers(&world, taken, Some(&one)).await.refuses(409, "username_taken");
@@ -67,7 +67,7 @@ async fn an_invitation_code_lets_in_as_many_as_it_says_and_every_other_code_gets
     said(&world, &["invites", "revoke", id]).await;
     let mut answers = Vec::new();
     for invite in [None, Some("vbi_x"), Some(&*two), Some(&*one), Some(&*revoked)] {
-        // A name that is taken is no other answer: strangers learn nothing about names.
+        // A taken name gets the same answer, so strangers learn nothing about names.
         for name in ["hugo", taken] {
             let mut answer = registers(&world, name, invite).await.refuses(403, "invalid_invite");
             answer["request_id"].take();
@@ -95,7 +95,7 @@ async fn a_recovery_token_sets_the_password_once_and_ends_all_logins_everywhere(
     let token = said(&world, &["users", "recover", &ana.id, "--expires-in", "300"]).await;
     assert!(said(&world, &["users", "show", &ana.name]).await.contains(&ana.id));
 
-    // A password that is refused does not spend the token; an older token has ended.
+    // A refused password does not spend the token, and the older token has been revoked.
     recovers(&ana, &token, "password").await.refuses(400, "invalid_body");
     recovers(&ana, &before, NEW).await.refuses(401, "invalid_recovery");
     let answers = join_all((0..4).map(|_| recovers(&ana, &token, NEW))).await;

@@ -1,4 +1,4 @@
-//! The log is read again, by many and in any weather, and nothing is left behind.
+//! Replays of the log, by many clients and during faults, leave no consumers behind.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -18,7 +18,7 @@ use verbatim::{
 
 use crate::world::{Backbone, Conversation, Person, World, assert_linked, eventually, key, open};
 
-/// How many consumers of the first stream are there for replays.
+/// The number of consumers of the first stream that belong to replays.
 async fn consumers(world: &World<impl Backbone>) -> usize {
     let jetstream = jetstream::new(world.nats.client(NatsUser::Verbatim).await);
     let stream = jetstream.get_stream("CHAT_0").await.expect("stream");
@@ -26,7 +26,7 @@ async fn consumers(world: &World<impl Backbone>) -> usize {
     names.iter().filter(|name| name.starts_with("replay-")).count()
 }
 
-/// Where somebody was before others talked, to a node that has forgotten all of it.
+/// A cursor from before many messages, at a node that no longer has them in memory.
 async fn long_ago(world: &mut World, ana: &Person, ben: &Person, messages: usize) -> (Conversation, String) {
     let lunch = ana.starts_group("Lunch", &[ben]).await;
     let cursor = ben.connects().await.cursor();
@@ -55,7 +55,7 @@ async fn whoever_takes_a_page_and_goes_leaves_no_consumer() {
     let left = consumers(&world).await;
     assert!(left < 20, "120 readers have left {left} consumers");
 
-    // Some do not even wait for the page.
+    // Some clients do not wait for the page.
     for n in 0..100 {
         let _ = timeout(Duration::from_millis(n % 10), ben.get(&path)).await;
         let mut socket = open(ben.address, Some(&ben.token)).await.expect("a socket");
@@ -63,7 +63,7 @@ async fn whoever_takes_a_page_and_goes_leaves_no_consumer() {
         socket.send(Message::Text(hello.into())).await.expect("hello");
     }
     let node = &world.nodes[0];
-    // Between two turns of a user there is no replay, so the sockets have to be gone, too.
+    // Between two turns of a user there is no replay, so all sockets have to be gone, too.
     eventually("no replay is left", || async {
         node.metric("verbatim_sockets ").await == 0
             && node.metric("verbatim_replays ").await == 0
@@ -87,7 +87,7 @@ async fn searching_the_log_for_keys_takes_few_consumers() {
     let _ = long_ago(&mut world, &ana, &ben, 1).await;
     world.the_log_forgets_keys().await;
     let ana = ana.at(world.nodes[0].address);
-    // What the rosters say is known before Postgres goes.
+    // The rosters are in memory before Postgres stops.
     for group in &groups {
         ana.says(group, "here").await;
     }
@@ -113,7 +113,7 @@ async fn searching_the_log_for_keys_takes_few_consumers() {
     world.finish().await;
 }
 
-/// On several servers a consumer is known to some of them before it is to others.
+/// In a cluster, some servers know a new consumer before others.
 #[tokio::test]
 async fn on_servers_that_have_just_started_nobody_is_refused() {
     let mut world = World::empty_cluster(3, 4).await;

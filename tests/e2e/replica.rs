@@ -10,7 +10,7 @@ use crate::{
 
 const ROLES: &str = "api,gateway,projector";
 
-/// What a node says of its replica.
+/// The state of the replica in a node's answer.
 async fn told(node: &Node) -> Value {
     node.readiness().await.1["parts"]["replica"].clone()
 }
@@ -19,7 +19,7 @@ async fn is_read(node: &Node) -> bool {
     told(node).await["read"] == true
 }
 
-/// Lets the replica take nothing in for a while, or go on.
+/// Pauses or resumes the replay of the replica.
 async fn pauses(replica: &Postgres, pauses: bool) {
     let word = if pauses { "pause" } else { "resume" };
     let mut connection = PgConnection::connect(replica.url()).await.expect("a connection");
@@ -50,7 +50,7 @@ async fn requests_read_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
         assert_eq!(last(Some(at)).await, text, "the wait asks the server that is read");
     }
 
-    // Whoever asks for what the replica does not have is answered by the primary, a moment later.
+    // A request for data that the replica lacks is answered from the primary, a moment later.
     pauses(&replica, true).await;
     let at = said("four").await;
     assert_eq!(last(None).await, "three", "it was the replica that answered");
@@ -66,7 +66,7 @@ async fn requests_read_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
     eventually("the replica is read again", || is_read(node)).await;
     assert_eq!(last(None).await, "four");
 
-    // A replica that is gone is missed for a moment only.
+    // The loss of a replica has an effect only for a moment.
     replica.kill9();
     eventually("the replica is known to be gone", || async { !is_read(node).await }).await;
     let at = said("five").await;

@@ -1,4 +1,4 @@
-//! Servers come back from backups, older or newer than what they belong to: what does not fit is refused.
+//! Servers are restored from backups that are older or newer than the other servers: a mismatch is refused.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::world::{Beginning, Conversation, Database, PASSWORD, Person, World, ask, eventually, tools};
 
-/// What a node logs when it meets views of another log.
+/// The log lines of a node that finds views of another log.
 const MEANT: [&str; 2] = ["the views belong to another log", "the projection has stopped"];
 
 /// Two people in a conversation.
@@ -17,7 +17,7 @@ async fn talk(world: &World) -> (Person, Person, Conversation) {
     (ana, ben, lunch)
 }
 
-/// Says things, waits until the views have them, and answers the last position.
+/// Sends messages, waits until the views have them, and returns the last position.
 async fn says_all(who: &Person, to: &Conversation, texts: &[&str]) -> u64 {
     let mut last = 0;
     for text in texts {
@@ -29,19 +29,18 @@ async fn says_all(who: &Person, to: &Conversation, texts: &[&str]) -> u64 {
 
 const ALL: &str = "api,gateway,projector";
 
-/// A node in the place of one that was stopped.
+/// Replaces a stopped node by one that has begun to start.
 async fn again(world: &mut World, node: Beginning) {
     world.nodes[0] = node.serves().await;
 }
 
-/// Starts a node in the place of one that was stopped.
+/// Starts a node that replaces a stopped one.
 async fn starts_again(world: &mut World) {
     let node = world.begins_node(ALL, &[]).await;
     again(world, node).await;
 }
 
-/// A copy of the log is made, some more is said, and the copy is put back. Answers the last cursor that
-/// somebody was given.
+/// Copies the log, sends more messages, and puts the copy back. Returns the last cursor that a client received.
 async fn falls_back(world: &mut World, [ana, ben]: [&Person; 2], to: &Conversation, more: &[&str]) -> String {
     world.nodes[0].stop().await;
     let copy = world.copies_the_log().await;
@@ -53,7 +52,7 @@ async fn falls_back(world: &mut World, [ana, ben]: [&Person; 2], to: &Conversati
     cursor
 }
 
-/// A node, `status`, `check`, `verify` and `rebuild` all say what is wrong and change nothing.
+/// Asserts that a node, `status`, `check`, `verify` and `rebuild` all report the mismatch and change nothing.
 async fn views_are_refused(world: &World, node: &Beginning, because: &str) {
     eventually("the node is not ready and says why", || async {
         let (code, body) = node.readiness().await;
@@ -89,7 +88,7 @@ async fn an_older_log_under_newer_views_is_refused_until_an_operator_decides() {
     let mut device = ben.resumes(&cursor).await;
     assert_eq!(device.gets("reset").await["reason"], "cursor_from_the_future");
 
-    // The log grows over its old head: the cursor lies behind it again, but stands at another event.
+    // The log grows beyond its old head. The cursor is now within the log again, but at another event.
     let last = says_all(&ana, &lunch, &["3", "4", "5", "6", "7"]).await;
     let mut device = ben.resumes(&cursor).await;
     assert_eq!(device.gets("reset").await["reason"], "cursor_of_another_log");
@@ -106,7 +105,7 @@ async fn a_log_that_has_grown_over_the_views_is_known_by_its_events() {
     says_all(&ana, &lunch, &["one"]).await;
     falls_back(&mut world, [&ana, &ben], &lunch, &["two", "three"]).await;
 
-    // It grows while it belongs to a database without views of its own.
+    // The log grows while it is used with another database, so these views do not follow it.
     let others = Database::new().await;
     let views = std::mem::replace(&mut world.database, others);
     starts_again(&mut world).await;
@@ -259,7 +258,7 @@ async fn an_older_binary_accepts_a_newer_database() {
     world.finish().await;
 }
 
-/// Where `pg_dump` and `pg_restore` lie.
+/// The path of `pg_dump` or `pg_restore`.
 fn postgres_tool(name: &str) -> Option<PathBuf> {
     let beside = tools().postgres_bin.join("postgres").canonicalize().ok()?.parent()?.join(name);
     let in_path =
@@ -287,7 +286,7 @@ async fn lost_views_and_accounts_come_back_from_the_log_and_a_dump() {
     assert!(made.expect("pg_dump runs").success());
     world.nodes[0].stop().await;
 
-    // All of Postgres is lost. The schema of accounts alone, too, is not taken for migrated.
+    // Here all of Postgres is lost. A database that lacks only these two schemas does not count as migrated either.
     world.database.does("drop schema auth cascade; drop schema hooks cascade").await;
     let checked = world.runs(&["check"]).await;
     assert!(checked.code == Some(1) && checked.stdout.contains("verbatim migrate"), "{checked:?}");

@@ -1,4 +1,4 @@
-//! People were away and miss nothing.
+//! People who were away miss nothing.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
@@ -214,7 +214,7 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
     world.finish().await;
 }
 
-/// What the views are asked is counted by Postgres, exactly once the connections of the gateway have ended.
+/// Postgres counts the queries of the views. The counts are exact once the connections of the gateway are closed.
 #[tokio::test]
 async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
     let mut world = World::empty(1).await;
@@ -223,7 +223,7 @@ async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let at_gateway = ben.at(world.nodes[1].address);
-    // Views that lag are asked again, so they come first.
+    // Lagging views would be queried again, so the story waits for them first.
     let says = async |count: usize| {
         for n in 1..count {
             ana.says(&lunch, &format!("message {n} of {count}")).await;
@@ -257,7 +257,7 @@ async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
     let database = &world.database;
     let scans = "select (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::bigint
                  from pg_stat_user_tables where relname = 'past_member'";
-    // One statement looks at the table three times, as no conversation has a retention.
+    // One statement scans the table three times, because no conversation has a retention.
     eventually("Postgres has counted", || async { database.finds::<i64>(scans).await / 3 >= asked }).await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(database.finds::<i64>(scans).await / 3, asked, "once each, and twice for the long one");

@@ -1,4 +1,4 @@
-//! Retention: what is older than it is shown at no door, and then erased.
+//! Retention: older messages are shown nowhere, and are then erased.
 
 use std::path::PathBuf;
 
@@ -13,22 +13,22 @@ use crate::{
     world::{Conversation, Person, Program, Received, Receiver, World, assert_linked, eventually},
 };
 
-/// The advisory lock of the node that asks for the erasure of what is expired.
+/// The advisory lock of the node that requests the erasure of expired messages.
 const TURN: i64 = 0x5645_5242_4558_5049;
 const ROLES: &str = "api,gateway,projector,archiver";
-/// What was pinned before it expired.
+/// The text of a message that was pinned before it expired.
 const PINNED: &str = "keep this one";
 
 async fn keeps(owner: &Person, of: &Conversation, seconds: Value) -> Value {
     owner.patch(&format!("/v1/conversations/{}", of.id), json!({ "retention_s": seconds })).await.expect(200)
 }
 
-/// A page of the history; its `floor` says that something is expired.
+/// A page of the history. Its `floor` shows that messages have expired.
 async fn page(who: &Person, of: &Conversation, query: &str) -> Value {
     who.get(&format!("/v1/conversations/{}/messages?{query}", of.id)).await.expect(200)
 }
 
-/// Waits until the history begins behind a position.
+/// Waits until the history begins after a position.
 async fn expires(who: &Person, of: &Conversation, position: u64) {
     let floor = async || page(who, of, "limit=1").await["floor"].as_u64();
     eventually("the history begins behind the position", async || floor().await > Some(position)).await;
@@ -42,7 +42,7 @@ fn path(of: &Conversation, sent: &Value) -> String {
     format!("/v1/conversations/{}/messages/{}", of.id, sent["id"].as_str().expect("id"))
 }
 
-/// Says the marker twice, edited once, and pins another message.
+/// Sends the marker twice, edits one of the messages, and pins another message.
 async fn talks(ana: &Person, ben: &Person, to: &Conversation) -> [Value; 3] {
     let first = ana.sends(to, "the-key-of-0", &format!("{MARKER} 0")).await.expect(201);
     ana.patch(&path(to, &first), json!({ "text": format!("{MARKER} again <@{}>", ben.id) }))
@@ -57,7 +57,7 @@ async fn talks(ana: &Person, ben: &Person, to: &Conversation) -> [Value; 3] {
 #[tokio::test]
 async fn what_is_older_than_the_retention_is_shown_at_no_door() {
     let world = with_nodes(&["api,gateway,projector,webhooks"], &[("VERBATIM_RETENTION_MIN", "1")]).await;
-    // Nobody lists what is expired, so the comparison of times alone hides it.
+    // No node requests the erasure of expired messages, so only the comparison of times hides them.
     let mut connection = PgConnection::connect(&world.database.url).await.expect("Postgres");
     sqlx::query("select pg_advisory_lock($1)").bind(TURN).execute(&mut connection).await.expect("locked");
     let operator = Program::bootstraps(&world).await;
@@ -111,7 +111,7 @@ async fn what_is_older_than_the_retention_is_shown_at_no_door() {
     let zip = downloaded(&world, &ben).await;
     assert!(!zip.contains("zebra") && zip.contains("something else"), "an export");
 
-    // A webhook that reads from the beginning is told which events there were.
+    // A webhook that reads from the beginning receives the erased events without their content.
     let receiver = Receiver::start().await;
     adds(&operator, &receiver.url("/"), json!({ "from": "start" })).await;
     eventually("the webhook has all", async || {
@@ -122,7 +122,7 @@ async fn what_is_older_than_the_retention_is_shown_at_no_door() {
     assert!(!taken.iter().any(|event| event.to_string().contains("zebra")), "{taken:?}");
     assert_eq!(taken.iter().filter(|event| event["data"]["erased"] == true).count(), 3, "{taken:?}");
 
-    // Whoever has missed something that is expired begins anew; whoever has not goes on.
+    // A client that has missed expired events has to begin afresh. Any other client continues.
     let events = format!("/v1/events?after={cursor}");
     ben.get(&events).await.refuses_cursor("retention");
     ben.with_header("accept", "text/event-stream").get(&events).await.refuses_cursor("retention");
@@ -131,7 +131,7 @@ async fn what_is_older_than_the_retention_is_shown_at_no_door() {
     ana.says(&lunch, "fresh").await;
     device.sees("fresh").await;
 
-    // What nobody has erased comes back when the owner says so.
+    // Messages that are not erased yet come back when the owner extends the retention.
     keeps(&ana, &lunch, json!(3_600)).await;
     let mut device = ben.resumes(&cursor).await;
     device.catches_up().await;
@@ -195,7 +195,7 @@ async fn what_is_expired_is_erased_but_for_what_is_pinned_or_held() {
     let page_now = page(&ben, &lunch, "after=0").await;
     assert_eq!((&page_now["items"], page_now["floor"].as_u64()), (&json!([]), Some(held + 1)));
 
-    // An unpinned message, and one that is held no more, go the same way.
+    // A message that is no longer pinned or held is erased, too.
     ana.delete(&format!("{}/pin", path(&lunch, &pinned))).await.reached();
     counsel.person.delete(&format!("/v1/admin/holds/{}", hold["id"].as_str().expect("id"))).await.expect(204);
     eventually_long("all is done", async || {

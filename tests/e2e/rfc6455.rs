@@ -1,4 +1,4 @@
-//! `tests/rfc6455.toml`, case by case, at a running server.
+//! `tests/rfc6455.toml`, case by case, against a running server.
 
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
@@ -11,9 +11,9 @@ use tokio::{
 
 use crate::world::{PATIENCE, Person, World};
 
-/// So many sockets are tried at once.
+/// The number of sockets that are tested at once.
 const AT_ONCE: usize = 8;
-/// Longer ones are not sent byte by byte.
+/// The maximum length of a case that is also sent byte by byte.
 const BYTE_BY_BYTE: usize = 2_000;
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ struct Case {
     end: Option<u16>,
 }
 
-/// A frame as the head of the table says.
+/// A frame, in the format that the head of the table describes.
 #[derive(Deserialize, Clone, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Frame {
@@ -68,9 +68,9 @@ struct Frame {
     key: Option<String>,
     rsv: u8,
     times: Option<usize>,
-    /// Spaces behind the payload until it has so many bytes.
+    /// The length to which the payload is padded with spaces.
     pad: usize,
-    /// Every byte of the payload is a fragment.
+    /// Whether every byte of the payload is a separate fragment.
     each: bool,
 }
 
@@ -130,13 +130,13 @@ fn unhex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(digits).collect()
 }
 
-/// `ab*3` for three bytes.
+/// Parses repeated hex: `ab*3` is three bytes.
 fn repeated(hex: &str) -> Vec<u8> {
     let (hex, times) = hex.split_once('*').unwrap_or((hex, "1"));
     unhex(hex).repeat(times.parse().expect("a number"))
 }
 
-/// All cases, those of the short lists too.
+/// All cases, including those of the short lists.
 fn cases() -> Vec<Case> {
     let table: Table = toml::from_str(include_str!("../rfc6455.toml")).expect("tests/rfc6455.toml");
     let close = |code: u16, end| Case {
@@ -161,11 +161,11 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// A socket of bytes.
+/// A socket for raw bytes.
 struct Raw(TcpStream);
 
 impl Raw {
-    /// A session that has begun.
+    /// Opens a socket and begins a session.
     async fn begins(person: &Person) -> Result<Self, String> {
         let mut stream = TcpStream::connect(person.address).await.map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
@@ -194,7 +194,7 @@ impl Raw {
         }
     }
 
-    /// Writes in pieces of this size. A socket that the server has closed takes no more, which is no failure.
+    /// Writes in pieces of this size. A failed write to a socket that the server has closed is no error.
     async fn writes(&mut self, bytes: &[u8], size: usize) {
         for piece in bytes.chunks(size.min(bytes.len()).max(1)) {
             if self.0.write_all(piece).await.is_err() {
@@ -203,7 +203,7 @@ impl Raw {
         }
     }
 
-    /// The next frame of the server: its opcode and payload.
+    /// Receives the next frame of the server: its opcode and payload.
     async fn hears(&mut self) -> Result<(u8, Vec<u8>), String> {
         let frame = async {
             let (first, second) = (self.0.read_u8().await?, self.0.read_u8().await?);
@@ -271,7 +271,7 @@ async fn play(person: &Person, case: &Case, bytes: &[u8], size: usize) -> Result
 #[tokio::test]
 async fn every_case_of_the_standard_is_answered_as_the_table_says() {
     let mut world = World::empty(1).await;
-    // A socket that has been closed may keep its seat for a moment.
+    // A closed socket may keep its place for a moment.
     world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "1000")]).await;
     let ana = world.person("ana").await;
     let cases = cases();

@@ -1,4 +1,4 @@
-//! `verbatim dev` run by root: its servers run as somebody else, who can make root do nothing.
+//! `verbatim dev` run by root: its servers run as another user, who cannot trick root into changing other files.
 
 use std::{
     fs::{self, Permissions},
@@ -10,10 +10,10 @@ use verbatim::dev::{self, NatsOptions, NatsUser, PostgresOptions, Servers};
 
 use crate::world::{folder, tools};
 
-/// The user as whom the servers run where their folders are his.
+/// The user that owns the folders and so runs the servers.
 const NOBODY: u32 = 65_534;
 
-/// A file and a folder of root's, to which the links of a servers' user lead.
+/// A file and a folder of root, which are the targets of the links of the servers' user.
 struct Precious {
     file: PathBuf,
     folder: PathBuf,
@@ -37,7 +37,7 @@ impl Precious {
     }
 }
 
-/// A folder of the servers' user, with links to what is precious under the names of our files.
+/// A folder of the servers' user that contains links to these targets, named like our files.
 fn trapped(dir: PathBuf, names: &[&str], precious: &Path) -> PathBuf {
     fs::create_dir(&dir).expect("a folder");
     for name in names {

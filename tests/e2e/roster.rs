@@ -1,4 +1,4 @@
-//! People join, leave and are put out.
+//! People join, leave and are removed.
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -139,7 +139,7 @@ async fn a_send_that_races_with_a_removal_is_before_it_or_void() {
     world.finish().await;
 }
 
-/// In a race a message can be stored behind the removal of its sender: it is acknowledged and void.
+/// In a race, a message can be stored after the removal of its sender. It is acknowledged and void.
 #[tokio::test]
 async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
     let world = World::start().await;

@@ -1,4 +1,4 @@
-//! Rosters with a long past are read from snapshots on, and are what all their events say.
+//! Rosters with a long past are read from snapshots on, with the same result as from all of their events.
 
 use std::sync::{
     Arc,
@@ -21,14 +21,14 @@ use verbatim::{
 
 use crate::world::{Backbone, Conversation, Person, Program, World};
 
-/// How many events the roster has.
+/// The number of events of the roster.
 const CHANGES: u64 = 700;
 
 async fn opened(world: &World<impl Backbone>) -> Log {
     Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log is there")
 }
 
-/// Titles that change, somebody who comes and goes, and a word now and then.
+/// Changes titles, adds and removes a member, and sends a message now and then.
 async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Position {
     let clock = Clock::system();
     let (id, actor): (ConversationId, UserId) = (lunch.id.parse().expect("id"), ana.id.parse().expect("id"));
@@ -58,7 +58,7 @@ async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Positio
     last
 }
 
-/// Counts how often pages of rosters are asked for.
+/// Counts the requests for pages of rosters.
 async fn counts_pages(world: &World<impl Backbone>) -> (Arc<AtomicUsize>, JoinHandle<()>) {
     let client = world.nats.client(NatsUser::Operator).await;
     let mut asked = client.subscribe("$JS.API.DIRECT.GET.>").await.expect("a subscription");
@@ -94,7 +94,7 @@ async fn a_long_roster_is_read_from_a_snapshot_on_that_proves_itself() {
         assert_eq!(short.expect("a fold"), whole.expect("a fold"), "at {at}");
     }
 
-    // A node that knows nothing of it reads the first page, and from the last snapshot on.
+    // A node without the roster in memory reads the first page, and then from the last snapshot on.
     world.nodes[0].stop().await;
     world.nodes.clear();
     world.add_node("api,gateway,projector").await;
@@ -108,7 +108,7 @@ async fn a_long_roster_is_read_from_a_snapshot_on_that_proves_itself() {
     assert_eq!(device.chain(&lunch).len() as u64, CHANGES - 1 + CHANGES.div_ceil(100));
     counting.abort();
 
-    // What a snapshot of another log says counts for nothing.
+    // A snapshot of another log is ignored.
     let foreign = "update roster set event = gen_random_uuid(), members = '{}', roles = '{}', sinces = '{}'";
     sqlx::query(foreign).execute(&pool).await.expect("changed");
     let whole = log.fold(id, None).await.expect("a fold");

@@ -1,18 +1,18 @@
-//! Finding what was said: by whom it may be read, as it is now, the newest first.
+//! Search: it finds messages that the user may read, in their current state, newest first.
 
 use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::world::{Answer, Conversation, Person, World};
 
-/// Searches, with more parameters.
+/// Searches, with additional parameters.
 async fn asks(person: &Person, query: &str, more: &[(&str, &str)]) -> Answer {
     let mut url = Url::parse("http://server/v1/messages").expect("url");
     url.query_pairs_mut().append_pair("query", query).extend_pairs(more);
     person.get(&format!("{}?{}", url.path(), url.query().unwrap_or_default())).await
 }
 
-/// Searches one conversation once the views have come to a position.
+/// Searches one conversation once the views have reached a position.
 async fn finds_in(person: &Person, of: &Conversation, query: &str, position: u64) -> Vec<String> {
     let position = position.to_string();
     let more = [("conversation_id", &*of.id), ("min_position", &*position)];
@@ -24,8 +24,8 @@ async fn finds(person: &Person, query: &str) -> Vec<String> {
     texts(&asks(person, query, &[]).await.expect(200))
 }
 
-/// Has Postgres believe in so many messages that each word is a frequent one: then conversations are
-/// walked instead of asking the index.
+/// Makes Postgres estimate so many messages that every word is frequent. Then conversations are walked instead of
+/// querying the index.
 async fn as_if_there_were_millions(world: &World) {
     let sql =
         "vacuum view.message; update pg_class set reltuples = 10000000 where oid = 'view.message'::regclass";

@@ -1,4 +1,4 @@
-//! What must stand in no log, however much is logged.
+//! Texts that must not occur in any log, however much is logged.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use crate::world::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// A word that is part of every text, title, name and password of a story, and of whatever is malformed.
+/// A word in every text, title, name and password of a story, and in all malformed input.
 const CANARY: &str = "kanarie7f3";
-/// A master key, as a file has it.
+/// The content of a master key file.
 const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
-/// The files below a folder into which servers write lines.
+/// The log files below a folder.
 fn logs(below: &Path, found: &mut Vec<(String, String)>) {
     for entry in std::fs::read_dir(below).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -26,7 +26,7 @@ fn logs(below: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Asks for nonsense with the canary in it, wherever a request has room.
+/// Sends invalid requests with the canary in every part of a request.
 async fn asks_for_nonsense(ana: &Person) {
     for (method, path) in [
         (Method::GET, format!("/v1/{CANARY}")),

@@ -1,4 +1,4 @@
-//! One account may ask for as much as it likes: what it has beyond its share waits, and nobody else does.
+//! One account may send any number of requests: those beyond its share wait, and nobody else has to.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn reads_of_one_account_beyond_its_share_are_refused_and_others_are_answer
     let said = ana.says(&lunch, "to read").await["position"].as_u64().expect("a position");
     let ahead = format!("/v1/conversations/{}/messages?min_position={}", lunch.id, said + 1_000);
 
-    // Each waits two seconds for a position that never comes.
+    // Each request waits two seconds for a position that never comes.
     let flood = join_all((0..400).map(|_| ana.get(&ahead)));
     let quiet = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -42,7 +42,7 @@ async fn sockets_that_read_nothing_take_no_resume_from_others() {
     let (flood, lunch) = (ana.starts_group("Flood", &[&cleo]).await, ben.starts_group("Lunch", &[]).await);
     let cursors = [ana.connects().await.cursor(), cleo.connects().await.cursor()];
     let of_ben = ben.connects().await.cursor();
-    // More than the network takes for a socket that does not read.
+    // These are more bytes than the network buffers for a socket that does not read.
     let large = "x".repeat(16 << 10);
     let sends = (0..1_000).map(|_| async { ana.sends(&flood, &key(), &large).await.expect(201) });
     stream::iter(sends).buffer_unordered(32).collect::<Vec<_>>().await;
@@ -68,7 +68,7 @@ async fn sockets_that_read_nothing_take_no_resume_from_others() {
         node.metric("verbatim_resumes_total").await >= 13
     })
     .await;
-    // One more reads nothing until its turn is taken back. It reads after all, and lacks nothing.
+    // One more socket does not read, until its turn is taken away. It reads after that, and misses nothing.
     let mut late = open(ana.address, Some(&ana.token)).await.expect("a socket");
     let hello = json!({ "op": "hello", "cursor": cursors[0] }).to_string();
     late.send(Message::text(hello)).await.expect("said");
@@ -109,7 +109,7 @@ async fn connections_that_say_nothing_take_no_place_from_others_of_their_address
     let mut silent = Vec::new();
     for _ in 0..100 {
         let mut connection = TcpStream::connect(ana.address).await.expect("a connection");
-        // The server may have closed it already.
+        // The server may already have closed the connection.
         let _ = connection.write_all(b"GET /v1/info HTTP/1.1\r\nhost: x\r\nslow: ").await;
         silent.push(connection);
     }

@@ -1,4 +1,4 @@
-//! The keys that sign our tokens change while everybody goes on.
+//! The keys that sign access tokens are rotated without interruption.
 
 use std::{fs, net::SocketAddr};
 
@@ -11,7 +11,7 @@ use crate::world::{Person, World, ask, eventually};
 
 const ALL: &str = "api,gateway,projector";
 
-/// The names of the keys that a node publishes, the one that signs first.
+/// The ids of the keys that a node publishes. The signing key comes first.
 async fn published(at: SocketAddr) -> Vec<String> {
     let answer = ask(at, Method::GET, "/.well-known/jwks.json", None).await;
     assert_eq!(answer.headers["cache-control"], "public, max-age=300");
@@ -20,7 +20,7 @@ async fn published(at: SocketAddr) -> Vec<String> {
     names.map(|key| key["kid"].as_str().expect("kid").to_owned()).collect()
 }
 
-/// The name of the key that signed a token.
+/// The id of the key that signed a token.
 fn signer(token: &str) -> String {
     let header = BASE64URL.decode(token.split('.').next().expect("a header")).expect("base64");
     let header: Value = serde_json::from_slice(&header).expect("JSON");
@@ -63,10 +63,10 @@ async fn a_key_is_published_before_it_signs_and_its_rotation_fails_no_request() 
     let new = &both[1];
     assert_eq!(signer(&refreshes(&ben, nodes[2]).await.token), old[0]);
 
-    // The time of publishing passes on, so that this story need not last for sixteen minutes.
+    // The time of publishing is moved back, so that this story need not take sixteen minutes.
     let pass = "update auth.published_key set published_at = published_at - interval '16 minutes'";
     world.database.does(pass).await;
-    // Every token of every node counts at every other node at once, whichever key has signed it.
+    // Every token of every node is valid at every other node immediately, whichever key has signed it.
     let mut seen = std::collections::BTreeSet::new();
     let mut login = ana.clone();
     let mut rounds = 0;
@@ -81,7 +81,7 @@ async fn a_key_is_published_before_it_signs_and_its_rotation_fails_no_request() 
                 ana.at(*other).get("/v1/me").await.expect(200);
             }
         }
-        // All nodes sign with the new key for the last rounds.
+        // In the last rounds, all nodes sign with the new key.
         rounds += usize::from(seen.len() == nodes.len());
     }
     assert_eq!(signer(&login.token), *new);
@@ -93,7 +93,7 @@ async fn a_key_is_published_before_it_signs_and_its_rotation_fails_no_request() 
     let listed = world.runs(&["signing-key", "list"]).await.stdout;
     assert!(listed.contains(&format!("{}  valid, no longer signs\n{new}  signs", old[0])), "{listed}");
 
-    // When all tokens of the old key have ended, it counts no more.
+    // The old key is no longer valid once all tokens of it have expired.
     let pass = "update auth.published_key set published_at = published_at - interval '9 days'";
     world.database.does(pass).await;
     for at in &nodes {
@@ -146,7 +146,7 @@ async fn keys_in_files_rotate_node_by_node() {
     let ana = Person::registers(before, "ana.a").await;
     assert_eq!(signer(&ana.token), names[0], "the next key does not sign");
 
-    // A node that is given the new key too early signs with the old one.
+    // A node that gets the new key too early still signs with the old one.
     let settings = set(&new, PREVIOUS, &old);
     let early = world.add_node_with(ALL, &settings).await.address;
     assert_eq!(published(early).await, names);
@@ -164,7 +164,7 @@ async fn keys_in_files_rotate_node_by_node() {
             person.at(at).get("/v1/me").await.expect(200);
         }
     }
-    // The refresh token of the new key counts at a node that signs with the old one.
+    // The refresh token of the new key is valid at a node that signs with the old one.
     let again = refreshes(&late, before).await;
     again.at(after).get("/v1/me").await.expect(200);
 

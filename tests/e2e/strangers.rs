@@ -1,4 +1,4 @@
-//! What somebody learns who is not in a conversation.
+//! What a non-member can learn about a conversation.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use verbatim::{
 
 use crate::world::{Backbone as _, Conversation, Person, World};
 
-/// Sees the look-ups in the log.
+/// Observes the look-ups in the log.
 struct Watcher {
     client: Client,
     requests: Subscriber,
@@ -25,12 +25,12 @@ impl Watcher {
         Self { client, requests }
     }
 
-    /// How many questions about a conversation the log was asked while something was done. One that is asked again,
-    /// because the servers of a busy machine are slow to answer, is one.
+    /// The number of look-ups of a conversation in the log during an action. A look-up that is repeated because the
+    /// servers of a busy machine are slow counts once.
     async fn counts(&mut self, id: &str, done: impl Future<Output = ()>) -> usize {
         const END: &str = "the end of what is counted";
         done.await;
-        // What is counted passed through the server before this does.
+        // All counted requests pass through the server before this one.
         self.client.publish("$JS.API.DIRECT.GET.CHAT_0", END.into()).await.expect("published");
         let mut asked = HashSet::new();
         loop {
@@ -44,7 +44,7 @@ impl Watcher {
     }
 }
 
-/// The id that their conversation has, or would have.
+/// The id that the direct conversation of two people has or would have.
 fn between(one: &Person, other: &Person) -> String {
     let id = |person: &Person| person.id.parse::<UserId>().expect("an id");
     ConversationId::direct(id(one), id(other)).to_string()

@@ -1,4 +1,4 @@
-//! A service that was written from the documents follows the log through kills of itself and of nats-server.
+//! A service that was written from the documentation follows the log across kills of itself and of nats-server.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -24,7 +24,7 @@ async fn starts(world: &World, creds: &Path) -> Child {
     command.stdout(Stdio::null()).kill_on_drop(true).spawn().expect("python runs")
 }
 
-/// What the service has in its database.
+/// The result of a query of the service's database.
 async fn has(world: &World, query: &str) -> Value {
     let script = "import json, sqlite3, sys; print(json.dumps(sqlite3.connect('tally.db', timeout=30).execute(sys.argv[1]).fetchall()))";
     let mut command = Command::new(python().await);
@@ -34,7 +34,7 @@ async fn has(world: &World, query: &str) -> Value {
     serde_json::from_slice(&ended.stdout).unwrap_or(Value::Null)
 }
 
-/// Every stream of the log with its number of events and the bytes of their data, as nats-server has them.
+/// Every stream of the log with the number of its events and the bytes of their data, according to nats-server.
 async fn log_of(world: &World) -> Value {
     let operator = world.nats.connect(NatsUser::Operator).await.expect("NATS");
     let operator = async_nats::jetstream::new(operator);
@@ -54,7 +54,7 @@ async fn log_of(world: &World) -> Value {
     Value::Array(all)
 }
 
-/// Stores an event as a node does. Returns its stream and its position.
+/// Stores an event like a node. Returns its stream and its position.
 async fn stored(world: &World, draft: &Draft) -> (String, u64) {
     let node = async_nats::jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
     let sent = node.publish_with_headers(draft.subject(), draft.headers(None), draft.payload()).await;
@@ -62,12 +62,12 @@ async fn stored(world: &World, draft: &Draft) -> (String, u64) {
     (stored.stream, stored.sequence)
 }
 
-/// Stores a message of somebody as a node does whose user was removed a moment ago.
+/// Stores a message like a node that has not yet noticed that its sender was removed.
 async fn too_late(world: &World, to: &Conversation, by: &Person) {
     stored(world, &drafted(to, by, a_message(&key(), "too late"))).await;
 }
 
-/// Says something that is erased at once: the log says so, and does not have it any more.
+/// Sends a message that is erased immediately: the log lists it as erased and no longer has it.
 async fn says_and_erases(world: &World, to: &Conversation, by: &Person) {
     let key = key();
     let draft =
@@ -96,7 +96,7 @@ async fn says_and_erases(world: &World, to: &Conversation, by: &Person) {
     assert!(stream.delete_message(position).await.expect("the operator may"));
 }
 
-/// Says something as often as it takes.
+/// Sends a message, with retries until it succeeds.
 async fn says(by: &Person, to: &Conversation, text: &str) {
     let client_id = key();
     eventually("it is said", || async { by.sends(to, &client_id, text).await.status == 201 }).await;
@@ -112,7 +112,7 @@ async fn a_service_from_the_documents_alone_has_no_gap_and_no_double_effect() {
     for n in 0..20 {
         says(&ana, &groups[n % 2], "early").await;
     }
-    // The service is installed before, so that it starts within the four seconds.
+    // The service is installed before this, so that it starts within the four seconds.
     python().await;
     let lost = Tried::with(world.nats.url(), &creds, "tally").await;
     lost.loses_the_first(&["CHAT_0", "CHAT_1"], "tally").await;

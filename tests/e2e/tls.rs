@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::world::{Authority, Node, Pair, World, eventually, signal};
 
-/// A node without TLS, and behind it one with TLS.
+/// Adds a node without TLS, and then one with TLS.
 async fn with_tls(world: &mut World, pair: &Pair) {
     world.add_node("api,gateway,projector").await;
     let [certificate, key] = [&pair.certificate, &pair.key].map(|file| file.to_str().expect("UTF-8"));
@@ -33,7 +33,7 @@ async fn rest_and_sockets_work_over_tls() {
 
     let mut at_ana = authority.opens_socket(secured, &ana.token).await;
     let mut at_ben = authority.opens_socket(secured, &ben.token).await;
-    // Many frames at once, each way, and frames of more than one record.
+    // Many frames at once in both directions, and frames that span several TLS records.
     for number in 0..100 {
         let text = format!("{number} {}", "ü".repeat(if number % 10 == 0 { 8_000 } else { 1 }));
         let id = format!("message-{number}");
@@ -70,12 +70,12 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     let ana = world.person("ana").await;
     let mut open = authority.opens_socket(node.address, &ana.token).await;
 
-    // By the content of the files.
+    // A change of the files reloads the certificate.
     authority.certifies(world.dir(), "node");
     eventually("the new certificate is shown", async || shown().await != first).await;
     let second = shown().await;
 
-    // By a signal, and not if it is bad: the key stays, its certificate is another.
+    // A signal reloads it too, but not a bad one: here the certificate belongs to another key.
     let kept = fs::read(&pair.key).expect("a key");
     let other = authority.certifies(world.dir(), "other");
     fs::copy(&other.certificate, &pair.certificate).expect("a copy");
@@ -85,7 +85,7 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     assert!(node.lines_with(WARNING)[0].to_string().contains("does not match the first certificate"));
     assert_eq!(shown().await, second);
     fs::remove_file(&pair.key).expect("it is there");
-    // One place in the code complains once a second at most.
+    // Each place in the code writes at most one warning a second.
     eventually("it is complained of again", async || {
         signal(node.pid(), "HUP").await;
         !node.lines_with("cannot be read").is_empty()

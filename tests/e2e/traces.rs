@@ -1,4 +1,4 @@
-//! Spans of requests, as a collector of traces gets them.
+//! Spans of requests, as a collector receives them.
 
 use async_nats::jetstream;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::world::{ALL_SCOPES, Bot, Collector, Program, Span, Told, World, event
 
 const CLIENT: &str = "00f067aa0ba902b7";
 
-/// A trace of a client, and its header with these flags.
+/// The id of a client's trace, and the header with these flags.
 fn trace(number: u8, flags: &str) -> (String, String) {
     let trace = format!("4bf92f3577b34da6a3ce929d0e0e47{number:02x}");
     let header = format!("00-{trace}-{CLIENT}-{flags}");
@@ -27,7 +27,7 @@ async fn add_node(world: &mut World, collector: &Collector, sampler: &str, share
     world.add_node_with("api,gateway,projector", &settings).await;
 }
 
-/// The four spans of an event, each below the one that has caused it.
+/// Waits for the four spans of an event, and asserts that each is a child of its cause.
 async fn is_whole(collector: &Collector, trace: &str, request: &str, parent: &str) -> Vec<Span> {
     eventually("the trace is whole", || async { collector.of(trace).len() >= 4 }).await;
     let spans = collector.of(trace);
@@ -69,7 +69,7 @@ async fn a_request_is_one_trace_to_the_delivery_of_its_event() {
     assert_eq!(publish["verbatim.position"], said["position"].to_string());
     assert_eq!((&*publish["messaging.system"], &*publish["verbatim.stream"]), ("nats", "CHAT_0"));
 
-    // Readers of the log go on from the span of the publication.
+    // Readers of the log continue from the span of the publication.
     let log = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
     let log = log.get_stream("CHAT_0").await.expect("the stream");
     let kept = async |position: u64| {
@@ -90,14 +90,14 @@ async fn a_request_is_one_trace_to_the_delivery_of_its_event() {
     bot.says("start_conversation", &[("traceparent", &header)], start).await.expect(201);
     is_whole(&collector, &of_bot, "POST start_conversation", CLIENT).await;
 
-    // The client says that it records nothing, and another one names no trace: nothing is recorded here either.
+    // One client does not record its trace, and another one names no trace: nothing is recorded here either.
     let (untold, header) = trace(4, "00");
     let said = ana.with_header("traceparent", &header).says(&notes, "not traced").await;
     assert_eq!(kept(said["position"].as_u64().expect("a position")).await, Some(header));
     ana.says(&notes, "no trace").await;
     device.sees("no trace").await;
 
-    // A collector that is away for a moment gets the same spans later; what it refuses is dropped and counted.
+    // A collector that is down for a moment gets the same spans later. Spans that it refuses are dropped and counted.
     assert_eq!(world.nodes[0].metric("verbatim_spans_dropped_total ").await, 0);
     collector.0.answers(|_| Told::status(503));
     let (late, header) = trace(5, "01");
@@ -113,7 +113,7 @@ async fn a_request_is_one_trace_to_the_delivery_of_its_event() {
     .await;
     collector.0.answers(|_| Told::status(200));
 
-    // What is left when the node stops is brought first.
+    // The remaining spans are sent before the node stops.
     let (last, header) = trace(7, "01");
     ana.with_header("traceparent", &header).get("/v1/me").await.expect(200);
     world.nodes[0].stop().await;

@@ -1,4 +1,4 @@
-//! What people type comes back as they typed it, in every script and with every sign.
+//! Texts come back as people typed them, in every script and with every character.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -61,7 +61,7 @@ async fn a_sign_is_one_reaction_however_it_is_encoded() {
         ("👁\u{200D}🗨", "👁\u{FE0F}\u{200D}🗨\u{FE0F}"),
         ("1\u{20E3}", "1\u{FE0F}\u{20E3}"),
         ("e\u{301}", "é"),
-        // The longest of all: 35 bytes.
+        // This is the longest of all emojis: 35 bytes.
         ("👩🏻\u{200D}❤\u{200D}💋\u{200D}👨🏽", "👩🏻\u{200D}❤\u{FE0F}\u{200D}💋\u{200D}👨🏽"),
     ] {
         ana.put(&path(bare), json!({})).await.reached();

@@ -1,4 +1,4 @@
-//! Answers that nobody reads.
+//! Answers that clients do not read.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpSocket};
 
 use crate::world::{World, eventually, key};
 
-/// What a process has in memory, in MiB.
+/// The resident memory of a process, in MiB.
 fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
@@ -50,7 +50,7 @@ async fn whoever_does_not_read_their_answers_costs_a_bounded_memory_and_nobody_e
         silent.extend(join_all((0..20).map(|_| asks_and_reads_nothing())).await);
         highest.set(highest.get().max(resident(pid)));
     }
-    // Requests of the account that wait for their turn are refused with another code.
+    // Waiting requests of the account itself are refused with another code.
     let is_refused = async || {
         highest.set(highest.get().max(resident(pid)));
         let refused = ana.get(&format!("{path}?limit=200")).await;

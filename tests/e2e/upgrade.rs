@@ -1,5 +1,5 @@
-//! A new version comes beside the old one and goes again, as deploy/UPGRADE.md has it. There is one program, so the story does
-//! by hand what a newer one would do: migrations, views and events that this one does not know.
+//! A new version runs next to the old one and is removed again, as in deploy/UPGRADE.md. There is only one program, so
+//! the story does by hand what a newer one would do: migrations, views and events that this one does not know.
 
 use tokio_util::sync::CancellationToken;
 use verbatim::{
@@ -23,7 +23,7 @@ async fn a_new_version_comes_beside_the_old_one_and_goes_again() {
     ana.says(&lunch, "by the old one").await;
     let mut device = ben.connects().await;
 
-    // Forward: the new version migrates, fills its own views, and writes. The old node serves on.
+    // Upgrade: the new version migrates, fills its own views, and writes. The old node continues to serve.
     for sql in [
         "alter table auth.account add column of_a_newer_version text not null default ''",
         "create table auth.of_a_newer_version (account uuid references auth.account)",
@@ -47,7 +47,7 @@ async fn a_new_version_comes_beside_the_old_one_and_goes_again() {
     .await;
     world.person("carl").await;
 
-    // Back: the new version has stopped, and the program from before starts over what it has left.
+    // Downgrade: the new version has stopped, and the old program starts on the data that it has left.
     stop.cancel();
     projecting.await.expect("the projection ends");
     pool.close().await;
@@ -65,7 +65,7 @@ async fn a_new_version_comes_beside_the_old_one_and_goes_again() {
         assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
     }
 
-    // Later: `status` names the views of the version that does not come back, and what drops them.
+    // Later, `status` names the views of the version that is gone for good, and the command that drops them.
     let status = world.runs(&["status"]).await;
     assert!(status.code == Some(0) && status.stdout.contains("parked nothing"), "{status:?}");
     let drop = status.stdout.split('`').find(|text| text.starts_with("drop schema")).expect("a statement");

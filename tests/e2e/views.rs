@@ -1,4 +1,4 @@
-//! The views can be thrown away: they come back from the log while people talk.
+//! The views are disposable: they are rebuilt from the log while people send messages.
 
 use std::{
     sync::{
@@ -21,14 +21,14 @@ use verbatim::{
 
 use crate::world::{Conversation, Person, World, a_message, drafted, eventually, rows_of};
 
-/// Somebody who sends and reads without a pause.
+/// A task that sends and reads without a pause.
 struct Talk {
     stop: Arc<AtomicBool>,
     refused: Arc<AtomicU64>,
     talking: tokio::task::JoinHandle<Vec<String>>,
 }
 
-/// Every send is answered; a read is answered or refused for the moment.
+/// Starts such a task. Every send has to succeed; a read succeeds or is refused temporarily.
 fn talk(person: &Person, to: &Conversation) -> Talk {
     let (stop, refused) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
     let (person, to, stopped, counted) = (person.clone(), to.clone(), stop.clone(), refused.clone());
@@ -38,7 +38,7 @@ fn talk(person: &Person, to: &Conversation) -> Talk {
             let text = format!("{} {}", person.name, said.len());
             let position = person.says(&to, &text).await["position"].as_u64().expect("position");
             said.push(text);
-            // It is told at most once a second.
+            // Receipts are announced at most once a second.
             if said.len() % 10 == 1 {
                 person.reads(&to, position).await;
             }
@@ -59,7 +59,7 @@ fn talk(person: &Person, to: &Conversation) -> Talk {
 }
 
 impl Talk {
-    /// What was said, and how many reads were refused.
+    /// Stops the task. Returns its texts, and the number of refused reads.
     async fn ends(self) -> (Vec<String>, u64) {
         self.stop.store(true, Ordering::Relaxed);
         let said = self.talking.await.expect("no request failed");
@@ -116,7 +116,7 @@ async fn a_rebuild_beside_sends_loses_nothing_and_refuses_nobody() {
     world.finish().await;
 }
 
-/// What the live views are made of: columns, constraints and indexes, one a line.
+/// The definitions of the live views: columns, constraints and indexes, one a line.
 async fn definitions(world: &World) -> Vec<String> {
     let lines = "select concat_ws(' ', table_name, ordinal_position, column_name, data_type, collation_name,
                                   is_nullable, column_default) as line
@@ -150,7 +150,7 @@ async fn an_interrupted_rebuild_changes_nothing_and_the_next_begins_anew() {
     let last = ana.says(&notes, "one").await["position"].as_u64().expect("position");
     assert_eq!(ana.history(&notes, last).await, ["one"]);
 
-    // Somebody holds the live checkpoints, so that the rebuild comes as far as it can and waits.
+    // The story locks the live checkpoints, so that the rebuild gets as far as it can and waits.
     let mut holder = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .connect(&world.database.url)
@@ -281,8 +281,8 @@ async fn dropped_views_come_back_while_people_talk() {
     let (said, _) = talk.ends().await;
     assert_eq!(all_texts(&ana, &lunch).await, said);
 
-    // Nothing happens, and it is noticed all the same. The projector looks after its views every second,
-    // so a question may also come too late to be refused: the table is dropped until one is in time.
+    // The loss is noticed even without events. The projector checks its views every second, so a request
+    // may come too late to be refused: the table is dropped again until one is in time.
     let receipts = format!("/v1/conversations/{}/receipts", lunch.id);
     for attempt in 1.. {
         world.database.does("drop table view.receipt").await;
@@ -311,7 +311,7 @@ async fn a_retry_is_known_also_when_the_views_are_begun_anew() {
     );
     world.the_log_forgets_keys().await;
 
-    // A set that is whole and empty, and stands where the old one stood: only its being another tells.
+    // The new set is complete and empty, at the positions of the old one. Only its number shows that it is another.
     world
         .database
         .does(
@@ -335,7 +335,7 @@ async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     let mut stored = Vec::new();
     for text in ["first", "second"] {
-        // Without a key of its own the log takes the second one too, which no node would ask of it.
+        // Without a key for JetStream, the log accepts the second message too, which no node would send like this.
         let draft = drafted(&notes, &ana, a_message("the-same-key", text));
         stored.push(log.append(&draft).await.expect("stored").position.0);
     }
@@ -352,7 +352,7 @@ async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event
     world.finish().await;
 }
 
-/// Publishes something broken where an event of a conversation belongs.
+/// Publishes a broken message on the subject of a conversation's events.
 async fn spoil(world: &World, conversation: &Conversation) {
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
     let shard = &conversation.id[conversation.id.len() - 2..];
@@ -400,7 +400,7 @@ async fn poison_parks_its_conversation_and_no_other() {
     let reason: String = world.database.finds("select reason from view.parked").await;
     assert!(reason.contains("message.sent"), "{reason}");
 
-    // Who comes later gets along with it, too: the conversation is read from the log.
+    // A node that starts later copes with it, too: it reads the conversation from the log.
     world.nodes[0].stop().await;
     world.add_node("api,gateway,projector").await;
     let (ana, ben) = (ana.at(world.nodes[1].address), ben.at(world.nodes[1].address));

@@ -15,13 +15,13 @@ use crate::world::{
 };
 
 const ALL: &str = "api,gateway,projector,webhooks";
-/// A master key, as a file has it.
+/// The content of a master key file.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
-/// Ten quick retries, and then twenty that give a receiver on a slow machine the time to start.
+/// Ten quick retries, and then twenty that give a receiver on a slow machine time to start.
 const QUICK: &str = "50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,\
     1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s";
 
-/// A world with nodes of these roles, which may send to this machine.
+/// A world with nodes of these roles, which are allowed to send events to this machine.
 pub async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(4).await;
     let key = world.dir().join("master.key");
@@ -62,7 +62,7 @@ async fn audited(operator: &Program, words: &[&str]) {
     eventually("the audit events are there", || async { told().await.is_superset(&wanted) }).await;
 }
 
-/// The events that a receiver has taken, each at its first arrival, by conversation.
+/// The events that a receiver has accepted, by conversation, each at its first arrival.
 fn first_arrivals(taken: &[Received]) -> BTreeMap<String, Vec<(u64, u64)>> {
     let (mut seen, mut chains) = (HashSet::new(), BTreeMap::<String, Vec<(u64, u64)>>::new());
     for request in taken {
@@ -138,7 +138,7 @@ async fn the_libraries_of_standard_webhooks_verify_and_refuse_what_was_touched()
 
     let rotated = operator.person.post(&format!("{}/rotate", path(&webhook)), json!({})).await.expect(200);
     let new = rotated["secret"].as_str().expect("a secret").to_owned();
-    // The owner hears of the change within a second or two.
+    // The owner learns of the change within a second or two.
     eventually("both secrets sign", || async {
         let before = receiver.taken().len();
         ana.says(&lunch, "again").await;
@@ -181,7 +181,7 @@ async fn the_libraries_of_standard_webhooks_verify_and_refuse_what_was_touched()
     world.finish().await;
 }
 
-/// Fails about three times in ten, in no pattern that a retry could follow.
+/// Fails about three times in ten, without a pattern that retries could follow.
 fn unreliable() -> impl Fn(&Received) -> Told + Send + Sync + 'static {
     let state = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
     move |_| {
@@ -251,7 +251,7 @@ async fn an_unreliable_receiver_gets_all_events_in_order_although_the_owner_is_k
 
 #[tokio::test]
 async fn a_receiver_that_was_away_gets_all_in_order_after_one_probe() {
-    // Nine seconds, which a slow machine may need for what is said meanwhile.
+    // The retries last nine seconds, which a slow machine may need for the messages meanwhile.
     let retries = ["300ms"; 30].join(",");
     let world = with_nodes(&[ALL], &[("VERBATIM_WEBHOOK_RETRIES", &retries)]).await;
     let operator = Program::bootstraps(&world).await;
@@ -279,7 +279,7 @@ async fn a_receiver_that_was_away_gets_all_in_order_after_one_probe() {
     let page = operator.person.get(&failed).await.expect(200);
     let tries = page["items"].as_array().expect("items");
     assert!(tries.iter().all(|item| item["error"] == "not_connected" && item["status"].is_null()), "{page}");
-    // A wait is up to a tenth shorter than it is set to.
+    // The jitter makes a wait up to a tenth shorter than the setting.
     let probes = left.elapsed().as_millis() as usize / 270 + 1;
     assert!(tries.len() <= 20 + probes, "20 conversations do not knock each by itself: {}", tries.len());
     receiver.returns().await;
@@ -301,7 +301,7 @@ async fn a_webhook_that_only_fails_is_disabled_and_goes_on_where_it_was() {
     let webhook = adds(&operator, &receiver.url("/"), json!({})).await;
     let conversations = [ana.starts_group("One", &[]).await, ana.starts_group("Two", &[]).await];
     receiver.has_taken(2).await;
-    // Nothing but failures for so long: the event that was tried to the end is parked, and the webhook is disabled.
+    // Every delivery fails: the event is parked after its last retry, and the webhook is disabled.
     receiver.answers(|_| Told::status(500));
     let lost = ana.says(&conversations[0], "lost").await;
     let state = async || operator.person.get(&path(&webhook)).await.expect(200);
@@ -327,7 +327,7 @@ async fn a_webhook_that_only_fails_is_disabled_and_goes_on_where_it_was() {
     })
     .await;
 
-    // While it is disabled nothing is sent, and the log keeps everything.
+    // While the webhook is disabled, nothing is sent, and the log keeps everything.
     let before = receiver.received().len();
     ana.says(&conversations[0], "kept").await;
     ana.says(&conversations[1], "kept, too").await;
@@ -390,12 +390,12 @@ async fn a_replay_sends_all_events_again_with_the_same_ids() {
     };
     assert_eq!(ids(&again), ids(&first));
 
-    // Of one conversation, between two positions.
+    // A replay of one conversation, between two positions.
     replay(json!({ "from": positions[10], "conversation_id": one.id, "until": positions[19] })).await;
     let part = receiver.has_taken(414).await.split_off(404);
     let found: Vec<u64> = part.iter().map(|request| request.field("position")).collect();
     assert_eq!(found, positions[10..20]);
-    // Of deliveries.
+    // A replay of deliveries.
     let page =
         operator.person.get(&format!("{}/deliveries?state=ok&limit=2", path(&webhook))).await.expect(200);
     let ids: Vec<&Value> = page["items"].as_array().expect("items").iter().map(|item| &item["id"]).collect();
@@ -431,7 +431,7 @@ async fn a_receiver_that_is_gone_or_busy_is_obeyed() {
     let tries = busy.received();
     let pause = tries[1].at - tries[0].at;
     assert!(tries.len() == 2 && pause >= Duration::from_secs(3), "the pause was not kept: {pause:?}");
-    // A redirect is a failure, and nobody follows it.
+    // A redirect is a failure and is not followed.
     let target = Receiver::start().await;
     let location = format!("Location: {}", target.url("/"));
     let moved = Receiver::answering(move |_| Told::status(307).header(&location)).await;
@@ -440,7 +440,7 @@ async fn a_receiver_that_is_gone_or_busy_is_obeyed() {
     let page = async || operator.person.get(&format!("{}/deliveries", path(&moving))).await.expect(200);
     eventually("it was parked", || async { page().await["items"][0]["state"] == "parked" }).await;
     assert_eq!((&page().await["items"][0]["error"], target.received().len()), (&json!("redirect"), 0));
-    // What is slow to say no more than its status is cut, and taken all the same.
+    // A slow body after the status is cut off, and the delivery counts all the same.
     let slow =
         Receiver::answering(|_| Told { drip: Some(Duration::from_millis(100)), ..Told::status(200) }).await;
     let dripping = adds(&operator, &slow.url("/"), json!({})).await;
@@ -602,7 +602,7 @@ async fn run_status(world: &World) -> String {
     world.runs(&["status"]).await.stdout
 }
 
-/// Spellings of addresses of this machine and of private networks. None of them may be reached.
+/// Spellings of addresses of this machine and of private networks. No request may reach them.
 const FORBIDDEN: &str = include_str!("../bad_input/webhook_urls.txt");
 
 #[tokio::test]
@@ -629,15 +629,15 @@ async fn no_spelling_of_a_private_address_reaches_the_canary() {
         assert_eq!(refused["errors"][0]["pointer"], "/url", "{url}");
     }
 
-    // At delivery: the webhooks are there, as if they had resolved to something else when they were added.
+    // At delivery: the webhooks exist, as if their names had resolved to other addresses when they were added.
     let pool = sqlx::PgPool::connect(&world.database.url).await.expect("Postgres");
     let mut added = Vec::new();
-    // A URL that is none is never stored; what is left is one that a request could go to.
+    // An invalid URL is never stored. The remaining ones are URLs to which a request could be sent.
     let could = |url: &&String| url.contains(&format!(":{port}/")) && !url.contains(['@', '%', '#', '①']);
     for url in
         urls.iter().filter(could).filter(|url| url.starts_with("http://") && !url.starts_with("http:///"))
     {
-        // Any public address will do: nothing is sent before the URL is another one.
+        // Any public address will do, because nothing is sent before the URL is replaced.
         let webhook = adds(&operator, "https://1.1.1.1:8443/", json!({ "types": ["message.sent"] })).await;
         let id = uuid::Uuid::try_parse(&webhook["id"].as_str().expect("an id")[3..]).expect("an id");
         sqlx::query("update hooks.endpoint set url = $2, version = version + 1 where id = $1")
@@ -650,7 +650,7 @@ async fn no_spelling_of_a_private_address_reaches_the_canary() {
     }
     assert!(added.len() >= 50, "{}", added.len());
     let lunch = ana.starts_group("Lunch", &[]).await;
-    // Their owners hear of the URL within a second or two; before that, nothing is there to be sent.
+    // Their owners learn of the URL within a second or two. Before that, there are no events to send.
     tokio::time::sleep(Duration::from_secs(4)).await;
     ana.says(&lunch, "psst").await;
     for (url, webhook) in &added {
@@ -689,7 +689,7 @@ async fn the_example_of_a_receiver_survives_its_own_kill() {
     let conversations = [ana.starts_group("One", &[]).await, ana.starts_group("Two", &[]).await];
     let mut receiver = starts().await;
     for n in 0..60 {
-        // Of what is said from here on, none is written yet.
+        // The messages that follow are not in the journal yet.
         let before = written().len();
         for conversation in &conversations {
             ana.says(conversation, &n.to_string()).await;

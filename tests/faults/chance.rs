@@ -1,4 +1,4 @@
-//! All randomness of a run: one number gives the same people, words and faults again.
+//! All randomness of a run: the same seed gives the same people, texts and faults.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -11,7 +11,7 @@ impl Chance {
         Self(seed)
     }
 
-    /// A source of its own for a part of the run, so that parts do not disturb each other.
+    /// A separate generator for a part of the run, so that the parts do not affect each other.
     pub fn apart(&self, part: &str, number: usize) -> Self {
         let mut apart = Self(self.0 ^ number as u64);
         for byte in part.bytes() {
@@ -33,7 +33,7 @@ impl Chance {
         (self.next() % bound.max(1) as u64) as usize
     }
 
-    /// Yes in `percent` of the cases.
+    /// `true` in `percent` percent of the cases.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }

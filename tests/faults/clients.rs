@@ -1,4 +1,4 @@
-//! The people of a run and what they do: talk, try again, read, come and go.
+//! The people of a run and their actions: they send, retry, read, and are added and removed.
 
 use std::{
     collections::HashMap,
@@ -28,36 +28,36 @@ use crate::{
     world::World,
 };
 
-/// How long a message is tried again.
+/// How long a send is retried.
 const PERSISTENCE: Duration = Duration::from_secs(60);
 /// The members of a group at the beginning.
 const MEMBERS: usize = 8;
 /// Devices of each person.
 const DEVICES: usize = 2;
-/// How many people have their accounts erased.
+/// The number of people whose accounts are erased.
 const LEAVING: usize = 3;
 
-/// Somebody with devices.
+/// A person with devices.
 pub struct Client {
     pub person: Person,
     pub devices: Vec<Handle>,
     pub conversations: Vec<ConversationId>,
-    /// Messages that they have begun to send.
+    /// The number of messages that the person has begun to send.
     sent: AtomicUsize,
 }
 
-/// A group: its owner, its members who stay, and the one who comes and goes.
+/// A group: its owner, and the guest, who is removed and added again.
 struct Group {
     id: ConversationId,
     owner: usize,
     guest: usize,
 }
 
-/// Everybody.
+/// All people of a run.
 pub struct Crowd {
-    /// Those who stay: of them the run expects that they get all and are let in.
+    /// People who stay. They have to receive all events, and every login of theirs has to succeed.
     pub clients: Vec<Arc<Client>>,
-    /// Those whose accounts are erased. They own no group, and nobody brings them into one again.
+    /// People whose accounts are erased. They own no group, and nobody adds them to one again.
     pub leaving: Vec<Arc<Client>>,
     groups: Vec<Group>,
     pub storm: watch::Sender<u64>,
@@ -67,7 +67,7 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// People with accounts, groups and open sockets; the servers are well.
+    /// Creates people with accounts, groups and open sockets, while the servers are healthy.
     pub async fn gathers(world: &Arc<World>, sockets: usize, chance: &Chance) -> Self {
         let count = (sockets / DEVICES).max(MEMBERS + 1);
         let stay = count - LEAVING;
@@ -118,30 +118,30 @@ impl Crowd {
         crowd
     }
 
-    /// Somebody who stays.
+    /// A person who stays.
     pub fn person(&self, id: UserId) -> Option<&Person> {
         self.clients.iter().map(|client| &client.person).find(|person| person.id == id)
     }
 
-    /// Who has started a group, and never leaves it; `None` if it is nobody's group.
+    /// The owner, who started the group and never leaves it; `None` if the conversation is not a group of this run.
     pub fn owner_of(&self, conversation: ConversationId) -> Option<&Person> {
         let group = self.groups.iter().find(|group| group.id == conversation)?;
         Some(&self.clients[group.owner].person)
     }
 
-    /// How many sockets of those who stay are open.
+    /// The number of open sockets of people who stay.
     pub fn connected(&self) -> usize {
         let nodes = self.clients.iter().flat_map(|client| &client.devices);
         nodes.filter(|device| device.node.load(Ordering::Relaxed) != NOWHERE).count()
     }
 
-    /// How many of them lead to a node.
+    /// The number of these sockets at a node.
     pub fn connected_to(&self, node: usize) -> usize {
         let nodes = self.clients.iter().flat_map(|client| &client.devices);
         nodes.filter(|device| device.node.load(Ordering::Relaxed) == node).count()
     }
 
-    /// Everybody does what people do until told to stop, and finishes what was begun.
+    /// Everybody acts until `stop` is cancelled, and completes the actions in progress.
     pub fn talks(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for (number, client) in self.clients.iter().chain(&self.leaving).enumerate() {
@@ -156,8 +156,8 @@ impl Crowd {
         tasks
     }
 
-    /// Waits until every device of those who stay has what it shall have; it is for the checker to say what is missing
-    /// if that does not come.
+    /// Waits until every device of people who stay has everything that it should have. If an event never comes, the
+    /// checker reports it.
     pub async fn settles(&self, has_all: impl Fn(&Person, &HashMap<ConversationId, u64>) -> bool) {
         let is_settled = |client: &Arc<Client>| {
             client.devices.iter().all(|device| {
@@ -193,7 +193,7 @@ impl Client {
                         stored.push((key, text));
                     }
                 }
-                // However long ago it was, the answer is the same.
+                // A retry gets the same answer, however old the message is.
                 6 => {
                     if let Some((key, text)) = chance.pick(&stored) {
                         self.says(key, text, &mut chance).await;
@@ -205,7 +205,7 @@ impl Client {
         }
     }
 
-    /// A new message.
+    /// Makes up a new message.
     pub fn thinks_of(&self, conversation: ConversationId, chance: &mut Chance) -> (Key, String) {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let key = Key { user: self.person.id, conversation, client_id: format!("message-{number}") };
@@ -218,7 +218,7 @@ impl Client {
         self.person.world.history.note(What::Sent { key: key.clone(), text: text.to_owned() });
     }
 
-    /// Sends by whatever door, and again until it is stored or refused; whether it is stored.
+    /// Sends over REST or a socket, and retries until the message is stored or refused. Returns whether it is stored.
     pub async fn says(&self, key: &Key, text: &str, chance: &mut Chance) -> bool {
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline {
@@ -235,7 +235,7 @@ impl Client {
         false
     }
 
-    /// The same by one door only.
+    /// The same, over REST only.
     pub async fn says_over_rest(&self, key: &Key, text: &str, chance: &mut Chance) {
         let deadline = Instant::now() + PERSISTENCE;
         while Instant::now() < deadline
@@ -255,7 +255,7 @@ impl Client {
         if device.wishes.try_send(wish).is_err() {
             return Outcome::Unknown;
         }
-        // The device writes down what came of it, also when nobody waits any longer.
+        // The device records the outcome, even when nobody waits for it any more.
         match timeout(Duration::from_secs(12), came).await {
             Ok(Ok(outcome)) => outcome,
             _ => {
@@ -266,7 +266,7 @@ impl Client {
         }
     }
 
-    /// Tells how far one has read, on the device that has come farthest.
+    /// Sends a receipt, on a device picked at random, for the position that this device has reached.
     async fn reads(&self, conversation: ConversationId, chance: &mut Chance) {
         let Some(device) = chance.pick(&self.devices) else { return };
         let reached =
@@ -277,7 +277,7 @@ impl Client {
     }
 }
 
-/// The guest of a group is put out and brought in again.
+/// Removes the guest of a group and adds them again, in a loop.
 async fn comes_and_goes(
     id: ConversationId,
     owner: Arc<Client>,

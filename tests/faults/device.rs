@@ -1,5 +1,5 @@
-//! A device of somebody: one socket at a time, again and again, each going on where the one before
-//! was told that it stood.
+//! A device of a person: one socket at a time, one after another. Each resumes from the last cursor that the
+//! server sent on the one before.
 
 use std::{
     collections::HashMap,
@@ -30,32 +30,33 @@ use crate::{
     truth::digest,
 };
 
-/// How long a handshake and a `ready` may take.
+/// The time limit for a handshake and `ready`.
 const READY: Duration = Duration::from_secs(8);
-/// A heartbeat comes every second: who is silent for so long is gone.
+/// A heartbeat comes every second, so a server that is silent for this long counts as gone.
 const SILENCE: Duration = Duration::from_secs(4);
-/// The longest that a server's wish to come back later is heeded, so that a run stays lively.
+/// The maximum time, in milliseconds, for which a server's request to come back later is obeyed, so that devices stay
+/// active.
 const LATER: u64 = 2_000;
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// What somebody else wants of a device.
+/// A request to a device from another task.
 pub enum Wish {
-    /// Send a message on the socket and tell what came of it.
+    /// Send a message on the socket and report the outcome.
     Send { key: Key, text: String, outcome: oneshot::Sender<Outcome> },
-    /// Tell that everything up to here has been read.
+    /// Send a receipt that everything up to here has been read.
     Read { conversation: ConversationId, position: u64 },
 }
 
-/// What the rest of the run knows of a device, and may do to it.
+/// A device as seen by other tasks, and their controls.
 pub struct Handle {
     pub number: history::Device,
     pub wishes: mpsc::Sender<Wish>,
-    /// While it is set, the device does not read.
+    /// While this is set, the device does not read.
     pub is_slow: watch::Sender<bool>,
-    /// The node of the present socket; none while there is no socket.
+    /// The node of the current socket; [`NOWHERE`] while there is no socket.
     pub node: Arc<AtomicUsize>,
-    /// How far each conversation has come on this device.
+    /// The last position of each conversation on this device.
     pub reached: Arc<Mutex<HashMap<ConversationId, u64>>>,
 }
 
@@ -83,11 +84,11 @@ struct Session {
     sends: HashMap<String, (Key, oneshot::Sender<Outcome>)>,
     reads: HashMap<String, (ConversationId, u64)>,
     frames: u64,
-    /// When the server was last heard.
+    /// The time of the last sign of life from the server.
     heard: tokio::time::Instant,
 }
 
-/// How a socket ended, and when to come back.
+/// How a socket ended, and when to reconnect.
 struct End {
     code: Option<u16>,
     why: String,
@@ -102,7 +103,7 @@ impl End {
 }
 
 impl Device {
-    /// A new device of somebody, and what others may do to it.
+    /// A new device of a person, and the handle for other tasks.
     pub fn of(person: &Person, number: usize, chance: Chance, storm: watch::Receiver<u64>) -> (Self, Handle) {
         let (wish, wishes) = mpsc::channel(64);
         let (slow, is_slow) = watch::channel(false);
@@ -114,7 +115,7 @@ impl Device {
         (Self { number, person, chance, cursor: None, wishes, is_slow, storm, node, reached }, handle)
     }
 
-    /// Connects, listens and comes back, for as long as the run lasts or the account of its person is there.
+    /// Connects, listens and reconnects until the run ends or the account of its person is gone.
     pub async fn lives(mut self) {
         loop {
             let node = self.chance.below(2);
@@ -145,7 +146,7 @@ impl Device {
         }
     }
 
-    /// A socket up to `ready`.
+    /// Opens a socket, up to `ready`.
     async fn opens(&mut self, node: usize, socket: history::Socket) -> Result<Session, End> {
         let lost = |why: String| End { code: None, why, retry_after: None };
         let address = self.person.world.door(node);
@@ -155,7 +156,7 @@ impl Device {
         let bearer = format!("Bearer {}", self.person.token());
         headers.insert("authorization", bearer.parse().expect("a header"));
         let began = Instant::now();
-        // Its default buffer is zeroed at every read, which would take half of the machine.
+        // The default buffer is zeroed at every read, which would take half of the machine's CPU time.
         let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
         let connected = connect_async_with_config(request, Some(config), true).await;
         let (stream, _) = connected.map_err(|error| match error {
@@ -191,7 +192,7 @@ impl Device {
         Ok(session)
     }
 
-    /// What a socket is for, until it ends.
+    /// Runs a socket until it ends.
     async fn converses(&mut self, mut session: Session) -> End {
         self.storm.mark_unchanged();
         let end = loop {
@@ -246,7 +247,7 @@ impl Device {
         }
     }
 
-    /// A frame of the server.
+    /// Handles a frame from the server.
     fn takes(&mut self, session: &mut Session, frame: &Value) {
         let (socket, history) = (session.socket, self.person.world.history.clone());
         let answered = frame["id"].as_str().unwrap_or_default();
@@ -320,7 +321,7 @@ impl Session {
         Err(End { code: None, why, retry_after: None })
     }
 
-    /// The next frame. Safe to cancel.
+    /// Receives the next frame. Safe to cancel.
     async fn hears(&mut self) -> Result<Value, End> {
         loop {
             match self.stream.next().await {

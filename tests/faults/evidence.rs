@@ -1,5 +1,5 @@
-//! What is left at the end: the log as it is stored, and the views as they are and as a second
-//! projector builds them anew.
+//! The evidence at the end of a run: the log as it is stored, and the views as they are and as a second projector
+//! rebuilds them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,16 +18,16 @@ use crate::{
     world::{Node, Plan, STREAMS, World},
 };
 
-/// How long one read may take.
+/// The time limit for one read.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The whole log, stream by stream, read past all that Verbatim does. Where nothing is and an erasure says why, its skeleton stands;
-/// where something is, it stands there, whatever an erasure says.
+/// The whole log, stream by stream, read directly from JetStream. An empty position that an erasure explains becomes
+/// its skeleton. A position with a message stays that message, whatever an erasure says.
 pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
     stored(&world.backbone.lock().await.connect().await.expect("NATS")).await
 }
 
-/// The same through a connection to nats-server.
+/// The same, through an existing connection to nats-server.
 pub async fn stored(client: &async_nats::Client) -> Vec<Vec<Recorded>> {
     let jetstream = jetstream::new(client.clone());
     let mut streams = Vec::new();
@@ -68,7 +68,7 @@ fn explained(read: Vec<Recorded>) -> Vec<Recorded> {
     all.into_values().collect()
 }
 
-/// The views, live and rebuilt. If they do not catch up with the log they differ.
+/// The views, live and rebuilt. If the live views do not catch up with the log, the two differ.
 pub async fn views(world: &World) -> Views {
     let mut connection = PgConnection::connect(&world.database).await.expect("Postgres");
     sqlx::raw_sql("create database anew").execute(&mut connection).await.expect("a database");

@@ -1,5 +1,6 @@
-//! Somebody who erases what people have said while everything fails: an operator's program. Nodes hide, and the eraser in the
-//! process of the projector deletes; faults meet all of them. Some people want to be forgotten altogether.
+//! Erasures during faults, requested by an operator's program. Nodes hide messages, and the eraser in the process of
+//! the projector deletes them; faults affect all of these processes. Some people also request the erasure of their
+//! accounts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,18 +17,18 @@ use crate::{
 };
 
 const ERASURES: &str = "/v1/admin/erasures";
-/// How long erasures may take once no fault is left: a node looks for late edits 12 s after it has hidden a message, and nobody
-/// takes the work of a node that was killed within a minute.
+/// The time limit for erasures once no fault is left: a node checks for late edits 12 s after it has hidden a message,
+/// and the work of a killed node is not taken over within the first minute.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A message whose erasure was asked for.
+/// A message whose erasure was requested.
 pub struct Request {
     id: String,
     key: Key,
     position: u64,
 }
 
-/// The first service account, made on the machine; the servers are well.
+/// Creates the first service account with the command line, while the servers are healthy.
 pub async fn operator(world: &Arc<World>) -> Person {
     let ran = program()
         .args(["services", "bootstrap"])
@@ -44,7 +45,7 @@ pub async fn operator(world: &Arc<World>) -> Person {
     Person::program(world, word("id").parse().expect("an id"), word("key"))
 }
 
-/// Asks for the erasure of one acknowledged message after the other, until a time.
+/// Requests the erasure of one acknowledged message after the other, until a time.
 pub async fn forgets(operator: &Person, mut chance: Chance, until: Instant) -> Vec<Request> {
     let mut requests = Vec::new();
     let history = &operator.world.history;
@@ -60,21 +61,22 @@ pub async fn forgets(operator: &Person, mut chance: Chance, until: Instant) -> V
                 requests.push(Request { id: body["id"].as_str().expect("an id").to_owned(), key, position });
             }
             Some(other) => history.note(What::Blunder { by: operator.id, what: format!("{other:?}") }),
-            // It may be stored or not, and is erased if it is.
+            // The request may be stored or not. If it is, the message is erased.
             None => {}
         }
     }
     requests
 }
 
-/// An account whose erasure was asked for.
+/// An account whose erasure was requested.
 pub struct Leaving {
     id: String,
     client: Arc<Client>,
 }
 
-/// Some people want to be forgotten, one after the other until a time, once they have said something and were put out of one of
-/// their groups. The operator gives them no day to think again. They go on talking, for as long as they are let in.
+/// Some people request the erasure of their accounts, one after the other until a time, once they have sent a message
+/// and were removed from one of their groups. The operator grants no day for a change of mind. They keep sending for as
+/// long as they can log in.
 pub async fn people_leave(
     operator: &Person,
     crowd: &Crowd,
@@ -101,7 +103,7 @@ pub async fn people_leave(
         requests.push(Leaving { id, client: client.clone() });
         let body = json!({ "user_id": user, "reason_code": "request" });
         let answer = operator.insists(chance.below(2), Method::POST, ERASURES, Some(body)).await;
-        // Where the answer to an earlier attempt was lost, the account may be gone by now.
+        // If the answer to an earlier attempt was lost, the account may already be gone.
         if !matches!(answer, Some(Answer { status: 202 | 400, .. })) {
             history.note(What::Blunder { by: operator.id, what: format!("{answer:?}") });
         }
@@ -109,7 +111,8 @@ pub async fn people_leave(
     requests
 }
 
-/// Waits until the receipts say that all is done, looks at what is left of each account, and lets its owner try once more.
+/// Waits until the receipts say `done`, records what is left of each account, and lets its owner try to log in once
+/// more.
 pub async fn are_forgotten(operator: &Person, requests: Vec<Leaving>, crowd: &Crowd, deadline: Instant) {
     for Leaving { id, client } in requests {
         let state = state(operator, &id, deadline).await;
@@ -134,7 +137,7 @@ pub async fn are_forgotten(operator: &Person, requests: Vec<Leaving>, crowd: &Cr
     }
 }
 
-/// What a receipt says as soon as all is done, or at the deadline.
+/// The state in a receipt once it is done, or at the deadline.
 async fn state(operator: &Person, id: &str, deadline: Instant) -> String {
     let path = format!("{ERASURES}/{id}");
     loop {
@@ -148,7 +151,7 @@ async fn state(operator: &Person, id: &str, deadline: Instant) -> String {
     }
 }
 
-/// Waits until the receipts say that all is done, looks at what is left of each message, and lets its sender try once more.
+/// Waits until the receipts say `done`, records what is left of each message, and lets its sender retry once more.
 pub async fn is_forgotten(operator: &Person, requests: Vec<Request>, crowd: &Crowd, deadline: Instant) {
     for Request { id, key, position } in requests {
         let state = state(operator, &id, deadline).await;

@@ -1,5 +1,5 @@
-//! What was observed in a run, and nothing that was concluded: a plain list of values, in the order
-//! in which each observer saw them. One line of JSON for each, to be looked at later.
+//! The observations of a run, without conclusions: a plain list of values, in the order in which each observer
+//! saw them. Each becomes one line of JSON for later analysis.
 
 use std::{
     io::{BufWriter, Write as _},
@@ -11,10 +11,10 @@ use std::{
 use serde::Serialize;
 use verbatim::domain::{ConversationId, MessageId, UserId};
 
-/// A device of a user: what it is given, over all its sockets, is one feed.
+/// A device of a user. All that it receives, over all its sockets, is one feed.
 pub type Device = usize;
 
-/// The sockets of a run are numbered.
+/// The number of a socket in a run.
 pub type Socket = usize;
 
 /// One observation.
@@ -37,32 +37,32 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "seen", rename_all = "snake_case")]
 pub enum What {
-    /// Somebody begins to send a message.
+    /// A user begins to send a message.
     Sent { key: Key, text: String },
-    /// One attempt was answered: it is stored.
+    /// One attempt was acknowledged: the message is stored.
     Acknowledged { key: Key, position: u64, message_id: MessageId, body: Option<u64> },
     /// One attempt was refused for good.
     Refused { key: Key, status: u16, code: String },
-    /// One attempt had no answer, or the answer that nobody knows.
+    /// One attempt had no answer, or an answer that the outcome is unknown.
     Unknown { key: Key, why: String },
-    /// Somebody asks for the erasure of a message that was acknowledged.
+    /// The erasure of an acknowledged message is requested.
     Forget { key: Key, position: u64 },
-    /// What the receipt of an erasure says when no fault is left, and what REST shows of the message then.
+    /// The state in the receipt of an erasure when no fault is left, and what REST then shows of the message.
     Forgotten { key: Key, position: u64, state: String, left: String },
-    /// Somebody asks for the erasure of their account, together with all that they have said.
+    /// A user requests the erasure of their account with all messages.
     ForgetAccount { user: UserId, name: String },
-    /// What the receipt of that says when no fault is left, whether the name and the password still let anybody in, and what REST
-    /// shows of the user and of the messages.
+    /// The state in the receipt of such an erasure when no fault is left, whether a login with the name and the
+    /// password still succeeds, and what REST shows of the user and the messages.
     ForgottenAccount { user: UserId, state: String, is_let_in: bool, shown: Vec<String> },
-    /// Somebody asks for a change of membership.
+    /// A change of membership is requested.
     Asked { by: UserId, conversation: ConversationId, user: UserId, change: Change },
     /// A change of membership was answered with success.
     Changed { by: UserId, conversation: ConversationId, user: UserId, change: Change },
     /// A receipt was acknowledged.
     Read { user: UserId, conversation: ConversationId, position: u64 },
-    /// How far somebody has got, as REST answered.
+    /// The watermarks of a user in an answer of REST.
     Watermarks { by: UserId, conversation: ConversationId, user: UserId, delivered: u64, read: u64 },
-    /// `ready`: a session has begun; with a cursor if it goes on from an earlier one.
+    /// `ready`: a session has begun, with a cursor if it resumes an earlier one.
     Ready {
         device: Device,
         user: UserId,
@@ -71,21 +71,21 @@ pub enum What {
         with_cursor: bool,
         heads: Vec<(ConversationId, u64)>,
     },
-    /// `event`. `digest` is of all that it says besides its position.
+    /// `event`. `digest` is over its content without the position.
     Frame { socket: Socket, conversation: ConversationId, position: u64, previous: u64, digest: u64 },
     /// `heartbeat`, if it names heads.
     Heads { socket: Socket, heads: Vec<(ConversationId, u64)> },
-    /// `caught_up`: so long after `hello`.
+    /// `caught_up`, and the time since `hello`.
     CaughtUp { socket: Socket, millis: u64 },
     /// `reset`.
     Reset { socket: Socket, reason: String },
-    /// A socket ended: with the server's close code, or without.
+    /// A socket ended, with or without a close code from the server.
     Ended { device: Device, socket: Socket, node: usize, code: Option<u16>, why: String },
-    /// A server answered what it must never answer.
+    /// A server gave an answer that it must never give.
     Blunder { by: UserId, what: String },
-    /// Somebody who means harm has filled a connection until it ended.
+    /// An attacker has flooded a connection until it ended.
     Flooded { flood: String, code: Option<u16> },
-    /// An attempt at a fault that nobody felt.
+    /// An attempt at a fault that had no effect.
     InVain { kind: String },
     /// A fault that is over.
     Fault { kind: String, target: String, began: u64, healed: u64, effect: Option<String> },
@@ -98,7 +98,7 @@ pub enum Change {
     Remove,
 }
 
-/// Where everybody writes down what they see. Cheap to clone.
+/// The place where all observers record their observations. Cheap to clone.
 #[derive(Clone)]
 pub struct History {
     began: Instant,
@@ -125,7 +125,7 @@ impl History {
         entries.push(Entry { at, what });
     }
 
-    /// How many observations since a time are of a kind.
+    /// The number of observations of a kind since a time.
     pub fn count_since(&self, at: u64, of: impl Fn(&What) -> bool) -> usize {
         let entries = self.entries();
         entries.iter().rev().take_while(|entry| entry.at >= at).filter(|entry| of(&entry.what)).count()
@@ -156,7 +156,7 @@ impl History {
     }
 }
 
-/// Keeps a history for later.
+/// Writes a history to a file.
 pub fn write(entries: &[Entry], to: &Path) -> std::io::Result<()> {
     let mut file = BufWriter::new(std::fs::File::create(to)?);
     for entry in entries {

@@ -1,14 +1,14 @@
-//! Somebody who means harm, for as long as the run lasts: one socket after another is filled until it is
-//! closed. Nobody else may feel that, so it is no fault that comes and goes.
+//! An attacker who floods one socket after another until it is closed, for the whole run. Nobody else may be affected,
+//! so this is not one of the faults that come and go.
 
 use tokio::time::sleep;
 
 use crate::{chance::Chance, flood::Flood, history::What, person::Person};
 
-/// Floods the gateways, of which each may be away at any time.
+/// Floods the gateways. Each of them may be down at any time.
 pub async fn floods(person: Person, mut chance: Chance) {
     let world = person.world.clone();
-    // Requests are not bounded yet, and the machine of a run is small.
+    // The nodes of a run have no rate limits, so a flood of requests would take up the small machine.
     let of_sockets: Vec<Flood> = Flood::ALL.into_iter().filter(|flood| *flood != Flood::Requests).collect();
     while let Some(flood) = chance.pick(&of_sockets) {
         let node = chance.below(2);

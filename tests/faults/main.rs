@@ -1,5 +1,5 @@
-//! The proof under faults: people talk while processes are killed and stopped and the network fails;
-//! then everything that was observed is held against the log and the views.
+//! The test under faults: people send messages while processes are killed and stopped and the network fails.
+//! Then all observations are compared with the log and the views.
 //!
 //! `cargo test` runs a short variant. The long one:
 //!
@@ -8,18 +8,17 @@
 //! VERBATIM_FAULTS_SEED=1 cargo test --test faults -- --nocapture
 //! ```
 //!
-//! `VERBATIM_FAULTS_KINDS` names the kinds of fault that are wanted (`gateway_lost,postgres_frozen`),
-//! all unless told.
+//! `VERBATIM_FAULTS_KINDS` names the kinds of fault to inflict (`gateway_lost,postgres_frozen`); the default
+//! is all.
 //!
-//! `VERBATIM_FAULTS_ACKNOWLEDGED` is how many sends are acknowledged before the power fails (2,000
-//! unless told).
+//! `VERBATIM_FAULTS_ACKNOWLEDGED` is the number of acknowledged sends before the power fails; the default is
+//! 2,000.
 //!
-//! `VERBATIM_FAULTS_PROGRAM` names another build of the program, for instance a release build.
-//! What was observed is kept as JSON lines if the run fails or `VERBATIM_FAULTS_HISTORY` names a
-//! file. A seed gives the same people and the same plan of faults again; what the machine makes of
-//! it differs.
+//! `VERBATIM_FAULTS_PROGRAM` names another build of the program, for instance a release build. The
+//! observations are kept as JSON lines if the run fails or `VERBATIM_FAULTS_HISTORY` names a file. The same
+//! seed gives the same people and the same plan of faults, but the timing on the machine differs.
 
-// Everything here is for this binary alone.
+// Everything here is only for this binary.
 #![allow(unreachable_pub)]
 
 mod chance;
@@ -57,12 +56,12 @@ use tokio_util::sync::CancellationToken;
 use truth::Truth;
 use world::World;
 
-/// How long a run may take besides its faults.
+/// The time limit of a run, in addition to the time of its faults.
 const BESIDES: Duration = Duration::from_secs(240);
-/// How many violations of each rule are printed.
+/// The maximum number of violations of each rule that are printed.
 const PRINTED: usize = 6;
 
-/// What a run is told.
+/// The settings of a run.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
     seconds: u64,
@@ -121,21 +120,21 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let lane =
         |kinds, name| nemesis::rages(world.clone(), crowd.clone(), kinds, chance.apart(name, 0), until);
     let (of_servers, of_clients) = (Kind::wanted(&Kind::OF_SERVERS), Kind::wanted(&Kind::OF_CLIENTS));
-    // What is asked for last has a third of the run to be hidden.
+    // The last requests are made so early that a third of the run is left to hide their messages.
     let last = until - Duration::from_secs(settings.seconds / 3);
     let forgets = forgetting::forgets(&operator, chance.apart("forgets", 0), last);
     let leave = forgetting::people_leave(&operator, &crowd, chance.apart("leave", 0), last);
     let (requests, leaving, ..) =
         tokio::join!(forgets, leave, lane(&of_servers, "servers"), lane(&of_clients, "clients"));
     stop.cancel();
-    // What was begun is finished: nobody tries longer than a minute, and now all answer.
+    // Actions in progress are completed: nobody retries for longer than a minute, and now all servers answer.
     let finished = async { while talking.join_next().await.is_some() {} };
     let _ = timeout(Duration::from_secs(20), finished).await;
     talking.shutdown().await;
     flooding.abort();
     let flooded = flooding.await;
     assert!(flooded.is_err_and(|e| e.is_cancelled()), "somebody floods for as long as the run lasts");
-    // Receipts are told up to a second late.
+    // Receipts are announced up to a second late.
     sleep(Duration::from_secs(2)).await;
     let deadline = Instant::now() + forgetting::PATIENCE;
     forgetting::is_forgotten(&operator, requests, &crowd, deadline).await;
@@ -180,7 +179,7 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     (report, violations)
 }
 
-/// Keeps what was observed for whoever wants to know more.
+/// Keeps the observations for later analysis.
 fn keep(entries: &[history::Entry], settings: Settings, failed: bool) {
     let wanted = std::env::var_os("VERBATIM_FAULTS_HISTORY").map(PathBuf::from);
     let place = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{}.jsonl", settings.seed));

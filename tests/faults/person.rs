@@ -1,4 +1,4 @@
-//! Somebody with an account, who uses REST, tries again, and writes down what happens.
+//! A person with an account, who uses REST, retries, and records what happens.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -17,8 +17,7 @@ use crate::{
 };
 
 const PASSWORD: &str = "correct horse battery";
-/// A request that takes longer was in vain: shorter than what the server allows itself, so that
-/// some answers are lost.
+/// The time limit of a request. It is shorter than the server's own deadline, so that some answers are lost.
 const REQUEST: Duration = Duration::from_secs(4);
 
 #[derive(Clone)]
@@ -30,14 +29,14 @@ pub struct Person {
     pub world: Arc<World>,
 }
 
-/// What came of one attempt to send.
+/// The outcome of one attempt to send.
 pub enum Outcome {
     Stored,
     Refused,
     Unknown,
 }
 
-/// What a request was answered with.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -45,7 +44,7 @@ pub struct Answer {
 }
 
 impl Person {
-    /// Registers and logs in; the servers are well.
+    /// Registers and logs in, while the servers are healthy.
     pub async fn registers(world: &Arc<World>, number: usize) -> Self {
         let http = reqwest::Client::builder().timeout(REQUEST).build().expect("a client");
         let name = name_of(number);
@@ -59,7 +58,7 @@ impl Person {
         person
     }
 
-    /// An account of a program, which has a key and no password.
+    /// The account of a program, which has a key and no password.
     pub fn program(world: &Arc<World>, id: UserId, key: String) -> Self {
         let http = reqwest::Client::builder().timeout(REQUEST).build().expect("a client");
         let token = Arc::new(RwLock::new(key));
@@ -82,7 +81,7 @@ impl Person {
         self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// `None` if there was no whole answer.
+    /// Sends a request. `None` if there was no complete answer.
     pub async fn ask(&self, node: usize, method: Method, path: &str, body: Option<Value>) -> Option<Answer> {
         let mut request =
             self.http.request(method.clone(), format!("http://{}{path}", self.world.door(node)));
@@ -101,7 +100,7 @@ impl Person {
         Some(Answer { status, body })
     }
 
-    /// Asks again until there is an answer that says something, at most for a minute.
+    /// Retries a request until there is a conclusive answer, at most for a minute.
     pub async fn insists(
         &self,
         node: usize,
@@ -152,7 +151,7 @@ impl Person {
         outcome
     }
 
-    /// Brings somebody in or puts them out, however long it takes.
+    /// Adds or removes a user, however long it takes.
     pub async fn changes(&self, node: usize, conversation: ConversationId, user: UserId, change: Change) {
         let history = &self.world.history;
         history.note(What::Asked { by: self.id, conversation, user, change });
@@ -172,7 +171,7 @@ impl Person {
         }
     }
 
-    /// Asks for the erasure of the own account with all that was said. The id of the request.
+    /// Requests the erasure of the own account with all messages, and returns the id of the request.
     pub async fn wants_to_be_forgotten(&self, node: usize) -> Option<String> {
         let body = json!({ "scope": "account_and_content", "confirm": PASSWORD });
         let answer = self.insists(node, Method::POST, "/v1/me/erasure", Some(body)).await?;
@@ -185,7 +184,7 @@ impl Person {
         }
     }
 
-    /// How far everybody in a conversation has got.
+    /// Records the watermarks of all members of a conversation.
     pub async fn looks_at_receipts(&self, node: usize, conversation: ConversationId) {
         let path = format!("/v1/conversations/{conversation}/receipts?limit=200");
         let Some(Answer { status: 200, body }) = self.ask(node, Method::GET, &path, None).await else {
@@ -202,7 +201,7 @@ impl Person {
         }
     }
 
-    /// Starts a group; the servers are well.
+    /// Starts a group, while the servers are healthy.
     pub async fn starts(&self, title: &str, members: &[UserId]) -> ConversationId {
         let body = json!({ "kind": "group", "title": title, "members": members });
         let answer = self.insists(0, Method::POST, "/v1/conversations", Some(body)).await.expect("an answer");
@@ -219,7 +218,7 @@ pub fn message_id(id: &Value) -> MessageId {
     id.as_str().expect("an id").parse().expect("an id")
 }
 
-/// Letters only: look-alikes among names are refused.
+/// A name of letters only, because names that look like others are refused.
 fn name_of(number: usize) -> String {
     let letter = |digit: usize| char::from(b'a' + (digit % 26) as u8);
     format!("person.{}{}{}", letter(number / 676), letter(number / 26), letter(number))

@@ -1,7 +1,7 @@
-//! Power loss: the file system under nats-server forgets all that was not synced, as when the plug
-//! is pulled. What was acknowledged is there afterwards; without `sync_interval: always` it is not.
+//! Power loss: the file system under nats-server loses everything that was not synced, as when the plug is
+//! pulled. Acknowledged messages survive; without `sync_interval: always` they do not.
 //!
-//! It needs a loop device with ext4 and the right to mount it; where there is none, the tests say so.
+//! This needs a loop device with ext4 and the permission to mount it. Without them, the tests say so.
 
 use std::{
     collections::HashMap,
@@ -32,17 +32,17 @@ use crate::{
     world::{Node, Plan, folder, make_log},
 };
 
-/// Sends in flight at once.
+/// Sends in flight.
 const SENDERS: usize = 64;
-/// How long it may take until so many are acknowledged.
+/// The time limit until the wanted number of sends is acknowledged.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long to wait before a message that was refused is sent again.
+/// The pause before a refused message is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Tells ext4 to stop at once without writing its journal (`EXT4_IOC_SHUTDOWN`, `NOLOGFLUSH`).
 const CUT: &str = "import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
 
-/// A disk whose power can fail.
+/// A disk that can lose its power.
 struct Disk {
     dir: tempfile::TempDir,
 }
@@ -63,12 +63,12 @@ impl Disk {
         self.dir.path().join("image")
     }
 
-    /// The folder of the server. It stays open, so it does not lie on the disk.
+    /// The folder of the server. It stays open, so it is not on the disk.
     fn server(&self) -> PathBuf {
         self.dir.path().join("nats")
     }
 
-    /// What the server keeps.
+    /// The data of the server, which are on the disk.
     fn place(&self) -> PathBuf {
         self.server().join("data")
     }
@@ -77,17 +77,17 @@ impl Disk {
         run(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.place()))
     }
 
-    /// All that was written until now is on the disk.
+    /// Syncs all data that were written until now.
     fn settle(&self) {
         run(Command::new("sync").arg("-f").arg(self.place())).expect("sync");
     }
 
-    /// The power fails.
+    /// Cuts the power.
     fn cut(&self) {
         run(Command::new("python3").args(["-c", CUT]).arg(self.place())).expect("the file system stops");
     }
 
-    /// It is there again, with what was synced.
+    /// Brings the disk back, with the synced data.
     fn comes_back(&self) {
         run(Command::new("umount").arg(self.place())).expect("umount");
         self.mount().expect("mount");
@@ -109,7 +109,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-/// A disk, and a nats-server on it.
+/// Creates a disk, and a nats-server on it.
 async fn nats_on_a_disk(options: NatsOptions) -> Option<(Disk, Nats)> {
     let disk = match Disk::new() {
         Ok(disk) => disk,
@@ -123,11 +123,11 @@ async fn nats_on_a_disk(options: NatsOptions) -> Option<(Disk, Nats)> {
     Some((disk, nats))
 }
 
-/// Pulls the plug in the middle of everything, and puts it in again.
+/// Pulls the plug under load, and plugs it in again.
 ///
-/// The server stops before its disk does. A machine without power answers nothing, but a running
-/// nats-server whose disk begins to fail acknowledges the write in flight although its sync failed:
-/// without the stop, that one write (or batch) counts as lost in about one run of seven.
+/// The server is stopped before its disk. A machine without power answers nothing, but a running nats-server
+/// whose disk begins to fail acknowledges the write in flight although its sync failed. Without the stop, that
+/// one write (or batch) counts as lost in about one run of seven.
 async fn fail(disk: &Disk, nats: &mut Nats) {
     nats.freeze();
     disk.cut();
@@ -136,12 +136,12 @@ async fn fail(disk: &Disk, nats: &mut Nats) {
     nats.start_again().await.expect("nats-server starts again");
 }
 
-/// What the people of this test know.
+/// The state of the senders in this test.
 struct Sending {
     http: reqwest::Client,
     messages: String,
     token: String,
-    /// Key and position of what was acknowledged.
+    /// The keys and positions of acknowledged messages.
     acknowledged: Mutex<HashMap<String, u64>>,
     begun: AtomicUsize,
 }
@@ -165,7 +165,7 @@ impl Sending {
         Arc::new(Self { http, messages, token, acknowledged: Mutex::default(), begun: AtomicUsize::new(0) })
     }
 
-    /// Where a message is stored, if that was acknowledged.
+    /// Sends a message, and returns its position if it was acknowledged.
     async fn send(&self, key: &str) -> Option<u64> {
         let body = json!({ "client_id": key, "text": format!("the text of {key}") });
         let request = self.http.post(&self.messages).bearer_auth(&self.token).json(&body);
@@ -176,7 +176,7 @@ impl Sending {
         answer.json::<Value>().await.ok()?["position"].as_u64()
     }
 
-    /// The same, as often as it takes.
+    /// The same, with retries until it succeeds.
     async fn send_at_last(&self, key: &str) -> u64 {
         let sent = async {
             loop {
@@ -194,7 +194,7 @@ impl Sending {
             let key = format!("message-{}", self.begun.fetch_add(1, Ordering::Relaxed));
             match self.send(&key).await {
                 Some(position) => drop(self.acknowledged.lock().expect("lock").insert(key, position)),
-                // A node that does not hear from the log says so at once.
+                // A node that does not reach the log refuses at once.
                 None => sleep(PAUSE).await,
             }
         }
@@ -250,7 +250,7 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     println!("{} acknowledged, {lost} of them lost; {unanswered} without answer", acknowledged.len());
     assert_eq!(lost, 0, "of {} acknowledged", acknowledged.len());
 
-    // Whoever got no answer tries again and is there once, and a retry gets the first answer.
+    // A message without an answer is sent again and is stored once, and a retry gets the first answer.
     for number in 0..sending.begun.load(Ordering::Relaxed) {
         let key = format!("message-{number}");
         let expected = stored.get(&key).map(|positions| positions[0]);

@@ -1,5 +1,5 @@
-//! A bad network: a TCP proxy that delays, holds back and cuts. In front of each gateway for its
-//! clients, and between the nodes and their servers.
+//! A bad network: a TCP proxy that delays, holds back and cuts. It is in front of each gateway for its clients, and
+//! between the nodes and their servers.
 
 use std::{
     io,
@@ -22,28 +22,28 @@ use tokio::{
     time::sleep,
 };
 
-/// Small, so that a peer that does not read is felt soon.
+/// A small buffer, so that a peer that does not read has an effect soon.
 const BUFFER: u32 = 64 * 1024;
 
-/// What the network does.
+/// The state of the network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Weather {
     Fair,
-    /// Everything takes so much longer, in each direction.
+    /// Everything takes this much longer, in each direction.
     Delayed(Duration),
-    /// Nothing passes, and nobody is told. What was held back passes afterwards.
+    /// Nothing passes, and no peer is told. The bytes held back pass afterwards.
     BlackHole,
-    /// Connections from before this moment end, those that speak WebSocket in the middle of a frame.
+    /// Connections from before this moment end. Connections that speak WebSocket end in the middle of a frame.
     Cut(Instant),
 }
 
-/// What the network has done.
+/// Counts of the effects of the network.
 #[derive(Debug, Default)]
 pub struct Done {
     pub connections: AtomicU64,
     pub delayed_bytes: AtomicU64,
     pub held_bytes: AtomicU64,
-    /// Ends of connections that still stand although the machine at the other end is lost.
+    /// Ends of connections that stay open although the machine at the other end is lost.
     pub left_alone: AtomicU64,
     pub cut: AtomicU64,
     pub cut_in_frame: AtomicU64,
@@ -53,7 +53,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     to: Arc<Mutex<SocketAddr>>,
     weather: watch::Sender<Weather>,
-    /// What was connected before this moment has lost its machine.
+    /// Connections from before this moment have lost the machine at one end.
     lost: watch::Sender<Option<Instant>>,
     done: Arc<Done>,
     _task: JoinSet<()>,
@@ -76,7 +76,7 @@ impl Proxy {
         Ok(Self { address, to, weather, lost, done, _task: task })
     }
 
-    /// Where new connections lead from now on.
+    /// Sets the target of new connections.
     pub fn leads_to(&self, target: SocketAddr) {
         *self.to.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
@@ -85,13 +85,13 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
-    /// The machine at one end vanishes: nothing passes any more of what is connected now, ever, and the other
-    /// end is not told, whatever becomes of the process on that machine.
+    /// Lets the machine at one end vanish: on the current connections, nothing passes ever again, and the other
+    /// end is not told, whatever happens to the process on that machine.
     pub fn loses_a_machine(&self) {
         self.lost.send_replace(Some(Instant::now()));
     }
 
-    /// One of the counts of what it has done so far.
+    /// One of the counts so far.
     pub fn done(&self, of: impl Fn(&Done) -> &AtomicU64) -> u64 {
         of(&self.done).load(Ordering::Relaxed)
     }
@@ -141,7 +141,7 @@ async fn carry(
     let born = Instant::now();
     let up = Pump { weather: weather.clone(), lost: lost.clone(), done: done.clone(), frames: None, born };
     let down = Pump { weather, lost, done, frames: Some(Frames::default()), born };
-    // When one direction is cut, so is the other; a direction that ends by itself leaves the other alone.
+    // When one direction is cut, so is the other. A direction that ends by itself does not affect the other.
     let mut both = JoinSet::new();
     both.spawn(up.run(from_client, to_server));
     both.spawn(down.run(from_server, to_client));
@@ -157,7 +157,7 @@ struct Pump {
     weather: watch::Receiver<Weather>,
     lost: watch::Receiver<Option<Instant>>,
     done: Arc<Done>,
-    /// The frames that pass, from server to client.
+    /// The frames that pass from server to client.
     frames: Option<Frames>,
     born: Instant,
 }
@@ -172,7 +172,7 @@ impl Pump {
         loop {
             let read = from.read(&mut buffer).await;
             if self.is_lost() {
-                // Neither what was read nor an end is passed on, and both sockets stay open.
+                // Neither the bytes read nor the end of the stream is passed on, and both sockets stay open.
                 self.done.left_alone.fetch_add(1, Ordering::Relaxed);
                 std::future::pending::<()>().await;
             }
@@ -214,19 +214,19 @@ impl Pump {
     }
 }
 
-/// Where in the stream from server to client the frames are. Before the 101 there are none.
+/// Finds the frames in the stream from server to client. Before the 101 there are none.
 #[derive(Debug, Default)]
 struct Frames {
     head: Vec<u8>,
     is_websocket: bool,
-    /// The begun header of a frame.
+    /// The incomplete header of a frame.
     header: Vec<u8>,
-    /// Bytes of the present frame that are still to come.
+    /// Bytes of the current frame that are still to come.
     left: usize,
 }
 
 impl Frames {
-    /// After how many bytes to cut, and whether that is in the middle of a frame.
+    /// The number of bytes after which to cut, and whether that is in the middle of a frame.
     fn cut_within(&mut self, chunk: &[u8]) -> (usize, bool) {
         for (index, byte) in chunk.iter().enumerate() {
             self.pass(std::slice::from_ref(byte));
@@ -263,7 +263,7 @@ impl Frames {
     }
 
     fn pass_head(&mut self, byte: u8) {
-        // What is not an upgrade within 4 KiB never becomes one.
+        // A stream that is not upgraded within 4 KiB never will be.
         if self.head.len() < 4096 {
             self.head.push(byte);
             self.is_websocket = self.head.starts_with(b"HTTP/1.1 101") && self.head.ends_with(b"\r\n\r\n");
@@ -271,7 +271,7 @@ impl Frames {
     }
 }
 
-/// The payload's length, if the header of an unmasked frame is complete.
+/// The length of the payload, if the header of an unmasked frame is complete.
 fn length(header: &[u8]) -> Option<usize> {
     let extended = match header.get(1)? & 0x7f {
         126 => header.get(2..4)?,

@@ -1,4 +1,4 @@
-//! What a run has come to, in numbers.
+//! The results of a run, in numbers.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,17 +15,17 @@ pub struct Report {
     pub unknown: usize,
     pub refused: usize,
     pub frames: usize,
-    /// Messages whose erasure was asked for, and those of them whose receipt says that all is done.
+    /// Messages whose erasure was requested, and those of them whose receipt says `done`.
     pub erasures: (usize, usize),
-    /// The same of accounts.
+    /// The same for accounts.
     pub accounts: (usize, usize),
     pub membership_changes: usize,
-    /// Kind: how many, and how many of them were felt.
+    /// For each kind, the number of faults, and of those that had an effect.
     pub faults: BTreeMap<String, (usize, usize)>,
-    /// Connections that somebody has filled, and those of them that were closed with 4408.
+    /// Flooded connections, and those of them that were closed with 4408.
     pub floods: usize,
     pub thrown_out: usize,
-    /// Attempts at faults that nobody felt: each was tried again.
+    /// Attempts at faults that had no effect. Each was repeated.
     pub in_vain: usize,
     pub sessions: usize,
     pub resumes: usize,
@@ -33,9 +33,9 @@ pub struct Report {
     /// Milliseconds from `hello` to `caught_up`.
     pub resume_p50: u64,
     pub resume_p99: u64,
-    /// The longest time in which nothing was acknowledged while people talked, in milliseconds.
+    /// The longest time in which nothing was acknowledged while people were sending, in milliseconds.
     pub longest_silence: u64,
-    /// How sockets ended, by close code or word.
+    /// The number of ended sockets, by close code or word.
     pub ends: BTreeMap<String, usize>,
 }
 

@@ -1,4 +1,4 @@
-//! The log as it is at the end, folded: what happened in each conversation, and who was in it when.
+//! The log at the end of a run, folded: the events of each conversation, and its members over time.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,11 +12,11 @@ use verbatim::domain::{ConversationId, Event, Fold, Position, Recorded, UserId};
 #[derive(Debug, Clone)]
 pub struct Counted {
     pub position: u64,
-    /// The one before it in the chain.
+    /// The position of the event before it in the chain.
     pub previous: u64,
-    /// Of all that it says besides its position.
+    /// The digest of its content without the position.
     pub digest: u64,
-    /// Whether it was erased: who was given it before was given another one.
+    /// Whether it was erased. Devices that received it before its erasure received different content.
     pub is_erased: bool,
 }
 
@@ -25,7 +25,7 @@ pub struct Counted {
 pub struct Told {
     /// The events that count, in order.
     pub chain: Vec<Counted>,
-    /// When each user was in it: from the event that brought them in to the one that put them out.
+    /// The stays of each user: from the event that added them to the event that removed them.
     stays: HashMap<UserId, Vec<(u64, u64)>>,
 }
 
@@ -87,12 +87,12 @@ impl Told {
         self.stays.get(&user).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether an event is one that somebody may hear of: they were in, came in or went out by it.
+    /// Whether a user may receive an event: the user was a member, or was added or removed by it.
     pub fn concerns(&self, user: UserId, at: u64) -> bool {
         self.stays(user).iter().any(|(from, to)| (*from..=*to).contains(&at))
     }
 
-    /// Whether somebody is in it after an event.
+    /// Whether a user is a member after an event.
     pub fn has_member(&self, user: UserId, at: u64) -> bool {
         self.stays(user).iter().any(|(from, to)| (*from..*to).contains(&at))
     }
@@ -102,8 +102,8 @@ impl Told {
         found.ok().map(|index| &self.chain[index])
     }
 
-    /// The first event strictly between two positions that somebody has to be given. Who has had
-    /// another session meanwhile need not hear of a stay that ended in between.
+    /// The first event strictly between two positions that a user has to receive. A user whose session has changed in
+    /// between need not receive the events of a stay that ended in between.
     pub fn missed(&self, user: UserId, after: u64, before: u64, was_away: bool) -> Option<u64> {
         let ended = self.stays(user).iter().map(|stay| stay.1).filter(|to| (after + 1..before).contains(to));
         let from = if was_away { ended.max().unwrap_or(after).max(after) } else { after };
@@ -117,7 +117,7 @@ impl Told {
     }
 }
 
-/// Of what an event says: type, id, actor, time and data.
+/// The digest of an event's content: type, id, actor, time and data.
 pub fn digest(said: [&str; 4], data: &Value) -> u64 {
     let mut hash = DefaultHasher::new();
     said.hash(&mut hash);

@@ -1,5 +1,5 @@
-//! The servers of a run: the backbone, Postgres, two gateways behind proxies, a projector. All of
-//! them are processes of their own and can be killed, stopped and started again.
+//! The servers of a run: the backbone, Postgres, two gateways behind proxies, and a projector. All of them are separate
+//! processes that can be killed, stopped and restarted.
 
 use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -27,11 +27,11 @@ use crate::{
     unlimited::UNLIMITED,
 };
 
-/// How long a node may take to serve.
+/// The time limit for a node to serve.
 const START: Duration = Duration::from_secs(30);
-/// The streams of the log.
+/// The number of streams of the log.
 pub const STREAMS: usize = 4;
-/// Signs of life, in seconds: often, so that cursors are fresh.
+/// The interval between heartbeats, in seconds. It is short, so that cursors are fresh.
 const HEARTBEAT: &str = "1";
 
 /// The nats-servers of a run.
@@ -50,14 +50,14 @@ impl Backbone {
                 Self::One(Box::new(nats.expect("nats-server starts")))
             }
             _ => {
-                // Otherwise nodes would learn the way around the network in between.
+                // Otherwise nodes would learn addresses that bypass the proxies.
                 let options = NatsOptions { no_advertise: true, ..NatsOptions::default() };
                 Self::Many(start_cluster(&tools, &dir, servers, options).await.expect("a cluster starts"))
             }
         }
     }
 
-    /// Where nodes connect to.
+    /// The URL for nodes.
     pub fn url(&self) -> &str {
         match self {
             Self::One(nats) => nats.url(),
@@ -65,7 +65,7 @@ impl Backbone {
         }
     }
 
-    /// The same with another user.
+    /// The URL with another user.
     fn url_of(&self, user: NatsUser) -> String {
         match self {
             Self::One(nats) => nats.url_of(user),
@@ -94,7 +94,7 @@ impl Backbone {
         }
     }
 
-    /// Which server leads each stream; `None` where none does.
+    /// The leader of each stream; `None` for a stream without one.
     pub async fn leaders(&self) -> Vec<Option<usize>> {
         match self {
             Self::One(_) => vec![Some(0); STREAMS],
@@ -105,7 +105,7 @@ impl Backbone {
         }
     }
 
-    /// Waits until all servers are there and complete.
+    /// Waits until all servers are up and all replicas are current.
     pub async fn settles(&self) {
         if let Self::Many(cluster) = self {
             cluster.settled().await.expect("the cluster is whole again");
@@ -120,25 +120,25 @@ impl Backbone {
     }
 }
 
-/// What `verbatim migrate` makes.
+/// Creates the log, as `verbatim migrate` does.
 pub async fn make_log(nats: String, database: &str, replicas: usize) {
     let addresses = Addresses { nats: nats.into(), database: database.to_owned() };
     let wanted = Wanted { streams: Some(STREAMS), replicas: Some(replicas) };
     app::make_log(&addresses, wanted, STREAMS).await.expect("the log is made");
 }
 
-/// What a node is started with.
+/// The parameters of a node.
 #[derive(Clone)]
 pub struct Plan {
     pub roles: &'static str,
     pub nats: String,
-    /// The same with the user of the eraser, for a node with that role.
+    /// The same URL with the user of the eraser, for a node with that role.
     pub eraser: Option<String>,
     pub database: String,
     pub replicas: usize,
 }
 
-/// The program itself, as a process of its own.
+/// The program itself, as a separate process.
 pub struct Node {
     plan: Plan,
     child: Child,
@@ -161,7 +161,7 @@ impl Node {
         self.child.kill().await.expect("kill");
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     pub async fn stop(&mut self) -> bool {
         let Some(pid) = self.pid() else { return true };
         signal(pid, "TERM").await;
@@ -175,7 +175,7 @@ impl Node {
         (self.child, self.address) = launch(&self.plan, &self.errors).await;
     }
 
-    /// What it logged as an error.
+    /// The errors that it logged.
     pub fn errors(&self) -> Vec<String> {
         self.errors.lock().expect("errors").clone()
     }
@@ -225,7 +225,7 @@ async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Ch
             {
                 let _ = serving.send(address);
             }
-            // What is no JSON is a panic. Libraries tell of lost connections as errors.
+            // A line that is not JSON is a panic. Libraries log lost connections as errors.
             let is_ours = parsed["target"].as_str().is_some_and(|target| target.starts_with("verbatim"));
             if parsed.is_null() || parsed["level"] == "ERROR" && is_ours {
                 errors.lock().expect("errors").push(line);
@@ -248,12 +248,12 @@ pub struct World {
     pub backbone: Mutex<Backbone>,
     pub postgres: Mutex<Postgres>,
     pub gateways: Vec<Mutex<Node>>,
-    /// One in front of each gateway.
+    /// One proxy in front of each gateway.
     pub doors: Vec<Proxy>,
     pub projector: Mutex<Node>,
-    /// The way of each node to its servers: of the gateways, then of the projector.
+    /// The links from each node to its servers: first those of the gateways, then that of the projector.
     pub ways: Vec<Way>,
-    /// Where tests read the database, past the proxy.
+    /// The URL at which tests read the database, without a proxy.
     pub database: String,
     pub nats_urls: String,
     pub replicas: usize,
@@ -265,7 +265,7 @@ impl World {
     pub async fn start(servers: usize) -> Self {
         let dir = folder();
         let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-        // A crash of Postgres must lose nothing, so it syncs.
+        // A crash of Postgres must lose nothing, so fsync stays on.
         let options = PostgresOptions::default();
         let (backbone, postgres) = tokio::join!(Backbone::start(dir.path(), servers), async {
             start_postgres(&tools, &dir.path().join("postgres"), options).await.expect("Postgres starts")
@@ -282,7 +282,7 @@ impl World {
             ways.push(way);
             plans.push(Plan { roles, nats, eraser, database, replicas });
         }
-        // The first one makes the signing key.
+        // The first node generates the signing key.
         let projector = Node::start(plans.pop().expect("three plans")).await;
         let mut world = Self {
             backbone: Mutex::new(backbone),
@@ -305,17 +305,17 @@ impl World {
         world
     }
 
-    /// The way of the projector.
+    /// The links of the projector.
     pub fn way_of_projector(&self) -> &Way {
         &self.ways[self.gateways.len()]
     }
 
-    /// Where clients reach a gateway.
+    /// The address at which clients reach a gateway.
     pub fn door(&self, node: usize) -> SocketAddr {
         self.doors[node].address
     }
 
-    /// How far the log and the views are, over all streams.
+    /// The sums of the positions of the log and of the views, over all streams.
     pub async fn log_and_views(&self) -> Option<(u64, u64)> {
         let reading = async {
             let mut connection = PgConnection::connect(&self.database).await.ok()?;
@@ -336,7 +336,7 @@ impl World {
         timeout(Duration::from_secs(5), reading).await.ok().flatten()
     }
 
-    /// Ends all nodes in good order; what they logged as errors, or that they did not end.
+    /// Stops all nodes in order. Returns the errors that they logged, or that they did not end.
     pub async fn stop(self) -> Vec<String> {
         let mut said = Vec::new();
         for node in self.gateways.into_iter().chain([self.projector]) {
@@ -352,7 +352,7 @@ impl World {
     }
 }
 
-/// What lies between a node and its servers.
+/// The links between a node and its servers.
 pub struct Way {
     /// One proxy for each nats-server.
     pub to_nats: Vec<Proxy>,
@@ -360,7 +360,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// A new one, and the addresses of the servers through it.
+    /// Creates the links, and returns the addresses of the servers through them.
     async fn laid(nats: &str, database: &str) -> (Self, String, String) {
         let (mut to_nats, mut urls) = (Vec::new(), Vec::new());
         for server in nats.split(',') {
@@ -372,26 +372,26 @@ impl Way {
         (Self { to_nats, to_postgres }, urls.join(","), database)
     }
 
-    /// The machine of the node vanishes, and its servers are not told.
+    /// Lets the machine of the node vanish without notice to its servers.
     pub fn loses_its_machine(&self) {
         self.to_nats.iter().chain([&self.to_postgres]).for_each(Proxy::loses_a_machine);
     }
 
-    /// Ends of connections at the servers that stand although the machine is lost.
+    /// The number of connection ends at the servers that stay open although the machine is lost.
     pub fn left_alone(&self) -> u64 {
         let proxies = self.to_nats.iter().chain([&self.to_postgres]);
         proxies.map(|proxy| proxy.done(|done| &done.left_alone)).sum()
     }
 }
 
-/// The same addresses with the user of other ones.
+/// The same addresses, with the user from other addresses.
 fn as_user_of(others: &str, urls: &str) -> String {
     let (user, _) = others.split_once('@').expect("user and password");
     let host = |url: &str| url.split_once('@').expect("user and password").1.to_owned();
     urls.split(',').map(|url| format!("{user}@{}", host(url))).collect::<Vec<_>>().join(",")
 }
 
-/// A proxy to the host in a URL, and the same URL through it.
+/// A proxy to the host in a URL, and the same URL through the proxy.
 async fn behind_proxy(url: &str) -> (Proxy, String) {
     let (before, rest) = url.split_once('@').expect("user and password");
     let (host, after) =
@@ -401,7 +401,7 @@ async fn behind_proxy(url: &str) -> (Proxy, String) {
     (proxy, url)
 }
 
-/// A folder that the servers' own user can reach.
+/// A folder that the servers' user can reach.
 pub fn folder() -> tempfile::TempDir {
     let dir = tempfile::Builder::new().prefix("verbatim-faults-").tempdir().expect("a temporary folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);

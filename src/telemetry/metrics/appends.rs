@@ -15,13 +15,13 @@ pub(crate) static APPENDS: LazyLock<AppendMetrics> = LazyLock::new(AppendMetrics
 metrics! {
     /// The metrics of appends.
     AppendMetrics {
-        /// Time from the queue of a stream until an event is stored, in seconds, by stream.
+        /// Time from entering the queue of a stream until an event is stored, in seconds, by stream.
         took: Family<StreamLabel, Seconds> = "append_duration_seconds";
         /// Events that were taken from the queue of a stream at once, by stream.
         batch: Family<StreamLabel, BatchSizes> = "append_batch_size";
         /// Events that were not stored, by reason.
         failed: Family<Label, Counter> = "append_failures";
-        /// Events that wait in the queues of all streams, or are on their way to the log.
+        /// Events that wait in the queues of all streams, or are in flight to the log.
         waiting: Gauge = "appends_waiting";
     }
 }

@@ -1,4 +1,4 @@
-//! Histograms of atomic numbers: an observation locks nothing and allocates nothing.
+//! Histograms of atomics: an observation takes no lock and allocates nothing.
 
 use std::{
     fmt,
@@ -19,14 +19,14 @@ const DURATIONS: &[u64] = &[
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000,
 ];
-/// The upper bounds of numbers of things.
+/// The upper bounds of batch sizes.
 const SIZES: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500];
 
-/// A histogram of durations, told in seconds.
+/// A histogram of durations, exposed in seconds.
 #[derive(Debug, Clone)]
 pub(crate) struct Seconds(Buckets);
 
-/// A histogram of numbers of things.
+/// A histogram of batch sizes.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchSizes(Buckets);
 
@@ -36,7 +36,7 @@ struct Buckets(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bounds: &'static [u64],
-    /// One more than bounds: the last one has what is above all of them.
+    /// One more than `bounds`: the last count is of the observations above all bounds.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
@@ -78,7 +78,7 @@ impl Buckets {
         sum.fetch_add(value, Relaxed);
     }
 
-    /// Writes bounds and sum divided by `unit`. The count is that of the buckets, so the two always agree.
+    /// Writes bounds and sum divided by `unit`. The count is the sum of the buckets, so the two always agree.
     fn encode(&self, mut encoder: MetricEncoder<'_>, unit: f64) -> fmt::Result {
         let Inner { bounds, counts, sum } = &*self.0;
         let bounds = bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::INFINITY]);

@@ -1,5 +1,5 @@
-//! Metrics of the process as the kernel sees it, with the names that all Prometheus clients give them. They are read when
-//! somebody asks, so they cost nothing otherwise.
+//! Metrics of the process as the kernel sees it, with the names that all Prometheus clients use. They are read only at
+//! a scrape, so they cost nothing otherwise.
 
 use std::{fmt, fs, sync::LazyLock};
 
@@ -24,20 +24,20 @@ pub(crate) static PROCESS: LazyLock<ProcessMetrics> = LazyLock::new(|| {
 metrics! {
     /// The metrics of the process.
     ProcessMetrics {
-        /// The version of this program, as a label of the number 1.
+        /// 1, with the version of this program as a label.
         build: Family<Label, Gauge> = "build_info";
         /// Whether /readyz answers 200: 1 if so.
         ready: Gauge = "ready";
-        /// How much later than planned a task gets a thread of this process, in seconds, measured every 50 ms.
+        /// Scheduling delay of a task in this process, in seconds, measured every 50 ms.
         scheduler_delay: Seconds = "scheduler_delay_seconds";
     }
 }
 
-/// Reads `/proc` at each look.
+/// Reads `/proc` at each scrape.
 #[derive(Debug)]
 pub(super) struct Kernel;
 
-/// The unit in which Linux tells programs about time.
+/// The unit of times in `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 impl Collector for Kernel {
@@ -68,7 +68,7 @@ impl Collector for Kernel {
     }
 }
 
-/// The figures of `/proc/self/stat`, times in ticks.
+/// Values from `/proc/self/stat`. Times are in ticks.
 #[derive(Debug, PartialEq)]
 struct Stat {
     spent: u64,
@@ -76,17 +76,18 @@ struct Stat {
 }
 
 impl Stat {
-    /// The name of the program stands in parentheses and may contain anything, so the fields are counted from its end.
+    /// The name of the program is in parentheses and may contain any characters, so the fields are counted from its
+    /// end.
     fn read(text: &str) -> Option<Self> {
         let (_, fields) = text.rsplit_once(')')?;
         let fields: Vec<&str> = fields.split_whitespace().collect();
-        // The field behind the name is the third one of proc(5).
+        // The field after the name is field 3 in proc(5).
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Self { spent: field(14)? + field(15)?, begun: field(22)? })
     }
 }
 
-/// A line of `/proc/self/status`, in bytes.
+/// The value of a line of `/proc/self/status`, in bytes.
 fn memory(status: &str, line: &str) -> Option<f64> {
     let line = status.lines().find_map(|told| told.strip_prefix(line))?;
     let kilobytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;

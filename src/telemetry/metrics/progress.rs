@@ -1,4 +1,4 @@
-//! Metrics of the servers, and of how far everything has followed the log. The monitor sets them once a second.
+//! Metrics of the servers, and of the lag of each part behind the log. The monitor sets them once a second.
 
 use std::sync::{LazyLock, atomic::AtomicU64};
 
@@ -9,7 +9,7 @@ use super::group::{Label, StreamLabel, metrics};
 /// The metrics of progress.
 pub(crate) static PROGRESS: LazyLock<ProgressMetrics> = LazyLock::new(ProgressMetrics::default);
 
-/// A gauge of numbers with a fraction.
+/// A gauge with floating-point values.
 type Fraction = Gauge<f64, AtomicU64>;
 
 /// A view and a stream.
@@ -22,7 +22,7 @@ metrics! {
         nats_up: Gauge = "nats_up";
         /// Whether this process reaches Postgres: 1 if so.
         postgres_up: Gauge = "postgres_up";
-        /// Connections of this process to Postgres, by state: in_use, idle, and the most that there may be (max).
+        /// Connections of this process to Postgres, by state: in_use, idle, and the maximum (max).
         connections: Family<Label, Gauge> = "postgres_connections";
         /// How far the clock of a server is ahead of the clock of this node, in seconds, by server.
         clock_ahead: Family<Label, Fraction> = "clock_ahead_seconds";
@@ -34,7 +34,7 @@ metrics! {
         full: Family<StreamLabel, Fraction> = "stream_full_ratio";
         /// Consumers of a stream; nats-server refuses the 1,001st.
         consumers: Family<StreamLabel, Gauge> = "stream_consumers";
-        /// Copies that a stream has, near its leader.
+        /// Copies of a stream that keep up with its leader, including the leader.
         copies: Family<StreamLabel, Gauge> = "stream_copies";
         /// Copies that a stream should have.
         copies_wanted: Family<StreamLabel, Gauge> = "stream_copies_wanted";
@@ -44,25 +44,27 @@ metrics! {
         hub_position: Family<StreamLabel, Gauge> = "hub_position";
         /// Events of a stream that this process has not followed yet.
         hub_lag_events: Family<StreamLabel, Gauge> = "hub_lag_events";
-        /// For how long the log has had the first event that this process has not followed.
+        /// Time for which the log has had the first event that this process has not followed, in seconds.
         hub_lag_seconds: Family<StreamLabel, Fraction> = "hub_lag_seconds";
-        /// Position up to which the projector of this process has come; only for the streams that it projects.
+        /// Position of the projector of this process; only for the streams that it projects.
         projector_position: Family<StreamLabel, Gauge> = "projector_position";
-        /// Events of a stream that the projector of this process has not brought into the views.
+        /// Events of a stream that the projector of this process has not applied to the views.
         projector_lag_events: Family<StreamLabel, Gauge> = "projector_lag_events";
-        /// For how long the log has had the first event that the projector of this process has not brought into the views.
+        /// Time for which the log has had the first event that the projector of this process has not applied, in
+        /// seconds.
         projector_lag_seconds: Family<StreamLabel, Fraction> = "projector_lag_seconds";
-        /// Position up to which a view holds a stream, whichever process projects it.
+        /// Position up to which a view has applied a stream, whichever process projects it.
         view_position: Family<ViewLabel, Gauge> = "view_position";
         /// Events of a stream that a view lacks.
         view_lag_events: Family<ViewLabel, Gauge> = "view_lag_events";
-        /// For how long the log has had the first event that a view lacks. It grows while no projector works.
+        /// Time for which the log has had the first event that a view lacks, in seconds. It grows while no projector
+        /// works.
         view_lag_seconds: Family<ViewLabel, Fraction> = "view_lag_seconds";
     }
 }
 
-/// How far the projector of one stream has come. Without it the position of a projector that has given its stream to
-/// another process would stand still for ever.
+/// The position of the projector of one stream. Dropping this value removes the metric; otherwise the metric would
+/// stay at its last value for ever once the projector has left its stream to another process.
 pub(crate) struct ProjectorPosition {
     stream: String,
     position: Gauge,
@@ -89,13 +91,14 @@ impl ProgressMetrics {
         self.hub_lag_seconds.get_or_create(&label).set(seconds);
     }
 
-    /// The position of a projector of this process, which the metrics show for as long as the value lives.
+    /// The position of a projector of this process. The metrics show it until this value is dropped.
     pub(crate) fn projector(&'static self, stream: String) -> ProjectorPosition {
         let position = self.projector_position.get_or_create(&[("stream", stream.clone())]).clone();
         ProjectorPosition { stream, position }
     }
 
-    /// Sets the lag of the projector of this process in a stream, if it has one there. `lag` tells the lag at a position.
+    /// Sets the lag of the projector of this process in a stream, if it has one there. `lag` returns the lag at a
+    /// position.
     pub(crate) fn set_projector(&self, stream: String, lag: impl FnOnce(u64) -> (u64, f64)) {
         let label = [("stream", stream)];
         let Some(position) = self.projector_position.get(&label).map(|position| position.get()) else {

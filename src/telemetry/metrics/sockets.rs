@@ -22,24 +22,24 @@ metrics! {
         handshakes: Family<Label, Counter> = "handshakes";
         /// Time of a handshake with the check of its token, in seconds.
         handshake_took: Seconds = "handshake_duration_seconds";
-        /// Sockets, by state: opening before their hello, beginning until they are live, and live.
+        /// Sockets, by state: opening before their hello, beginning while they catch up, and live.
         states: Family<Label, Gauge> = "socket_states";
-        /// Sockets that were closed, by code and reason; 1006 is a connection that was lost.
+        /// Closed sockets, by code and reason; 1006 is a lost connection.
         closes: Family<Closed, Counter> = "socket_closes";
         /// Frames of clients, by op.
         frames: Family<Label, Counter> = "frames_received";
-        /// Resumes that have ended, by result.
+        /// Finished resumes, by result.
         resumed: Family<Label, Counter> = "resume_results";
-        /// Time of a resume from its cursor until it is live, in seconds.
+        /// Time of a resume from its cursor until the session is live, in seconds.
         resume_took: Seconds = "resume_duration_seconds";
-        /// Bytes of frames that wait because their clients do not read them fast enough.
+        /// Bytes of frames that wait for slow clients.
         backlog: Gauge = "socket_backlog_bytes";
-        /// Changes of presence that were told to a conversation.
+        /// Presence changes that were announced to a conversation.
         presence_told: Counter = "presence_announcements";
     }
 }
 
-/// One more in a gauge, for as long as this lives.
+/// Adds one to a gauge until it is dropped.
 pub(crate) struct OneMore(Gauge);
 
 impl SocketMetrics {

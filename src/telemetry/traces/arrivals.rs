@@ -1,5 +1,5 @@
-//! Events of recorded traces that came a moment ago. A trace is no part of what has happened, so events do not carry it
-//! through this process: who has processed a stretch of a stream asks here which of its events belong to traces.
+//! Recent events that belong to recorded traces. A trace is not part of an event, so events do not carry it through
+//! this process. A task that has processed a range of a stream looks up here which of its events belong to traces.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -8,7 +8,7 @@ use crate::telemetry::{
     traces::span::{EndedSpan, OpenSpan, SpanKind, destination},
 };
 
-/// The most events that are remembered. The oldest give way.
+/// The maximum number of events that are remembered. The oldest are dropped first.
 const MOST: usize = 4_096;
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Arrivals {
         self.0.push_back(Arrival { stream, position, destination, parent, at: Instant::now() });
     }
 
-    /// The spans of events behind a position, up to another one, that end now.
+    /// The spans of the events from after `behind` up to `to`. They end now.
     pub(super) fn spans(
         &self,
         how: &'static str,

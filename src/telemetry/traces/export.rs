@@ -1,4 +1,4 @@
-//! The way of spans to the collector.
+//! Sends spans to the collector.
 
 use std::{
     sync::Arc,
@@ -22,41 +22,41 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The most spans of a request.
+/// The maximum number of spans in a request.
 const MOST: usize = 512;
-/// How long spans are gathered before they are sent.
+/// The interval at which spans are collected into requests.
 const GATHERED: Duration = Duration::from_secs(1);
-/// How often a request is sent, and the wait before it is sent again.
+/// The number of attempts for a request, and the pause between two of them.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long the last spans of a stopping process may take.
+/// The time limit for sending the last spans of a stopping process.
 const LAST: Duration = Duration::from_secs(3);
 
-/// Posts one request to the collector; the reason if the collector does not take it.
+/// Posts one request to the collector. The error is the reason why the collector did not accept it.
 pub(crate) type Posting = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), NotTaken>> + Send + Sync>;
 
-/// Why the collector has not taken spans.
+/// Why the collector did not accept spans.
 #[derive(Debug)]
 pub(crate) struct NotTaken {
-    /// For the log.
+    /// The reason, for the log.
     pub(crate) why: String,
-    /// Whether the same request may be taken later.
+    /// Whether the same request may succeed later.
     pub(crate) passes: bool,
 }
 
-/// Brings spans to the collector. Cheap to clone.
+/// Sends spans to the collector. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct SpanExport(Option<Arc<Mutex<Collector>>>);
 
 impl SpanExport {
-    /// No export, where there is no collector.
+    /// An export that does nothing, for a process without a collector.
     pub(crate) fn none() -> Self {
         Self(None)
     }
 
     /// Records spans from now on, for this collector.
     pub(crate) fn start(sampler: Sampler, service: String, clock: Clock, post: Posting) -> Self {
-        // A process has one collector, also if it is several nodes in a test.
+        // A process has one collector, even if it runs several nodes in a test.
         let Some(waiting) = super::record(sampler) else { return Self::none() };
         let resource = vec![
             ("service.name", service.into()),
@@ -69,7 +69,7 @@ impl SpanExport {
         Self(Some(Arc::new(Mutex::new(Collector { resource, clock, post, waiting, taken: Vec::new() }))))
     }
 
-    /// Brings spans to the collector once a second, for as long as the process lives.
+    /// Sends spans to the collector once a second, for the life of the process.
     pub(crate) async fn run(self) {
         loop {
             sleep(GATHERED).await;
@@ -77,7 +77,7 @@ impl SpanExport {
         }
     }
 
-    /// Brings what is left to the collector, within 3 s. Nobody runs the export any more.
+    /// Sends the remaining spans to the collector, within 3 s. At this point, `run` has ended.
     pub(crate) async fn flush(self) {
         let _ = timeout(LAST, self.bring()).await;
     }
@@ -94,7 +94,7 @@ struct Collector {
     clock: Clock,
     post: Posting,
     waiting: mpsc::Receiver<EndedSpan>,
-    /// The spans of the request that is under way. They stay here until its end, so a stop in between loses none.
+    /// The spans of the request in flight. They stay here until it ends, so a stop in between loses none.
     taken: Vec<EndedSpan>,
 }
 

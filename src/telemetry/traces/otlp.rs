@@ -1,8 +1,8 @@
-//! Spans as a request of OTLP: protobuf, by the field numbers of `opentelemetry/proto/trace/v1/trace.proto`.
+//! Encodes spans as a request of OTLP: protobuf, with the field numbers of `opentelemetry/proto/trace/v1/trace.proto`.
 
 use crate::telemetry::traces::span::{EndedSpan, SpanValue};
 
-/// A message of protobuf while it is written.
+/// A protobuf message under construction.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -45,14 +45,14 @@ impl Message {
     fn attribute(self, field: u8, name: &str, value: &SpanValue) -> Self {
         let any = match value {
             SpanValue::Text(text) => Self::default().text(1, text),
-            // A negative number takes ten bytes, and none of ours is one.
+            // A negative number would take ten bytes, but no attribute of ours is negative.
             SpanValue::Number(number) => Self::default().number(3, number.cast_unsigned()),
         };
         self.message(field, &Self::default().text(1, name).message(2, &any))
     }
 }
 
-/// A request for these spans, in nanoseconds since 1970 by `at`.
+/// The request for these spans. `at` converts times into nanoseconds since 1970.
 pub(super) fn request(
     resource: &[(&str, SpanValue)],
     spans: &[EndedSpan],

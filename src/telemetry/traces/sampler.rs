@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-/// The samplers of OpenTelemetry, by the words of `OTEL_TRACES_SAMPLER`.
+/// The samplers of OpenTelemetry, by their names in `OTEL_TRACES_SAMPLER`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SamplerKind {
     /// All traces.
@@ -25,19 +25,19 @@ pub(crate) enum SamplerKind {
     ParentBasedTraceIdRatio,
 }
 
-/// Decides by the trace id, so that all nodes decide alike.
+/// Decides by the trace id, so that all nodes make the same decision.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampler {
     heeds_parent: bool,
-    /// So many of the 2^56 values of the random part of a trace id are sampled.
+    /// How many of the 2^56 values of the random part of a trace id are sampled.
     sampled: u64,
 }
 
-/// The values of the random part of a trace id.
+/// The number of values of the random part of a trace id.
 const ALL: u64 = 1 << 56;
 
 impl Sampler {
-    /// A sampler; `share`, from 0 to 1, is that of the samplers that have one.
+    /// A sampler. The `traceidratio` samplers use `share`, from 0 to 1.
     pub(crate) fn new(kind: SamplerKind, share: f64) -> Self {
         use SamplerKind::*;
         Self {
@@ -53,7 +53,7 @@ impl Sampler {
         }
     }
 
-    /// Whether a trace is recorded, of which the client may have said whether it is sampled.
+    /// Whether a trace is recorded. `parent` is the decision of the client, if it sent one.
     pub(super) fn samples(self, trace: &[u8; 16], parent: Option<bool>) -> bool {
         if let (true, Some(is_sampled)) = (self.heeds_parent, parent) {
             return is_sampled;

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Instant};
 
 use crate::{clock, telemetry::TraceParent};
 
-/// What a span is in its trace, as the protocol numbers it.
+/// The kind of a span, with its number in OTLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpanKind {
     /// A request is answered.
@@ -25,7 +25,7 @@ pub(crate) struct OpenSpan {
     begun: Instant,
 }
 
-/// The value of an attribute. It is never a text that a person wrote, and no path or header of a request.
+/// The value of an attribute. It never contains text written by a person, or a path or header of a request.
 #[derive(Debug, Clone)]
 pub(crate) enum SpanValue {
     Text(Cow<'static, str>),
@@ -67,27 +67,27 @@ impl From<u64> for SpanValue {
 impl OpenSpan {
     /// The first span of a trace.
     pub(super) fn root(kind: SpanKind) -> Self {
-        // The standard wants the last seven bytes to be random, and those of such a name are.
+        // The standard requires random bytes in the last seven places, and such a name has random bytes there.
         Self { trace: *clock::name().as_bytes(), id: new_id(), parent: None, kind, begun: Instant::now() }
     }
 
-    /// A span below another one.
+    /// A child span.
     pub(super) fn below(parent: &TraceParent, kind: SpanKind) -> Option<Self> {
         let (trace, above) = parent.ids()?;
         Some(Self { trace, id: new_id(), parent: Some(above), kind, begun: Instant::now() })
     }
 
-    /// The same span as if it had begun before.
+    /// The same span with an earlier beginning.
     pub(super) fn since(self, begun: Instant) -> Self {
         Self { begun, ..self }
     }
 
-    /// The trace with this span as the parent of what follows.
+    /// The trace with this span as the parent of further spans.
     pub(crate) fn parent_of_more(&self) -> TraceParent {
         TraceParent::recorded(self.trace, self.id)
     }
 
-    /// A request was answered: by which operation, and with which status.
+    /// Ends the span of a request that an operation answered with a status.
     pub(crate) fn answered(self, method: &'static str, operation: &'static str, status: u16) -> EndedSpan {
         let name = format!("{} {operation}", if method == OTHER { "HTTP" } else { method });
         let mut attributes: Attributes = vec![
@@ -102,12 +102,12 @@ impl OpenSpan {
         self.ends(name, attributes, is_failed)
     }
 
-    /// A frame of a socket was answered.
+    /// Ends the span of a frame from a socket.
     pub(crate) fn answered_frame(self, op: &'static str) -> EndedSpan {
         self.ends(format!("frame {op}"), vec![("verbatim.frame", op.into())], false)
     }
 
-    /// An event was published to a stream. It is stored if there is a position.
+    /// Ends the span of a publication to a stream. The event was stored if there is a position.
     pub(crate) fn published(
         self,
         stream: String,
@@ -136,16 +136,16 @@ impl OpenSpan {
     }
 }
 
-/// The word for a method that a client has made up.
+/// The name for an unknown method, which a client can choose freely.
 const OTHER: &str = "_OTHER";
 
-/// A method of HTTP, or the word for all others.
+/// The name of an HTTP method, or one name for all unknown methods.
 pub(crate) fn method(named: &str) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     known.into_iter().find(|known| *known == named).unwrap_or(OTHER)
 }
 
-/// The subject of events, without ids.
+/// The template of the subject of events, without ids.
 pub(super) fn destination(lane: &str) -> String {
     format!("chat.{{shard}}.{{conversation}}.{lane}")
 }

@@ -1,4 +1,4 @@
-//! The answer to a request, and what it has to be.
+//! The answer to a request, and the expected answer.
 
 use serde_json::Value;
 use tokio::{
@@ -13,32 +13,32 @@ use super::{
 };
 use crate::world::PATIENCE;
 
-/// The statuses of a server's fault that a node means: it does not know the method or the version, or the views are
-/// not yet where the request wants them. No input is worth another one.
+/// The 5xx statuses that a node may answer on purpose: it does not know the method or the version, or the views have
+/// not reached the wanted position. No input may cause another one.
 const MEANT: [u16; 3] = [501, 503, 505];
 
-/// What came of bytes.
+/// The answer to bytes.
 pub struct Heard {
     pub status: u16,
     /// In lower case.
     pub head: String,
     pub body: String,
-    /// Whether the connection ended behind the answer.
+    /// Whether the connection ended after the answer.
     pub ends: bool,
 }
 
-/// What a case says of its answer.
+/// The expected answer of a case.
 #[derive(Default)]
 pub struct Expected<'a> {
     pub status: u16,
     pub code: Option<&'a str>,
     pub pointer: Option<&'a str>,
-    /// A part of what people are told.
+    /// A part of the text for people.
     pub says: Option<&'a str>,
 }
 
-/// The answer to bytes. If its connection ends, nothing may come behind it: that would be the answer to a request
-/// that was hidden in the first one.
+/// Sends bytes and reads the answer. If its connection ends, nothing may follow it: that would be the answer to a
+/// request that was hidden in the first one.
 pub async fn hears(stage: &Stage, bytes: &[u8]) -> Result<Heard, String> {
     let mut stream = TcpStream::connect(stage.ana.address).await.map_err(|e| e.to_string())?;
     // A request that is refused early may end the connection before all of it is written.
@@ -67,7 +67,7 @@ pub async fn hears(stage: &Stage, bytes: &[u8]) -> Result<Heard, String> {
     Ok(Heard { status, head: head.to_ascii_lowercase(), body: body.to_owned(), ends: ends(&heard) })
 }
 
-/// The bytes of the first answer, once its head has come.
+/// The number of bytes of the first answer, once its head has arrived.
 fn length(heard: &[u8]) -> Option<usize> {
     let end = heard.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&heard[..end]).to_ascii_lowercase();
@@ -81,7 +81,7 @@ fn ends(heard: &[u8]) -> bool {
     text.split("\r\n\r\n").next().is_some_and(|head| head.contains("connection: close"))
 }
 
-/// Whether an answer is as expected. A refusal is a problem document, and does not send the input back.
+/// Checks an answer. A refusal has to be a problem document, and must not echo the input.
 pub fn judge(status: u16, body: &str, expected: &Expected<'_>) -> Verdict {
     same("the status", status, expected.status).map_err(|why| format!("{why}: {body}"))?;
     if status >= 500 && !MEANT.contains(&status) {

@@ -1,17 +1,17 @@
-//! A table of cases, and its play.
+//! Tables of cases, and their execution.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use toml::{Table, Value};
 
 use super::stage::Stage;
 
-/// Nothing, or what was different from the expectation of a case.
+/// The error is the difference from the expectation of a case.
 pub type Verdict = Result<(), String>;
 
 /// One line of a table.
 pub struct Case<C> {
     pub name: String,
-    /// Input that looks bad and is not: it changes log or tables.
+    /// Whether the input only looks bad, so it may change log or tables.
     pub is_accepted: bool,
     pub input: C,
 }
@@ -21,7 +21,7 @@ struct Cases {
     case: Vec<Table>,
 }
 
-/// The cases of a table. The fields of each are all known, and its name stands once.
+/// The cases of a table. Asserts that all fields are known and that no name occurs twice.
 pub fn cases<C: DeserializeOwned>(table: &str) -> Vec<Case<C>> {
     let Cases { case } = toml::from_str(table).expect("a table of cases");
     let mut cases: Vec<Case<C>> = Vec::new();
@@ -35,7 +35,7 @@ pub fn cases<C: DeserializeOwned>(table: &str) -> Vec<Case<C>> {
     cases
 }
 
-/// Tries each case of a table, and tells all that was different.
+/// Tries each case of a table, and returns all differences.
 pub async fn plays<C: DeserializeOwned>(
     stage: &mut Stage,
     table: &str,
@@ -53,7 +53,7 @@ pub async fn plays<C: DeserializeOwned>(
     different
 }
 
-/// The same for a table that is expected to hold.
+/// Tries each case of a table, and asserts that there is no difference.
 pub async fn holds<C: DeserializeOwned>(
     mut stage: Stage,
     table: &str,
@@ -64,7 +64,7 @@ pub async fn holds<C: DeserializeOwned>(
     stage.ends().await;
 }
 
-/// A difference between an expectation and what came.
+/// Compares a result with an expectation.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Verdict {
     if found == expected { Ok(()) } else { Err(format!("{what} is {found:?} and should be {expected:?}")) }
 }

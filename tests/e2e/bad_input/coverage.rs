@@ -16,12 +16,12 @@ const FRAMES: &str = include_str!("../../bad_input/frames.toml");
 const CONFIGURATION: &str = include_str!("../../bad_input/configuration.toml");
 const COMMAND_LINE: &str = include_str!("../../bad_input/command_line.toml");
 
-/// What is given in each case of a table.
+/// The input of each case of a table.
 fn inputs<C: DeserializeOwned>(table: &str) -> Vec<C> {
     cases(table).into_iter().map(|case| case.input).collect()
 }
 
-/// Whether a path is one of a template; more exact templates come first.
+/// Whether a path matches a template. More exact templates come first.
 fn fits(path: &str, template: &str) -> bool {
     let (path, template): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
     path.len() == template.len()

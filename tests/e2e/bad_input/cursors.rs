@@ -1,4 +1,4 @@
-//! Cursors of lists, made here and changed, or given to another list or to somebody else.
+//! Cursors of lists that are forged or changed, or used for another list or by another user.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::world::{Person, template::Template};
 
-/// The lists of which the first page has a next one.
+/// Lists with more than one page.
 const LISTS: [(&str, &str); 5] = [
     ("conversations", "/v1/conversations?limit=1"),
     ("members", "/v1/conversations/${conversation}/members?limit=1"),

@@ -1,4 +1,4 @@
-//! What a foreign or broken program publishes into the log and beside it.
+//! Messages that a foreign or broken program publishes into the log or next to it.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use verbatim::dev::NatsUser;
 use super::catalogue::{Case, Verdict, cases, same};
 use crate::world::{Backbone as _, Conversation, Device, Person, World, eventually, key, template::Template};
 
-/// Errors that a node logs of what it cannot read.
+/// Errors that a node logs about events that it cannot read.
 const MEANT: [&str; 2] = [
     "could not read an event; skipped it",
     "could not apply an event; the views of its conversation stop there (see table `parked`)",
 ];
 
-/// A message as a node would publish it, but for what the case says.
+/// A message as a node would publish it, except for the fields of the case.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Published {
@@ -30,7 +30,7 @@ struct Published {
     #[serde(default)]
     twice: bool,
     outcome: Outcome,
-    /// The type that clients are told, or a part of the reason.
+    /// The type that clients receive, or a part of the reason.
     says: Option<String>,
 }
 
@@ -38,25 +38,25 @@ fn timeline() -> String {
     "timeline".to_owned()
 }
 
-/// What becomes of a message.
+/// The outcome of a message.
 #[derive(Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
-    /// nats-server does not take it.
+    /// nats-server refuses it.
     Refused,
-    /// It is an event that clients are told, and a text in the views.
+    /// Clients receive it as an event, and its text is in the views.
     Shown,
-    /// Clients are told it, and no text comes of it.
+    /// Clients receive it, and the views have no text of it.
     Told,
-    /// It counts nowhere.
+    /// It has no effect anywhere.
     Void,
-    /// Nobody can read it, so the views of its conversation stand still. Clients are told what comes behind it.
+    /// It cannot be read, so the views of its conversation are stopped. Clients receive the events after it.
     Parked,
-    /// Clients are told it, and the views of its conversation stand still, because Postgres does not take it.
+    /// Clients receive it, and the views of its conversation are stopped, because Postgres refuses it.
     NotKept,
-    /// Nobody can read it, and no conversation waits for it.
+    /// It cannot be read, and no conversation waits for it.
     Alone,
-    /// Nodes pass over it: it is no event of the log.
+    /// Nodes skip it, because it is not an event of the log.
     Ignored,
 }
 
@@ -77,7 +77,7 @@ const HEADERS: [(&str, &str); 7] = [
 ];
 const DATA: &str = r#"{"message_id":"${message_id}","client_id":"${key}","text":"planted"}"#;
 
-/// A running world, with a socket that is told everything.
+/// A running world, with a socket that receives everything.
 struct Listening {
     world: World,
     jetstream: jetstream::Context,
@@ -97,7 +97,7 @@ impl Listening {
         Self { world, jetstream, ana, ben, eve, device }
     }
 
-    /// Publishes each case of a table, and tells all that was different.
+    /// Publishes each case of a table, and returns all differences.
     async fn plays(&mut self, table: &str) -> Vec<String> {
         let mut different = Vec::new();
         for Case { name, input, .. } in cases::<Published>(table) {
@@ -137,7 +137,7 @@ impl Listening {
         self.in_views(&lunch, head, last.unwrap_or_default(), case).await
     }
 
-    /// What the views have of it.
+    /// Checks the views.
     async fn in_views(&self, lunch: &Conversation, at: u64, last: u64, case: &Published) -> Verdict {
         let behind = format!("select count(*) from view.checkpoint where position < {last}");
         eventually("the views have caught up", || async {

@@ -1,4 +1,4 @@
-//! Frames that are no commands, or commands that may not be.
+//! Frames that are not commands, or commands that are not allowed.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::world::{PATIENCE, open};
 
-/// With this a table of frames can be tried.
+/// The settings for trying a table of frames.
 pub const SETTINGS: [(&str, &str); 1] = [("VERBATIM_SOCKETS_PER_USER", "1000")];
 
 #[derive(Deserialize)]
@@ -22,9 +22,9 @@ pub struct Frame {
     #[serde(default = "yes")]
     begins: bool,
     error: Option<String>,
-    /// The start of it.
+    /// The beginning of the detail.
     detail: Option<String>,
-    /// The id that is echoed, or an empty one for none.
+    /// The id that is echoed; empty if none is.
     id: Option<String>,
     close: Option<u16>,
     /// The reason of a `reset`.

@@ -1,4 +1,4 @@
-//! Requests that ask for a socket.
+//! Handshakes of sockets.
 
 use std::collections::BTreeMap;
 

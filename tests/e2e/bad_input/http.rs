@@ -1,4 +1,4 @@
-//! The door of HTTP: bytes.
+//! Bytes sent to the HTTP listener.
 
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ struct Bytes {
     send: String,
     status: u16,
     code: Option<String>,
-    /// Whether the connection stays for more requests: where one request ends is certain.
+    /// Whether the connection stays open for more requests, because the end of this one is certain.
     #[serde(default)]
     stays: bool,
 }

@@ -1,4 +1,4 @@
-//! Settings and command lines with which the program refuses to begin.
+//! Settings and command lines with which the program refuses to start.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::catalogue::{Case, Verdict, cases};
 use crate::world::{PATIENCE, World, template::Template};
 
-/// So many programs run at once.
+/// The number of programs that run at once.
 const AT_ONCE: usize = 4;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ fn check() -> Vec<String> {
     vec!["check".to_owned()]
 }
 
-/// Tries each case of a table beside the servers of a world, and tells all that was different.
+/// Tries each case of a table with the servers of a world, and returns all differences.
 pub async fn plays(world: &World, table: &str) -> Vec<String> {
     stream::iter(cases::<Start>(table))
         .map(async |Case { name, input, .. }| {

@@ -1,4 +1,4 @@
-//! The catalogue can fail: a wrong expectation is reported with the name of its case, and nothing else is.
+//! The catalogue can fail: exactly the wrong expectations are reported, with the names of their cases.
 
 use super::{
     catalogue::plays,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::world::World;
 
-/// The names of cases, of those that were reported.
+/// The names of the reported cases.
 fn names(different: &[String]) -> Vec<&str> {
     let mut names: Vec<&str> =
         different.iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();

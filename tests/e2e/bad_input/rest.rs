@@ -1,4 +1,4 @@
-//! Requests that are HTTP, and wrong.
+//! Wrong requests in valid HTTP.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Request {
     says: Option<String>,
 }
 
-/// Tries a request of a person who is logged in, of a program, or of nobody.
+/// Tries a request from a logged-in person, from a program, or without a token.
 pub async fn tries(stage: &Stage, with: &Request, by: &str) -> Verdict {
     let template = stage.template();
     let (method, path) = with.ask.split_once(' ').ok_or("a request has a method and a path")?;

@@ -1,4 +1,4 @@
-//! A node with people and what they have said, to which bad input is given.
+//! A node with people and their messages, which gets the bad input.
 
 use async_nats::jetstream::{self, Context};
 use serde_json::Value;
@@ -9,10 +9,10 @@ use verbatim::dev::NatsUser;
 use super::catalogue::Verdict;
 use crate::world::{Backbone as _, Person, Program, World, eventually, key, template::Template};
 
-/// Tables of which the rows tell the time, or count what was refused, and not what was done.
+/// Tables whose rows contain the time or count refusals, so they may change.
 const CLOCKS: [&str; 3] = ["auth.node", "auth.budget", "auth.failure"];
 
-/// The state that bad input leaves as it was.
+/// The state that bad input must not change.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct State {
     head: u64,
@@ -23,13 +23,13 @@ struct State {
 pub struct Stage {
     pub world: World,
     pub ana: Person,
-    /// A program that may do everything.
+    /// A program with all scopes.
     pub program: Program,
     pub http: reqwest::Client,
     template: Template,
     log: Context,
     database: Mutex<PgConnection>,
-    /// One query of the checksums of all tables.
+    /// One query for the checksums of all tables.
     checksums: String,
     before: State,
 }
@@ -68,7 +68,7 @@ impl Stage {
             .with("refresh_token", &*ana.refresh_token)
             .with("cursor", cursor(&ana).await)
             .with("cursor_of_ben", cursor(&ben).await);
-        // The first use of its key is noted, and the next note comes a minute later.
+        // The first use of its key is recorded now. The next record follows a minute later at the earliest.
         let program = Program::bootstraps(&world).await;
         program.person.get("/v1/me").await.expect(200);
         let log = jetstream::new(world.nats.client(NatsUser::Operator).await);
@@ -80,23 +80,23 @@ impl Stage {
         stage
     }
 
-    /// The values of the places of a case, with an idempotency key of its own.
+    /// The values for the placeholders of a case, with a new idempotency key.
     pub fn template(&self) -> Template {
         self.template.clone().with("key", key())
     }
 
-    /// Goes on with more places, and with what was done to fill them.
+    /// Continues with more placeholders, and with the state after the changes that were made for them.
     pub async fn goes_on_with(&mut self, template: Template) {
         self.template = template;
         self.before = self.state().await;
     }
 
-    /// Whether the node answers its operator.
+    /// Whether the admin listener of the node answers.
     pub async fn lives(&self) -> bool {
         self.world.nodes[0].lives().await
     }
 
-    /// Log and tables, once the views have come to the head of the log.
+    /// The state of log and tables, once the views have reached the head of the log.
     async fn state(&self) -> State {
         let stream = self.log.get_stream("CHAT_0").await.expect("the stream");
         let head = stream.cached_info().state.last_sequence;
@@ -114,7 +114,7 @@ impl Stage {
         State { head, tables: tables.expect("checksums") }
     }
 
-    /// What holds after every case.
+    /// Checks the conditions that hold after every case.
     pub async fn is_unharmed(&mut self, is_accepted: bool) -> Verdict {
         let after = self.state().await;
         let before = std::mem::replace(&mut self.before, after);
@@ -137,20 +137,20 @@ impl Stage {
     }
 }
 
-/// Where somebody is who has read the list of conversations.
+/// The cursor of a person who has read the list of conversations.
 async fn cursor(of: &Person) -> String {
     let list = of.get("/v1/conversations").await;
     list.headers["verbatim-cursor"].to_str().expect("text").to_owned()
 }
 
-/// What is different between two states.
+/// The differences between two states.
 fn changes(before: &State, after: &State) -> String {
     let tables = before.tables.iter().zip(&after.tables).filter(|(before, after)| before != after);
     let names: Vec<&str> = tables.filter_map(|(_, after)| after.split(' ').next()).collect();
     format!("the head of the log was {} and is {}, other rows in {names:?}", before.head, after.head)
 }
 
-/// A query of a line for each table, which another row of the table changes.
+/// A query that returns one line for each table. Any change of a row changes the line.
 async fn checksums(database: &mut PgConnection) -> String {
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_schema || '.' || table_name from information_schema.tables

@@ -1,4 +1,4 @@
-//! The same matrix over NATS: a command in the name of a user is answered as the operation that the user asks for.
+//! The same matrix over NATS: a command on behalf of a user gets the same answer as the user's own request.
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
@@ -25,7 +25,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("unpin_message", "unpin"),
     ("update_conversation", "update_conversation"),
 ];
-/// The columns of people whom a program can act for.
+/// The columns of people for whom a program can act.
 const COLUMNS: [&str; 6] = ["stranger", "member", "ex_member", "admin", "owner", "blocked"];
 
 #[tokio::test]

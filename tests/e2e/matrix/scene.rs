@@ -1,4 +1,4 @@
-//! The people of the matrix, and what lies before one of them in one cell.
+//! The people of the matrix, and the situation of one of them in one cell.
 
 use std::{
     borrow::Cow,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Those who are the same in every cell.
+/// The people who are the same in every cell.
 pub struct Cast {
     owner: Person,
     admin: Person,
@@ -25,33 +25,33 @@ pub struct Cast {
     stranger: Person,
     guest: Person,
     outsider: Person,
-    /// A program that makes others.
+    /// A program that creates other programs.
     pub operator: Program,
     tokens: Tokens,
-    /// An issuer whose tokens are used as they are.
+    /// An issuer whose tokens are used directly.
     issuer: Issuer,
     signer: Signer,
-    /// A token of the member that does not count any more.
+    /// A revoked token of the member.
     revoked: String,
     people: AtomicUsize,
 }
 
-/// One cell: who asks with which token, and for what.
+/// One cell: the caller, the token, and the objects of the request.
 #[derive(Clone)]
 pub struct Scene {
     pub caller: Person,
-    /// None for somebody who has not said who they are.
+    /// `None` for a request without a token.
     pub token: Option<String>,
     /// The user for whom a program acts.
     pub on_behalf_of: Option<String>,
     pub template: Template,
 }
 
-/// The scenes in which nothing changes: a refusal and a read leave one as it was, so all cells share it.
+/// The scenes that do not change: refusals and reads change nothing, so all such cells share a scene.
 pub struct Standing(HashMap<(String, bool), Scene>);
 
 impl Standing {
-    /// The scene of a cell: the standing one, or a new one for what changes it.
+    /// The scene of a cell: the shared one, or a new one for a request that changes it.
     pub async fn scene(&self, cast: &Cast, column: &str, on_account: bool, changes: bool) -> Cow<'_, Scene> {
         match changes {
             true => Cow::Owned(cast.plays(column, on_account).await),
@@ -82,14 +82,14 @@ impl Cast {
         }
     }
 
-    /// A name that nobody has, of letters that do not look alike.
+    /// An unused name, of letters that do not look alike.
     pub fn name(&self) -> String {
         let number = self.people.fetch_add(1, Ordering::Relaxed);
         let letter = |shift: u32| char::from(b"abcdefgh"[number >> shift & 7]);
         format!("nn.{}", [letter(12), letter(9), letter(6), letter(3), letter(0)].iter().collect::<String>())
     }
 
-    /// Somebody new.
+    /// A new person.
     async fn person(&self) -> Person {
         Person::registers(self.owner.address, &self.name()).await
     }
@@ -99,7 +99,7 @@ impl Cast {
         self.signer.signs(&self.issuer.claims(name, name))
     }
 
-    /// A user of the issuer, with a login of ours.
+    /// A user of the issuer, with a login of this server.
     async fn exchanged(&self, name: &str) -> Person {
         let login = exchange(self.owner.address, &self.issued(name)).await.expect(201);
         Person::with(&login, self.owner.address).named(name)
@@ -110,7 +110,8 @@ impl Cast {
         self.exchanged(name).await.with_token(Some(&self.issued(name)))
     }
 
-    /// Plays two standing scenes for each column: for what is done in a conversation, and for what is done to an account.
+    /// Creates two shared scenes for each column: one for requests about a conversation, and one for requests about an
+    /// account.
     pub async fn stands(&self, columns: impl Iterator<Item = &str>) -> Standing {
         let mut scenes = HashMap::new();
         for column in columns {
@@ -121,7 +122,7 @@ impl Cast {
         Standing(scenes)
     }
 
-    /// What a caller of a column has before them. What is done to an account is done to one that nobody else uses.
+    /// Creates the scene for the caller of a column. Requests about an account get an account that nobody else uses.
     async fn plays(&self, column: &str, on_account: bool) -> Scene {
         let known = match column {
             "anonymous" | "stranger" | "key" => &self.stranger,
@@ -132,7 +133,7 @@ impl Cast {
             | "external_token" => &self.member,
             other => panic!("a column of another kind: {other}"),
         };
-        // Two people have one direct conversation, so each one who is blocked is somebody else.
+        // Two people have only one direct conversation, so every blocked caller is a new person.
         let (program, external_id) = (self.operator.makes(&self.name(), ALL_SCOPES).await, self.name());
         let is_hosted = matches!(column, "host_token" | "on_behalf_of");
         let is_external = column == "external_token";
@@ -147,7 +148,7 @@ impl Cast {
             "blocked" => self.direct(&caller).await,
             _ => self.group(column, &caller).await,
         };
-        // An account has so many logins and no more, so the cast is spared.
+        // The number of logins of an account is limited, so the cast is not used for this.
         let spare = match is_fresh {
             _ if is_hosted => hosted(&program, &external_id).await,
             _ if is_external => self.exchanged(&external_id).await,
@@ -189,7 +190,7 @@ impl Cast {
         Scene { caller, token, on_behalf_of, template }
     }
 
-    /// A group with everybody who belongs to it.
+    /// A group with all of its members.
     async fn group(&self, column: &str, caller: &Person) -> Template {
         let members = [&self.admin, &self.member, &self.guest, &self.ex_member];
         let group = self.owner.starts_group("Lunch", &members).await;
@@ -214,7 +215,7 @@ impl Cast {
         template(&group, &theirs, &own, last).with("guest", &*self.guest.id)
     }
 
-    /// A direct conversation with the owner, who has blocked the caller since.
+    /// A direct conversation with the owner, who has blocked the caller since then.
     async fn direct(&self, caller: &Person) -> Template {
         let talk = Conversation::from(caller.starts_direct(&self.owner).await.expect(201));
         let theirs = self.owner.says(&talk, "a lantern").await;
@@ -255,7 +256,7 @@ fn template(
         .with("position", position.to_string())
 }
 
-/// A user of a host application, with a login that the host began.
+/// A user of a host application, with a login that the host application created.
 async fn hosted(host: &Program, external_id: &str) -> Person {
     let wanted = serde_json::json!({ "refresh": true, "upsert": { "display_name": external_id } });
     let login =
@@ -263,7 +264,7 @@ async fn hosted(host: &Program, external_id: &str) -> Person {
     Person::with(&login, host.person.address).named(external_id)
 }
 
-/// The id of the login whose token somebody has.
+/// The id of the login of a person's token.
 async fn login(of: &Person) -> String {
     let logins = of.get("/v1/logins").await.expect(200);
     let items = logins["items"].as_array().expect("items");
@@ -271,7 +272,7 @@ async fn login(of: &Person) -> String {
     current["id"].as_str().expect("an id").to_owned()
 }
 
-/// A token of another login of the caller, which has been ended.
+/// A token of another login of the caller, which was revoked.
 async fn revoked(caller: &Person) -> String {
     let gone = Person::logs_in(caller.address, &caller.name, &caller.id).await;
     gone.delete("/v1/logins/current").await.expect(204);

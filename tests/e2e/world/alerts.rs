@@ -1,5 +1,5 @@
-//! Whether an alert of `deploy/prometheus/rules.yaml` would fire on the metrics of a node, by the expression in that file.
-//! Prometheus is not needed for it: this reads the few forms that the rules have, and refuses all others.
+//! Evaluates whether an alert of `deploy/prometheus/rules.yaml` would fire on the metrics of a node. This needs no
+//! Prometheus: it parses the few forms of expressions in the rules, and refuses all others.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -33,7 +33,7 @@ pub static RULES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
 
 type Labels = BTreeMap<String, String>;
 
-/// The series of an exposition with a name, each with its labels and its value.
+/// The series with a name in an exposition, each with its labels and its value.
 fn series(text: &str, name: &str) -> Vec<(Labels, f64)> {
     let lines =
         text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
@@ -46,13 +46,13 @@ fn series(text: &str, name: &str) -> Vec<(Labels, f64)> {
         .collect()
 }
 
-/// `a="b",c="d"`, with `by` between name and value.
+/// Parses `a="b",c="d"`, with `by` between name and value.
 fn pairs(labels: &str, by: &str) -> Labels {
     let each = labels.split("\",").filter_map(|label| label.split_once(by));
     each.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
 }
 
-/// The series that a selector like `name{label="value",other=~"one|two"}[5m]` chooses.
+/// The series that match a selector like `name{label="value",other=~"one|two"}[5m]`.
 fn chosen(selector: &str, text: &str) -> Vec<(Labels, f64)> {
     let selector = selector.split('[').next().unwrap_or_default();
     let (name, wanted) = selector.split_once('{').unwrap_or((selector, "}"));
@@ -71,7 +71,7 @@ fn chosen(selector: &str, text: &str) -> Vec<(Labels, f64)> {
     series(text, name).into_iter().filter(|(labels, _)| fits(labels)).collect()
 }
 
-/// The selector within functions and aggregations.
+/// The selector inside functions and aggregations.
 fn selector(side: &str) -> &str {
     let from = side.find("verbatim_").unwrap_or_else(|| panic!("no metric in {side}"));
     side[from..].trim_end_matches(')')
@@ -114,7 +114,7 @@ fn holds(comparison: &str, text: &str, earlier: &str) -> bool {
     })
 }
 
-/// Whether the expression of an alert holds on metrics. What grows, has grown since the earlier ones.
+/// Whether the expression of an alert holds on metrics. Increases are relative to the earlier metrics.
 pub fn is_firing(alert: &str, text: &str, earlier: &str) -> bool {
     let expr = RULES.get(alert).unwrap_or_else(|| panic!("there is no alert {alert}"));
     expr.split(" and on (instance) ").all(|comparison| holds(comparison, text, earlier))
@@ -126,12 +126,12 @@ impl Node {
         self.fires_since(alert, "").await;
     }
 
-    /// The same for what has grown since earlier metrics.
+    /// The same for increases since earlier metrics.
     pub async fn fires_since(&self, alert: &str, earlier: &str) {
         eventually(alert, || async { is_firing(alert, &self.metrics().await, earlier) }).await;
     }
 
-    /// Waits until an alert does not fire any more.
+    /// Waits until an alert no longer fires.
     pub async fn is_calm(&self, alert: &str) {
         eventually(&format!("no {alert}"), || async { !is_firing(alert, &self.metrics().await, "") }).await;
     }

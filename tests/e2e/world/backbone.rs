@@ -1,4 +1,4 @@
-//! What the log of a story lies on: one nats-server, or a cluster of them.
+//! The servers of a story's log: one nats-server, or a cluster.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use crate::servers::{Cluster, Nats};
 
 /// The servers of the log, as nodes and stories use them.
 pub trait Backbone: Sync {
-    /// With the user of the nodes.
+    /// The URL with the user of the nodes.
     fn url(&self) -> &str;
-    /// With the user that may make and change streams.
+    /// The URL with the user that may create and change streams.
     fn operators_url(&self) -> String;
-    /// How a user reaches the log.
+    /// The servers, with the login of a user.
     fn servers_of(&self, user: NatsUser) -> NatsServers;
-    /// The settings by which the program logs in, besides the URL of the nodes.
+    /// The settings for the login of the program, besides the URL of the nodes.
     fn settings(&self) -> Vec<(&'static str, String)>;
     /// Copies of each stream.
     fn replicas(&self) -> usize;

@@ -1,4 +1,4 @@
-//! A program that gives commands over NATS.
+//! A program that sends commands over NATS.
 
 use async_nats::{Client, HeaderMap, Message, RequestError};
 use serde_json::Value;
@@ -6,15 +6,15 @@ use verbatim::dev::NatsUser;
 
 use super::{ALL_SCOPES, Program, World};
 
-/// A program that gives commands under its NATS name.
+/// A program that sends commands under its NATS name.
 pub struct Bot {
     pub client: Client,
     pub program: Program,
-    /// The id of the key that its name is.
+    /// The id of the key that represents its name.
     pub name_id: String,
 }
 
-/// What a command was answered with.
+/// The reply to a command.
 #[derive(Debug)]
 pub struct NatsReply {
     pub status: u16,
@@ -57,7 +57,7 @@ impl Bot {
         Self::of(world, operator.makes("robot", ALL_SCOPES).await).await
     }
 
-    /// Binds its name to a program that is there.
+    /// Binds its name to an existing program.
     pub async fn of(world: &World, program: Program) -> Self {
         let client = world.nats.connect(NatsUser::Reader).await.expect("NATS");
         let name_id = Self::binds(world, &program).await;

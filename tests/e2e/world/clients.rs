@@ -1,4 +1,4 @@
-//! Clients of other people, from npm and PyPI: a story runs a script of `tests/clients/` with them.
+//! External client libraries from npm and PyPI: a story runs a script of `tests/clients/` with them.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ struct Installed {
     packages: PathBuf,
 }
 
-/// Installs them once; the folder of an earlier run is found again.
+/// Installs them once. The folder of an earlier run is reused.
 async fn installed() -> &'static Installed {
     static INSTALLED: OnceCell<Installed> = OnceCell::const_new();
     INSTALLED
@@ -34,34 +34,34 @@ async fn installed() -> &'static Installed {
         .await
 }
 
-/// A module of `tests/clients/` with its arguments, to be run by node. The packages are found from the
-/// folder in which it runs, because a module that is given as text has no place of its own.
+/// A command that runs a module of `tests/clients/` with node. The packages are found from the working directory,
+/// because a module that is passed as text has no path.
 pub async fn node(script: &str, arguments: &[&str]) -> Command {
     let text = std::fs::read_to_string(scripts().join(script)).expect(script);
     node_with(&text, arguments).await
 }
 
-/// A module that is given as text, with its arguments.
+/// The same for a module that is passed as text.
 pub async fn node_with(module: &str, arguments: &[&str]) -> Command {
     let Installed { node, packages } = installed().await;
     let mut command = Command::new(node);
-    // Node 20 has a WebSocket only if it is asked for one.
+    // Node 20 has WebSocket only with this flag.
     command.arg("--experimental-websocket").args(["--input-type=module", "--eval", module, "--"]);
     command.args(arguments).current_dir(packages).kill_on_drop(true);
     command
 }
 
-/// A script of `tests/clients/` with its arguments, to be run by Python.
+/// A command that runs a script of `tests/clients/` with Python.
 pub async fn python(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.arg(scripts().join(script)).args(arguments);
     command.env("PYTHONPATH", installed().await.packages.join("python"));
-    // It leaves nothing in the checkout.
+    // The run must leave no files in the checkout.
     command.env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
     command
 }
 
-/// The folder of the packages: those of PyPI are in `python` there.
+/// The folder of the packages. Those of PyPI are in its subfolder `python`.
 pub async fn packages() -> &'static Path {
     &installed().await.packages
 }
@@ -70,12 +70,12 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
-/// Runs a command with an input to its end, which has to be a good one; what it wrote.
+/// Runs a command with an input, asserts that it succeeds, and returns its output.
 pub async fn output_of(mut command: Command, input: &str) -> String {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().expect("it runs");
     let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_owned());
-    // It may write more than a pipe holds before it has read all.
+    // The command may write more than a pipe holds before it has read all of its input.
     let writing = tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
     let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends in time").expect("wait");
     assert!(output.status.success(), "{}", output.status);

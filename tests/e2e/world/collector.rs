@@ -1,13 +1,13 @@
-//! A collector of traces, which decodes what it is sent (OTLP over HTTP with protobuf).
+//! A collector of traces, which decodes its requests (OTLP over HTTP with protobuf).
 
 use std::collections::BTreeMap;
 
 use super::{Received, Receiver, Told};
 
-/// A collector at an address of its own.
+/// A collector with its own address.
 pub struct Collector(pub Receiver);
 
-/// A span as it came.
+/// A received span.
 #[derive(Debug, Clone)]
 pub struct Span {
     pub name: String,
@@ -24,12 +24,12 @@ pub struct Span {
 }
 
 impl Collector {
-    /// A collector that takes everything.
+    /// A collector that accepts everything.
     pub async fn start() -> Self {
         Self(Receiver::answering(|_| Told::status(200)).await)
     }
 
-    /// The settings by which a node sends its spans here.
+    /// The settings with which a node sends its spans here.
     pub fn settings(&self) -> [(&'static str, String); 2] {
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", self.0.url("/")),
@@ -37,7 +37,7 @@ impl Collector {
         ]
     }
 
-    /// All spans that it has taken.
+    /// All spans that it has accepted.
     pub fn spans(&self) -> Vec<Span> {
         self.0.taken().iter().flat_map(spans).collect()
     }
@@ -48,7 +48,7 @@ impl Collector {
     }
 }
 
-/// The spans of a request, whose head and resource are what they have to be.
+/// The spans of a request. Asserts that its head and resource are correct.
 fn spans(request: &Received) -> Vec<Span> {
     assert_eq!(request.path, "/v1/traces");
     assert_eq!(request.header("content-type"), Some("application/x-protobuf"));
@@ -93,7 +93,7 @@ fn attributes(of: &[u8], field: u64) -> BTreeMap<String, String> {
     messages(of, field).into_iter().map(pair).collect()
 }
 
-/// The value of a field of protobuf.
+/// The value of a protobuf field.
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),

@@ -1,4 +1,4 @@
-//! Copies of what the servers have on disk, made, put back and lost as operators do it.
+//! Copies of the servers' data on disk, which are created, restored and lost as by operators.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 use super::World;
 
 impl World {
-    /// What nats-server keeps on disk.
+    /// The data of nats-server on disk.
     fn store(&self) -> PathBuf {
         self.dir.path().join("nats/data")
     }
@@ -21,7 +21,7 @@ impl World {
         copy
     }
 
-    /// Puts a copy in the place of the log.
+    /// Replaces the log by a copy.
     pub async fn restores_the_log(&mut self, copy: &Path) {
         self.nats.term();
         run("rm", &["-r".as_ref(), &self.store()]).await;
@@ -29,7 +29,7 @@ impl World {
         self.nats.start_again().await.expect("nats-server starts again");
     }
 
-    /// Loses all that nats-server keeps.
+    /// Deletes all data of nats-server.
     pub async fn loses_the_log(&mut self) {
         self.nats.term();
         run("rm", &["-r".as_ref(), &self.store().join("jetstream")]).await;

@@ -1,4 +1,4 @@
-//! A WebSocket client: one socket of somebody.
+//! A WebSocket client: one socket of a person.
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
@@ -22,17 +22,17 @@ type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 pub struct Device {
     sink: Pin<Box<dyn Sink<Message, Error = tungstenite::Error> + Send + Sync>>,
     frames: mpsc::UnboundedReceiver<Value>,
-    /// Every frame that came, in order.
+    /// All received frames, in order.
     pub seen: Vec<Value>,
     pub ready: Value,
 }
 
-/// Opens a socket without saying anything; the HTTP status if there is none.
+/// Opens a socket without sending a frame. The error is the HTTP status of a refusal.
 pub async fn open(address: SocketAddr, token: Option<&str>) -> Result<Stream, u16> {
     open_with(address, token, &[]).await
 }
 
-/// The same with more headers.
+/// The same, with additional headers.
 pub async fn open_with(
     address: SocketAddr,
     token: Option<&str>,
@@ -62,24 +62,24 @@ impl Device {
         Self::greets(address, token, json!({ "op": "hello" })).await
     }
 
-    /// Comes back with a cursor.
+    /// Resumes from a cursor.
     pub async fn resumes(address: SocketAddr, token: &str, cursor: &str) -> Self {
         Self::greets(address, token, json!({ "op": "hello", "cursor": cursor })).await
     }
 
-    /// Says hello in its own way.
+    /// Opens a socket with this `hello`.
     pub async fn greets(address: SocketAddr, token: &str, hello: Value) -> Self {
         let mut device = Self::says_hello(address, token, hello).await;
         device.ready = device.gets("ready").await;
         device
     }
 
-    /// Says hello without waiting for an answer.
+    /// Sends `hello` without waiting for an answer.
     pub async fn says_hello(address: SocketAddr, token: &str, hello: Value) -> Self {
         Self::of(open(address, Some(token)).await.expect("a socket"), hello).await
     }
 
-    /// Opens a socket by a proof that may end at any moment; `None` if it has ended before the socket was open.
+    /// Opens a socket with a token that may expire at any moment; `None` if it expired before the socket was open.
     pub async fn gets_in(address: SocketAddr, token: &str) -> Option<Self> {
         let mut device = Self::says_hello(address, token, json!({ "op": "hello" })).await;
         let first = |frame: &Value| frame["op"] == "ready" || frame["op"] == "closed";
@@ -87,7 +87,7 @@ impl Device {
         (device.ready["op"] == "ready").then_some(device)
     }
 
-    /// Says hello on a connection of any kind.
+    /// Sends `hello` on a connection of any kind.
     pub async fn over<S>(stream: WebSocketStream<S>, hello: Value) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
@@ -126,7 +126,7 @@ impl Device {
         device
     }
 
-    /// Whether the server has closed it; what has come is taken along.
+    /// Whether the server has closed it. Also takes the frames that have arrived.
     pub fn is_closed(&mut self) -> bool {
         while let Ok(frame) = self.frames.try_recv() {
             self.seen.push(frame);
@@ -139,7 +139,7 @@ impl Device {
         self.sink.send(Message::Text(text)).await.expect("an open socket");
     }
 
-    /// The next frame that fits.
+    /// Waits for the next frame that matches.
     pub async fn waits_for(&mut self, what: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
         let waited = timeout(PATIENCE, async {
             loop {
@@ -157,12 +157,12 @@ impl Device {
         }
     }
 
-    /// The next frame with this `op`.
+    /// Waits for the next frame with this `op`.
     pub async fn gets(&mut self, op: &str) -> Value {
         self.waits_for(op, |frame| frame["op"] == op).await
     }
 
-    /// The next event of a type.
+    /// Waits for the next event of a type.
     pub async fn gets_event(&mut self, kind: &str) -> Value {
         self.waits_for(kind, |frame| frame["op"] == "event" && frame["type"] == kind).await
     }
@@ -176,7 +176,7 @@ impl Device {
         self.waits_for("ack", |frame| frame["op"] == "ack" && frame["id"] == id.as_str()).await
     }
 
-    /// Waits until a text has come, now or before.
+    /// Waits until a text has arrived. It may have arrived before.
     pub async fn sees(&mut self, text: &str) -> Value {
         let is_it = |frame: &Value| frame["op"] == "event" && frame["data"]["text"] == text;
         match self.seen.iter().find(|frame| is_it(frame)) {
@@ -185,14 +185,14 @@ impl Device {
         }
     }
 
-    /// Waits for the answer to a ping: whatever was on its way before has come by then.
+    /// Waits for the answer to a ping. By then, all frames that were in flight have arrived.
     pub async fn catches_up(&mut self) {
         let id = key();
         self.tells(json!({ "op": "ping", "id": id })).await;
         self.waits_for("pong", |frame| frame["op"] == "pong" && frame["id"] == id.as_str()).await;
     }
 
-    /// The events of a conversation that came so far: position and the one before.
+    /// The received events of a conversation: the position of each, and of the one before it.
     pub fn chain(&self, of: &Conversation) -> Vec<(u64, u64)> {
         let events =
             self.seen.iter().filter(|f| f["op"] == "event" && f["conversation_id"] == of.id.as_str());
@@ -201,13 +201,13 @@ impl Device {
             .collect()
     }
 
-    /// The last cursor that was given.
+    /// The last received cursor.
     pub fn cursor(&self) -> String {
         let mut cursors = self.seen.iter().filter_map(|frame| frame["cursor"].as_str());
         cursors.next_back().expect("ready has one").to_owned()
     }
 
-    /// The close code with which the server ends the socket.
+    /// Waits until the server closes the socket, and returns the close code.
     pub async fn is_closed_with(&mut self) -> u64 {
         self.gets("closed").await["code"].as_u64().expect("a code")
     }
@@ -217,7 +217,7 @@ impl Device {
     }
 }
 
-/// Each event of a chain names the one before it.
+/// Asserts that each event of a chain names the one before it.
 pub fn assert_linked(chain: &[(u64, u64)]) {
     for pair in chain.windows(2) {
         assert_eq!(pair[1].1, pair[0].0, "a hole or a repeat in {chain:?}");

@@ -1,4 +1,4 @@
-//! Events that a story appends to the log itself: as a node does that did not know the latest state, or a node of an
+//! Events that a story appends to the log itself, like a node that does not have the latest state, or a node of an
 //! older version.
 
 use verbatim::{
@@ -9,7 +9,7 @@ use verbatim::{
 
 use super::{Conversation, Person};
 
-/// An event of somebody in a conversation, without an idempotency key that the log would know.
+/// An event of a person in a conversation, without an idempotency key for the log.
 pub fn drafted(to: &Conversation, by: &Person, event: Event) -> Draft {
     let clock = Clock::system();
     Draft {

@@ -1,4 +1,4 @@
-//! A node inside the story's own process, which gives it its time and its tasks.
+//! A node inside the story's own process, which provides its clock and its tasks.
 
 use clap::Parser as _;
 use serde_json::Value;
@@ -22,7 +22,7 @@ pub struct Inside {
     pub ended: JoinHandle<Result<(), AppError>>,
 }
 
-/// The settings of a node, read as its command line is.
+/// The settings of a node, parsed like its command line.
 #[derive(clap::Parser)]
 struct CommandLine {
     #[command(flatten)]
@@ -34,7 +34,7 @@ impl Inside {
         Self::start_with(world, world.nats.url().into(), clock, &[]).await
     }
 
-    /// The same with a log-in of its own and more arguments.
+    /// The same, with a separate login and additional arguments.
     pub async fn start_with<B: Backbone>(
         world: &World<B>,
         nats: NatsServers,

@@ -1,4 +1,4 @@
-//! An issuer of somebody else's users: a server that speaks the documents of a product, and signs what a story wants.
+//! An issuer of external users: a server that publishes the documents of a product, and signs any token for a story.
 
 use std::{
     path::PathBuf,
@@ -31,7 +31,7 @@ use tokio_rustls::{
 
 use super::Authority;
 
-/// A product, by what differs between issuers: their paths, their documents, and what their tokens have.
+/// A product. Issuers differ in their paths, their documents, and the claims of their tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {
     Keycloak,
@@ -44,7 +44,7 @@ pub fn now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs().cast_signed()
 }
 
-/// A key that signs, with its public half.
+/// A signing key pair.
 pub struct Signer {
     pub kid: String,
     pub algorithm: &'static str,
@@ -89,7 +89,7 @@ impl Signer {
         }
     }
 
-    /// The bytes of the public key, as somebody could take them for a secret.
+    /// The bytes of the public key, for tests that misuse it as a secret.
     pub fn public(&self) -> Vec<u8> {
         match &self.key {
             Pair::Rsa(key) => key.public_key().as_ref().to_vec(),
@@ -131,7 +131,7 @@ struct State {
     keys: Vec<Value>,
     cache_control: String,
     is_down: bool,
-    /// The paths that were asked for.
+    /// The requested paths.
     asked: Vec<String>,
 }
 
@@ -159,7 +159,7 @@ impl Issuer {
         Self { iss, product, state }
     }
 
-    /// Publishes these keys, beside those that nobody can use.
+    /// Publishes these keys, in addition to unusable ones.
     pub fn publishes(&self, keys: &[&Signer]) {
         self.state().keys = keys.iter().map(|key| key.jwk()).collect();
     }
@@ -172,13 +172,13 @@ impl Issuer {
         self.state().is_down = is_down;
     }
 
-    /// How often its keys were asked for.
+    /// The number of requests for its keys.
     pub fn fetches(&self) -> usize {
         let keys = keys_path(self.product);
         self.state().asked.iter().filter(|path| *path == keys).count()
     }
 
-    /// What an access token of a user says, in the words of the product.
+    /// The claims of a user's access token, as in the product.
     pub fn claims(&self, subject: &str, name: &str) -> Value {
         let mut claims = match self.product {
             Product::Keycloak => json!({
@@ -289,7 +289,7 @@ fn answer(product: Product, iss: &str, path: &str, state: &Mutex<State>) -> Stri
     )
 }
 
-/// Keys that stand in the set of the product and check no token here.
+/// Keys in the set of the product that cannot check a token here.
 fn unusable(product: Product) -> Vec<Value> {
     match product {
         Product::Keycloak => {
@@ -304,7 +304,7 @@ fn unusable(product: Product) -> Vec<Value> {
     }
 }
 
-/// The document of OpenID Connect Discovery, as the product gives it.
+/// The document of OpenID Connect Discovery, as in the product.
 fn document(product: Product, iss: &str) -> Value {
     let origin = iss.split('/').take(3).collect::<Vec<_>>().join("/");
     let keys = format!("{origin}{}", keys_path(product));

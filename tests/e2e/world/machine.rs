@@ -1,8 +1,8 @@
-//! A machine of its own, as far as the network goes: a namespace that two cables join to this one. A cable
-//! that is pulled lets packets vanish, and nobody is told, which killing a process cannot do: then the
-//! kernel says goodbye for it.
+//! A separate machine, as far as the network is concerned: a namespace that two cables connect to this one. When a
+//! cable is pulled, packets are lost without notice. Killing a process does not have this effect, because the kernel
+//! closes its connections.
 //!
-//! It needs the right to make namespaces; where there is none, stories say so and pass over themselves.
+//! This needs the permission to create namespaces. Without it, stories say so and are skipped.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -17,38 +17,38 @@ use tokio::{
 };
 
 const PREFIX: &str = "verbatim-";
-/// The hardware's addresses at the two ends of any cable.
+/// The MAC addresses at the two ends of any cable.
 const HERE: &str = "02:00:00:00:00:01";
 const THERE: &str = "02:00:00:00:00:02";
 
 /// The machine, the two cables, and the addresses at their ends.
 pub struct Machine {
     name: String,
-    /// To the database.
+    /// The cable to the database.
     pub database: Cable,
-    /// To all others.
+    /// The cable to everything else.
     pub rest: Cable,
 }
 
-/// Two addresses that nothing else joins.
+/// The only connection between two addresses.
 pub struct Cable {
     machine: String,
     link: String,
-    /// At this end.
+    /// The address at this end.
     pub here: Ipv4Addr,
-    /// At the end of the machine.
+    /// The address at the end of the machine.
     pub there: Ipv4Addr,
 }
 
 impl Machine {
-    /// A new one, or why there can be none.
+    /// Creates a machine. The error is the reason why that is impossible.
     pub fn new() -> Result<Self, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         clear_away()?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         ip(&["netns", "add", &name])?;
-        // From here on dropping it clears everything away.
+        // From here on, dropping it removes everything.
         let network = (std::process::id() * 8 + number * 2) % (1 << 15);
         let machine = Self {
             database: Cable::between(&name, network),
@@ -61,15 +61,15 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Something that runs on it.
+    /// A command that runs on the machine.
     pub fn command(&self, program: &str) -> tokio::process::Command {
         let mut command = tokio::process::Command::new("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
     }
 
-    /// The address at which the machine reaches a server of ours that listens on loopback alone. The proxy
-    /// in between answers for the machine when a cable is pulled.
+    /// The address at which the machine reaches a server that listens only on loopback. The proxy in between still
+    /// acknowledges packets for the machine when a cable is pulled.
     pub async fn reaches(&self, server: SocketAddr, proxies: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind((self.rest.here, 0)).await.expect("a port at the cable");
         let address = listener.local_addr().expect("its address");
@@ -97,7 +97,7 @@ impl Drop for Machine {
 }
 
 impl Cable {
-    /// Of the networks that are set aside for benchmarks (RFC 2544), each has four addresses.
+    /// Uses the networks that are reserved for benchmarks (RFC 2544), with four addresses for each cable.
     fn between(machine: &str, network: u32) -> Self {
         let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + network * 4;
         Self {
@@ -117,8 +117,8 @@ impl Cable {
         self.join()
     }
 
-    /// Each end knows where the other one is and does not ask: nobody would answer once the cable is pulled,
-    /// and the kernel would say so to those who send.
+    /// Each end has a static entry for the other one, so it sends no ARP requests. Nobody would answer them once the
+    /// cable is pulled, and the kernel would report an error to senders.
     fn join(&self) -> Result<(), String> {
         let Self { machine, link, here, there } = self;
         ip(&["link", "set", link, "up"])?;
@@ -135,12 +135,12 @@ impl Cable {
         replace(&["-n", machine], &here)
     }
 
-    /// Pulls the cable out of the machine. What is sent to it from here vanishes.
+    /// Pulls the cable out of the machine. Packets sent to it from here are lost.
     pub fn pull_there(&self) {
         ip(&["-n", &self.machine, "link", "set", &self.link, "down"]).expect("the link goes down");
     }
 
-    /// Pulls this end. What the machine sends vanishes.
+    /// Pulls this end. Packets from the machine are lost.
     pub fn pull_here(&self) {
         ip(&["link", "set", &self.link, "down"]).expect("the link goes down");
     }
@@ -150,13 +150,13 @@ impl Cable {
         self.join().expect("the links come up");
     }
 
-    /// At which a server has to listen to be reached through this cable.
+    /// The address at which a server has to listen to be reachable through this cable.
     pub fn address(&self) -> IpAddr {
         self.here.into()
     }
 }
 
-/// What a run left that was killed.
+/// Removes everything that a killed run has left behind.
 fn clear_away() -> Result<(), String> {
     for line in output(&["netns", "list"])?.lines() {
         let Some(name) = line.split_whitespace().next() else { continue };

@@ -53,7 +53,7 @@ pub use wire::Wire;
 
 use crate::servers::{Cluster, Nats, NatsOptions, ObjectStorage, PostgresOptions};
 
-/// The longest that anything in a story is waited for.
+/// The time limit of every wait in a story.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A nats-server or a cluster of them, a database and the nodes of one story.
@@ -62,21 +62,21 @@ pub struct World<B = Nats> {
     pub database: Database,
     pub nodes: Vec<Node>,
     pub streams: usize,
-    /// The server of the bucket in which the story keeps its archive; without it, the archive is in a folder.
+    /// The server of the bucket with the story's archive. Without it, the archive is in a folder.
     pub storage: Option<ObjectStorage>,
     people: AtomicUsize,
-    /// Between machines of their own and the servers that listen on loopback alone.
+    /// Proxies between separate machines and the servers, which listen only on loopback.
     proxies: JoinSet<()>,
     dir: tempfile::TempDir,
 }
 
 impl World {
-    /// One node with all roles, the log in one stream.
+    /// One node with all roles, and the log in one stream.
     pub async fn start() -> Self {
         Self::with_streams(1).await
     }
 
-    /// The same with the log in several streams.
+    /// The same, with the log in several streams.
     pub async fn with_streams(streams: usize) -> Self {
         let mut world = Self::empty(streams).await;
         world.add_node("api,gateway,projector").await;
@@ -88,7 +88,7 @@ impl World {
         Self::empty_with(PostgresOptions { fsync_off: true, ..Default::default() }).await
     }
 
-    /// The same with options.
+    /// The same, with options for Postgres.
     pub async fn empty_with(options: PostgresOptions) -> Self {
         let dir = folder();
         let database = Database::on_its_own_server(dir.path(), options);
@@ -108,7 +108,7 @@ impl World {
         Self::of(nats, database, streams, dir).with_a_log().await
     }
 
-    /// The servers as they are before `verbatim migrate` has made the log.
+    /// The servers before `verbatim migrate` has created the log.
     pub async fn without_a_log(streams: usize) -> Self {
         let dir = folder();
         let (nats, database) = tokio::join!(nats(dir.path()), Database::new());
@@ -117,7 +117,7 @@ impl World {
 }
 
 impl World<Cluster> {
-    /// Some servers, of which three have a copy of each stream, without a node.
+    /// Several servers, three of which have a copy of each stream, without a node.
     pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
         let nats = servers::cluster(dir.path(), servers, Default::default());
@@ -148,7 +148,8 @@ impl<B: Backbone> World<B> {
         Self { nats, database, nodes, streams, storage: None, people, proxies, dir }
     }
 
-    /// What `verbatim migrate` makes with the user of an operator. The nodes' user may not.
+    /// Creates the log like `verbatim migrate`, with the user of an operator. The nodes' user has no permission for
+    /// that.
     async fn with_a_log(self) -> Self {
         let addresses =
             Addresses { nats: self.nats.servers_of(NatsUser::Operator), database: self.database.url.clone() };
@@ -162,7 +163,7 @@ impl<B: Backbone> World<B> {
         self.add_node_with(roles, &[]).await
     }
 
-    /// Starts one more node with settings of its own.
+    /// Starts one more node with additional settings.
     pub async fn add_node_with(&mut self, roles: &str, settings: &[(&str, &str)]) -> &Node {
         let settings = [&self.keys_to_the_bucket(), settings].concat();
         let node = Node::start(&self.nats, &self.database, self.streams, roles, &settings).await;
@@ -170,12 +171,12 @@ impl<B: Backbone> World<B> {
         self.nodes.last().expect("it was pushed just now")
     }
 
-    /// Starts one more node that reaches the log by a way that can be blocked.
+    /// Starts one more node whose connection to the log can be blocked.
     pub async fn add_node_behind_a_way(&mut self, roles: &str) -> Way {
         self.add_node_behind_a_way_with(roles, &[]).await
     }
 
-    /// The same with settings of its own.
+    /// The same, with additional settings.
     pub async fn add_node_behind_a_way_with(&mut self, roles: &str, settings: &[(&str, &str)]) -> Way {
         let url = self.nats.url().to_owned();
         let server = url.rsplit_once('@').map_or(&*url, |(_, host)| host);
@@ -186,7 +187,7 @@ impl<B: Backbone> World<B> {
         way
     }
 
-    /// Starts one more node on another machine, of which it uses the cables.
+    /// Starts one more node on another machine, which uses the machine's cables.
     pub async fn add_node_on(&mut self, machine: &Machine, roles: &str) {
         let host =
             |url: &str| url.rsplit_once('@').map_or(url, |(_, host)| host).parse().expect("an address");
@@ -206,7 +207,7 @@ impl<B: Backbone> World<B> {
         self.nodes.push(node);
     }
 
-    /// Starts a node that may not come to serve, with arguments more.
+    /// Starts a node that may never serve, with additional arguments.
     pub async fn begins_node(&self, roles: &str, arguments: &[&str]) -> Beginning {
         let mut command = command();
         command.args(["serve", "--roles", roles]).args(arguments);
@@ -214,7 +215,7 @@ impl<B: Backbone> World<B> {
         Beginning::start_by(command, &self.nats, &self.database, self.streams, &settings).await
     }
 
-    /// Has a bucket for the archive.
+    /// The same world, with a bucket for the archive.
     pub async fn with_a_bucket(mut self) -> Self {
         self.storage = Some(ObjectStorage::in_folder(self.dir.path()).await);
         self
@@ -224,19 +225,19 @@ impl<B: Backbone> World<B> {
         self.storage.iter().flat_map(ObjectStorage::settings).collect()
     }
 
-    /// Somebody new, registered and logged in at the first node.
+    /// A new person, registered and logged in at the first node.
     pub async fn person(&self, name: &str) -> Person {
         self.person_at(0, name).await
     }
 
     /// The same at another node.
     pub async fn person_at(&self, node: usize, name: &str) -> Person {
-        // Names are told apart by a letter, not a digit: look-alikes are refused.
+        // Names differ in a letter, not in a digit, because names that look alike are refused.
         let letter = char::from(b'a' + (self.people.fetch_add(1, Ordering::Relaxed) % 26) as u8);
         Person::registers(self.nodes[node].address, &format!("{name}.{letter}")).await
     }
 
-    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
+    /// Shortens JetStream's duplicate window, and waits until it has passed.
     pub async fn the_log_forgets_keys(&self) {
         let window = Duration::from_millis(100);
         let client = self.nats.client(NatsUser::Operator).await;
@@ -250,17 +251,17 @@ impl<B: Backbone> World<B> {
         tokio::time::sleep(window * 5).await;
     }
 
-    /// A folder for what belongs to the story.
+    /// A folder for files of the story.
     pub fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
-    /// Runs a command of the program beside the nodes, to its end.
+    /// Runs a command of the program next to the nodes, to its end.
     pub async fn runs(&self, arguments: &[&str]) -> Ran {
         self.runs_with(arguments, &[]).await
     }
 
-    /// The same with settings.
+    /// The same, with settings.
     pub async fn runs_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ran {
         let started = self.starts_with(arguments, settings);
         Ran::of(started.wait_with_output().await.expect("the program runs"))
@@ -287,8 +288,8 @@ impl<B: Backbone> World<B> {
             .expect("the program runs")
     }
 
-    /// The end of a story: nothing was logged as an error, no projection has stopped, and the views
-    /// are what the log says.
+    /// Ends a story: asserts that no error was logged, that no projection has stopped, and that the views agree with
+    /// the log.
     pub async fn finish(self) {
         self.views_equal_a_rebuild().await;
         self.finish_without_views().await;
@@ -299,7 +300,7 @@ impl<B: Backbone> World<B> {
         self.finish_with_errors(&[]).await;
     }
 
-    /// The same for a story with errors that are meant.
+    /// The same for a story with expected errors.
     pub async fn finish_with_errors(mut self, meant: &[&str]) {
         for node in &mut self.nodes {
             node.stop().await;
@@ -313,7 +314,7 @@ impl<B: Backbone> World<B> {
     }
 }
 
-/// How a command ended, and what it said.
+/// The exit status and output of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -328,7 +329,7 @@ impl Ran {
     }
 }
 
-/// Waits until something is so, looking often.
+/// Waits until a condition holds, with frequent polls.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !is_so().await {

@@ -1,4 +1,4 @@
-//! A node: the program itself, as a process of its own.
+//! A node: the program itself, as a separate process.
 
 use std::{
     net::SocketAddr,
@@ -26,7 +26,7 @@ pub struct Node {
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
-/// A node that has begun and does not serve yet.
+/// A node that was started and does not serve yet.
 pub struct Beginning {
     child: Child,
     admin: SocketAddr,
@@ -45,7 +45,7 @@ impl Node {
         Self::start_by(command(), nats, database, streams, roles, settings).await
     }
 
-    /// The same by a command that runs the program, wherever that is.
+    /// The same, with a command that runs the program, possibly on another machine.
     pub async fn start_by(
         mut command: Command,
         nats: &impl Backbone,
@@ -60,7 +60,7 @@ impl Node {
 }
 
 impl Beginning {
-    /// Starts a node by a command that has its arguments.
+    /// Starts a node with a command that already has its arguments.
     pub async fn start_by(
         mut command: Command,
         nats: &impl Backbone,
@@ -70,7 +70,7 @@ impl Beginning {
     ) -> Self {
         let mut child = command
             .env("VERBATIM_NATS_URL", nats.url())
-            // A node is given the login of nodes alone.
+            // A node gets only the login of nodes.
             .envs(nats.settings().into_iter().filter(|(name, _)| *name == "VERBATIM_NATS_CREDENTIALS_FILE"))
             .env("VERBATIM_DATABASE_URL", &database.url)
             .env("VERBATIM_STREAMS", streams.to_string())
@@ -81,7 +81,7 @@ impl Beginning {
             .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
-            // Several stories at once fill a machine, and that is no reason for a node to refuse what a story asks.
+            // Several concurrent stories can overload a machine, which must not make a node refuse a story's requests.
             .env("VERBATIM_OVERLOAD_WAIT", "5000")
             .envs(UNLIMITED.iter().copied())
             .envs(settings.iter().copied())
@@ -107,14 +107,14 @@ impl Beginning {
         }
     }
 
-    /// What it says of itself when it is asked whether it is ready.
+    /// The status and body of `/readyz`.
     pub async fn readiness(&self) -> (u16, Value) {
         readiness(self.admin).await
     }
 }
 
 async fn readiness(admin: SocketAddr) -> (u16, Value) {
-    // A probe does not wait for longer.
+    // A probe would not wait longer.
     let asked = reqwest::Client::new().get(format!("http://{admin}/readyz"));
     let answer = asked.timeout(Duration::from_secs(1)).send().await.expect("an answer within a second");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
@@ -125,43 +125,43 @@ impl Node {
         self.child.id().expect("it runs")
     }
 
-    /// One of its metrics now.
+    /// The current value of a metric.
     pub async fn metric(&self, name: &str) -> u64 {
         let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
         line.trim().parse().expect("a number")
     }
 
-    /// All of its metrics now, as text.
+    /// All of its current metrics, as text.
     pub async fn metrics(&self) -> String {
         let answer = reqwest::get(format!("http://{}/metrics", self.admin)).await.expect("an answer");
         answer.text().await.expect("text")
     }
 
-    /// Whether it says that it lives.
+    /// Whether `/livez` answers with success.
     pub async fn lives(&self) -> bool {
         let asked = reqwest::get(format!("http://{}/livez", self.admin)).await;
         asked.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// What it says of itself when it is asked whether it is ready.
+    /// The status and body of `/readyz`.
     pub async fn readiness(&self) -> (u16, Value) {
         readiness(self.admin).await
     }
 
-    /// Waits until it says that it is ready and nothing is wrong.
+    /// Waits until it is ready without any fault.
     pub async fn is_ready(&self) {
         eventually("the node is ready", || async { self.says("ready").await }).await;
     }
 
-    /// Whether it says this of itself, with the HTTP status that belongs to it.
+    /// Whether `/readyz` has this status, with the matching HTTP status.
     pub async fn says(&self, status: &str) -> bool {
         let (code, body) = self.readiness().await;
         assert_eq!(code == 503, body["status"] == "not_ready", "{body}");
         body["status"] == status
     }
 
-    /// Waits until a part of it says what is wrong; the status of the whole.
+    /// Waits until one of its parts reports a fault. Returns the status of the whole node.
     pub async fn tells(&self, part: &str, code: &str) -> String {
         eventually(&format!("{part} is {code}"), || async {
             self.readiness().await.1["parts"][part]["code"] == code
@@ -170,12 +170,12 @@ impl Node {
         self.readiness().await.1["status"].as_str().expect("a status").to_owned()
     }
 
-    /// SIGKILL: it has no chance to say goodbye.
+    /// SIGKILL: the node cannot shut down in order.
     pub async fn kill9(&mut self) {
         self.child.kill().await.expect("kill");
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits for the end.
     pub async fn stop(&mut self) {
         let Some(pid) = self.child.id() else { return };
         signal(pid, "TERM").await;
@@ -183,28 +183,28 @@ impl Node {
         assert!(ended.expect("wait").success(), "a stopped node ends well");
     }
 
-    /// Waits until it has ended by itself; its exit status.
+    /// Waits until it has ended by itself, and returns its exit status.
     pub async fn ends(&mut self) -> Option<i32> {
         let ended = timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
         ended.expect("wait").code()
     }
 
-    /// What it logged as an error.
+    /// The errors that it logged.
     pub fn errors(&self) -> Vec<Value> {
         self.logged("ERROR")
     }
 
-    /// Forgets what it has logged so far.
+    /// Clears the lines that it has logged so far.
     pub fn forget_lines(&self) {
         self.lines.lock().expect("lines").clear();
     }
 
-    /// What it warned of.
+    /// The warnings that it logged.
     pub fn warnings(&self) -> Vec<Value> {
         self.logged("WARN")
     }
 
-    /// The lines in which a text stands.
+    /// The lines that contain a text.
     pub fn lines_with(&self, text: &str) -> Vec<Value> {
         let lines = self.lines.lock().expect("lines");
         lines.iter().filter(|line| line.to_string().contains(text)).cloned().collect()
@@ -216,7 +216,7 @@ impl Node {
     }
 }
 
-/// When a story fails, what its nodes complained of tells why.
+/// When a story fails, prints the warnings and errors of its nodes, because they often show the cause.
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -251,7 +251,7 @@ pub async fn signal(pid: u32, name: &str) {
     assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
 }
 
-/// Keeps the log lines, and tells the addresses as soon as they are logged.
+/// Collects the log lines, and sends the addresses as soon as they are logged.
 async fn gather(
     stderr: impl tokio::io::AsyncRead + Unpin,
     lines: Arc<Mutex<Vec<Value>>>,

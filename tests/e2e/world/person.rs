@@ -1,4 +1,4 @@
-//! Somebody with an account, who uses REST.
+//! A person with an account, who uses REST.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::Device;
 
 pub const PASSWORD: &str = "correct horse battery";
-/// The header by which a program acts for a user.
+/// The header with which a program acts for a user.
 pub const ON_BEHALF_OF: &str = "verbatim-on-behalf-of";
 
-/// Somebody with an account. Cheap to clone: the same person with the same login.
+/// A person with an account. A clone is cheap, and is the same person with the same login.
 #[derive(Clone)]
 pub struct Person {
     pub name: String,
@@ -25,14 +25,14 @@ pub struct Person {
     http: reqwest::Client,
 }
 
-/// A conversation, and how far it had come when somebody last did something.
+/// A conversation, and its position after the last action.
 #[derive(Clone, Debug)]
 pub struct Conversation {
     pub id: String,
     pub position: u64,
 }
 
-/// What a request was answered with.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -41,25 +41,25 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body of an answer that has to have this status.
+    /// Asserts the status, and returns the body.
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self.body
     }
 
-    /// The position that a command without another answer has reached.
+    /// Asserts an answer without a body, and returns the position that the command has reached.
     pub fn reached(self) -> u64 {
         assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", self.body);
         self.headers["verbatim-position"].to_str().expect("digits").parse().expect("a position")
     }
 
-    /// 410, with the reason.
+    /// Asserts a 410 with this reason.
     pub fn refuses_cursor(self, reason: &str) {
         let body = self.refuses(410, "cursor_gone");
         assert_eq!(body["errors"][0]["code"], reason, "{body}");
     }
 
-    /// A problem with this status and code.
+    /// Asserts a problem with this status and code.
     pub fn refuses(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
         assert_eq!(self.headers["content-type"], "application/problem+json");
@@ -68,7 +68,7 @@ impl Answer {
     }
 }
 
-/// A request without anybody's token.
+/// Sends a request without a token.
 pub async fn ask(address: SocketAddr, method: Method, path: &str, body: Option<Value>) -> Answer {
     send(&reqwest::Client::new(), address, method, path, None, body).await
 }
@@ -122,7 +122,7 @@ impl Person {
         Self { name, id, token, refresh_token: String::new(), address, http: reqwest::Client::new() }
     }
 
-    /// Somebody whose login a host application has begun.
+    /// A person whose login was created by a host application.
     pub fn with(login: &Value, address: SocketAddr) -> Self {
         let text = |field: &str| login[field].as_str().unwrap_or_default().to_owned();
         Self {
@@ -135,7 +135,7 @@ impl Person {
         }
     }
 
-    /// The same person under a name.
+    /// The same person, with a name.
     pub fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
     }
@@ -150,12 +150,12 @@ impl Person {
         Self { token: token.unwrap_or_default().to_owned(), ..self.clone() }
     }
 
-    /// The same person whose requests have an idempotency key.
+    /// The same person, with an idempotency key on all requests.
     pub fn with_key(&self, key: &str) -> Self {
         self.with_header("idempotency-key", key)
     }
 
-    /// The same person whose requests have a header more.
+    /// The same person, with an additional header on all requests.
     pub fn with_header(&self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header");
         let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
@@ -188,7 +188,7 @@ impl Person {
         send(&self.http, self.address, method, path, token, body).await
     }
 
-    /// The status and the bytes of an answer: a JSON value would have lost digits of its numbers.
+    /// The status and the raw text of an answer. A JSON value would lose digits of its numbers.
     pub async fn sends_bytes(&self, method: Method, path: &str, body: &str) -> (u16, String) {
         let request = self.http.request(method, format!("http://{}{path}", self.address));
         let request = request.bearer_auth(&self.token).header("content-type", "application/json");
@@ -196,7 +196,7 @@ impl Person {
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
-    /// The bytes of an answer with 200.
+    /// The raw text of an answer, which has to be a 200.
     pub async fn gets_bytes(&self, path: &str) -> String {
         let (status, body) = self.sends_bytes(Method::GET, path, "").await;
         assert_eq!(status, 200, "{body}");
@@ -208,7 +208,7 @@ impl Person {
         Device::connects(self.address, &self.token).await
     }
 
-    /// Opens a WebSocket that goes on from a cursor.
+    /// Opens a WebSocket that resumes from a cursor.
     pub async fn resumes(&self, cursor: &str) -> Device {
         Device::resumes(self.address, &self.token, cursor).await
     }
@@ -245,7 +245,7 @@ impl Person {
         self.put(&format!("/v1/conversations/{}/receipt", of.id), json!({ "read": position })).await
     }
 
-    /// The texts of the last page, oldest first, once the view has come to `position`.
+    /// The texts of the last page, oldest first, once the views have reached `position`.
     pub async fn history(&self, of: &Conversation, position: u64) -> Vec<String> {
         let path = format!("/v1/conversations/{}/messages?min_position={position}", of.id);
         let page = self.get(&path).await.expect(200);
@@ -263,7 +263,7 @@ impl From<Value> for Conversation {
     }
 }
 
-/// An idempotency key that nobody has used.
+/// A new idempotency key.
 pub fn key() -> String {
     uuid::Uuid::now_v7().to_string()
 }

@@ -1,10 +1,10 @@
-//! A program with an account, which acts by an API key.
+//! A program with an account and an API key.
 
 use serde_json::json;
 
 use super::{Backbone, Person, World};
 
-/// Every scope there is.
+/// All scopes.
 pub const ALL_SCOPES: &[&str] = &[
     "conversations:read",
     "conversations:write",
@@ -33,7 +33,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The first service account of an installation, made on its machine.
+    /// Creates the first service account of an installation, with the command line.
     pub async fn bootstraps<B: Backbone>(world: &World<B>) -> Self {
         let ran = world.runs(&["services", "bootstrap"]).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -47,7 +47,7 @@ impl Program {
         Self { person, key_id }
     }
 
-    /// Makes another service account with a key that has all of its scopes.
+    /// Creates another service account, with a key that has all of its scopes.
     pub async fn makes(&self, name: &str, scopes: &[&str]) -> Self {
         let account = json!({ "username": name, "display_name": name, "scopes": scopes });
         let account = self.person.post("/v1/admin/services", account).await.expect(201);
@@ -58,7 +58,7 @@ impl Program {
         Self { person, key_id: text("id") }
     }
 
-    /// Makes another key of a service account.
+    /// Creates another key of a service account.
     pub async fn adds_key(&self, service: &str, key: serde_json::Value) -> serde_json::Value {
         self.person.post(&format!("/v1/admin/services/{service}/keys"), key).await.expect(201)
     }

@@ -1,4 +1,4 @@
-//! A receiver of webhooks: a small HTTP server that remembers what it was sent and answers as a story wants.
+//! A receiver of webhooks: a small HTTP server that records its requests and answers as a story wants.
 
 use std::{
     collections::HashMap,
@@ -14,14 +14,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub path: String,
     pub headers: HashMap<String, String>,
     pub body: String,
     pub bytes: Vec<u8>,
-    /// Whether the receiver has taken it.
+    /// Whether the receiver has accepted it.
     pub is_taken: bool,
     /// When it was read.
     pub at: Instant,
@@ -49,11 +49,11 @@ impl Received {
     }
 }
 
-/// What a receiver answers.
+/// The answer of a receiver.
 #[derive(Debug, Clone)]
 pub struct Told {
     pub status: u16,
-    /// Lines of more headers, each with its end.
+    /// Lines of additional headers, each with its line break.
     pub headers: String,
     pub body: String,
     /// The wait before the answer.
@@ -76,7 +76,7 @@ impl Told {
 
 type Answering = Arc<dyn Fn(&Received) -> Told + Send + Sync>;
 
-/// A receiver at an address of its own, which it keeps while it is away.
+/// A receiver with its own address, which it keeps while it is down.
 pub struct Receiver {
     pub address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
@@ -85,12 +85,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver that takes everything.
+    /// A receiver that accepts everything.
     pub async fn start() -> Self {
         Self::answering(|_| Told::status(204)).await
     }
 
-    /// A receiver that answers so.
+    /// A receiver with these answers.
     pub async fn answering(answer: impl Fn(&Received) -> Told + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -110,12 +110,12 @@ impl Receiver {
         }));
     }
 
-    /// Changes how it answers.
+    /// Changes its answers.
     pub fn answers(&self, answer: impl Fn(&Received) -> Told + Send + Sync + 'static) {
         *self.answering.lock().expect("the answer") = Arc::new(answer);
     }
 
-    /// Goes away: connections are refused from now on.
+    /// Stops it: connections are refused from now on.
     pub async fn leaves(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
@@ -123,7 +123,7 @@ impl Receiver {
         }
     }
 
-    /// Comes back to its address.
+    /// Starts it again at its address.
     pub async fn returns(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("its port");
         self.listen(listener);
@@ -139,12 +139,12 @@ impl Receiver {
         self.received.lock().expect("the requests").clone()
     }
 
-    /// The requests that it has taken so far.
+    /// The requests that it has accepted so far.
     pub fn taken(&self) -> Vec<Received> {
         self.received().into_iter().filter(|request| request.is_taken).collect()
     }
 
-    /// Waits until so many requests were taken.
+    /// Waits until `count` requests were accepted.
     pub async fn has_taken(&self, count: usize) -> Vec<Received> {
         super::eventually("the receiver has taken the events", || async { self.taken().len() >= count })
             .await;
@@ -166,7 +166,7 @@ async fn serve(stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, answering
         let answer = answering.lock().expect("the answer").clone();
         let told = answer(&request);
         request.is_taken = (200..300).contains(&told.status);
-        // The request counts when its answer is on its way, so a story sees what the sender may see.
+        // The request is recorded just before its answer is sent, so a story sees what the sender may see.
         tokio::time::sleep(told.after).await;
         received.lock().expect("the requests").push(request);
         let length = if told.drip.is_some() { 1_000_000 } else { told.body.len() };

@@ -20,13 +20,13 @@ use crate::servers::{
 };
 
 const IN_MEMORY: &str = "/dev/shm";
-/// More than all stories have at once.
+/// More space than all stories use at once.
 const ROOM: u64 = 6 << 30;
-/// Behind it come the id of the process, and letters.
+/// The id of the process and some letters follow this prefix.
 const PREFIX: &str = "verbatim-story-";
 
-/// A folder that the servers' own user can reach. It is in memory where there is room: a story makes and deletes
-/// hundreds of files, and stands for no loss of power.
+/// A folder that the servers' user can reach. It is in memory if there is enough space, because a story creates and
+/// deletes hundreds of files and need not survive a power loss.
 pub fn folder() -> tempfile::TempDir {
     static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let chosen = std::env::var_os("TMPDIR").is_some();
@@ -46,8 +46,8 @@ pub fn folder() -> tempfile::TempDir {
     dir
 }
 
-/// Removes what processes left that have ended: the servers of all stories end with their process, which has no time for
-/// their folders.
+/// Removes the folders of ended processes. The servers of all stories end with their process, which has no time to
+/// remove their folders.
 fn remove_left_folders(place: &Path) {
     if !Path::new("/proc/self").exists() {
         return;
@@ -81,7 +81,7 @@ pub async fn cluster(dir: &Path, n: usize, options: NatsOptions) -> Cluster {
     start_cluster(tools(), &dir.join("cluster"), n, options).await.expect("the nats-servers start")
 }
 
-/// The Postgres of all stories, with a migrated database to copy. It ends with the process.
+/// The Postgres of all stories, with a migrated database as a template. It ends with the process.
 async fn postgres() -> &'static Postgres {
     static POSTGRES: OnceCell<(Postgres, tempfile::TempDir)> = OnceCell::const_new();
     let (postgres, _) = POSTGRES
@@ -100,7 +100,7 @@ async fn postgres() -> &'static Postgres {
     postgres
 }
 
-/// A database of its own, as `verbatim migrate` leaves it.
+/// A separate database, migrated by `verbatim migrate`.
 pub struct Database {
     name: String,
     pub url: String,
@@ -113,7 +113,7 @@ impl Database {
         Self::like("blank").await
     }
 
-    /// Another one that is as this one is now; nobody may be connected to this one.
+    /// A copy of this database. Nobody may be connected to it.
     pub async fn copy(&self) -> Self {
         Self::like(&self.name).await
     }
@@ -130,20 +130,20 @@ impl Database {
         Self { url: postgres.url_of(&name), name, own: None }
     }
 
-    /// One on a Postgres that the story may freeze and kill.
+    /// A database on a Postgres that the story may freeze and kill.
     pub async fn on_its_own_server(dir: &Path, options: PostgresOptions) -> Self {
         let own = start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
         app::migrate(own.url()).await.expect("migrations");
         Self { url: own.url().to_owned(), name: "verbatim".to_owned(), own: Some(own) }
     }
 
-    /// The server of a database that has one of its own.
+    /// The server of a database that has its own.
     pub fn server(&mut self) -> &mut Postgres {
         self.own.as_mut().expect("the story asked for a Postgres of its own")
     }
 
-    /// Does something by hand. A drop takes its locks in another order than the projector does, so Postgres may
-    /// have to end one of the two: then nothing of the statement has happened, and it is done again.
+    /// Executes a statement by hand. A drop takes its locks in another order than the projector, so Postgres may
+    /// have to cancel one of the two. Then the statement has had no effect, and is retried.
     pub async fn does(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.url).await.expect("connection");
         let is_deadlock = |error: &sqlx::Error| {
@@ -162,7 +162,7 @@ impl Database {
         }
     }
 
-    /// The one value of a query.
+    /// The single value of a query.
     pub async fn finds<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -174,7 +174,7 @@ impl Database {
             .expect("a value")
     }
 
-    /// No node can reach it while something happens.
+    /// Makes the database unreachable for all nodes during an action.
     pub async fn is_gone_for(&self, happening: impl Future<Output = ()>) {
         let postgres = postgres().await;
         let name = &self.name;
@@ -186,7 +186,7 @@ impl Database {
         .await;
         happening.await;
         execute(postgres, &format!("alter database {name} allow_connections true")).await;
-        // Nodes try a connection before they use it once it has rested for a second. Clients would come back.
+        // After one idle second, nodes test a connection before they use it. Real clients would retry instead.
         tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     }
 

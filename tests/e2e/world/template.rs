@@ -1,4 +1,4 @@
-//! Texts with places for what only a running world knows, as the tables of cases have them.
+//! Texts with placeholders for values of a running world, as in the tables of cases.
 
 use std::collections::HashMap;
 

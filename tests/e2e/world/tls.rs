@@ -27,7 +27,7 @@ use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest as 
 
 use super::{Device, PATIENCE};
 
-/// Somebody whose certificates are trusted.
+/// A certificate authority.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     /// Its own certificate.
@@ -52,12 +52,12 @@ impl Authority {
         Self { issuer, file }
     }
 
-    /// Certifies this machine, in files that stand or are written over.
+    /// Creates a certificate for this machine, in files that may already exist and are then overwritten.
     pub fn certifies(&self, dir: &Path, name: &str) -> Pair {
         self.certifies_until(dir, name, 4096)
     }
 
-    /// The same until the beginning of a year.
+    /// The same, valid until the beginning of a year.
     pub fn certifies_until(&self, dir: &Path, name: &str, year: i32) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -71,7 +71,7 @@ impl Authority {
         pair
     }
 
-    /// Connects as somebody who trusts it, and nobody else.
+    /// Connects as a client that trusts only this authority.
     pub async fn connects(&self, to: SocketAddr) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a certificate");
@@ -84,13 +84,13 @@ impl Authority {
         timeout(PATIENCE, connecting).await.expect("in time").expect("a handshake")
     }
 
-    /// What it is shown.
+    /// The certificate that a server shows.
     pub async fn is_shown(&self, by: SocketAddr) -> CertificateDer<'static> {
         let stream = self.connects(by).await;
         stream.get_ref().1.peer_certificates().expect("a chain")[0].clone()
     }
 
-    /// A request without a body; the head and the body of its answer.
+    /// Sends a request without a body, and returns the head and the body of the answer.
     pub async fn asks(&self, of: SocketAddr, token: &str, what: &str) -> (String, Value) {
         let mut stream = self.connects(of).await;
         let request = format!(

@@ -1,5 +1,5 @@
-//! Whether the views are what the log says: a second projector builds them anew in another
-//! database, and every row is compared.
+//! Checks that the views agree with the log: a second projector rebuilds them in another database, and every row
+//! is compared.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A way to a server that can be blocked: nothing comes through, nothing is lost, and nobody is told.
+//! A connection to a server that can be blocked: then nothing passes, nothing is lost, and no peer is told.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -30,7 +30,7 @@ impl Way {
                     let Ok(server) = TcpStream::connect(server).await else { return };
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
-                    // With one direction the other one goes too.
+                    // When one direction ends, the other one ends too.
                     tokio::select! {
                         () = carry(from_client, to_server, free.clone()) => {}
                         () = carry(from_server, to_client, free) => {}

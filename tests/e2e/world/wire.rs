@@ -1,4 +1,4 @@
-//! A wire between a node and a server, which a story cuts and mends: TCP, handed through.
+//! A TCP proxy between a node and a server, which a story can cut and repair.
 
 use tokio::{
     io::copy_bidirectional,
@@ -13,7 +13,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// To the server of a URL with a port.
+    /// A wire to the server of a URL with a port.
     pub async fn to(url: &str) -> (Self, String) {
         let place =
             url.rsplit('@').next().expect("an address").split('/').next().expect("host and port").to_owned();
@@ -26,7 +26,7 @@ impl Wire {
         (Self { is_whole, _task: task }, through)
     }
 
-    /// All connections end, and no new one is made.
+    /// Ends all connections, and refuses new ones.
     pub fn cut(&self) {
         self.is_whole.send_replace(false);
     }

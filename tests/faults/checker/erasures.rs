@@ -1,4 +1,4 @@
-//! What was to be forgotten against what is left.
+//! Compares the requested erasures with the remaining data.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::{
     truth::Truth,
 };
 
-/// The people who have asked for the erasure of their accounts, with their names.
+/// The users who have requested the erasure of their accounts, with their names.
 pub(super) fn accounts(history: &[Entry]) -> HashMap<UserId, &str> {
     let mut accounts = HashMap::new();
     for entry in history {
@@ -22,8 +22,8 @@ pub(super) fn accounts(history: &[Entry]) -> HashMap<UserId, &str> {
     accounts
 }
 
-/// Nothing is erased but what somebody wanted, and what the receipt calls done is erased at every place: nothing is in the log, a
-/// reader is shown no text, and a retry is not a second message. What counts for nobody is shown to nobody.
+/// Only requested messages are erased, and a message whose receipt says `done` is erased everywhere: the log has
+/// nothing of it, readers see no text, and a retry does not become a second message. A void event is shown to nobody.
 pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &mut Found) {
     let mut wanted: HashSet<(ConversationId, u64)> = HashSet::new();
     let at: HashMap<_, &Recorded> =
@@ -64,8 +64,8 @@ pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &
     }
 }
 
-/// Of an erased account no message is left, acknowledged or not, and its name is nowhere. Nobody is let in by it any more. That
-/// it was a member, and how far it had read, stays.
+/// No message of an erased account is left, acknowledged or not, and its name occurs nowhere. Nobody can log in with it
+/// any more. Its memberships and receipts stay.
 pub(super) fn check_accounts(history: &[Entry], log: &[Recorded], views: &Views, found: &mut Found) {
     let accounts = accounts(history);
     let mut gone: HashSet<UserId> = HashSet::new();
@@ -118,7 +118,7 @@ pub(super) fn check_accounts(history: &[Entry], log: &[Recorded], views: &Views,
     }
 }
 
-/// Whether a message as it is shown, or a row of one, has no text.
+/// Whether a message in an answer or in a row has no text.
 fn says_nothing(message: &Value) -> bool {
     message["text"].as_str().unwrap_or_default().is_empty()
 }

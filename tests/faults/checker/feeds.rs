@@ -1,4 +1,4 @@
-//! What each device was given, over all its sockets, against what it had to be given.
+//! Compares the frames that each device received, over all its sockets, with the frames that it had to receive.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,23 +10,23 @@ use crate::{
     truth::{Told, Truth},
 };
 
-/// Of what erased events said before.
+/// Digests of erased events before their erasure.
 type Erased = HashMap<(ConversationId, u64), u64>;
 
-/// One device, as far as its history has been read.
+/// The state of one device at a point of its history.
 struct Feed {
     user: UserId,
-    /// The socket with which it began.
+    /// Its first socket.
     begun: Socket,
-    /// The present socket.
+    /// Its current socket.
     socket: Socket,
-    /// Nothing is being replayed on it any more.
+    /// Whether the replay on the current socket has ended.
     is_caught_up: bool,
-    /// What `ready` named on it.
+    /// The heads that `ready` named on it.
     heads: HashMap<ConversationId, u64>,
     /// The last position on this socket, by conversation.
     on_socket: HashMap<ConversationId, u64>,
-    /// Complete up to here, and on which socket it came to that.
+    /// For each conversation, the position up to which the feed is complete, and the socket on which it got there.
     at: HashMap<ConversationId, (u64, Socket)>,
 }
 
@@ -133,7 +133,7 @@ impl Feed {
         else {
             return found.violation(Rule::NoPhantom, || format!("{}: not in the log, or void", what()));
         };
-        // Whoever was given it before it was erased, was given the same as all others.
+        // All devices that received the event before its erasure must have received the same.
         let mut is_as_before =
             || counted.is_erased && *erased.entry((id, position)).or_insert(digest) == digest;
         found.unless(counted.digest == digest || is_as_before(), Rule::OneOrder, || {
@@ -154,7 +154,7 @@ impl Feed {
         }
     }
 
-    /// The server says that everything up to here has been given.
+    /// Checks the feed when the server says that it has sent everything up to `heads`.
     fn has_reached(
         &mut self,
         rule: Rule,
@@ -171,7 +171,7 @@ impl Feed {
         }
     }
 
-    /// Nothing is missing before a position.
+    /// Checks that no event is missing before a position.
     fn is_complete(
         &self,
         rule: Rule,

@@ -1,5 +1,5 @@
-//! Whether what was observed can be what happened: a pure function of the history, the log and the
-//! views. What it finds is a violation with its evidence; it knows no excuse.
+//! Checks whether the observations are consistent with the log and the views: a pure function of the history, the log
+//! and the views. Its results are violations with their evidence, without exceptions.
 
 mod erasures;
 mod feeds;
@@ -20,13 +20,13 @@ use crate::{
     truth::Truth,
 };
 
-/// Two nodes that are told of one user may both tell the log: the lower watermark may come last, if it
-/// was drafted no later than so long after the higher one. So long a node may take to hear of the
-/// other's while its nats-server is gone and an append is tried again. Readers keep the greatest; what
-/// REST answers has to rise in any case.
+/// Two nodes that receive receipts of one user may both append them. The lower watermark may come last if it was
+/// drafted at most this long after the higher one: so long a node may take to receive the other node's watermark while
+/// its nats-server is gone and an append is retried. Readers keep the greatest watermark, and the answers of REST have
+/// to rise in any case.
 const UNHEARD: Duration = Duration::from_secs(15);
 
-/// Every row of every view, twice: as they are, and as a second projector built them from the log. And every row of what is known of
+/// Every row of every view, twice: as it is, and as a second projector built it from the log. Also every row about
 /// accounts.
 #[derive(Debug, Default, Clone)]
 pub struct Views {
@@ -35,38 +35,38 @@ pub struct Views {
     pub accounts: BTreeMap<String, Vec<String>>,
 }
 
-/// What must not be.
+/// The rules that are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rule {
-    /// What was acknowledged is in the log, exactly once.
+    /// Every acknowledged message is in the log exactly once.
     AcknowledgedOnce,
-    /// What was refused did not happen; who is in is not refused.
+    /// A refused command had no effect, and a member is not refused.
     RefusedRightly,
     /// Retries get the same answer.
     SameAnswer,
-    /// Nothing happened that nobody wanted.
+    /// Nothing happened without a request.
     NoPhantom,
-    /// Every frame is what the log has at that position.
+    /// Every frame is the event that the log has at its position.
     OneOrder,
     /// Each feed is complete.
     NoHole,
-    /// `caught_up` comes when all has been given that `ready` named.
+    /// `caught_up` comes after everything that `ready` named has been sent.
     CaughtUp,
-    /// Nobody hears what they may not.
+    /// Nobody receives an event without permission.
     MembersOnly,
     /// Receipts only rise.
     ReceiptsRise,
     /// The stream has no holes.
     LogWhole,
-    /// What is erased is what somebody wanted, and is gone everywhere and for good.
+    /// Only requested data are erased, and they are gone everywhere and for good.
     Forgotten,
-    /// The views are what the log says.
+    /// The views agree with the log.
     ViewsTrue,
-    /// Every fault was felt: without this the rest proves nothing.
+    /// Every fault had an effect: without this, the other rules prove nothing.
     FaultFelt,
-    /// Resume does not give up.
+    /// No resume ends with `reset`.
     NoReset,
-    /// No server erred.
+    /// No server made an error.
     NoBlunder,
 }
 
@@ -82,7 +82,7 @@ impl fmt::Debug for Violation {
     }
 }
 
-/// All violations. The log comes stream by stream.
+/// All violations. `streams` is the log, stream by stream.
 pub fn check(history: &[Entry], streams: &[Vec<Recorded>], views: &Views) -> Vec<Violation> {
     let mut found = Found::default();
     for (index, stream) in streams.iter().enumerate() {
@@ -110,7 +110,7 @@ pub fn check(history: &[Entry], streams: &[Vec<Recorded>], views: &Views) -> Vec
     found.0
 }
 
-/// What is found.
+/// The violations found so far.
 #[derive(Default)]
 struct Found(Vec<Violation>);
 
@@ -126,8 +126,7 @@ impl Found {
     }
 }
 
-/// Watermarks rise in the log and in what REST answers to one reader, and none that was acknowledged
-/// is lost.
+/// Watermarks rise in the log and in the answers of REST to one reader, and no acknowledged watermark is lost.
 fn receipts(history: &[Entry], log: &[Recorded], found: &mut Found) {
     let mut told: HashMap<(ConversationId, UserId), (u64, u64)> = HashMap::new();
     let mut raised: HashMap<(ConversationId, UserId), Time> = HashMap::new();
@@ -167,7 +166,7 @@ fn receipts(history: &[Entry], log: &[Recorded], found: &mut Found) {
     }
 }
 
-/// Every change of membership was asked for, and what was acknowledged happened.
+/// Every change of membership was requested, and every acknowledged one happened.
 fn membership(history: &[Entry], log: &[Recorded], found: &mut Found) {
     type Wish = (UserId, ConversationId, UserId, Change);
     let (mut asked, mut changed) = (HashSet::<Wish>::new(), HashSet::<Wish>::new());
@@ -199,7 +198,7 @@ fn membership(history: &[Entry], log: &[Recorded], found: &mut Found) {
     }
 }
 
-/// The live views against the rebuilt ones, and both against the log.
+/// Compares the live views with the rebuilt ones, and both with the log.
 fn compare(log: &[Recorded], truth: &Truth, views: &Views, found: &mut Found) {
     let (live, rebuilt) = (&views.live, &views.rebuilt);
     found.unless(live.keys().eq(rebuilt.keys()), Rule::ViewsTrue, || "there are different tables".into());

@@ -1,4 +1,4 @@
-//! What was sent against what the log has.
+//! Compares the sent messages with those in the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use crate::{
     truth::Truth,
 };
 
-/// All that is known of one message from outside.
+/// All observations of one message.
 #[derive(Default)]
 struct Sending<'a> {
     text: Option<&'a str>,
@@ -21,7 +21,7 @@ struct Sending<'a> {
 
 pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &mut Found) {
     let sendings = gather(history);
-    // An erased message does not say its key any more. One that was not acknowledged is erased only with its account.
+    // An erased message no longer has its key. A message that was not acknowledged is erased only with its account.
     let mut keys: HashMap<_, &Key> = HashMap::new();
     for (key, sending) in &sendings {
         keys.extend(sending.acknowledged.iter().map(|(position, ..)| ((key.conversation, *position), key)));

@@ -1,4 +1,4 @@
-//! The checker is put to the test: an honest history passes, and each way of spoiling it is found.
+//! Tests of the checker: it accepts an honest history, and finds each way of spoiling it.
 
 mod erasures;
 
@@ -45,7 +45,7 @@ fn said(position: u64, actor: u64, number: u64) -> Recorded {
     recorded(position, actor, "message.sent", data)
 }
 
-/// What a run leaves behind, small and without fault.
+/// The evidence of a small run without errors.
 #[derive(Clone)]
 struct Run {
     history: Vec<Entry>,
@@ -54,7 +54,7 @@ struct Run {
 }
 
 impl Run {
-    /// Ana, Ben and Cleo; Cleo is put out and comes back; Ben's socket breaks and is resumed.
+    /// Ana, Ben and Cleo: Cleo is removed and added again; Ben's socket breaks and resumes.
     fn honest() -> Self {
         let member = |user: u64, role| serde_json::json!({ "user_id": numbered::<UserId>(user).to_string(), "role": role });
         let user = |user: u64| serde_json::json!({ "user_id": numbered::<UserId>(user).to_string() });
@@ -68,7 +68,7 @@ impl Run {
             recorded(4, BEN, "receipt.advanced", receipt(2)),
             recorded(5, ANA, "member.removed", user(CLEO)),
             said(6, ANA, 3),
-            // In flight while she was put out: void.
+            // This message was in flight while Cleo was removed, so it is void.
             said(7, CLEO, 4),
             recorded(8, BEN, "receipt.advanced", receipt(6)),
             recorded(9, ANA, "member.added", member(CLEO, "member")),
@@ -139,7 +139,7 @@ impl Run {
         self.note(what);
     }
 
-    /// Those who are in it at the end.
+    /// Delivers an event to everybody who is a member at the end.
     fn everybody_sees(&mut self, position: u64) {
         for socket in [1, 3, 4] {
             self.frame(socket, position);
@@ -148,7 +148,7 @@ impl Run {
 
     fn frame_of(&self, socket: usize, position: u64) -> What {
         let recorded = &self.log[position as usize - 1];
-        // 7 is void.
+        // The event at 7 is void.
         let previous = if position == 8 { 6 } else { position - 1 };
         let data = serde_json::from_slice(&recorded.data).expect("JSON");
         let (id, actor, time) =
@@ -157,7 +157,7 @@ impl Run {
         What::Frame { socket, conversation: numbered(LUNCH), position, previous, digest }
     }
 
-    /// Where in the history something stands.
+    /// The index of an observation in the history.
     fn find(&self, is_it: impl Fn(&What) -> bool) -> usize {
         self.history.iter().position(|entry| is_it(&entry.what)).expect("it is there")
     }
@@ -191,7 +191,7 @@ fn ready(device: usize, user: u64, socket: usize, with_cursor: bool, heads: &[(u
     What::Ready { device, user: numbered(user), socket, node: 0, with_cursor, heads }
 }
 
-/// Each spoils the honest run; the checker finds at least this.
+/// Spoils the honest run, and asserts that the checker finds at least a violation of this rule.
 fn refuses(rule: Rule, spoil: impl FnOnce(&mut Run)) {
     let mut run = Run::honest();
     spoil(&mut run);
@@ -271,7 +271,7 @@ fn a_phantom_is_found() {
         let at = run.find(|what| matches!(what, What::Sent { key, .. } if *key == key_of_first()));
         run.history[at].what = What::Sent { key: key_of_first(), text: "another text".into() };
     });
-    // Nobody may see what is void.
+    // Nobody may see a void event.
     refuses(Rule::NoPhantom, |run| run.frame(1, 7));
 }
 
@@ -305,7 +305,7 @@ fn a_hole_in_a_chain_is_found() {
             *previous = 2;
         }
     });
-    // The server says too early that all has been given.
+    // The server sends `caught_up` too early.
     refuses(Rule::CaughtUp, |run| {
         let (one, other) = (run.find_frame(4, 8), run.find(|what| matches!(what, What::CaughtUp { .. })));
         run.history.swap(one, other);

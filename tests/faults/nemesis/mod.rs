@@ -1,5 +1,5 @@
-//! What goes wrong, by plan: a seeded schedule of faults in two lanes that run side by side, one for
-//! processes and their links, one for clients and their network. A fault counts if it was felt.
+//! The planned faults: a seeded schedule in two concurrent lanes, one for processes and their links, one for clients
+//! and their network. A fault counts only if it had an effect.
 
 mod strike;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{chance::Chance, clients::Crowd, history::What, world::World};
 
-/// How long the system may take until it works again after a fault.
+/// The time limit for the system to work again after a fault.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -19,13 +19,13 @@ pub enum Kind {
     GatewayKilled,
     GatewayFrozen,
     GatewayDrained,
-    /// From NATS alone: its clients and Postgres reach it.
+    /// Cut off from NATS only: clients reach it, and it reaches Postgres.
     GatewayCutOff,
-    /// With its machine: nobody is told that its connections have ended.
+    /// Lost with its machine: its peers are not told that the connections have ended.
     GatewayLost,
     ProjectorKilled,
     ProjectorFrozen,
-    /// With its machine.
+    /// Lost with its machine.
     ProjectorLost,
     NatsKilled,
     NatsFrozen,
@@ -65,7 +65,7 @@ impl Kind {
         Self::ReconnectStorm,
     ];
 
-    /// Those of `kinds` that the run is asked for: all, unless `VERBATIM_FAULTS_KINDS` names some.
+    /// The kinds that the run has to inflict: all of `kinds`, unless `VERBATIM_FAULTS_KINDS` names some.
     pub fn wanted(kinds: &[Self]) -> Vec<Self> {
         let Ok(named) = std::env::var("VERBATIM_FAULTS_KINDS") else { return kinds.to_vec() };
         let named: Vec<&str> = named.split(',').map(str::trim).collect();
@@ -82,19 +82,19 @@ impl Kind {
     }
 }
 
-/// How often a fault is tried that nobody feels, since what it was meant for was not there just then.
+/// The maximum number of attempts for a fault that has no effect, because its target was not in use at that moment.
 const ATTEMPTS: usize = 3;
 
-/// One fault to come.
+/// One planned fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     pub kind: Kind,
-    /// Which gateway or server.
+    /// The number of the gateway or server.
     pub target: usize,
     pub lasts: Duration,
 }
 
-/// Inflicts faults until the time is over; every kind comes once before any comes again.
+/// Inflicts faults until the time is over. Every kind occurs once before any occurs again.
 pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance: Chance, until: Instant) {
     let mut chance = chance;
     let mut plan: Vec<Kind> = Vec::new();
@@ -115,7 +115,7 @@ pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance:
                 break;
             }
             history.note(What::InVain { kind: kind.word() });
-            // Everybody may have gone to the other one.
+            // All clients may have moved to the other target.
             fault.target = (fault.target + 1) % strike::targets(kind, &world);
         }
         let (kind, target) = (kind.word(), fault.target.to_string());

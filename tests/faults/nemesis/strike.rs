@@ -1,4 +1,4 @@
-//! One fault: it is inflicted, lasts, is healed, and what it did is measured, not supposed.
+//! One fault: it is inflicted, lasts and is healed. Its effect is measured, not assumed.
 
 use std::{
     sync::Arc,
@@ -20,12 +20,12 @@ use crate::{
     world::{STREAMS, Way, World, signal},
 };
 
-/// How long after a fault its effect may still show.
+/// How long after a fault its effect may still appear.
 const AFTERWARDS: Duration = Duration::from_secs(8);
-/// What a slow reader leaves unread: more than all buffers on the way and the gateway's bound hold.
+/// The messages that a slow reader leaves unread: more than all buffers in between and the limit of the gateway hold.
 const LOUD: (usize, usize) = (400, 16 * 1024);
 
-/// How many there are to choose from.
+/// The number of targets to choose from.
 pub(super) fn targets(kind: Kind, world: &World) -> usize {
     match kind {
         Kind::NatsKilled | Kind::NatsFrozen => world.replicas,
@@ -42,7 +42,7 @@ pub(super) fn targets(kind: Kind, world: &World) -> usize {
 pub(super) fn lasts(kind: Kind, chance: &mut Chance) -> Duration {
     chance.millis(match kind {
         Kind::GatewayKilled | Kind::GatewayLost | Kind::PostgresKilled => 0..=3_000,
-        // Longer than clients bear silence.
+        // This is longer than clients tolerate silence.
         Kind::GatewayFrozen | Kind::NetworkBlackHole => 5_000..=7_000,
         Kind::ProjectorKilled | Kind::ProjectorFrozen | Kind::ProjectorLost => 1_000..=4_000,
         Kind::NatsKilled => 500..=3_000,
@@ -53,7 +53,7 @@ pub(super) fn lasts(kind: Kind, chance: &mut Chance) -> Duration {
     })
 }
 
-/// Inflicts a fault and heals it; what was felt of it.
+/// Inflicts a fault and heals it. Returns its effect.
 pub(super) async fn strike(
     fault: Fault,
     world: &World,
@@ -81,7 +81,7 @@ pub(super) async fn strike(
     }
 }
 
-/// Whether it is felt by those who are connected to one gateway.
+/// Whether it affects clients of one gateway.
 fn reaches_clients(kind: Kind) -> bool {
     use Kind::*;
     matches!(
@@ -96,10 +96,10 @@ fn reaches_clients(kind: Kind) -> bool {
     )
 }
 
-/// Waits a while until somebody is connected to a gateway, for else nobody would feel it.
+/// Waits a while until a client is connected to a gateway, because otherwise the fault would have no effect.
 async fn has_sockets(node: usize, world: &World, crowd: &Crowd) {
     let waiting = async {
-        // Not while somebody else has its turn with it.
+        // Another fault may be using the gateway.
         while world.gateways[node].try_lock().is_err() || crowd.connected_to(node) == 0 {
             sleep(Duration::from_millis(50)).await;
         }
@@ -107,7 +107,7 @@ async fn has_sockets(node: usize, world: &World, crowd: &Crowd) {
     let _ = timeout(AFTERWARDS * 4, waiting).await;
 }
 
-/// Felt when sockets of that node end.
+/// The effect is that sockets of that node end.
 async fn gateway(Fault { kind, target, lasts }: Fault, world: &World) -> Option<String> {
     let began = world.history.now();
     let mut node = world.gateways[target].lock().await;
@@ -140,7 +140,7 @@ async fn gateway(Fault { kind, target, lasts }: Fault, world: &World) -> Option<
     felt(|| world.history.count_since(began, ended), "sockets ended").await
 }
 
-/// Felt when the gateway stores nothing, which it otherwise does at once, although it is reached.
+/// The effect is that the gateway is reachable but stores nothing, which otherwise succeeds at once.
 async fn cut_off(
     Fault { target, lasts, .. }: Fault,
     world: &World,
@@ -153,7 +153,7 @@ async fn cut_off(
     let key = Key { user: client.person.id, conversation, client_id };
     let _turn = world.gateways[target].lock().await;
     let sending = async {
-        // What was on its way has arrived by then.
+        // By then, everything in flight has arrived.
         sleep(Duration::from_millis(200)).await;
         client.begins(&key, "is anybody there?");
         let attempt = client.person.sends(target, &key, "is anybody there?");
@@ -170,7 +170,7 @@ async fn cut_off(
     held.filter(|_| is_felt).map(|bytes| format!("nothing was stored there, {bytes} bytes were held back"))
 }
 
-/// Felt when its sockets fall silent while servers still believe that it is connected.
+/// The effect is that its sockets become silent while the servers still consider it connected.
 async fn gateway_lost(Fault { target, lasts, .. }: Fault, world: &World) -> Option<String> {
     let began = world.history.now();
     let mut node = world.gateways[target].lock().await;
@@ -189,8 +189,8 @@ async fn gateway_lost(Fault { target, lasts, .. }: Fault, world: &World) -> Opti
     Some(format!("{felt}, {} ends of connections were left alone", left_alone?))
 }
 
-/// How many ends of connections are left alone since there were `before`; none within a second: nothing was
-/// lost.
+/// The number of connection ends that have lost their peer since there were `before`. `None` if there is none within a
+/// second, so nothing was lost.
 async fn left_alone(way: &Way, before: u64) -> Option<u64> {
     let some = async {
         while way.left_alone() == before {
@@ -201,7 +201,7 @@ async fn left_alone(way: &Way, before: u64) -> Option<u64> {
     Some(way.left_alone() - before)
 }
 
-/// Felt when the log moves and the views stand still.
+/// The effect is that the log grows and the views do not change.
 async fn projector(Fault { kind, lasts, .. }: Fault, world: &World) -> Option<String> {
     let mut node = world.projector.lock().await;
     let pid = node.pid()?;
@@ -216,7 +216,7 @@ async fn projector(Fault { kind, lasts, .. }: Fault, world: &World) -> Option<St
         }
         _ => node.kill9().await,
     }
-    // A statement that was on its way is done by then.
+    // By then, a statement in flight has completed.
     sleep(Duration::from_millis(200)).await;
     let before = world.log_and_views().await;
     sleep(lasts).await;
@@ -229,8 +229,8 @@ async fn projector(Fault { kind, lasts, .. }: Fault, world: &World) -> Option<St
     (views == views_then && log_then > log).then(|| format!("the views stood for {} events", log_then - log))
 }
 
-/// Felt when nothing is acknowledged where the server leads, or when another has to lead. In a
-/// cluster it strikes a server that leads, for the others hardly miss one that does not.
+/// The effect is that nothing is acknowledged in the streams that the server leads, or that another server becomes the
+/// leader. In a cluster, the target is a leader, because the loss of another server has hardly any effect.
 async fn nats(Fault { kind, target, lasts }: Fault, world: &World) -> Option<String> {
     let began = world.history.now();
     let mut backbone = world.backbone.lock().await;
@@ -265,7 +265,7 @@ async fn nats_unreachable(Fault { lasts, .. }: Fault, world: &World) -> Option<S
     silence(world, began, lasts, |_| true)
 }
 
-/// How long nothing was acknowledged in some streams, if that is at least half of a fault.
+/// The time in which nothing was acknowledged in some streams, if it is at least half of the fault.
 fn silence(world: &World, began: u64, lasts: Duration, of: impl Fn(usize) -> bool) -> Option<String> {
     let stream = |conversation: ConversationId| usize::from(conversation.shard()) * STREAMS / 256;
     let acknowledged =
@@ -275,7 +275,7 @@ fn silence(world: &World, began: u64, lasts: Duration, of: impl Fn(usize) -> boo
         .then(|| format!("nothing was acknowledged for {longest} ms"))
 }
 
-/// Nothing passes for a while; how many bytes were held back.
+/// Blocks links for a while. Returns the number of bytes held back.
 async fn held(links: Vec<&Proxy>, lasts: Duration) -> Option<u64> {
     let held_by = || links.iter().map(|link| link.done(|done: &Done| &done.held_bytes)).sum::<u64>();
     let before = held_by();
@@ -310,7 +310,7 @@ async fn postgres_unreachable(Fault { lasts, .. }: Fault, world: &World, crowd: 
     held.and(failed)
 }
 
-/// Reads that need Postgres; a fault of it is felt when one has no good answer.
+/// Sends reads that need Postgres. The effect of its fault is that one of them fails.
 async fn reads_that_fail(crowd: &Crowd) -> Option<String> {
     sleep(Duration::from_millis(50)).await;
     let person = &crowd.clients[0].person;
@@ -321,7 +321,7 @@ async fn reads_that_fail(crowd: &Crowd) -> Option<String> {
     Some(failed.count()).filter(|failed| *failed > 0).map(|failed| format!("{failed} of 2 reads failed"))
 }
 
-/// Felt when a request takes as long as the way there and back.
+/// The effect is that a request takes at least as long as the delays of both directions.
 async fn delayed(
     Fault { target, lasts, .. }: Fault,
     world: &World,
@@ -344,7 +344,7 @@ async fn delayed(
     (took >= by * 2 && bytes > 0).then(|| format!("{} ms later each way", by.as_millis()))
 }
 
-/// Felt when a connection was cut within a frame.
+/// The effect is that a connection was cut within a frame.
 async fn cut(Fault { target, .. }: Fault, world: &World) -> Option<String> {
     let _turn = world.gateways[target].lock().await;
     let door = &world.doors[target];
@@ -356,7 +356,7 @@ async fn cut(Fault { target, .. }: Fault, world: &World) -> Option<String> {
     felt
 }
 
-/// Felt when bytes were held back and clients gave up.
+/// The effect is that bytes were held back and clients gave up.
 async fn black_hole(Fault { target, lasts, .. }: Fault, world: &World) -> Option<String> {
     let _turn = world.gateways[target].lock().await;
     let began = world.history.now();
@@ -366,7 +366,7 @@ async fn black_hole(Fault { target, lasts, .. }: Fault, world: &World) -> Option
     felt(|| world.history.count_since(began, silent), "sockets fell silent").await
 }
 
-/// A device stops reading while much is said. Felt when its socket is ended by the server.
+/// A device stops reading while many messages are sent. The effect is that the server closes its socket.
 async fn slow_reader(crowd: &Crowd, chance: &mut Chance) -> Option<String> {
     let client = chance.pick(&crowd.clients)?;
     let history = &client.person.world.history;
@@ -404,14 +404,14 @@ async fn says_loudly(
     client.says_over_rest(&key, &text, chance).await;
 }
 
-/// Everybody is gone at once and comes back at once.
+/// All devices disconnect at once and reconnect at once.
 async fn reconnect_storm(world: &World, crowd: &Crowd) -> Option<String> {
     let began = world.history.now();
     crowd.storm.send_modify(|times| *times += 1);
     let went = |what: &What| matches!(what, What::Ended { why, .. } if why == "storm");
     let came = |what: &What| matches!(what, What::Ready { .. });
     let went = felt(|| world.history.count_since(began, went), "sockets went").await?;
-    // Where another fault keeps sessions from beginning, that takes its time.
+    // This takes longer while another fault prevents sessions from beginning.
     let come = || felt(|| world.history.count_since(began, came), "came");
     let came = match come().await {
         None => come().await?,
@@ -420,7 +420,7 @@ async fn reconnect_storm(world: &World, crowd: &Crowd) -> Option<String> {
     Some(format!("{went}, {came} at once"))
 }
 
-/// Waits a while for what a fault has done.
+/// Waits a while for the effect of a fault.
 async fn felt(count: impl Fn() -> usize, of: &str) -> Option<String> {
     let counted = async {
         while count() == 0 {

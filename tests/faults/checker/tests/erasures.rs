@@ -1,12 +1,13 @@
-//! A message that was erased is found wherever it is left, alone or with an account, and a message that nobody wanted erased is
-//! missed.
+//! The checker finds an erased message wherever it is left, erased alone or with its account, and it finds a message
+//! that was erased without a request.
 
 use serde_json::json;
 use verbatim::domain::Erasure;
 
 use super::*;
 
-/// The honest run, in which messages are erased in the end, by their positions and numbers. Everybody has seen them before.
+/// The honest run, in which these messages (positions and numbers) are erased at the end, after everybody has seen
+/// them.
 fn erases(messages: &[(usize, u64)]) -> Run {
     let mut run = Run::honest();
     let entry = |(position, number): &(usize, u64)| {
@@ -25,7 +26,7 @@ fn erases(messages: &[(usize, u64)]) -> Run {
     run
 }
 
-/// The message of Ben at 3 is erased.
+/// Ben's message at 3 is erased.
 fn honest() -> Run {
     let mut run = erases(&[(3, 2)]);
     run.note(What::Forget { key: key(BEN, 2), position: 3 });
@@ -44,7 +45,7 @@ fn forgotten(state: &str, left: serde_json::Value) -> What {
     What::Forgotten { key: key(BEN, 2), position: 3, state: state.into(), left: left.to_string() }
 }
 
-/// Each spoils that run; the checker finds at least this.
+/// Spoils that run, and asserts that the checker finds at least a violation of this rule.
 fn refuses(rule: Rule, spoil: impl FnOnce(&mut Run)) {
     let mut run = honest();
     spoil(&mut run);
@@ -110,7 +111,7 @@ fn what_counts_for_nobody_is_shown_to_nobody_also_erased() {
 
 const NAME: &str = "person.ben";
 
-/// The account of Ben is erased, and with it his messages at 3 and 10. He has not got what tells of it.
+/// Ben's account is erased, and with it his messages at 3 and 10. He has not received the events that say so.
 fn leaving() -> Run {
     let mut run = erases(&[(3, 2), (10, 5)]);
     let at = run.find_frame(4, 11);
