@@ -1,17 +1,14 @@
 //! Erasing the copies of parked events. The stream REPLAY delivers parked events to consumers again, and keeps a copy
-//! until its consumer has acknowledged it, or for a day.
+//! until its consumer has acknowledged it, or for 7 days.
 
-use async_nats::{
-    HeaderName,
-    jetstream::stream::{RawMessageErrorKind, Stream},
-};
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 
 use crate::{
     domain::Position,
     log::{
         Log, Unavailable, envelope,
         erase::{delete_at, follow},
-        parked::{POSITION, STREAM},
+        parked::event_of,
         streams::{
             layout::{self, is_not_found},
             parked::{REPLAY, REPLAYS},
@@ -69,11 +66,10 @@ impl Log {
                 Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(found),
                 Err(e) => return Err(Unavailable::because(e)),
             };
-            let header = |name: HeaderName| copy.headers.get(name).map(ToString::to_string);
-            let stream = header(STREAM).and_then(|stream| layout::index(&stream));
-            let position = header(POSITION).and_then(|position| position.parse().ok()).map(Position);
-            let of = stream.filter(|stream| *stream < self.layout.streams).zip(position);
-            let erased = of.and_then(|(stream, position)| self.erased(stream).at(position));
+            let erased = event_of(&copy.headers).and_then(|(stream, position)| {
+                let stream = layout::index(&stream).filter(|stream| *stream < self.layout.streams)?;
+                self.erased(stream).at(Position(position))
+            });
             // An event of an earlier log may have been at the same position.
             if erased.is_some_and(|erased| erased.id == envelope::id(Some(&copy.headers))) {
                 found.push(copy.sequence);

@@ -11,6 +11,7 @@ use async_nats::{
     jetstream::{
         Message,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+        stream::RawMessageErrorKind,
     },
 };
 use futures_util::StreamExt as _;
@@ -30,9 +31,9 @@ use crate::{
 };
 
 /// The headers of a copy, which say where its event is.
-pub(super) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
+const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
-pub(super) const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
+const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 /// The most advisories that are read at once.
 const PAGE: usize = 10_000;
 /// How long a cluster may take to learn of a new consumer, and the wait before it is asked again.
@@ -118,18 +119,22 @@ impl Log {
         for message in page_of(&consumer).await? {
             let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
             let info = message.info().map_err(refused)?;
-            // The durable that delivers copies has the same name, so this consumer also reads the advisories about
-            // copies. They name a position in REPLAY, which is not a position in the log.
-            if advisory.stream == REPLAY {
-                continue;
-            }
+            let (stream, position) = match advisory.stream == REPLAY {
+                // The durable that delivers copies has the same name. A copy that was
+                // delivered in vain is parked as its event. A copy that the consumer has refused for good is gone, as if
+                // it had been acknowledged.
+                true => match self.event_of_copy(advisory.stream_seq).await? {
+                    Some(event) => event,
+                    None => continue,
+                },
+                false => (advisory.stream, advisory.stream_seq),
+            };
             let at = Time::of(info.published);
-            let key = (advisory.stream.clone(), advisory.stream_seq);
             let reason =
                 if message.subject.starts_with(GIVEN_UP[0]) { "max_deliveries" } else { "terminated" };
-            let entry = found.entry(key).or_insert_with(|| DeadLetter {
-                stream: advisory.stream,
-                position: advisory.stream_seq,
+            let entry = found.entry((stream.clone(), position)).or_insert_with(|| DeadLetter {
+                stream,
+                position,
                 reason,
                 said: None,
                 deliveries: 0,
@@ -177,6 +182,16 @@ impl Log {
         Ok(given)
     }
 
+    /// The stream and the position of the event of a copy that nobody has acknowledged.
+    async fn event_of_copy(&self, sequence: u64) -> Result<Option<(String, u64)>, OpenError> {
+        let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
+        match copies.get_raw_message(sequence).await {
+            Ok(copy) => Ok(event_of(&copy.headers)),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(refused(e)),
+        }
+    }
+
     /// Deletes the messages that report an event as parked.
     async fn is_not_parked(&self, letter: &DeadLetter) -> Result<(), OpenError> {
         let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
@@ -193,6 +208,12 @@ impl Log {
             None => Ok(false),
         }
     }
+}
+
+/// The stream and the position of the event of which a message is a copy.
+pub(super) fn event_of(copy: &HeaderMap) -> Option<(String, u64)> {
+    let stream = copy.get(STREAM)?.to_string();
+    Some((stream, copy.get(POSITION)?.as_str().parse().ok()?))
 }
 
 /// The messages that a new consumer delivers, at most [`PAGE`]. In a cluster the servers may not know the consumer yet,

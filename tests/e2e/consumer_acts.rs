@@ -244,6 +244,18 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     let ran = world.runs(&["consumers", "replay", "t5", "--parked"]).await;
     assert!(ran.stdout.starts_with("1 events"), "{ran:?}");
     let copies = tried.durable("REPLAY", "t5").await;
+    for _ in 0..10 {
+        next(&copies).await.ack_with(AckKind::Nak(None)).await.expect("sent");
+    }
+    eventually("a copy that fails is parked as its event", || async {
+        let ran = world.runs(&["consumers", "parked", "t5", "--json"]).await;
+        let parked: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let of = |what: &str| parked["items"][0][what].clone();
+        (of("stream"), of("position"), of("reason")) == (json!(stream), json!(bad), json!("max_deliveries"))
+    })
+    .await;
+    let ran = world.runs(&["consumers", "replay", "t5", "--parked"]).await;
+    assert!(ran.stdout.starts_with("1 events"), "{ran:?}");
     let copy = next(&copies).await;
     let header = |name: &str| copy.headers.as_ref().and_then(|all| all.get(name)).map(ToString::to_string);
     assert_eq!(header("verbatim-position"), Some(bad.to_string()));

@@ -47,7 +47,8 @@ pub(in crate::log) fn replays(layout: Layout) -> Config {
         discard: DiscardPolicy::New,
         storage: StorageType::File,
         num_replicas: layout.replicas,
-        max_age: DAY,
+        // A copy that fails is known by its headers, so it lives as long as the report of its failure.
+        max_age: 7 * DAY,
         ..Config::default()
     }
 }
