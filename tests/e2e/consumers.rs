@@ -11,7 +11,7 @@ use crate::{
         it_reads_on_without_any_node, its_program_runs_unchanged, stays_out,
     },
     consuming::{Tried, added},
-    operator_mode::only_signed_users_get_in,
+    operator_mode::{only_signed_users_get_in, the_eraser_reads_raft_logs},
     world::{ALL_SCOPES, NatsReply, Person, Program, Ran, World, command, key, signal},
 };
 
@@ -94,6 +94,7 @@ async fn on_three_servers_all_of_it_is_the_same() {
     its_program_runs_unchanged(&mut read, ("t1", "python", false), &dir, runs).await;
     it_may_do_nothing_else(&world, &read).await;
     only_signed_users_get_in(&world).await;
+    the_eraser_reads_raft_logs(&world, &read.stream).await;
     it_is_rotated_and_removed(&world).await;
     it_is_stuck_and_parks(&world, &mut read).await;
     world.views_equal_a_rebuild().await;

@@ -4,8 +4,10 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use async_nats::{ConnectOptions, jetstream};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use futures_util::StreamExt as _;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use verbatim::{
     dev::{self, Accounts, NatsOptions, NatsUser},
     log::{Log, Wanted},
@@ -125,6 +127,30 @@ pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
     consumer.publish("chat.00.x.timeline", "{}".into()).await.expect("sent");
     consumer.flush().await.expect("heard");
     assert_eq!(head().await, before, "the log is as it was");
+}
+
+/// Every server reports to the eraser the Raft log of a stream. It names its account by a key.
+pub async fn the_eraser_reads_raft_logs<B: Backbone>(world: &World<B>, stream: &str) {
+    let eraser = world.nats.client(NatsUser::Eraser).await;
+    let user = eraser.request("$SYS.REQ.USER.INFO", "".into()).await.expect("an answer");
+    let user: Value = serde_json::from_slice(&user.payload).expect("JSON");
+    let of = jetstream::new(eraser.clone()).get_stream(stream).await.expect("the stream");
+    let group = of.cached_info().cluster.as_ref().and_then(|cluster| cluster.raft_group.clone());
+    let question = json!({ "account": user["data"]["account"], "group": group });
+    let inbox = eraser.new_inbox();
+    let mut answers = eraser.subscribe(inbox.clone()).await.expect("NATS");
+    let asked =
+        eraser.publish_with_reply("$SYS.REQ.SERVER.PING.RAFTZ", inbox, question.to_string().into()).await;
+    asked.expect("NATS");
+    for _ in 0..3 {
+        let answer = timeout(Duration::from_secs(5), answers.next()).await.expect("in time").expect("one");
+        let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
+        let groups = answer["data"].as_object().expect("accounts").values();
+        let firsts: Vec<u64> = groups
+            .filter_map(|groups| groups[group.as_deref().expect("a cluster")]["wal"]["first_seq"].as_u64())
+            .collect();
+        assert_eq!(firsts.len(), 1, "{answer}");
+    }
 }
 
 #[tokio::test]
