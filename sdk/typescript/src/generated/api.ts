@@ -2703,7 +2703,7 @@ export interface components {
             views_done_at?: string;
             /**
              * Format: date-time
-             * @description When the content was gone from the Raft log. Absent if the log has several replicas, which do not report it
+             * @description When no Raft log of a cluster had the content either. Absent if the servers do not report their Raft logs
              */
             wal_compacted_at?: string;
             /** @description The webhooks, and whether they were told */

@@ -10,19 +10,19 @@ export type ConversationHead = {
   id: string;
 };
 
-/** The conversations of this socket, for as long as it is open. Without a filter the socket gets every conversation. */
+/** Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers all conversations of the user. */
 export type EventFilter = {
-  /** The conversations, at most 100. A conversation that the user joins later counts from then on. */
+  /** The conversations, at most 100. If the user joins one of them later, it is included from then on. */
   conversations: Array<string>;
 };
 
 /** The limits of the session. */
 export type SessionLimits = {
-  /** The largest frame of a client, in bytes. */
+  /** The largest frame that a client may send, in bytes. */
   frame_bytes: number;
-  /** Frames that a client may send at once after a silence. */
+  /** The burst of frames that a client may send after a pause. */
   frames_at_once: number;
-  /** Frames a second that a client may send in the long run. */
+  /** The sustained number of frames that a client may send per second. */
   frames_per_second: number;
   /** The longest text of a message, in bytes of UTF-8. */
   text_bytes: number;
@@ -30,7 +30,7 @@ export type SessionLimits = {
 
 /** Renews the session with a fresh access token of the same user. The answer is `ack`. */
 export type ClientAuthenticate = {
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   op: "authenticate";
   /** The access token. */
@@ -39,11 +39,11 @@ export type ClientAuthenticate = {
 
 /** Deletes a message for all members. The answer is `ack`. */
 export type ClientDelete = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
@@ -54,76 +54,76 @@ export type ClientDelete = {
 export type ClientDelivered = {
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   op: "delivered";
   /** The position. */
   position: number;
 };
 
-/** Replaces the text of a message of the user. The answer is `ack`. */
+/** Replaces the text of one of the user's messages. The answer is `ack`. */
 export type ClientEdit = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
   op: "edit";
-  /** The text: at most 16 KiB of UTF-8, kept exactly as typed. */
+  /** The new text: at most 16 KiB of UTF-8, kept exactly as typed. */
   text: string;
 };
 
-/** The first frame of a socket: begins the session. */
+/** Begins the session. This must be the first frame on a socket. */
 export type ClientHello = {
-  /** The cursor after which the session continues. */
+  /** The cursor to resume from. */
   cursor?: string | null;
   filter?: EventFilter | null;
-  /** The id of this frame; `ready` carries it too. */
+  /** The id of this frame, echoed in `ready`. */
   id?: string | null;
   op: "hello";
 };
 
 /** Pins a message. The answer is `ack`. */
 export type ClientPin = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
   op: "pin";
 };
 
-/** Asks for a sign of life. The answer is `pong`. */
+/** Checks that the connection is alive. The answer is `pong`. */
 export type ClientPing = {
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   op: "ping";
 };
 
-/** Tells whether the session is in use. */
+/** Reports whether the session is in use. */
 export type ClientPresence = {
-  /** The id of this frame; an error carries it too. */
+  /** The id of this frame, echoed if the server answers with an error. */
   id?: string | null;
   op: "presence";
-  /** The new status of the session. - `online`: The session is in use. - `away`: The session is open and not in use. */
+  /** The new status of the session. - `online`: The session is in use. - `away`: The session is open but not in use. */
   status: "online" | "away";
 };
 
 /** Adds a reaction to a message. The answer is `ack`. */
 export type ClientReact = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction. */
+  /** A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction. */
   emoji: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
@@ -134,7 +134,7 @@ export type ClientReact = {
 export type ClientRead = {
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   op: "read";
   /** The position. */
@@ -143,52 +143,52 @@ export type ClientRead = {
 
 /** Sends a message. The answer is `ack`. */
 export type ClientSend = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id: string;
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
-  /** Metadata of a program. The server returns them as they were sent, with every digit of their numbers. */
+  /** Metadata for programs. The server returns it exactly as sent, with every digit of its numbers. */
   metadata?: Record<string, unknown> | null;
   op: "send";
-  /** The message of this conversation that this message answers. */
+  /** The message to which this message replies, in the same conversation. */
   reply_to?: string | null;
-  /** The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written `<@user id>`. */
+  /** The text: at most 16 KiB of UTF-8, kept exactly as typed. To mention a member, write `<@user id>`. */
   text: string;
 };
 
-/** Tells the other members that the user is typing. The server passes on at most one such frame a second. */
+/** Tells the other members that the user is typing. The server passes on at most one such frame per second. */
 export type ClientTyping = {
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; an error carries it too. */
+  /** The id of this frame, echoed if the server answers with an error. */
   id?: string | null;
   op: "typing";
 };
 
 /** Removes a pin. The answer is `ack`. */
 export type ClientUnpin = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
   op: "unpin";
 };
 
-/** Removes a reaction of the user. The answer is `ack`. */
+/** Removes one of the user's reactions. The answer is `ack`. */
 export type ClientUnreact = {
-  /** The idempotency key: the same at every retry. */
+  /** The idempotency key: the same for every retry. */
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction. */
+  /** A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction. */
   emoji: string;
-  /** The id of this frame; the answer carries it too. */
+  /** The id of this frame, echoed in the answer. */
   id?: string | null;
   /** The message. */
   message_id: string;
@@ -202,58 +202,58 @@ export type ServerAck = {
   /** The id of the message that the command sent or changed. */
   message_id?: string;
   op: "ack";
-  /** The position that the command has reached, for the `min_position` of reads. If the command changed nothing, the position of an event that had changed it before. */
+  /** The position of the result, for the `min_position` of reads. If the command changed nothing, this is the position of an earlier event that had already made the change. */
   position?: number;
 };
 
 /** The server has sent every event since the cursor of `hello`. */
 export type ServerCaughtUp = {
-  /** The cursor to continue from after a disconnect. */
+  /** The cursor to resume from after a disconnect. */
   cursor: string;
   op: "caught_up";
 };
 
-/** Further conversations of the user, right after `ready`. */
+/** More of the user's conversations, right after `ready`. */
 export type ServerConversations = {
-  /** Conversations of the user that pass the filter, at most 500. */
+  /** The user's conversations that pass the filter, at most 500. */
   conversations: Array<ConversationHead>;
-  /** Whether another such frame follows. */
+  /** Whether another `conversations` frame follows. */
   more: boolean;
   op: "conversations";
 };
 
-/** A frame of the client was refused. */
+/** The server refused a frame. */
 export type ServerError = {
-  /** The kind of error as a word, the same as in REST. */
+  /** The error code, the same as in REST. */
   code: string;
-  /** The error and the next step, for the developer of the client. */
+  /** What is wrong and what to do next, for the developer of the client. */
   detail: string;
   /** The id of the frame that this frame answers. */
   id?: string;
   op: "error";
-  /** The rate limit that is reached, with `rate_limited`. */
+  /** With `rate_limited`: the rate limit that was reached. */
   policy?: string;
-  /** The milliseconds to wait before a retry. */
+  /** How long to wait before a retry, in milliseconds. */
   retry_after_ms?: number;
 };
 
-/** An event. `type` says which fields `data` has. Later versions of the server add types: a client takes an event of such a type for a link of the chain (`previous`) and ignores its data. */
+/** An event. `type` determines the fields of `data`. Later versions of the server add types: a client treats an event of an unknown type as a link of the chain (`previous`) and ignores its data. */
 export type ServerEvent = { op: "event" } & components["schemas"]["Event"];
 
-/** A sign of life, by which a client notices that the last event of a conversation is missing. */
+/** A keepalive that also lets a client notice that it is missing the last event of a conversation. */
 export type ServerHeartbeat = {
-  /** The cursor to continue from after a disconnect. */
+  /** The cursor to resume from after a disconnect. */
   cursor: string;
-  /** The last position of each conversation with events since the last heartbeat, at most 500. Further conversations follow in further heartbeats at once. */
+  /** The last position of each conversation that has had events since the last heartbeat, at most 500. The rest follow at once in further heartbeats. */
   heads: Record<string, number>;
   op: "heartbeat";
 };
 
-/** The user was invited into a conversation: `GET /v1/me/invitations` has the invitation. */
+/** The user was invited to a conversation. `GET /v1/me/invitations` returns the invitation. */
 export type ServerInvited = {
   /** The conversation. */
   conversation_id: string;
-  /** The user who has invited. */
+  /** The user who sent the invitation. */
   invited_by: string;
   op: "invited";
 };
@@ -265,9 +265,9 @@ export type ServerPong = {
   op: "pong";
 };
 
-/** The presence of a user has changed. Members of large conversations (by default of more than 500 members) do not get this frame: their clients poll `GET /v1/conversations/{id}/presence`. */
+/** The presence of a user has changed. Members of large conversations (more than 500 members by default) do not get this frame; their clients poll `GET /v1/conversations/{id}/presence`. */
 export type ServerPresence = {
-  /** The time at which the user was last online. */
+  /** When the user was last online. */
   last_seen_at: string;
   op: "presence";
   /** The new status of the user. - `offline`: The user has no session. - `away`: The user has sessions, but none is in use. - `online`: The user has a session that is in use. */
@@ -276,20 +276,20 @@ export type ServerPresence = {
   user_id: string;
 };
 
-/** The session has begun. From here on the server sends every event. */
+/** The session has begun. From this frame on, the server sends every event. */
 export type ServerReady = {
-  /** Conversations of the user that pass the filter, at most 500. */
+  /** The user's conversations that pass the filter, at most 500. */
   conversations: Array<ConversationHead>;
-  /** The cursor to continue from after a disconnect. */
+  /** The cursor to resume from after a disconnect. */
   cursor: string;
-  /** The id of the log. Positions and cursors of another epoch mean nothing here. */
+  /** The id of the log. Positions and cursors from another epoch are meaningless in this one. */
   epoch: string;
-  /** The longest time between two frames `heartbeat`, in milliseconds. */
+  /** The longest time between two `heartbeat` frames, in milliseconds. */
   heartbeat_ms: number;
-  /** The id of the `hello` that this frame answers. */
+  /** The id of the `hello` frame that this frame answers. */
   id?: string;
   limits: SessionLimits;
-  /** Whether further conversations follow in frames `conversations`, before any event. */
+  /** Whether more conversations follow in `conversations` frames, before any event. */
   more: boolean;
   op: "ready";
   /** The id of the session. */
@@ -298,10 +298,10 @@ export type ServerReady = {
   user_id: string;
 };
 
-/** The server cannot continue from the cursor of `hello`. Load the state by REST and begin at the cursor of `ready`. */
+/** The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the cursor of `ready`. */
 export type ServerReset = {
   op: "reset";
-  /** The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention`: missed messages are older than the retention of their conversation. */
+  /** The reason: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention` if the missed messages are older than the retention period of their conversation. */
   reason: string;
 };
 
@@ -314,7 +314,7 @@ export type ServerTyping = {
   user_id: string;
 };
 
-/** A user with whom the user of the session shares a conversation, or the user itself, has another name or picture. Members of large conversations (by default of more than 500 members) do not get this frame, and of a user with very many conversations only the latest ones are told: the next read with `include=users` has the present names. */
+/** A user has another name or picture: the user of the session, or a user who shares a conversation with them. Members of large conversations (more than 500 members by default) do not get this frame, and if the user has very many conversations, only the members of the latest ones get it. The next read with `include=users` returns the current names. */
 export type ServerUser = {
   /** The https URL of a picture of the user; null if there is none. */
   avatar_url: string;
