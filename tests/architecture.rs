@@ -383,7 +383,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["memory"],
             &["write", "connect"],
             &["connection"],
-            &["bus", "read"],
+            &["bus", "raft", "read"],
             &["append", "claims", "connections", "durables", "erase", "parked", "records", "trail", "upkeep"],
             &["copies", "mirrors", "restoring"],
             &["mod"],

@@ -19,10 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Epoch, EventId, Point, Position},
-    views::{
-        ALL, Checkpoint, bigint, position,
-        schema::{IS_WHOLE, asks_for_whole},
-    },
+    views::{ALL, Checkpoint, bigint, position},
 };
 
 pub(super) const TABLE: &str = "checkpoint";
@@ -77,32 +74,6 @@ pub(crate) async fn resume(
         [(of, ..)] => CheckpointState::AnotherEpoch(Epoch(of.clone())),
         _ => CheckpointState::Apart,
     })
-}
-
-/// Whether a schema is whole and the checkpoints of a stream are all where its projector believes them to be. An idle
-/// projector asks nothing else, so this is one round trip.
-pub(crate) async fn stands(
-    connection: &mut PgConnection,
-    schema: &str,
-    stream: usize,
-    at: Point,
-) -> sqlx::Result<bool> {
-    let sql = format!(
-        "select ({IS_WHOLE})
-                and (select count(*) from checkpoint where stream = $4 and position = $5 and event = $6) = $7"
-    );
-    let stands = asks_for_whole(sql, schema)
-        .bind(stream as i32)
-        .bind(bigint(at.position))
-        .bind(at.event.uuid())
-        .bind(ALL.len() as i64)
-        .fetch_one(connection)
-        .await;
-    match stands {
-        // Postgres does not plan a query of a table that is gone.
-        Err(e) if is_not_there(&e) => Ok(false),
-        stands => stands,
-    }
 }
 
 /// Moves the checkpoints of all projections of a stream, within the transaction of the rows and *before* them. So a
@@ -163,7 +134,7 @@ pub(crate) async fn positions_in(
 }
 
 /// Whether a schema or a table is missing, or lacks a column that this version knows.
-fn is_not_there(e: &sqlx::Error) -> bool {
+pub(super) fn is_not_there(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| ["3F000", "42P01", "42703"].contains(&&*code))
 }

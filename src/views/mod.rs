@@ -34,7 +34,7 @@ mod words;
 pub use all::ALL;
 pub use checkpoints::Progress;
 pub(crate) use checkpoints::{
-    Advanced, CheckpointState, advance, change_epoch, points_in, positions_in, resume, stands,
+    Advanced, CheckpointState, advance, change_epoch, points_in, positions_in, resume,
 };
 pub(in crate::views) use columns::{bigint, position, read_word, titled, word};
 pub(crate) use compare::Difference;
@@ -68,7 +68,7 @@ pub(crate) use replica::{ReplicaStanding, follows};
 pub(crate) use rosters::{snapshot, snapshot_due};
 pub(crate) use schema::{
     begin, connect, create, hold, is_whole, make_index, other_sets, replace_all, replace_one, session,
-    settle, whole,
+    settle, stands, whole,
 };
 pub use schema::{discard, indexes, schema, tables};
 pub use search::{Hit, SearchError, search};

@@ -9,7 +9,10 @@ use sqlx::{
     query::QueryScalar,
 };
 
-use crate::views::{ALL, Projection, checkpoints, parked};
+use crate::{
+    domain::Point,
+    views::{ALL, Projection, bigint, checkpoints, parked},
+};
 
 /// The version of the set, raised when a projection or its tables change. Each version has a schema of its own, so the
 /// binaries of two versions work side by side.
@@ -101,12 +104,12 @@ pub(crate) async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::
 
 /// Whether the schema `$1` has the definition `$2` and all tables `$3`, as SQL. Every projector asks this all the time, so
 /// it only looks up names.
-pub(super) const IS_WHOLE: &str =
+const IS_WHOLE: &str =
     "obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
      and (select bool_and(to_regclass(quote_ident($1) || '.' || name) is not null) from unnest($3::text[]) name)";
 
 /// A query that begins with the parameters of [`IS_WHOLE`].
-pub(super) fn asks_for_whole(sql: String, schema: &str) -> QueryScalar<'_, Postgres, bool, PgArguments> {
+fn asks_for_whole(sql: String, schema: &str) -> QueryScalar<'_, Postgres, bool, PgArguments> {
     let names: Vec<&str> = tables().chain([checkpoints::TABLE, parked::TABLE]).collect();
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(schema).bind(&*DEFINITION).bind(names)
 }
@@ -114,6 +117,32 @@ pub(super) fn asks_for_whole(sql: String, schema: &str) -> QueryScalar<'_, Postg
 /// Whether a schema is complete: it has all tables as this build makes them.
 pub(crate) async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
     asks_for_whole(format!("select {IS_WHOLE}"), schema).fetch_one(connection).await
+}
+
+/// Whether a schema is complete and the checkpoints of a stream are all where its projector believes them to be. An idle
+/// projector asks nothing else, so this is one round trip.
+pub(crate) async fn stands(
+    connection: &mut PgConnection,
+    schema: &str,
+    stream: usize,
+    at: Point,
+) -> sqlx::Result<bool> {
+    let sql = format!(
+        "select ({IS_WHOLE})
+                and (select count(*) from checkpoint where stream = $4 and position = $5 and event = $6) = $7"
+    );
+    let stands = asks_for_whole(sql, schema)
+        .bind(stream as i32)
+        .bind(bigint(at.position))
+        .bind(at.event.uuid())
+        .bind(ALL.len() as i64)
+        .fetch_one(connection)
+        .await;
+    match stands {
+        // Postgres does not plan a query of a table that is gone.
+        Err(e) if checkpoints::is_not_there(&e) => Ok(false),
+        stands => stands,
+    }
 }
 
 /// Collects statistics of tables that have just been filled, and marks their rows as visible to all transactions.
