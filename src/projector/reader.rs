@@ -11,8 +11,8 @@ use crate::{
     projector::stopped::Stopped,
 };
 
-/// The number of events at which a batch is complete. The last batch of the follower may exceed it. In a batch of this
-/// size a conversation has so many events that its rows and their index entries are written together.
+/// The number of events at which a batch is complete. The last batch of the follower may take it above this. In a batch
+/// of this size a conversation has so many events that its rows and their index entries are written together.
 const BATCH: usize = 40_000;
 /// The number of bytes of data at which a batch is complete, with the same tolerance.
 const BATCH_BYTES: usize = 16 << 20;

@@ -65,7 +65,7 @@ impl Flood {
         }
     }
 
-    /// Floods one connection until the server closes it, or for [`LONGEST`]. Returns the close code, if there was one.
+    /// Floods one connection until the server closes it, or for `LONGEST`. Returns the close code, if there was one.
     pub async fn pours(self, address: SocketAddr, token: &str) -> Option<u16> {
         let (begin, again) = self.words(address, token);
         let chunk = again.repeat(CHUNK / again.len());

@@ -44,8 +44,8 @@ pub async fn start_postgres(
 
 fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::PostgresOptions {
     let mut settings = Vec::new();
-    // The hashes of SCRAM take a fifth of the start-up time of a node that is compiled without optimisation. Even a
-    // password in plain text is half of the server's cost of a connection. Dev mode keeps the hashes.
+    // The hashes of SCRAM take a fifth of the start-up time of a node that is compiled without optimisation. Even
+    // checking a password in plain text is half of what a connection costs the server. Dev mode keeps the hashes.
     let owner = if options.fsync_off { "trust" } else { "scram-sha-256" };
     let rule = |network: &str| {
         format!("host all,replication verbatim {network} {owner}\nhost all all {network} scram-sha-256\n")
