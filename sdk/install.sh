@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the development tools of a package of this folder from npm, pinned by digest, into .tools/, and links its
-# node_modules/ to them. Prints one line on stdout: the absolute path of the Node.js to use.
+# Installs the development tools of a package in this folder from npm into .tools/, pinned by digest, and links the
+# node_modules/ of the package to them. Prints one line on stdout: the absolute path of the Node.js to use.
 set -eu
 
 here=$(cd "$1" && pwd -P)
@@ -14,10 +14,10 @@ if [ ! -d "$tools" ]; then
     trap 'rm -rf "$work"' EXIT
     cp "$here/package.json" "$here/package-lock.json" "$work"
     (cd "$work" && "$root/sdk/npm.sh" ci --ignore-scripts --no-audit --no-fund >/dev/null)
-    # Two may run at once; the slower one keeps what the faster one has installed.
+    # Two runs at once are safe: the slower one uses what the faster one has installed.
     [ -d "$tools" ] || mv "$work" "$tools"
 fi
-# Modules are looked up from the folder of the package.
+# Node.js looks modules up from the folder of the package.
 rm -rf "$here/node_modules"
 ln -s "$tools/node_modules" "$here/node_modules"
 echo "$node"

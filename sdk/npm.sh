@@ -2,7 +2,7 @@
 # Runs npm with the Node.js that the tests use.
 set -eu
 
-# The tests of Rust find a Node.js in the same way.
+# The Rust tests find Node.js in the same way.
 node=$("$(dirname "$0")/../tests/clients/install.sh" | sed -n 's/^node=//p')
 npm=$(dirname "$node")/npm
 [ -x "$npm" ] || npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js

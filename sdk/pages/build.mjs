@@ -1,6 +1,6 @@
-// Builds both pages into the folders of the server that has them inside. The names of scripts and styles have a digest
-// of their contents, so that browsers may keep them for ever. `node build.mjs --check` writes nothing, and fails if
-// what is committed is not what this builds.
+// Builds both pages into the folders from which the server embeds them. The names of scripts and styles contain a
+// digest of their contents, so that browsers can cache them for ever. `node build.mjs --check` writes nothing, and
+// fails if the committed files differ from the build.
 import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -57,7 +57,7 @@ async function built(page) {
   return files;
 }
 
-// Two versions of zlib compress in two ways, so what counts is what the compressed file says.
+// Versions of zlib compress differently, so the uncompressed contents are compared.
 async function differences(folder, files) {
   const differs = [];
   for (const [name, bytes] of files) {

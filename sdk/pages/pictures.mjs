@@ -43,7 +43,7 @@ await react(ben, "I did. Two commands, and here we are.", "👍");
 await say(cem, "Shall we say half past seven?");
 await ben.mouse.move(0, 300);
 await ana.mouse.move(600, 600);
-// A sign of typing goes out once in three seconds.
+// A typing signal is sent at most once in three seconds.
 await ben.waitForTimeout(3_100);
 await field(ben).pressSequentially("See you on Fri", { delay: 20 });
 await ana.getByText("Ben Okafor is typing…").waitFor();

@@ -12,7 +12,7 @@ const APART: f64 = 5.0;
 /// The leeway of access tokens, in seconds: tokens fail when the clock of a node is wrong by more.
 const WRONG: f64 = 30.0;
 
-/// How far the clocks of the servers are ahead of this node's, in seconds; `None` if a server does not tell.
+/// How far the clocks of the servers are ahead of this node's, in seconds; `None` if a server does not report its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Clocks {
     /// The lead of nats-server's clock.
@@ -28,7 +28,7 @@ pub(crate) enum Agreement {
     Close(f64),
     /// The clocks differ by this many seconds, and the wrong clock need not be this node's.
     Apart(f64),
-    /// All servers that told their time differ from this node's clock by at least this many seconds.
+    /// All servers that reported their time differ from this node's clock by at least this many seconds.
     Wrong(f64),
 }
 
@@ -42,8 +42,8 @@ impl Clocks {
         Self { nats: log.ahead(clock).await, postgres: postgres.await }
     }
 
-    /// This node's clock counts as wrong only if no server agrees with it: where one server agrees, the other
-    /// server's clock is wrong.
+    /// This node's clock counts as wrong only if no server agrees with it. If one server agrees, the clock of the other
+    /// server is wrong.
     pub(crate) fn agreement(self) -> Agreement {
         let known = || [self.nats, self.postgres].into_iter().flatten().map(f64::abs);
         let least = known().reduce(f64::min).unwrap_or_default();
@@ -75,12 +75,12 @@ impl Agreement {
     }
 }
 
-/// How far the clock of Postgres is ahead of ours, in seconds.
+/// How far the clock of Postgres is ahead of this node's, in seconds.
 pub(super) async fn postgres_ahead(connection: &mut PgConnection, clock: &Clock) -> sqlx::Result<f64> {
     let asked = (clock.now(), Instant::now());
     let theirs: time::OffsetDateTime =
         sqlx::query_scalar("select clock_timestamp()").fetch_one(connection).await?;
-    // Postgres read its clock about half-way between the question and the answer.
+    // Postgres read its clock about half-way between the query and the answer.
     let ours = asked.0.datetime() + asked.1.elapsed() / 2;
     Ok((theirs - ours).as_seconds_f64())
 }

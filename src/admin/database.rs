@@ -1,5 +1,5 @@
-//! Asks Postgres for the facts of the report, over a connection of its own: the pool may be busy, and a
-//! connection that hangs can be dropped here without closing it in good order.
+//! Queries Postgres for the facts of the report, over its own connection. The pool may be busy, and a hanging
+//! connection can be dropped here without a clean close.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     hooks, views,
 };
 
-/// The time limit of one look, including a new connection if the look needs one.
+/// The time limit of one check, including a new connection if the check needs one.
 const ANSWER: Duration = Duration::from_millis(500);
 /// How often this process records in Postgres that it runs and whether it reaches the log.
 const NOTE: Duration = Duration::from_secs(2);
 
-/// The answers of Postgres in one look.
+/// The answers of Postgres in one check.
 #[derive(Debug, Clone)]
 pub(super) struct DatabaseSeen {
     /// How far the clock of Postgres is ahead of this node's, in seconds.
@@ -41,7 +41,7 @@ pub(super) struct DatabaseSeen {
     pub(super) others: OtherNodes,
 }
 
-/// Looks at Postgres, and keeps a connection from one look to the next.
+/// Checks Postgres, and keeps a connection between checks.
 pub(super) struct Database {
     options: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -54,8 +54,8 @@ impl Database {
         Self { options: pool.connect_options(), connection: None, node, noted: None }
     }
 
-    /// Looks at Postgres once; the error says why Postgres could not answer. Records `has_log` for the other
-    /// processes, and counts the other processes that had an answer of the log within `lately`.
+    /// Checks Postgres once; the error says why Postgres could not answer. Records `has_log` for the other processes,
+    /// and counts the other processes that reached the log within `lately`.
     pub(super) async fn look(
         &mut self,
         clock: &Clock,

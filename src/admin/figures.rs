@@ -1,5 +1,5 @@
-//! Tells the metrics what a look at the servers has shown. A server that does not answer leaves its last figures, and lags
-//! are computed from the log's head, so a projector that is dead or stuck shows as a growing lag.
+//! Updates the metrics after a check of the servers. If a server does not answer, its last figures stay. Lags are
+//! computed from the log's head, so a dead or stuck projector shows as a growing lag.
 
 use tokio::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::{
     telemetry::{APPENDS, PROGRESS},
 };
 
-/// The last positions of the views that Postgres has told: the view, the stream, the position.
+/// The last positions of the views that Postgres has reported: the view, the stream, the position.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     views: Vec<(String, usize, Position)>,
 }
 
 impl Figures {
-    /// Tells the metrics of a look. `database` is `None` without Postgres.
+    /// Updates the metrics after one check. `database` is `None` if Postgres did not answer.
     pub(super) fn tell(
         &mut self,
         now: Instant,
@@ -61,7 +61,7 @@ impl Figures {
     }
 }
 
-/// Without a survey no stream answers.
+/// Updates the metrics of the streams. Without a survey, every stream counts as not answering.
 fn tell_streams(parts: &Watched, survey: Option<&Survey>, streams: usize) {
     for stream in 0..streams {
         let label = [("stream", parts.log.stream_name(stream))];

@@ -1,5 +1,5 @@
-//! Lag in seconds: for how long the log has held the first event that a follower lacks. Each process records
-//! for itself when it saw the log at which position, so the lag needs no clock of another machine.
+//! Lag in seconds: how long the log has had the first event that a follower lacks. Each process records the times at
+//! which it saw the log at a position, so the lag does not depend on the clock of another machine.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::domain::Position;
 
-/// The maximum number of notes of one stream. Above it, every second note of the older half is dropped, but
-/// never the oldest note: it keeps the lag of a follower that stands still exact.
+/// The maximum number of notes for one stream. Above it, every second note of the older half is dropped. The oldest
+/// note is always kept, because it keeps the lag of a stuck follower exact.
 const NOTES: usize = 512;
 
 /// The last positions of one stream, each with the time at which this process first saw it.
@@ -38,7 +38,7 @@ impl Heads {
         }
     }
 
-    /// The number of events that a follower at `at` lacks, and for how long it has lacked the first of them.
+    /// The number of events that a follower at `at` lacks, and how long it has lacked the first of them.
     pub(super) fn lag(&self, now: Instant, at: Position) -> (u64, Duration) {
         let missing = self.0.iter().find(|(_, head)| *head > at);
         let since = missing.map_or(Duration::ZERO, |(since, _)| now.duration_since(*since));
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(heads.lag(after(9), Position(95)), (5, Duration::ZERO));
         // Position 21 was first seen in the log at second 2.
         assert_eq!(heads.lag(after(12), Position(20)), (80, Duration::from_secs(10)));
-        // The log stands still, and so does the follower: the follower's lag grows all the same.
+        // The log does not grow, and the follower does not advance: the lag of the follower grows anyway.
         heads.note(after(60), Position(100));
         assert_eq!(heads.lag(after(60), Position(95)), (5, Duration::from_secs(51)));
     }

@@ -1,7 +1,7 @@
 //! The edge for **operators**: liveness, readiness, metrics and status of the process.
 //!
-//! [`monitor`] looks at each part once a second and keeps a report. `/readyz` answers from that report at
-//! once, even while Postgres or nats-server hangs.
+//! [`monitor`] checks each part once a second and keeps a report. `/readyz` answers from that report at once, even
+//! while Postgres or nats-server hangs.
 
 mod clocks;
 mod database;
@@ -45,15 +45,15 @@ pub(crate) struct Health {
 
 /// The stage of a process between its start and its end.
 enum Stage {
-    /// The process starts; the text says for what it waits.
+    /// The process is starting; the text says what it is waiting for.
     Starting(String),
     Serving,
     Stopping,
 }
 
 impl Health {
-    /// The health of a process that starts. `failed` holds the name of the background task that has failed,
-    /// and `foreign_views` the reason why the views are of another log; both are `None` while all is well.
+    /// The health of a starting process. `failed` holds the name of the background task that has failed, and
+    /// `foreign_views` explains why the views belong to another log. Both are `None` while all is well.
     pub(crate) fn new(
         failed: watch::Receiver<Option<&'static str>>,
         foreign_views: watch::Receiver<Option<String>>,
@@ -74,17 +74,17 @@ impl Health {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    /// The process still starts, and waits for `what`.
+    /// Records that the process is still starting, and waits for `what`.
     pub(crate) fn is_waiting_for(&self, what: String) {
         self.enter(Stage::Starting(what));
     }
 
-    /// The process serves from now on.
+    /// Records that the process serves from now on.
     pub(crate) fn is_serving(&self) {
         self.enter(Stage::Serving);
     }
 
-    /// The process stops: it is not ready from now on.
+    /// Records that the process is stopping: it is not ready from now on.
     pub(crate) fn is_stopping(&self) {
         self.enter(Stage::Stopping);
     }
@@ -104,7 +104,7 @@ impl Health {
         }
     }
 
-    /// Tells the metrics what only `/readyz` knows.
+    /// Updates the metrics that only `/readyz` can compute.
     fn tell_metrics(&self) {
         telemetry::PROCESS.ready.set(i64::from(self.answer().0 == StatusCode::OK));
         if self.foreign_views.borrow().is_some() {

@@ -1,4 +1,4 @@
-//! Looks at all parts once a second, for as long as the process lives.
+//! Checks all parts once a second until the process ends.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -25,14 +25,14 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The interval at which the monitor looks at the parts and tells the other nodes of this one.
+/// The interval at which the monitor checks the parts and sends the state of this node to the other nodes.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the word of another node counts: a node tells the others every second, and writes to Postgres
-/// every two seconds.
+/// How long the state that another node has sent counts. A node sends it every second, and writes to Postgres every two
+/// seconds.
 const SAID: Duration = Duration::from_secs(3);
 /// The time limit for sending a signal to the other nodes.
 const TELL: Duration = Duration::from_millis(100);
-/// Views that have once lacked no more events than this do not count as new any more.
+/// Once views have lacked no more events than this, they no longer count as new.
 const FEW: u64 = 10_000;
 
 struct Monitor {
@@ -46,12 +46,12 @@ struct Monitor {
     /// Since when the log (0) and Postgres (1) have not answered; `None` while they answer.
     lost: [Option<Instant>; 2],
     has_caught_up: bool,
-    /// How far each stream and its readers were at the last look.
+    /// The positions of each stream and of its readers at the last check.
     streams: Vec<StreamStatus>,
     figures: Figures,
 }
 
-/// Starts the monitor, and returns after its first look at all parts.
+/// Starts the monitor, and returns after its first check of all parts.
 pub(crate) async fn start(
     health: &Arc<Health>,
     parts: Watched,
@@ -59,7 +59,7 @@ pub(crate) async fn start(
 ) -> Result<(), Unavailable> {
     let mut peers = parts.log.peers().await?;
     let mut survey = parts.log.survey(parts.clock.clone(), tasks);
-    // The first look waits for a survey, so a request right after the start gets real observations.
+    // The first check waits for a survey, so a request right after the start gets real observations.
     let _ = survey.wait_for(Option::is_some).await;
     let node = parts.clock.id(std::convert::identity);
     let database = Database::of(&parts.pool, node);
@@ -112,7 +112,7 @@ impl Monitor {
         }
     }
 
-    /// For how long the log (0) or Postgres (1) has not answered.
+    /// How long the log (0) or Postgres (1) has not answered.
     fn lost_for(&self, which: usize, now: Instant) -> Duration {
         self.lost[which].map_or(Duration::ZERO, |since| now.duration_since(since))
     }
@@ -122,9 +122,9 @@ impl Monitor {
         let survey = self.survey.borrow().clone();
         let has_log = log_is_lost(survey.as_ref(), now).is_none();
         note_loss(&mut self.lost[0], !has_log, now);
-        // Another node counts as reaching the log only if its last answer came after this node lost the log.
-        // An earlier answer would prove nothing: the log may have failed for all nodes since. `SAID` is
-        // subtracted because the word of another node can be that old.
+        // Another node counts as reaching the log only if it last reached the log after this node lost it. An earlier
+        // time would prove nothing, because the log may have failed for all nodes since. `SAID` is subtracted because
+        // the state that another node reports can be that old.
         let lately = self.lost_for(0, now).saturating_sub(SAID);
         let database = self.database.look(&self.parts.clock, has_log, lately).await;
         let now = Instant::now();
@@ -194,9 +194,9 @@ impl Monitor {
         report
     }
 
-    /// Whether the views are new: they lack more than a tenth of the log, and have never been seen nearly
-    /// complete by this process. A node on such views would hide most of the history from its users, so it is
-    /// not ready. After that, a lag is reported only: the views that exist are worth serving.
+    /// Whether the views are new: they lack more than a tenth of the log, and this process has never seen them nearly
+    /// complete. A node with such views would hide most of the history from its users, so it is not ready. After that,
+    /// a lag is only reported, because the existing views are worth serving.
     fn is_building(&mut self, lags: &[Lag], survey: Option<&Survey>) -> bool {
         let Some(survey) = survey.filter(|_| !lags.is_empty()) else { return false };
         let all: u64 = survey.streams.iter().flatten().map(|seen| seen.last.0).sum();
@@ -205,8 +205,8 @@ impl Monitor {
         !self.has_caught_up && missing > all / 10
     }
 
-    /// Tells the other nodes whether this node reaches Postgres. A signal that cannot be sent now is dropped,
-    /// because the next look sends a newer one.
+    /// Tells the other nodes whether this node reaches Postgres. A signal that cannot be sent now is dropped, because
+    /// the next check sends a newer one.
     async fn tell(&self, has_database: bool) {
         if self.parts.log.is_connected() {
             let peer = Peer { node: self.node.to_string(), has_database };

@@ -1,5 +1,5 @@
-//! The parts of a process: for each part, a pure function from the observations to the report on that part. A
-//! new part needs a function here and a line in [`parts`].
+//! The parts of a process. For each part, a pure function turns the observations into the report on that part. A new
+//! part needs a function here and a line in [`parts`].
 
 use std::time::Duration;
 
@@ -26,11 +26,11 @@ const LATE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 /// The lag in events above which the projection counts as degraded.
 const MANY: u64 = 10_000;
 
-/// The lag of one follower in one stream: the number of missing events, and for how long the first of them
-/// has been missing.
+/// The lag of one follower in one stream: the number of missing events, and how long the first of them has been
+/// missing.
 pub(super) type Lag = (u64, Duration);
 
-/// All observations on which the report rests.
+/// All observations that the report is based on.
 pub(super) struct Facts {
     pub(super) now: Instant,
     pub(super) survey: Option<Survey>,
@@ -45,7 +45,7 @@ pub(super) struct Facts {
     pub(super) hub_lag: Vec<Lag>,
     /// Whether the views are new and still lack more than a tenth of the log.
     pub(super) is_building: bool,
-    /// Whether the replica is read; `None` without a replica.
+    /// Whether reads use the replica; `None` without a replica.
     pub(super) replica: Option<ReplicaStanding>,
     /// The connections of the pool: open, idle, and the maximum.
     pub(super) connections: [u32; 3],

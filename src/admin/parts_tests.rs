@@ -162,7 +162,7 @@ fn what_is_our_own_takes_us_out() {
         "no_answer",
         true,
     );
-    // A node that reaches neither server cannot ask how the other nodes are.
+    // A node that reaches neither server cannot learn the state of the other nodes.
     says(
         |f| {
             gone(f);

@@ -34,8 +34,8 @@ pub(super) struct Part {
     pub(super) code: &'static str,
     /// The fault, then the remedy; empty without a fault.
     pub(super) detail: String,
-    /// Whether this node should get no new work, because another node is better off. A fault that all nodes
-    /// share takes none of them out: history and open sockets still work.
+    /// Whether this node should get no new work, because other nodes are better off. A fault that all nodes share takes
+    /// none of them out, because history and open sockets still work.
     pub(super) takes_out: bool,
     pub(super) figures: Map<String, Value>,
 }
@@ -59,7 +59,7 @@ impl Part {
         Self::degraded(name, UNKNOWN, detail)
     }
 
-    /// The same part, with the decision whether its fault is this node's own and takes the node out.
+    /// The same part, with the decision whether its fault affects only this node and takes it out.
     pub(super) fn takes_out(self, takes_out: bool) -> Self {
         Self { takes_out, ..self }
     }
@@ -85,7 +85,7 @@ impl Part {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Report {
     pub(super) parts: Vec<Part>,
-    /// Trouble with single conversations, which another node would have too.
+    /// A problem with single conversations, which any other node would have, too.
     pub(super) warning: Option<String>,
 }
 

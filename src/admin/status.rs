@@ -1,5 +1,5 @@
-//! `/status`: what the page for operators shows beside `/readyz` and `/metrics`. All of it can be read with
-//! `verbatim status`, too.
+//! `/status`: what the page for operators shows in addition to `/readyz` and `/metrics`. `verbatim status` shows all of
+//! it, too.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use tokio::{
 
 use crate::{domain::Position, log::Log, views};
 
-/// How long an answer counts: many open pages ask the log and Postgres no more often than one.
+/// How long an answer is reused. So many open pages cause no more queries to the log and Postgres than one.
 const FRESH: Duration = Duration::from_secs(2);
 /// The time limit for each part of an answer.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// The most parked events of an answer.
+/// The maximum number of parked events in an answer.
 const MOST_PARKED: i64 = 100;
 
-/// Where the figures come from, once the process has both.
+/// The sources of the figures, once the process has both.
 pub(super) struct Sources {
     pub(super) log: Log,
     pub(super) pool: PgPool,
     pub(super) roles: Vec<String>,
 }
 
-/// How far a stream is, and how far its readers are.
+/// The position of a stream and of its readers.
 #[derive(Debug, Clone)]
 pub(super) struct StreamStatus {
     pub(super) last: Option<Position>,
@@ -36,7 +36,7 @@ pub(super) struct StreamStatus {
     pub(super) followed: Position,
 }
 
-/// The last answer about the whole installation, with its time.
+/// The last answer about the installation, with its time.
 #[derive(Default)]
 pub(super) struct StatusCache(Mutex<Option<(Instant, Value)>>);
 
@@ -78,7 +78,7 @@ fn stream_body((index, stream): (usize, &StreamStatus)) -> Value {
 }
 
 impl Sources {
-    /// The nodes and the parked events, which are the same from each node.
+    /// The nodes and the parked events, which look the same from every node.
     async fn installation(&self) -> Value {
         let nodes = async {
             let nodes = timeout(DEADLINE, self.log.nodes()).await.ok()?.ok()?;

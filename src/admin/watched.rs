@@ -1,10 +1,10 @@
-//! What the monitor looks at.
+//! What the monitor checks.
 
 use sqlx::PgPool;
 
 use crate::{clock::Clock, live::Conversations, log::Log, overload::Overload, views::ReadViews};
 
-/// The parts of a process that the monitor looks at.
+/// The parts of a process that the monitor checks.
 pub(crate) struct Watched {
     /// The log.
     pub log: Log,

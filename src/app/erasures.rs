@@ -1,4 +1,4 @@
-//! Erasures and legal holds: in a process that serves, by the eraser, and for an operator on the machine.
+//! Erasures and legal holds: in a serving process, in the eraser, and in the commands for an operator.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -21,10 +21,10 @@ use crate::{
     views::Progress,
 };
 
-/// What an operator does with legal holds.
+/// The commands of an operator for legal holds.
 #[derive(Debug)]
 pub(crate) enum AskHolds {
-    /// A new hold, on users or else on conversations.
+    /// Places a hold, on users or on conversations.
     Place {
         name: Title,
         users: Vec<UserId>,
@@ -32,15 +32,15 @@ pub(crate) enum AskHolds {
         from: Option<Time>,
         to: Option<Time>,
     },
-    /// The latest holds.
+    /// Lists the latest holds.
     List,
-    /// The end of a hold.
+    /// Lifts a hold.
     Lift(HoldId),
 }
 
-/// The most erasures or holds that are listed.
+/// The maximum number of erasures or holds in a list.
 const LISTED: i64 = 1_000;
-/// The pause before an eraser looks for its servers again.
+/// The pause before an eraser connects to its servers again.
 const PAUSE: Duration = Duration::from_secs(5);
 
 impl From<ErasureError> for AppError {
@@ -61,7 +61,8 @@ impl From<HoldError> for AppError {
     }
 }
 
-/// The erasures of a process. With the role `api` it tells the log what is due.
+/// The erasures of a process. With the role `api`, the process also hides the content of due requests and requests the
+/// erasure of expired messages.
 pub(super) fn start(
     log: &Log,
     pool: &PgPool,
@@ -80,7 +81,7 @@ pub(super) fn start(
     erasures
 }
 
-/// Erases until it is dropped. `addresses` have the login of the NATS user that may delete.
+/// Runs the eraser until the future is dropped. `addresses` must have the credentials of the NATS user that may delete.
 pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<Infallible, AppError> {
     let (pool, log) = loop {
         match open_installation(addresses, settings.layout(), 2).await {
@@ -93,7 +94,7 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
     for name in settings.erasing.mirrors.names.iter() {
         match log.mirror(name).await {
             Err(NotMirrored::NoMirror(why)) => return Err(AppError::Refused(why)),
-            // A receipt waits for a mirror that is away.
+            // The eraser can start without a mirror that is away: the receipts wait for it.
             Err(NotMirrored::Away(_)) | Ok(_) => {}
         }
     }
@@ -102,7 +103,8 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
     Ok(Eraser { log, pool, clock: Clock::system(), rate, mirrors: mirrors.names }.run().await)
 }
 
-/// The same beside other roles: servers that are away are waited for.
+/// Runs the eraser beside other roles. It retries after any error instead of ending the process, and so waits for
+/// servers that are away.
 pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) -> Infallible {
     loop {
         let Err(error) = erase(settings, addresses).await;
@@ -111,7 +113,7 @@ pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) 
     }
 }
 
-/// The latest erasures, or one of them, in the shape of the admin API's.
+/// The latest erasures or one of them, as the admin API shows them.
 pub(crate) async fn show_erasures(
     settings: &Settings,
     addresses: &Addresses,
@@ -125,7 +127,7 @@ pub(crate) async fn show_erasures(
     })
 }
 
-/// Reads every position of an erasure that has been hidden; `None` if a replica of the log is away.
+/// Reads every hidden position of an erasure again; `None` if a replica of the log is offline or behind.
 pub(crate) async fn verify_erasure(
     settings: &Settings,
     addresses: &Addresses,
@@ -139,7 +141,7 @@ pub(crate) async fn verify_erasure(
     Ok(leftover(&log, &settings.erasing.mirrors.names, &pool, &erasure).await?)
 }
 
-/// Does what an operator asks for. The answer has the shape of the admin API's.
+/// Runs a command of an operator. The result looks as in the admin API.
 pub(crate) async fn ask_holds(
     settings: &Settings,
     addresses: &Addresses,
@@ -201,7 +203,7 @@ fn shown(receipt: &ErasureReceipt) -> Value {
     }))
 }
 
-/// The fields that have a value: the admin API leaves the others out, too.
+/// Removes the fields that are `null`, as the admin API does.
 fn present(shown: Value) -> Value {
     match shown {
         Value::Object(fields) => fields

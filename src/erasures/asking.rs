@@ -1,4 +1,4 @@
-//! Asking for an erasure, and looking at it.
+//! Requesting, cancelling and showing erasures.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,36 +25,36 @@ use crate::{
     log::Log,
 };
 
-/// The most messages and titles of a request.
+/// The maximum number of messages and titles in a request.
 pub(crate) const MOST_MESSAGES: usize = 500;
-/// The longest time between a request and its begin.
+/// The longest grace period of a request: the time between the request and the start of the erasure.
 pub(crate) const MOST_GRACE: Duration = Duration::from_secs(30 * 86_400);
-/// The time between the request of an account for itself and its begin.
+/// The grace period when an account requests its own erasure.
 pub(crate) const OWN_GRACE: Duration = Duration::from_secs(86_400);
-/// The most messages that are looked up side by side.
+/// The maximum number of concurrent lookups of messages.
 const AT_ONCE: usize = 16;
 
-/// The content or the account that is to be erased.
+/// The content or the account to erase.
 #[derive(Debug, Clone)]
 pub(crate) enum ErasureTarget {
     /// Messages and titles.
     Messages(Vec<(ConversationId, Position)>),
-    /// The account with our id, and whether its messages are erased too.
+    /// The account with this internal id, and whether its messages are erased too.
     Account(UserId, ErasureScope),
-    /// The same by the id that the host application gave.
+    /// The same, by the id that the host application assigned.
     External(ExternalId, ErasureScope),
 }
 
-/// What is wanted.
+/// The input of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedErasure {
-    /// What is erased.
+    /// The content or the account.
     pub target: ErasureTarget,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// The time until it begins.
+    /// The time until the erasure starts.
     pub grace: Duration,
-    /// The account that asks.
+    /// The requesting account.
     pub actor: UserId,
 }
 
@@ -113,18 +113,18 @@ impl Erasures {
         self.find(id).await
     }
 
-    /// The account that is to be erased.
+    /// Looks up the account to erase.
     async fn account(&self, which: WhichAccount<'_>) -> Result<UserId, ErasureError> {
         accounts::erasable(&self.pool, which).await?.ok_or(ErasureError::NoAccount)
     }
 
-    /// The request that is about an account and not done.
+    /// The pending request for an account.
     pub(crate) async fn of_account(&self, account: UserId) -> Result<ErasureReceipt, ErasureError> {
         let erasure = erasures::of_account(&self.pool, account).await?.ok_or(ErasureError::NotFound)?;
         Ok(ErasureReceipt::brief(erasure, self.clock.now()))
     }
 
-    /// Takes back what an account has asked for itself.
+    /// Cancels the erasure that an account requested for itself.
     pub(crate) async fn cancel(&self, account: UserId, by: By) -> Result<(), ErasureError> {
         match accounts::cancel_erasure(&self.pool, account, Stamp::now(&self.clock, by)).await? {
             true => Ok(()),
@@ -132,7 +132,7 @@ impl Erasures {
         }
     }
 
-    /// A request, with how far it has come.
+    /// A request with its progress.
     pub(crate) async fn find(&self, id: ErasureId) -> Result<ErasureReceipt, ErasureError> {
         let erasure = erasures::find(&self.pool, id).await?.ok_or(ErasureError::NotFound)?;
         receipt::of(erasure, &self.pool, &self.log, self.clock.now()).await
@@ -145,7 +145,8 @@ impl Erasures {
         Ok(found.into_iter().map(|erasure| ErasureReceipt::brief(erasure, now)).collect())
     }
 
-    /// Whether a title of the conversation was given at the position, or else a message sent, erased or not.
+    /// Whether the event at the position sets a title of the conversation (`true`) or sends a message (`false`), erased
+    /// or not. Any other event, or none, is an error that names `number`.
     async fn is_title(
         &self,
         number: usize,

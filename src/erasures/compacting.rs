@@ -1,4 +1,4 @@
-//! The Raft logs of a cluster: they keep a message for some minutes after it was deleted, until the servers compact them.
+//! The Raft logs of a cluster. They keep a deleted message for some minutes, until the servers compact them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,19 +12,19 @@ use crate::{
     log::{Log, RaftLogs, Unavailable},
 };
 
-/// How long an answer of the servers counts: nothing is urgent, and every server is asked.
+/// How long an answer of the servers stays valid. Every question goes to every server, and nothing here is urgent.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// The erasures that wait for the Raft logs.
+/// The erasures that wait for the Raft logs to be compacted.
 #[derive(Default)]
 pub(super) struct Compacting {
-    /// The index in the Raft log of each stream up to which it may have the content of a request.
+    /// For each request and stream, the index up to which the Raft log may still have the content.
     goals: BTreeMap<ErasureId, BTreeMap<usize, u64>>,
     seen: BTreeMap<usize, (Instant, RaftLogs)>,
 }
 
 impl Compacting {
-    /// Whether no Raft log has the content of a request any more that the log has lost; `None` if the servers do not
+    /// Whether all Raft logs have dropped the content of a request, after the log has; `None` if the servers do not
     /// report their Raft logs.
     pub(super) async fn is_over(
         &mut self,
@@ -36,7 +36,8 @@ impl Compacting {
             return Ok(Some(true));
         }
         if !self.goals.contains_key(&erasure) {
-            // The content and its deletion are in the Raft logs before this moment, so an earlier answer would not do.
+            // The content and its deletion entered the Raft logs before this point. An answer from before the deletion
+            // would give too low an index, so a recent answer is not reused here.
             let mut goals = BTreeMap::new();
             for stream in streams {
                 let Some(logs) = log.raft_logs(*stream).await? else { return Ok(None) };
@@ -59,7 +60,7 @@ impl Compacting {
         Ok(Some(true))
     }
 
-    /// Forgets the requests that are not open any more.
+    /// Forgets the requests that are no longer open.
     pub(super) fn retain(&mut self, is_open: impl Fn(ErasureId) -> bool) {
         self.goals.retain(|erasure, _| is_open(*erasure));
     }

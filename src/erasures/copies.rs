@@ -1,5 +1,5 @@
-//! Copies of the log that a deletion in the log does not reach: mirrors of its streams, and copies of parked events that consumers
-//! are given again. What is erased is deleted there, too, and a request is done when none of them has anything of it.
+//! Copies that a deletion in the log does not reach: mirrors of its streams, and copies of parked events for redelivery
+//! to consumers. Erased content is deleted there, too, and a request is done only when no copy has any of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,36 +11,36 @@ use crate::{
     log::{CopiesRead, ErasedCopies, ErasedEvent, Log, Mirror, MirrorNames, NotMirrored, Unavailable},
 };
 
-/// The most deletions from a stream of copies before the log has its turn again.
+/// The maximum number of deletions from a stream of copies in one round, before the eraser returns to the log.
 const AT_ONCE: usize = 25;
 
-/// The copies, as they were at one moment.
+/// The state of the copies at one moment.
 pub(super) struct Copies {
-    /// By name.
+    /// The mirrors, each with its name.
     mirrors: Vec<(String, Result<Mirror, NotMirrored>)>,
     parked: Result<ErasedCopies, Unavailable>,
 }
 
-/// What an eraser knows of the copies from one look to the next.
+/// What an eraser remembers of the copies between rounds.
 #[derive(Default)]
 pub(super) struct CopiesSeen {
     /// The positions at which a mirror was found empty, by its name.
     gone: BTreeMap<String, BTreeSet<Position>>,
     read: CopiesRead,
-    /// Whether all copies were there, and nothing was left to delete.
+    /// Whether all copies were reachable and nothing was left to delete.
     pub(super) are_clean: bool,
-    /// The requests of which no copy has anything any more.
+    /// The requests whose content all copies have dropped.
     pub(super) without: BTreeSet<ErasureId>,
 }
 
-/// Looks at the copies.
+/// Reads the state of the copies.
 pub(super) async fn look(log: &Log, names: &MirrorNames, seen: &mut CopiesSeen) -> Copies {
     let mirrors = names.iter().map(|name| async move { (name.to_string(), log.mirror(name).await) });
     Copies { mirrors: join_all(mirrors).await, parked: log.erased_copies(&mut seen.read).await }
 }
 
-/// Deletes copies of parked events that are erased, and from each mirror what its stream has lost. Returns how the copies are
-/// behind that.
+/// Deletes copies of parked events that are erased, and from each mirror what its stream no longer has. Returns the
+/// state of the copies after that.
 pub(super) async fn clean<'a>(
     log: &Log,
     names: &MirrorNames,
@@ -59,7 +59,7 @@ pub(super) async fn clean<'a>(
 }
 
 impl Copies {
-    /// Returns whether nothing was left to delete.
+    /// Deletes, and returns whether nothing was left to delete.
     async fn clean<'a>(
         &self,
         log: &Log,
@@ -84,7 +84,7 @@ impl Copies {
         Ok(is_clean)
     }
 
-    /// The copies of which nobody can tell that they have nothing of these events, each with the reason.
+    /// The copies that may still have some of these events, each with the reason.
     pub(super) async fn lacking(&self, listed: &[(usize, Vec<ErasedEvent>)]) -> BTreeMap<String, String> {
         if listed.iter().all(|(_, events)| events.is_empty()) {
             return BTreeMap::new();
@@ -123,7 +123,8 @@ async fn clean_parked(
     Ok(sequences.is_empty())
 }
 
-/// A position counts as gone when the mirror was found empty there, which is after its deletion.
+/// Deletes from one mirror. A position counts as gone only when a later read finds nothing there, not when the deletion
+/// is acknowledged.
 async fn clean_mirror(
     log: &Log,
     mirror: &Mirror,
@@ -152,7 +153,7 @@ async fn clean_mirror(
     Ok(deleted == 0)
 }
 
-/// Why a mirror may still have something of these events. What it has not reached may be on its way to it.
+/// Why a mirror may still have some of these events. An event that it has not reached may still be copied to it.
 async fn why_not(mirror: &Mirror, listed: &[(usize, Vec<ErasedEvent>)]) -> Option<String> {
     let here = listed.iter().filter(|(stream, _)| *stream == mirror.origin);
     let positions: Vec<Position> = here.flat_map(|(_, events)| events).map(|event| event.position).collect();

@@ -1,4 +1,5 @@
-//! Emptying the account of a request: the user is out on all nodes before anything of the account is looked for in the log.
+//! Emptying the account of a request. The user loses access on all nodes before the log is searched for content of the
+//! account.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,11 +15,11 @@ use crate::{
     views::{self, Checkpoint},
 };
 
-/// How long the views may take to show where the user was a member.
+/// How long to wait until the views show all memberships of the user.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hiding {
-    /// Empties an account, and returns the conversations in which it may have said something.
+    /// Empties an account, and returns the conversations in which it may have sent messages.
     pub(super) async fn empty(
         &self,
         erasure: &ErasureRequest,
@@ -40,14 +41,14 @@ impl Hiding {
         Ok(conversations.into_iter().map(part).collect())
     }
 
-    /// A name that says nothing: the last digits of a new id are random.
+    /// A meaningless user name: the last digits of a new id are random.
     fn new_name(&self) -> String {
         let id = self.clock.id(EventId::known).uuid().simple().to_string();
         format!("erased-{}", &id[id.len() - 8..])
     }
 
-    /// Tells all nodes, this one too, that nothing of the account counts any more. A node that does not hear it reads it from
-    /// the database.
+    /// Signals to all nodes, including this one, that the account and its logins are no longer valid. A node that
+    /// misses the signal reads the change from the database.
     async fn cut_off(&self, account: UserId, logins: &[LoginId]) -> Result<(), Unavailable> {
         self.log.tell(Signal::Suspended { user: account }).await?;
         let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
@@ -57,7 +58,8 @@ impl Hiding {
         self.log.tell(Signal::UserChanged { user: account }).await
     }
 
-    /// Where the user is a member or was one. The views have to show all that was in the log when the account was emptied.
+    /// The conversations of which the user is or was a member. For this, the views must include everything that was in
+    /// the log when the account was emptied.
     async fn conversations_of(&self, account: UserId) -> Result<BTreeSet<ConversationId>, ErasureError> {
         let mut ends = Vec::new();
         for stream in 0..self.log.layout().streams {

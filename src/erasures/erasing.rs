@@ -1,8 +1,8 @@
-//! The eraser: takes away what the log lists as erased, no faster than its rate, and reads every position again.
+//! The eraser deletes what the log lists as erased, no faster than its rate, and reads every position again.
 //!
-//! The log is its list of work, so it also takes away what came back with a restore of an older copy. The requests only tell
-//! it where to look, and are told what it has found. It passes over what a legal hold keeps, and asks before every deletion
-//! whether a hold has come that it does not know.
+//! The log is its work list, so it also deletes content that came back with the restore of an older copy. A request
+//! only says where to look, and gets the result. The eraser skips what a legal hold keeps, and before every deletion it
+//! checks for holds that it does not know yet.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,52 +34,53 @@ use crate::{
     log::{ErasedEvent, Log, MirrorNames},
 };
 
-/// The interval between two rounds while something is left to erase.
+/// The pause between two rounds while something is left to erase.
 const LOOK: Duration = Duration::from_millis(500);
-/// The interval between two rounds otherwise.
+/// The pause between two rounds otherwise.
 const REST: Duration = Duration::from_secs(2);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// What the eraser needs. Its NATS user may delete, and nothing else.
+/// The eraser. Its NATS user may read and delete, but not append.
 pub(crate) struct Eraser {
     pub(crate) log: Log,
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
-    /// The most deletions of a second in one stream.
+    /// The maximum number of deletions per second in one stream.
     pub(crate) rate: u32,
-    /// The mirrors of the log, from which it deletes, too.
+    /// The mirrors of the log. The eraser deletes from them, too.
     pub(crate) mirrors: MirrorNames,
 }
 
-/// What the eraser has found at the listed positions of a stream.
+/// The state of the listed positions of a stream.
 #[derive(Default)]
 struct Looked {
-    /// Nothing.
+    /// The positions at which the stream has nothing any more.
     gone: BTreeSet<Position>,
-    /// What a hold keeps.
+    /// The positions that a hold keeps.
     kept: BTreeSet<Position>,
 }
 
-/// What the eraser knows from one look to the next.
+/// The state that the eraser keeps between rounds.
 struct Looks {
     streams: BTreeMap<usize, Looked>,
-    /// The streams whose whole list is still to be looked at: all of them at the beginning, and when a hold was lifted.
+    /// The streams whose whole list still has to be checked: all of them at the start, and again after a hold was
+    /// lifted.
     unseen: BTreeSet<usize>,
-    /// The holds of the last look.
+    /// The active holds of the last round.
     holds: BTreeSet<HoldId>,
     copies: CopiesSeen,
     compacting: Compacting,
 }
 
-/// Whether a round of the eraser may have left something for the next one.
+/// Whether a round may have left work for the next one.
 enum Left {
     Something,
     Nothing,
 }
 
 impl Eraser {
-    /// Erases for as long as the process lives.
+    /// Erases until the process ends.
     pub(crate) async fn run(self) -> Infallible {
         let all = 0..self.log.layout().streams;
         let mut looks = Looks {
@@ -146,8 +147,8 @@ impl Eraser {
         failed.and(cleaned.map_err(ErasureError::from)).map(|()| Left::Something)
     }
 
-    /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if the stream has to be looked at again:
-    /// another hold was placed meanwhile, or it is not settled what became of a deletion.
+    /// Deletes what the log lists as erased in a stream, except what a hold keeps. `false` if the stream has to be
+    /// checked again, because another hold was placed meanwhile, or the result of a deletion is unknown.
     async fn clean(
         &self,
         stream: usize,
@@ -181,8 +182,8 @@ impl Eraser {
         Ok(is_settled)
     }
 
-    /// Settles what became of deletions whose answer this eraser or one before it has not heard. A message that nats-server
-    /// still has half a minute after the deletion was asked stays: the request is lost.
+    /// Settles deletions whose response this eraser or an earlier one did not receive. If nats-server still has the
+    /// message half a minute after the deletion was requested, the request was lost and will not be carried out.
     async fn settle(&self, stream: usize) -> Result<bool, ErasureError> {
         let mut is_settled = true;
         for (position, is_old) in kept::deletions_in(&self.pool, stream).await? {
@@ -194,8 +195,9 @@ impl Eraser {
         Ok(is_settled)
     }
 
-    /// Notes that the content of a request is gone, waits for the archives and the copies, and then reads all of its positions
-    /// again; or that holds keep all that is left of it.
+    /// Records that the content of a request is gone, waits for the archives and the copies, and then reads all
+    /// positions again before it marks the request as done. If holds keep everything that is left, it records that
+    /// instead.
     async fn finish(
         &self,
         erasure: &ErasureRequest,
@@ -240,7 +242,7 @@ impl Eraser {
         Ok(())
     }
 
-    /// Whether no Raft log has anything of a request any more, as far as the servers report it.
+    /// Whether all Raft logs have dropped the content of a request, as far as the servers report it.
     async fn is_out_of_raft(
         &self,
         erasure: &ErasureRequest,
@@ -256,7 +258,7 @@ impl Eraser {
                 Ok(true)
             }
             Ok(is_over) => Ok(is_over.is_none()),
-            // A replica is away, which other requests need not wait for.
+            // A replica is unreachable. Other requests need not wait for it, so this is not an error.
             Err(error) => {
                 tracing::debug!(%error, erasure = %erasure.id, "could not read the Raft logs");
                 Ok(false)
@@ -264,7 +266,8 @@ impl Eraser {
         }
     }
 
-    /// Whether no copy has anything of a request any more; otherwise the request says which copies it waits for.
+    /// Whether all copies have dropped the content of a request. If not, the names of the remaining copies are recorded
+    /// with the request.
     async fn is_out_of_copies(
         &self,
         erasure: &ErasureRequest,
@@ -287,7 +290,7 @@ impl Eraser {
         Ok(lacking.is_empty())
     }
 
-    /// The positions of a request, for the audit trail.
+    /// The erased positions of a request, for the audit trail.
     async fn positions(
         &self,
         erasure: &ErasureRequest,
@@ -312,7 +315,7 @@ impl Eraser {
     }
 }
 
-/// What is left in the log of the content of a request; `None` if a replica is away or behind, so that nobody can tell.
+/// The content of a request that the log still has; `None` if that is unknown, because a replica is offline or behind.
 async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEvent>>, ErasureError> {
     let listed = listed(log, erasure).await?;
     let mut by_stream: BTreeMap<usize, Vec<ErasedEvent>> = BTreeMap::new();
@@ -328,15 +331,15 @@ async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEv
     Ok(Some(left))
 }
 
-/// What is left of a request: in the log what no hold keeps, and what a hold keeps, and the copies that may have something of what
-/// the log has lost, each with the reason.
+/// What is left of a request: the positions in the log that no hold keeps, those that a hold keeps, and the copies that
+/// may still have content that the log no longer has, each with the reason.
 pub(crate) struct Leftover {
     pub(crate) unheld: Vec<Position>,
     pub(crate) held: Vec<Position>,
     pub(crate) copies: BTreeMap<String, String>,
 }
 
-/// Looks what is left of a request in the log and its copies; `None` if nobody can tell of the log.
+/// Checks what is left of a request in the log and its copies; `None` if the state of the log is unknown.
 pub(crate) async fn leftover(
     log: &Log,
     mirrors: &MirrorNames,
@@ -356,7 +359,8 @@ pub(crate) async fn leftover(
     Ok(Some(Leftover { unheld: positions(unheld), held: positions(held), copies }))
 }
 
-/// The erased events of a request in each conversation, with its stream, as far as the request has told of them.
+/// The erased events of a request for each conversation, with its stream, up to the position that the request has
+/// recorded.
 async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Vec<ErasedEvent>)>, ErasureError> {
     let mut listed = Vec::new();
     for part in &erasure.parts {

@@ -8,13 +8,13 @@ pub(crate) enum ErasureError {
     /// There is no such request.
     #[error("there is no such erasure")]
     NotFound,
-    /// There is neither a message nor a title at a place of the request: its number there.
+    /// There is neither a message nor a title at one of the requested positions. The value is its index in the request.
     #[error("there is no message or title at this position of the conversation: check the position")]
     NoMessage(usize),
-    /// There is no such account, or the account is erased already.
+    /// There is no such account, or it is already erased.
     #[error("there is no user account with this id, or it is erased already")]
     NoAccount,
-    /// The log still admits readers that would take an erasure for damage.
+    /// The log still admits readers that would mistake an erasure for damage.
     #[error(
         "the log still admits readers that do not support erasures: run `verbatim migrate` with an operator's NATS user"
     )]
@@ -27,7 +27,7 @@ pub(crate) enum ErasureError {
     Database(#[from] sqlx::Error),
 }
 
-/// A damaged log is an outage here: another request would fail as well.
+/// A damaged log counts as an outage here, because any other request would fail as well.
 impl From<NotRead> for ErasureError {
     fn from(e: NotRead) -> Self {
         Unavailable::from(e).into()

@@ -1,6 +1,7 @@
-//! Retention: what is older than the retention of its conversation is shown to nobody at once, by a comparison of times at each
-//! read. This is what follows: a node looks for such messages and asks for their erasure, like an operator. So the log says which
-//! positions are empty, retries are known, legal holds keep what they name, and the archive is rewritten.
+//! Retention. Reads compare times, so they stop showing a message as soon as it is older than the retention of its
+//! conversation. The deletion follows here: a node finds such messages and requests their erasure, as an operator
+//! would. So the log lists the empty positions, retries are still recognised, legal holds keep what they name, and the
+//! archive is rewritten.
 
 use std::time::Duration;
 
@@ -20,27 +21,28 @@ use crate::{
 
 /// The pause between two batches of conversations.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The pause after the last conversation. Nobody sees an expired message meanwhile.
+/// The pause after the last conversation. Expired messages are invisible meanwhile.
 const LOOK: Duration = Duration::from_secs(5);
-/// The pause after a failure, and while the streams admit readers that do not know erasures.
+/// The pause after a failure, and while the streams admit readers that do not support erasures.
 const LATER: Duration = Duration::from_secs(10);
-/// The conversations of one look.
+/// The maximum number of conversations in one round.
 const CONVERSATIONS: i64 = 200;
-/// The most messages of a request, give or take those of one conversation.
+/// The number of messages at which a request is complete. The last conversation that is added may take it above this.
 const MESSAGES: usize = 5_000;
-/// The most requests of which the log has something left. Until the eraser has come so far, no more is listed: it is hidden anyway.
+/// The maximum number of requests whose content the log still has. At this number, no new requests are created until
+/// the eraser has caught up. The messages are hidden anyway.
 const REQUESTS: i64 = 20;
-/// Who asks: the server itself, by an id that no account has.
+/// The actor of these requests: the server itself, as an id that no account has.
 const SERVER: UserId = UserId::known(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000));
 
-/// Asks for the erasure of what is expired.
+/// Requests the erasure of expired messages.
 pub(crate) struct Expiring {
     pub(crate) erasures: Erasures,
     pub(crate) rules: RetentionRules,
 }
 
 impl Expiring {
-    /// Looks for what is expired for as long as the process lives.
+    /// Looks for expired messages until the process ends.
     pub(crate) async fn run(self) {
         let mut after = None;
         loop {
@@ -51,7 +53,7 @@ impl Expiring {
                 }
                 Err(error) => {
                     match error {
-                        // An operator learns it from the first erasure that somebody asks for.
+                        // An operator sees this error at the first erasure that is requested by hand.
                         ErasureError::OldReaders => {
                             tracing::debug!(%error, "expired messages are not being erased");
                         }
@@ -64,8 +66,8 @@ impl Expiring {
         }
     }
 
-    /// Asks for what is expired in the next conversations. Returns the last of them; `None` if there is none behind it, or if
-    /// it is the turn of another node.
+    /// Requests the erasure of expired messages in the next conversations. Returns the last of these conversations;
+    /// `None` if there are no more after it, or if another node holds the lock.
     async fn step(&self, after: Option<ConversationId>) -> Result<Option<ConversationId>, ErasureError> {
         let Erasures { pool, log, .. } = &self.erasures;
         let Some(mut turn) = expiring::take_turn(pool).await? else { return Ok(None) };

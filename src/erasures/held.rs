@@ -1,4 +1,4 @@
-//! What legal holds keep of erased events.
+//! Which erased events legal holds keep.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,8 +8,8 @@ use crate::{
     log::ErasedEvent,
 };
 
-/// The holds that keep each of some erased events, in their order. A message and its edits are kept together, if a hold keeps
-/// one of them: an edit says little without the text before it.
+/// For each of the erased events, in order, the holds that keep it. A hold that keeps a message or one of its edits
+/// keeps all of them, because an edit says little without the previous text.
 pub(super) fn held(holds: &[LegalHold], events: &[ErasedEvent]) -> Vec<BTreeSet<HoldId>> {
     let keep = |event: &ErasedEvent| -> BTreeSet<HoldId> {
         let names = |hold: &&LegalHold| hold.names(event.actor, event.conversation, event.time);
@@ -28,7 +28,7 @@ pub(super) fn held(holds: &[LegalHold], events: &[ErasedEvent]) -> Vec<BTreeSet<
     events.iter().map(by).collect()
 }
 
-/// The holds that keep who an account was.
+/// The holds that keep the identity of an account.
 pub(super) fn holds_of_account(holds: &[LegalHold], account: UserId) -> impl Iterator<Item = HoldId> {
     let names =
         move |hold: &&LegalHold| matches!(&hold.of, HoldSubjects::Users(users) if users.contains(&account));

@@ -1,6 +1,6 @@
-//! Hiding: a node says in the log which events are erased. It looks for the edits of the messages in the log itself, because
-//! the views forget the edits of deleted messages. Nobody else's node does so meanwhile, as a rule; if two do, an event is
-//! listed twice, and the first list counts.
+//! Hiding: a node lists in the log which events are erased. It searches the log itself for the edits of the messages,
+//! because the views drop the edits of deleted messages. A claim on the request keeps other nodes away, as a rule. If
+//! two nodes work on it anyway, an event is listed twice, and the first list counts.
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ use crate::{
     views::Progress,
 };
 
-/// How often a node looks for something to do.
+/// The interval at which a node polls for work.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a node may work on a request before another one takes it.
+/// How long a node may work on a request before another node may take it over.
 const CLAIM: Duration = Duration::from_secs(60);
-/// An edit that was decided before its message was hidden is stored within this time, or never.
+/// An edit that was decided before its message was hidden is stored within this time or never.
 const SETTLED: Duration = Duration::from_secs(12);
-/// The most entries of an event, so that it stays far below the largest message.
+/// The maximum number of entries in one event. It keeps the event far below the size limit of a message.
 const ENTRIES: usize = 200;
-/// The first event of a conversation, in any version.
+/// The type of the first event of a conversation, in any version.
 const BEGINNING: &str = "conversation.created";
 
-/// What a node needs to hide.
+/// Everything that a node needs for hiding.
 #[derive(Clone)]
 pub(crate) struct Hiding {
     pub(crate) log: Log,
@@ -43,7 +43,7 @@ pub(crate) struct Hiding {
 }
 
 impl Hiding {
-    /// Hides what is due for as long as the process lives.
+    /// Hides the content of due requests until the process ends.
     pub(crate) async fn run(self) {
         loop {
             match self.step().await {
@@ -55,7 +55,7 @@ impl Hiding {
         }
     }
 
-    /// Does one thing, if there is one to do.
+    /// Works on one request, if there is one. Returns whether there may be more work right now.
     async fn step(&self) -> Result<bool, ErasureError> {
         let now = self.clock.now();
         if !erasures::are_to_hide(&self.pool, now).await? {
@@ -103,7 +103,7 @@ impl Hiding {
         Ok(true)
     }
 
-    /// Empties the account of a request, if it is about one, and lists all content of the request in the log.
+    /// Empties the account of a request, if the request names one, and lists all its content in the log.
     async fn hide(&self, erasure: &ErasureRequest) -> Result<ToldErasure, ErasureError> {
         match erasure.account {
             None => self.tell(erasure, &erasure.parts).await,
@@ -111,13 +111,14 @@ impl Hiding {
         }
     }
 
-    /// Lists everything of a request in the log that is not listed yet.
+    /// Lists in the log all content of a request that is not listed yet.
     ///
-    /// **The last event of a roster is never listed.** A change of a roster is appended if the last sequence of its subject is
-    /// the expected one, and JetStream forgets a sequence with its message. If the last one were deleted, a writer that knows of it
-    /// would be refused for ever, one that has missed it would be let in, and a conversation of which nothing is left would begin
-    /// a second time. So an event that changes nothing is put behind it *first*: once it is listed, the eraser may come at any
-    /// moment. That event gives no title, so it is never erased itself.
+    /// **The last event of a roster is never listed.** A roster change is appended only if the last sequence of its
+    /// subject is the expected one, and JetStream forgets a sequence when it deletes the message. If the last event
+    /// were deleted, a writer that knows it would be refused for ever, a writer that missed it would be accepted, and a
+    /// conversation with no events left would start a second time. So an event that changes nothing is appended after
+    /// it *first*: once an event is listed, the eraser may delete it at any moment. The new event sets no title, so it
+    /// is never erased itself.
     async fn tell(
         &self,
         erasure: &ErasureRequest,
@@ -166,7 +167,8 @@ impl Hiding {
         Ok(self.log.append(&draft).await.map(drop).map_err(outage)?)
     }
 
-    /// Puts an event that changes nothing behind the last one of a roster, unless another one came meanwhile.
+    /// Appends an event that changes nothing after the last event of a roster, unless another event was appended
+    /// meanwhile.
     async fn append_to_roster(
         &self,
         erasure: &ErasureRequest,
@@ -194,14 +196,15 @@ impl Hiding {
         }
     }
 
-    /// Takes the titles of a conversation out of invitations into it, but for the present one. A node that has not heard yet of
-    /// the erasure may still write an erased title into an invitation; by the second look it has.
+    /// Removes all titles except the current one from invitations into a conversation. A node that has not seen the
+    /// erasure yet may still write an erased title into an invitation. The second round, which runs when the request
+    /// has settled, removes that one too.
     async fn forget_titles(&self, id: ConversationId) -> Result<(), ErasureError> {
         let present = self.log.fold(id, None).await?.conversation;
         Ok(invitations::keep_title(&self.pool, id, present.title()).await?)
     }
 
-    /// What the log has of the messages and titles of a conversation.
+    /// Collects what the log has of the wanted messages and titles of a conversation.
     async fn find(&self, id: ConversationId, wanted: &WantedContent) -> Result<Content, ErasureError> {
         let stream = self.log.stream_of(id);
         let mut content = Content::default();
@@ -243,14 +246,15 @@ fn outage(not_appended: NotAppended) -> Unavailable {
     }
 }
 
-/// Entries for one event each. The first event of a conversation may name a thousand members, so it is listed by itself.
+/// Splits the entries into lists, one for each event to append. The first event of a conversation may name a thousand
+/// members, so it gets a list of its own.
 fn lists(entries: &[ErasedEntry]) -> impl Iterator<Item = &[ErasedEntry]> {
     let begins = |entry: &ErasedEntry| entry.message_id.is_none() && entry.kind.starts_with(BEGINNING);
     let parts = entries.chunk_by(move |one, next| !begins(one) && !begins(next));
     parts.flat_map(|part| part.chunks(ENTRIES))
 }
 
-/// What the log has of messages and titles: what is listed as erased, and what is not yet.
+/// What the log has of the wanted messages and titles: those already listed as erased, and those not yet listed.
 #[derive(Default)]
 struct Content {
     entries: Vec<ErasedEntry>,
@@ -258,12 +262,12 @@ struct Content {
     messages: u32,
     edits: u32,
     has_titles: bool,
-    /// The last event of the roster that was read, also one that cannot be read.
+    /// The position of the last roster event in the replay, even if the event cannot be read.
     last_of_roster: Option<Position>,
 }
 
-/// What is to be said of an event, if it is one of the messages or an edit of one, or gave one of the titles, and nobody has
-/// said so before.
+/// The entry for an event that is a wanted message, an edit of one, or sets a wanted title; `None` for any other event
+/// and for one that is already listed.
 fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<ErasedEntry> {
     if recorded.erased.is_some() {
         return None;

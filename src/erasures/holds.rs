@@ -16,13 +16,13 @@ use crate::{
     log::{NotRead, Unavailable},
 };
 
-/// The most users or conversations of a hold.
+/// The maximum number of users or conversations in a hold.
 pub(crate) const MOST_SUBJECTS: usize = 200;
-/// The most conversations that are looked up side by side.
+/// The maximum number of concurrent lookups of conversations.
 const AT_ONCE: usize = 16;
-/// How long deletions under way are waited for.
+/// How long to wait for deletions in flight.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The pause between two looks at them.
+/// The pause between two checks of these deletions.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a hold was not placed or not found.
@@ -43,7 +43,7 @@ pub(crate) enum HoldError {
     /// Too many holds are active.
     #[error("there are {MOST_HOLDS} active holds, which is the maximum: lift one first")]
     TooMany,
-    /// The hold is placed, and a deletion that was asked before may still be carried out.
+    /// The hold is placed, but a deletion that was requested earlier may still be carried out.
     #[error(
         "the hold is placed, but nats-server may still carry out a deletion that was requested before it: see the list of holds"
     )]
@@ -62,21 +62,21 @@ impl From<NotRead> for HoldError {
     }
 }
 
-/// A hold that is wanted.
+/// The input for a new hold.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedHold {
-    /// What operators call it.
+    /// The name for operators.
     pub name: Title,
-    /// What it keeps.
+    /// The users or conversations whose messages it keeps.
     pub of: HoldSubjects,
-    /// The first time of the messages that it keeps.
+    /// The time from which it keeps messages.
     pub from: Option<Time>,
-    /// The time from which on it keeps no messages.
+    /// The time before which it keeps messages.
     pub to: Option<Time>,
 }
 
 impl Erasures {
-    /// Places a hold. When this returns it, nothing that it names is deleted any more.
+    /// Places a hold. Once this returns the hold, nothing that it names is deleted any more.
     pub(crate) async fn place_hold(&self, wanted: WantedHold, by: By) -> Result<LegalHold, HoldError> {
         if wanted.from.zip(wanted.to).is_some_and(|(from, to)| to <= from) {
             return Err(HoldError::NoTime);
@@ -97,7 +97,7 @@ impl Erasures {
         if !holds::place(&self.pool, &hold, stamp).await? {
             return Err(HoldError::TooMany);
         }
-        // Every later deletion is asked by an eraser that knows the hold.
+        // Any later deletion is requested by an eraser that knows the hold, so only those in flight remain.
         let mut under_way = kept::deletions(&self.pool, None).await?;
         let begun = Instant::now();
         while !under_way.is_empty() {
@@ -110,7 +110,7 @@ impl Erasures {
         Ok(hold)
     }
 
-    /// Refuses ids that name nothing: a hold by a wrong id would keep nothing, and nobody would know.
+    /// Refuses unknown ids. A hold with a wrong id would silently keep nothing.
     async fn all_exist(&self, subjects: &HoldSubjects) -> Result<(), HoldError> {
         let (users, conversations) = subjects.parts();
         let known = accounts::existing(&self.pool, &users).await?;
@@ -126,7 +126,7 @@ impl Erasures {
         looks.buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// The latest holds, from behind the hold `after`.
+    /// The latest holds, starting after the hold `after`.
     pub(crate) async fn holds(&self, after: Option<HoldId>, limit: i64) -> Result<Vec<LegalHold>, HoldError> {
         Ok(holds::list(&self.pool, after, limit).await?)
     }
@@ -136,7 +136,7 @@ impl Erasures {
         holds::find(&self.pool, id).await?.ok_or(HoldError::NotFound)
     }
 
-    /// Lifts a hold: what it alone has kept is deleted.
+    /// Lifts a hold. Content that no other hold keeps is then deleted.
     pub(crate) async fn lift_hold(&self, id: HoldId, by: By) -> Result<(), HoldError> {
         match holds::lift(&self.pool, id, Stamp::now(&self.clock, by)).await? {
             true => Ok(()),

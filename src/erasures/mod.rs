@@ -1,12 +1,17 @@
-//! What is **gone** for good? Erasures: requests, the hiding and the deletion of what they name, and receipts.
+//! What is **gone** for good? Erasures: requests, hiding and deleting the content that they name, and receipts; and
+//! legal holds.
 //!
-//! A request names messages, or an account, which is emptied first (`emptying`). When its time has come, a node finds the
-//! messages and their edits in the log, and says in the log that all of it is erased (`hiding`): from then on no reader is
-//! given it. The eraser (`erasing`), which alone may delete, takes away whatever the log lists as erased, and reads every
-//! position again before it says that a request is done, in the log and in its `copies`. Each step can be broken off at any point and is done again: what the
-//! log lists already is not listed again, and what is gone stays gone. What a legal hold names (`held`) is hidden all the same,
-//! and the eraser passes it over until the hold is lifted (`holds`). What is older than the retention of its conversation
-//! is asked for by the server itself (`expiring`).
+//! A request names messages and titles, or an account, which is emptied first (`emptying`). When the request is due, a
+//! node finds the messages and their edits in the log, and appends events that list them as erased (`hiding`). From
+//! then on, no reader gets them. The eraser (`erasing`), which alone may delete, deletes everything that the log lists
+//! as erased. Before it marks a request as done, it reads every position again, in the log and in its `copies`.
+//!
+//! Every step can be interrupted at any point and is then repeated: an event that is already listed is not listed
+//! again, and deleting twice is harmless.
+//!
+//! Content that a legal hold names (`held`) is hidden like any other, but the eraser skips it until the hold is lifted
+//! (`holds`). For messages older than the retention of their conversation, the server itself creates the requests
+//! (`expiring`).
 
 mod asking;
 mod compacting;

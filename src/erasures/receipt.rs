@@ -1,4 +1,4 @@
-//! What an erasure can show: how far it has come, and who else has been told.
+//! The receipt of an erasure: its progress, and which consumers and webhooks have received it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     log::Log,
 };
 
-/// The most consumers of a receipt.
+/// The maximum number of consumers in a receipt.
 const CONSUMERS: i64 = 500;
 /// How long operators may keep a backup.
 const BACKUPS_KEPT: Duration = Duration::from_secs(35 * 86_400);
@@ -22,15 +22,15 @@ const BACKUPS_KEPT: Duration = Duration::from_secs(35 * 86_400);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ErasureState {
-    /// Its time has not come.
+    /// The grace period is not over.
     Waiting,
-    /// The log is told what is erased.
+    /// A node is listing the content in the log.
     Hiding,
-    /// Legal holds keep all that is left; nobody is given it.
+    /// Legal holds keep all that is left. No reader gets it.
     Held,
-    /// The eraser takes the content away.
+    /// The eraser is deleting the content.
     Erasing,
-    /// Every position is read again.
+    /// The eraser is reading every position again.
     Verifying,
     /// Nothing is left.
     Done,
@@ -41,17 +41,17 @@ pub(crate) enum ErasureState {
 pub(crate) struct ErasureReceipt {
     /// The request.
     pub erasure: ErasureRequest,
-    /// What is done next.
+    /// The current step.
     pub state: ErasureState,
-    /// The consumers of these streams, and whether each has passed the events that tell of the erasure. A copy of the log that may
-    /// still have something is among them, as one that has not.
+    /// The consumers of these streams, and whether each has passed the events that list the erasure. Copies of the log
+    /// that may still have content are included, with `false`.
     pub consumers: BTreeMap<String, bool>,
-    /// The webhooks, and whether each was sent these events.
+    /// The webhooks, and whether these events were delivered to each.
     pub webhooks: BTreeMap<WebhookId, bool>,
 }
 
 impl ErasureReceipt {
-    /// The receipt without those who were told.
+    /// The receipt without the progress of consumers and webhooks.
     pub(super) fn brief(erasure: ErasureRequest, now: Time) -> Self {
         let state = match &erasure {
             ErasureRequest { done_at: Some(_), .. } => ErasureState::Done,
@@ -65,13 +65,13 @@ impl ErasureReceipt {
         Self { erasure, state, consumers, webhooks: BTreeMap::new() }
     }
 
-    /// When every backup is pruned that was made before the content was gone.
+    /// The time by which every backup from before the deletion has been pruned.
     pub(crate) fn backups_gone_by(&self) -> Option<Time> {
         self.erasure.log_done_at.map(|at| at.plus(BACKUPS_KEPT))
     }
 }
 
-/// The whole receipt.
+/// The full receipt.
 pub(super) async fn of(
     erasure: ErasureRequest,
     pool: &PgPool,
@@ -85,7 +85,7 @@ pub(super) async fn of(
     };
     let told = receipt.erasure.parts.iter().filter_map(|part| Some((part.conversation, part.told_at?)));
     let told: Vec<(ConversationId, Position)> = told.collect();
-    // A consumer reads a stream in its order, so only the last event of each stream is asked about.
+    // A consumer reads a stream in order, so only the last event of each stream has to be checked.
     let mut last: BTreeMap<usize, Position> = BTreeMap::new();
     for (conversation, told_at) in &told {
         let last = last.entry(log.stream_of(*conversation)).or_default();

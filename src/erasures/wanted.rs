@@ -10,9 +10,9 @@ use crate::{
 
 /// The messages and titles of a conversation that a request is about.
 pub(super) enum WantedContent {
-    /// Those at these positions.
+    /// The messages and titles at these positions.
     At(BTreeSet<Position>),
-    /// All messages that somebody has sent, also those that do not count. Titles stay.
+    /// All messages that a user has sent, including void ones. Titles stay.
     Of(UserId),
 }
 
@@ -24,7 +24,8 @@ impl WantedContent {
         }
     }
 
-    /// Whether the message at this position, or the message that `actor` edits there, is one of them.
+    /// Whether the message at this position is included. For an edit, `position` is that of the edited message, and
+    /// `actor` the author of the edit.
     pub(super) fn has_message(&self, position: Position, actor: UserId) -> bool {
         match self {
             Self::At(positions) => positions.contains(&position),
@@ -32,12 +33,12 @@ impl WantedContent {
         }
     }
 
-    /// Whether the title that was given at this position is one of them.
+    /// Whether the title that was set at this position is included.
     pub(super) fn has_title(&self, position: Position) -> bool {
         matches!(self, Self::At(positions) if positions.contains(&position))
     }
 
-    /// The position behind which all of them stand.
+    /// A position before all of them.
     pub(super) fn before(&self) -> Position {
         match self {
             Self::At(positions) => positions.first().map_or(Position::START, |at| Position(at.0 - 1)),
@@ -45,8 +46,8 @@ impl WantedContent {
         }
     }
 
-    /// Those of the erased events of the conversation that are these messages or edits of them, or gave these titles, whoever has
-    /// asked for their erasure.
+    /// Filters the erased events of the conversation for these messages, their edits and these titles. It does not
+    /// matter which request erased them.
     pub(super) fn among(&self, erased: Vec<ErasedEvent>) -> Vec<ErasedEvent> {
         ErasedEvent::named(erased, |one| match one.is_message {
             true => self.has_message(one.position, one.actor),

@@ -8,10 +8,10 @@ use crate::{
 };
 
 const STREAM: &str = "\
-The stream `AUDIT` keeps the events for ever: accounts, keys and issuers that came, changed and went. Nodes write each \
-event exactly once, in the order of the changes to one subject; events about different subjects may stand in another \
-order than their changes. Data have ids, words, counts and hashes only, never a name, an address or a text. A type, a \
-version of a type, a field or a word that a reader does not know is ignored.";
+The stream `AUDIT` keeps the events for ever. They record how accounts, keys and issuers are created, changed and \
+removed. Nodes write each event exactly once. Events about one subject are in the order of the changes; events about \
+different subjects may be in another order than their changes. The data contains only ids, words, counts and hashes, \
+never a name, an address or a text. A reader ignores a type, a version of a type, a field or a word that it does not know.";
 const EXAMPLE_EVENT: &str = "01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a";
 const EXAMPLE_SUBJECT: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 const EXAMPLE_TIME: &str = "2026-11-24T13:10:00.123Z";
@@ -28,7 +28,7 @@ pub(super) fn schemas() -> Vec<(String, Value)> {
     Audited::types().into_iter().map(published).collect()
 }
 
-/// The channel of the document.
+/// The channel for the AsyncAPI document.
 pub(super) fn channel() -> (String, Value) {
     let messages: Map<String, Value> = Audited::types()
         .into_iter()
@@ -52,18 +52,18 @@ pub(super) fn channel() -> (String, Value) {
     ("audit".to_owned(), channel)
 }
 
-/// The operation of the document.
+/// The operation for the AsyncAPI document.
 pub(super) fn operation() -> (String, Value) {
     let operation = json!({
         "action": "send",
         "channel": { "$ref": "#/channels/audit" },
         "summary": "Verbatim publishes an audit event.",
-        "description": "Verbatim alone publishes here. Other programs read by a consumer of their own.",
+        "description": "Only Verbatim publishes here. Other programs read through their own consumers.",
     });
     ("publish_audit".to_owned(), operation)
 }
 
-/// The messages of the document.
+/// The messages for the AsyncAPI document.
 pub(super) fn messages() -> impl Iterator<Item = (String, Value)> {
     Audited::types().into_iter().map(|AuditType { word, schema }| {
         let name = type_name(word);
@@ -87,7 +87,7 @@ pub(super) fn messages() -> impl Iterator<Item = (String, Value)> {
     })
 }
 
-/// The headers that an event with this data is really written with.
+/// The headers with which the log really stores an event with this data.
 fn example_headers(word: &str, data: &Value) -> Value {
     let event = AuditEvent {
         id: EXAMPLE_EVENT.parse().expect("an id"),
@@ -103,7 +103,8 @@ fn example_headers(word: &str, data: &Value) -> Value {
     pairs.map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
 }
 
-/// The schemas of the document: those of the payloads, without `$id` and `$schema`, and that of the headers.
+/// The schemas for the AsyncAPI document: those of the payloads, without `$id` and `$schema`, and the one of the
+/// headers.
 pub(super) fn components() -> impl Iterator<Item = (String, Value)> {
     let unnamed = |(name, mut schema): (String, Value)| {
         if let Value::Object(members) = &mut schema {

@@ -1,5 +1,5 @@
-//! From events to rows: the events of a batch that count go into the views, all or none. An event that cannot be read
-//! or projected is parked, together with its conversation.
+//! From events to rows. The events of a batch that count are applied to the views, all of them or none. An event that
+//! cannot be read or projected is parked, together with its conversation.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,7 +17,7 @@ use crate::{
     views::{self, Advanced, CheckpointState, Fact, Parked, Projection},
 };
 
-/// The most folds that are kept between batches.
+/// The maximum number of folds that are kept between batches.
 const FOLDS: usize = 20_000;
 
 /// The projection of one stream, with the point that it has reached.
@@ -27,16 +27,17 @@ pub(super) struct Projecting {
     at: Point,
     folds: HashMap<ConversationId, Fold>,
     parked: Standstill,
-    /// How long Postgres may take for each step of a batch: a connection can be dead without a sign.
+    /// How long Postgres may take for each step of a batch. Without a limit, a connection that died silently would
+    /// block the projection.
     patience: Duration,
 }
 
-/// The conversations that stand still, as the metric counts them.
+/// The parked conversations. The metric counts them.
 #[derive(Default)]
 struct Standstill(HashSet<ConversationId>);
 
 impl Projecting {
-    /// Goes on from the checkpoint, with some of the projections.
+    /// Continues from the checkpoint, with some of the projections.
     pub(super) async fn resume(
         connection: &mut PgConnection,
         log: &Log,
@@ -49,7 +50,7 @@ impl Projecting {
             CheckpointState::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
             CheckpointState::Apart => return Err(Stopped::Apart),
         };
-        // Going on behind a point that is not in this log would mix two logs in one set of views.
+        // Continuing after a point that is not in this log would mix two logs in one set of views.
         if let Some(foreign) = AnotherLog::at(log, stream, at).await? {
             return Err(Stopped::AnotherLog(foreign));
         }
@@ -65,8 +66,8 @@ impl Projecting {
         self.at
     }
 
-    /// Brings a batch into the views and moves their checkpoints, within the transaction of the connection if there is
-    /// one. After an error the value is of no use any more.
+    /// Applies a batch to the views and advances their checkpoints, within the transaction of the connection if there
+    /// is one. After an error this value must not be used again.
     pub(super) async fn apply(
         &mut self,
         connection: &mut PgConnection,
@@ -78,8 +79,8 @@ impl Projecting {
         Ok(())
     }
 
-    /// The same for some conversations, with all their events of a batch. The checkpoints stand still until the other
-    /// conversations are as far.
+    /// Applies the part of a batch that belongs to some conversations. The checkpoints do not move, because the other
+    /// conversations may not be as far yet.
     pub(super) async fn apply_part(
         &mut self,
         connection: &mut PgConnection,
@@ -88,7 +89,7 @@ impl Projecting {
         self.write(connection, part, None).await
     }
 
-    /// Moves the checkpoints only.
+    /// Advances only the checkpoints.
     pub(super) async fn move_to(
         &mut self,
         connection: &mut PgConnection,
@@ -148,7 +149,8 @@ impl Projecting {
         Ok(())
     }
 
-    /// The facts of a batch that count, in order, and the unreadable events.
+    /// The facts of a batch, in order, and the unreadable events. A void event is a fact, too, if it has an idempotency
+    /// key.
     fn facts(&mut self, batch: Vec<Recorded>) -> (Vec<Fact>, Vec<Parked>) {
         let (mut facts, mut poison) = (Vec::with_capacity(batch.len()), Vec::new());
         for recorded in batch {
@@ -193,7 +195,7 @@ impl Projecting {
         Ok(())
     }
 
-    /// Halves the facts until each refused fact stands alone, and parks these.
+    /// Halves the facts until each refused fact is alone, and parks the refused ones.
     async fn project_what_can_be(
         &mut self,
         transaction: &mut PgConnection,
@@ -202,8 +204,9 @@ impl Projecting {
         self.halve(transaction, facts, &mut HashSet::new()).await
     }
 
-    /// Leaves out the facts behind a refused fact of their conversation. A conversation that stands still for another
-    /// reason has only facts from before that here, and these count.
+    /// Projects the facts, and halves them if Postgres refuses one. Skips the facts after a refused fact of the same
+    /// conversation, which are those of the conversations in `behind`. A conversation that was parked for another
+    /// reason has only earlier facts here, and these count.
     fn halve<'a>(
         &'a mut self,
         transaction: &'a mut PgConnection,
@@ -236,7 +239,7 @@ impl Projecting {
         })
     }
 
-    /// Retries the parked events, up to the point of the projection: this version may be able to read them.
+    /// Retries the parked events, up to the point of the projection, because this version may be able to read them.
     pub(super) async fn take_up_parked(
         &mut self,
         connection: &mut PgConnection,
@@ -272,9 +275,10 @@ impl Projecting {
     }
 }
 
-/// Whether Postgres refuses the content of an event, and not just the statement.
+/// Whether Postgres refuses the content of an event, and not only the statement.
 fn is_of_the_data(e: &sqlx::Error) -> bool {
-    // Cardinality, values, constraints, and limits of the program: a key that is too long for its index.
+    // The error classes for cardinality, data values, constraints and program limits, such as a key too long for its
+    // index.
     const CLASSES: [&str; 4] = ["21", "22", "23", "54"];
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| CLASSES.contains(&code.get(..2).unwrap_or_default()))

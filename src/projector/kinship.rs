@@ -1,5 +1,5 @@
-//! Do the views belong to this log? A log that was restored from an older copy has the epoch of the lost log and grows
-//! over its positions. Only the event at a checkpoint tells the two apart.
+//! Do the views belong to this log? A log that was restored from an older copy has the epoch of the lost log, and
+//! reuses its positions. Only the event at a checkpoint distinguishes the two.
 
 use std::fmt;
 
@@ -14,16 +14,16 @@ use crate::{
 /// The relation of the views to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kinship {
-    /// The views follow from this log.
+    /// The views were built from this log.
     Views,
-    /// This log has all events of the views, but the views are of another epoch.
+    /// This log has the events at the checkpoints, but the views have another epoch.
     AnotherEpoch(Epoch),
     /// The views have an event that this log lacks.
     AnotherLog(AnotherLog),
 }
 
 impl Kinship {
-    /// The fault and the remedy, if there is a fault.
+    /// The fault and its remedy, if there is a fault.
     pub(crate) fn trouble(&self) -> Option<String> {
         match self {
             Self::Views => None,
@@ -70,7 +70,7 @@ impl AnotherLog {
         })
     }
 
-    /// A point behind the end of the log.
+    /// A point after the end of the log.
     pub(super) fn ahead(stream: usize, at: Point, last: Position) -> Self {
         Self { stream, at, found: Found::Ahead { last } }
     }

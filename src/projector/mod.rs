@@ -1,6 +1,7 @@
-//! **Keeping** the views true: the log into the views, batch by batch. One of several projectors works on a stream and
-//! the others stand by. After a restart a projector goes on behind the checkpoint. [`rebuild()`] makes views anew beside
-//! the live ones, and [`verify()`] compares the two.
+//! **Keeping** the views true: projectors apply the log to the views, batch by batch. For each stream, one projector is
+//! active and the others stand by. After a restart a projector continues after the checkpoint. [`rebuild()`] builds a
+//! new set of views beside the live ones and replaces them, and [`verify()`] builds a set and compares it with the live
+//! ones.
 
 mod apply;
 mod kinship;

@@ -1,4 +1,4 @@
-//! Projecting one stream into the views, for as long as the process lives.
+//! Projecting one stream into the views.
 
 use std::time::Duration;
 
@@ -20,23 +20,25 @@ use crate::{
     views,
 };
 
-/// The wait before a retry.
+/// The pause before a retry.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The shortest time between the beginnings of two batches. Events of a busy moment share a transaction, and an event
-/// that comes alone does not wait.
+/// The minimum time between the starts of two batches. Under load, events share a transaction, and a single event does
+/// not wait.
 const SHARED: Duration = Duration::from_millis(10);
-/// The interval at which a projector checks that its views are still there. The same question tells Postgres that the
-/// holder of the turn is alive (`turn.rs`). Each stream asks, so a shorter interval would cost an idle installation
-/// more than everything else that it does.
+/// The interval at which a projector checks that its views are still there. The same query shows Postgres that the
+/// holder of the turn is alive (`turn.rs`). Every stream sends this query, so with a shorter interval it would cost an
+/// idle installation more than everything else.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long Postgres may take for one step of a batch. By itself it ends a statement after 10 s (`app.rs`).
+/// How long Postgres may take for one step of a batch. Postgres itself cancels a statement after 10 s
+/// (`app/database.rs`).
 const STEP: Duration = Duration::from_secs(15);
-/// A projector without a log for so long leaves its turn to another projector, which may reach the log.
+/// A projector that has been without the log for this long gives up its turn, because another projector may reach the
+/// log.
 const NO_LOG: Duration = Duration::from_secs(10);
 
-/// Projects one stream into the views of a schema, which is the search path of the pool, until told to stop. The
-/// projection waits out an outage of either server, and makes lost views again. A damaged stream and views of another
-/// log stop it, loudly, until an operator has mended the fault.
+/// Projects one stream into the views of a schema, which is the search path of the pool, until `stop` is cancelled. The
+/// projection waits out an outage of either server, and rebuilds lost views. A damaged stream or views of another log
+/// stop it, with an error in the logs, until an operator has fixed the cause.
 pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop: CancellationToken) {
     let mut told: Option<Told> = None;
     while !stop.is_cancelled() {
@@ -57,7 +59,7 @@ pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop
     }
 }
 
-/// A projection that stands still for a reason that was logged.
+/// A projection that has stopped, with the reason that was logged.
 struct Told(String);
 
 impl Told {
@@ -86,8 +88,8 @@ async fn work(
 ) -> Result<std::convert::Infallible, Stopped> {
     let mut turn = take_turn(log, pool, schema, stream).await?;
     in_time(ANSWER, views::plan_once(&mut turn)).await?;
-    // First the comparison: incomplete views are made anew below, and views of another log may be the only copy of
-    // its content.
+    // The comparison comes first, because incomplete views are rebuilt below, and views of another log may be the only
+    // copy of its content.
     if let Kinship::AnotherLog(foreign) = in_time(STEP, kinship(log, &mut turn, schema)).await? {
         return Err(Stopped::AnotherLog(foreign));
     }

@@ -1,4 +1,4 @@
-//! Reading ahead: the next events are fetched and decoded while Postgres works on the batch before.
+//! Reading ahead: the next events are fetched and decoded while Postgres works on the previous batch.
 
 use std::panic::resume_unwind;
 
@@ -11,30 +11,30 @@ use crate::{
     projector::stopped::Stopped,
 };
 
-/// The most events of a batch, give or take one batch of the follower. In a batch of this size a conversation has so
-/// many events that its rows and their keys are written together.
+/// The number of events at which a batch is complete. The last batch of the follower may take it above this. In a batch
+/// of this size a conversation has so many events that its rows and their index entries are written together.
 const BATCH: usize = 40_000;
-/// The most bytes of data of a batch, with the same tolerance.
+/// The number of bytes of data at which a batch is complete, with the same tolerance.
 const BATCH_BYTES: usize = 16 << 20;
-/// The most batches of the follower that lie ready: about one batch of ours.
+/// The maximum number of batches of the follower that are read ahead. Together they are about one batch of a projector.
 const AHEAD: usize = 80;
 
-/// Why there are no more events.
+/// The reason why there are no more events.
 const ENDED: &str = "the reader has stopped: the process is stopping";
 
 /// The size of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
-    /// All events that lie ready: few when the reader is current, many when it lags.
+    /// All events that are ready: few when the reader is current, many when it lags.
     Ready,
-    /// As many events as a batch may have; the reader waits for the last ones.
+    /// As many events as a batch may have. The reader waits for them.
     Full,
 }
 
-/// A follower that is ahead of its reader.
+/// A follower that reads ahead.
 pub(super) struct Reader {
     ready: mpsc::Receiver<Result<Vec<Recorded>, Damaged>>,
-    /// Events that the follower has read and no batch has taken.
+    /// Events that the follower has read and that are in no batch yet.
     kept: Vec<Recorded>,
     damaged: Option<Damaged>,
     ahead: AbortOnDropHandle<()>,
@@ -55,7 +55,7 @@ impl Reader {
         Self { ready, kept: Vec::new(), damaged: None, ahead: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for events and takes up to `until` and about 40,000 of them. Safe to cancel.
+    /// Waits for events, and takes about 40,000 of them at most, up to the position `until`. Safe to cancel.
     pub(super) async fn batch(&mut self, until: Position, size: Size) -> Result<Vec<Recorded>, Stopped> {
         let mut bytes = bytes_of(&self.kept);
         while self.damaged.is_none() && self.kept.len() < BATCH && bytes < BATCH_BYTES {
@@ -80,7 +80,7 @@ impl Reader {
                 Err(damaged) => self.damaged = Some(damaged),
             }
         }
-        // Events before the damage are good, and are handed over first.
+        // Events before the damage are intact, and are handed over first.
         if let (Some(damaged), true) = (&self.damaged, self.kept.is_empty()) {
             return Err(damaged.clone().into());
         }
@@ -89,7 +89,7 @@ impl Reader {
         Ok(std::mem::replace(&mut self.kept, later))
     }
 
-    /// A panic of the task that reads ahead becomes a panic of its reader.
+    /// Passes a panic of the task that reads ahead on to the reader.
     async fn ended(&mut self) -> Stopped {
         match (&mut self.ahead).await {
             Err(e) if e.is_panic() => resume_unwind(e.into_panic()),

@@ -1,4 +1,4 @@
-//! Making views anew while the live ones serve, and putting them in the place of the live ones.
+//! Rebuilding views while the live ones serve, and replacing the live ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::{
     views::{self, Projection},
 };
 
-/// The attempts to put the new views in the place of the live ones.
+/// The maximum number of attempts to replace the live views.
 const ATTEMPTS: usize = 30;
-/// The wait between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The first projections, from whose tables folds are read.
+/// The number of projections, from the first one on, whose tables are needed to read folds.
 const FOLDED: usize = 2;
-/// How long an attempt may hold the live projectors.
+/// How long an attempt may block the live projectors.
 const HELD: Duration = Duration::from_secs(5);
 
 /// Whether a rebuild may replace views with events that the log lacks.
@@ -33,8 +33,8 @@ pub enum Consent {
     Given,
 }
 
-/// Builds all views of a schema anew, or one of them, and puts them in the place of the live views at exactly their
-/// position. The pool is of the same database.
+/// Rebuilds all views of a schema, or one of them, and replaces the live views at exactly their position. The pool must
+/// be one of the same database.
 pub async fn rebuild(
     log: &Log,
     pool: &PgPool,
@@ -85,20 +85,21 @@ async fn build_and_replace(
     Err(NotBuilt::NoTurn)
 }
 
-/// A projection may read the tables of projections before it, and all folds come from the conversations and their
-/// members. Without the members, every message between two batches would count as void.
+/// The projections that have to be built. A projection may read the tables of earlier projections, and all folds are
+/// read from the conversations and their members. Without the members, the messages of later batches would count as
+/// void.
 fn needed(only: Option<&'static Projection>) -> Vec<&'static Projection> {
     let last = only.and_then(|only| views::ALL.iter().position(|projection| projection.name == only.name));
     views::ALL.iter().take(last.map_or(views::ALL.len(), |last| (last + 1).max(FOLDED))).collect()
 }
 
-/// In one short transaction: holds the live projectors, applies the remaining events, and replaces the views. Without
-/// the hold, the live views could move on in between and the new ones would fall behind them.
+/// In one short transaction, blocks the live projectors, applies the remaining events, and replaces the views. If the
+/// projectors were not blocked, the live views could advance in between, and the new ones would be behind them.
 async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: Aim) -> Result<(), NotBuilt> {
     let Scratch { log, live, schema, .. } = scratch;
     let mut connection = scratch.connect().await?;
     let mut transaction = connection.begin().await?;
-    // Held projectors wait for 5 s, and readers never so long that Postgres looks for a deadlock.
+    // Blocked projectors wait up to 5 s for their lock. Readers never wait so long that Postgres checks for a deadlock.
     sqlx::raw_sql("set local synchronous_commit = on; set local lock_timeout = '2s'")
         .execute(&mut *transaction)
         .await?;
@@ -108,7 +109,7 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: A
     views::hold(&mut transaction, live).await?;
     let goals = match aim {
         Aim::Live | Aim::Newest => positions(views::points_in(&mut transaction, live).await?),
-        // Projectors do not move views of another log, so these stand where they stood.
+        // Projectors do not advance views of another log, so there is no position to reach.
         Aim::End => BTreeMap::new(),
     };
     for stream in 0..log.layout().streams {
@@ -127,8 +128,7 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: A
     Ok(connection.close().await?)
 }
 
-/// Drops the old tables after the last of their readers. A table that cannot be dropped now is dropped by the next
-/// rebuild.
+/// Drops the old tables once their last reader is done. If that fails, the next rebuild drops them.
 async fn clear_away(scratch: &mut Scratch<'_>) {
     let old = scratch.old();
     if let Err(e) = views::discard(&mut scratch.guard, &old).await {
@@ -136,7 +136,7 @@ async fn clear_away(scratch: &mut Scratch<'_>) {
     }
 }
 
-/// Whether another session was in the way: locks, deadlocks, cancelled statements.
+/// Whether another session caused the error: a lock, a deadlock or a cancelled statement.
 fn is_held_up(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| ["55P03", "40P01", "57014"].contains(&&*code))

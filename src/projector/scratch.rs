@@ -32,18 +32,18 @@ use crate::{
     views::{self, Projection},
 };
 
-/// The streams that are built at the same time, and the indexes.
+/// The maximum number of streams, or of indexes, that are built concurrently.
 const AT_ONCE: usize = 4;
-/// The parts of a stream that are built side by side: one is prepared while Postgres works on the other.
+/// The number of parts of a stream that are built in parallel: one is prepared while Postgres works on the other.
 const LANES: usize = 2;
-/// The most events that may be left for the moment in which the live views are held.
+/// The maximum number of events that may be left for the time in which the live projectors are blocked.
 const NEARLY: u64 = 1_000;
-/// How often a build catches up with new events before it gives up.
+/// The maximum number of times a build catches up with new events before it gives up.
 const ROUNDS: usize = 100;
-/// Live views that lag so far behind the log, in events, are far behind.
+/// Live views with a greater lag behind the log, in events, count as far behind.
 const FAR_BEHIND: u64 = 10_000;
 
-/// How long Postgres may take for one step of a batch: an operator watches, and no reader waits.
+/// How long Postgres may take for one step of a batch. It may be long, because an operator watches and no reader waits.
 const STEP: Duration = Duration::from_secs(600);
 
 /// How far to build.
@@ -51,13 +51,13 @@ const STEP: Duration = Duration::from_secs(600);
 pub(super) enum Aim {
     /// To the position of the live views.
     Live,
-    /// The same, or to the end of the log if the live views are far behind it.
+    /// To the position of the live views, or to the end of the log if the live views are far behind it.
     Newest,
     /// To the end of the log: the position of the live views means nothing in this log.
     End,
 }
 
-/// The progress of a build, in events, for an operator who watches.
+/// The progress of a build, in events, for the operator.
 #[derive(Debug, Default)]
 pub struct Work {
     done: AtomicU64,
@@ -65,19 +65,19 @@ pub struct Work {
 }
 
 impl Work {
-    /// The number of built events, and of all events as far as is known.
+    /// The number of events built, and the total as far as it is known.
     pub fn progress(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
 }
 
-/// Why views were not built or compared; the live ones are as they were.
+/// Why views were not built or compared. The live views are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum NotBuilt {
-    /// Another build is running: there is one at a time.
+    /// Another build is running. Only one can run at a time.
     #[error("another `verbatim rebuild` or `verbatim verify` is running: wait until that command has ended")]
     Busy,
-    /// The live views are not there, or were begun anew.
+    /// The live views are missing, or were recreated meanwhile.
     #[error("the live views are incomplete or were recreated meanwhile: run `verbatim rebuild all`")]
     BegunAnew,
     /// The live views have an event that the log lacks.
@@ -89,7 +89,7 @@ pub enum NotBuilt {
     /// The live views are of another epoch of the log.
     #[error("the views belong to epoch {0}, not to that of this log: run `verbatim rebuild all`")]
     AnotherEpoch(Epoch),
-    /// The live views move too fast, or another session holds them.
+    /// The live views advance too fast, or another session locks them.
     #[error("the live views never paused: run the command again when there is less traffic")]
     NoTurn,
     /// Postgres failed.
@@ -126,7 +126,7 @@ impl From<Stopped> for NotBuilt {
     }
 }
 
-/// The second set. The next build clears away the remains of a build whose process died.
+/// The second set of views. If the process dies, the next build removes what is left of it.
 pub(super) struct Scratch<'a> {
     pub(super) log: &'a Log,
     pub(super) live: &'a str,
@@ -134,12 +134,12 @@ pub(super) struct Scratch<'a> {
     pub(super) projections: Vec<&'static Projection>,
     work: &'a Work,
     options: Arc<PgConnectOptions>,
-    /// It holds the lock by which there is one build at a time.
+    /// The connection that holds the lock of the build, so that only one runs at a time.
     pub(super) guard: PgConnection,
 }
 
 impl<'a> Scratch<'a> {
-    /// Begins a set, after clearing away the remains of earlier builds.
+    /// Begins a set, after removing what is left of earlier builds.
     pub(super) async fn begin(
         log: &'a Log,
         pool: &PgPool,
@@ -160,8 +160,8 @@ impl<'a> Scratch<'a> {
         Ok(scratch)
     }
 
-    /// Makes a whole set up to the aim: first the rows, then the query-only indexes, then the events that came
-    /// meanwhile. With the indexes first, every row would pay for them.
+    /// Builds a complete set up to the aim: first the rows, then the indexes that only queries use, then the events
+    /// that arrived meanwhile. If the indexes came first, inserting every row would cost more.
     pub(super) async fn fill(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         views::begin(&mut self.guard, &self.schema).await?;
         self.catch_up(aim).await?;
@@ -192,7 +192,7 @@ impl<'a> Scratch<'a> {
         connect(&self.options, &self.schema).await
     }
 
-    /// Builds until few events are left, because the live views move on meanwhile.
+    /// Builds until few events are left. More than one round may be needed, because the live views advance meanwhile.
     pub(super) async fn catch_up(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         for round in 0..ROUNDS {
             let at = positions(views::points_in(&mut self.guard, &self.schema).await?);
@@ -209,8 +209,8 @@ impl<'a> Scratch<'a> {
         Err(NotBuilt::NoTurn)
     }
 
-    /// The goal for each stream. The live views are read *before* the log, so their position cannot be ahead of it; in
-    /// the other order a goal might never be reached.
+    /// The position to reach in each stream. The live views are read *before* the log, so they cannot be ahead of it.
+    /// In the other order, views that advance in between would seem to belong to another log.
     async fn goals(&mut self, aim: Aim) -> Result<BTreeMap<usize, Position>, NotBuilt> {
         let live = views::points_in(&mut self.guard, self.live).await?;
         let mut goals = BTreeMap::new();
@@ -230,8 +230,8 @@ impl<'a> Scratch<'a> {
         Ok(goals)
     }
 
-    /// Builds a stream up to exactly a position, in lanes. Each lane has conversations of its own and commits by
-    /// itself, so the set is of no use after one of them has failed.
+    /// Builds a stream up to exactly a position, in lanes. Each lane has its own conversations and its own
+    /// transactions, so the set is unusable after one of the lanes has failed.
     async fn build_in_lanes(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
         let mut whole =
@@ -271,7 +271,7 @@ impl<'a> Scratch<'a> {
         Ok(connection.close().await?)
     }
 
-    /// Builds a stream up to exactly a position, unless it is there already, and returns its point.
+    /// Builds a stream up to exactly a position, unless it is already there or further, and returns its position.
     pub(super) async fn build(
         &self,
         connection: &mut PgConnection,
@@ -301,7 +301,7 @@ impl<'a> Scratch<'a> {
     }
 }
 
-/// A batch, divided into lanes. The last byte of an id decides about its stream, so the byte before decides here.
+/// Divides a batch into lanes. The last byte of an id selects the stream, so the byte before it selects the lane.
 fn dealt(batch: Vec<Recorded>) -> [Vec<Recorded>; LANES] {
     let mut parts = [const { Vec::new() }; LANES];
     for recorded in batch {
@@ -322,8 +322,8 @@ fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u6
     goals.iter().map(left).sum()
 }
 
-/// A connection for long work. A crash of Postgres may lose the work until it is made durable. A statement whose
-/// client is gone ends within a second, and slow statements are not logged.
+/// A connection for long work. Commits are asynchronous, so a crash of Postgres may lose the work until it is made
+/// durable. Postgres cancels a statement within a second after its client is gone, and slow statements are not logged.
 async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let options = options.clone().disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;

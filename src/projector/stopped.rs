@@ -1,4 +1,4 @@
-//! Why a projection ends, and whether a retry may help.
+//! Why a projection stops, and whether a retry may help.
 
 use crate::{
     domain::Epoch,
@@ -6,7 +6,7 @@ use crate::{
     projector::kinship::{AnotherLog, NotCompared},
 };
 
-/// Why a projection attempt ended.
+/// Why an attempt to project ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {
     #[error(transparent)]
@@ -44,8 +44,8 @@ impl From<NotCompared> for Stopped {
 }
 
 impl Stopped {
-    /// Whether the cause passes by itself. Any other cause needs an operator, and is logged once instead of every other
-    /// second.
+    /// Whether the cause may pass by itself. Any other cause needs an operator, and is logged once instead of at every
+    /// retry.
     pub(super) fn passes(&self) -> bool {
         match self {
             Self::Database(_) | Self::Log(_) | Self::NotOurs => true,

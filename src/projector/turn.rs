@@ -1,7 +1,7 @@
-//! The turn to project a stream: an advisory lock, which its holder has for as long as its session with Postgres
-//! lives. So the session has to end soon after the holder is gone, even without a sign: a machine without power or
-//! network says no goodbye, and a proxy may answer for it. The holder asks something every five seconds
-//! (`project.rs`), and a silent holder loses its session.
+//! The turn to project a stream is an advisory lock. Its holder keeps it until its Postgres session ends. So the
+//! session has to end soon after the holder is gone, even without notice: a machine that loses power or network closes
+//! no connection, and a proxy may keep the connection open for it. The holder sends a query every five seconds
+//! (`project.rs`), and Postgres ends the session of a silent holder.
 
 use std::time::Duration;
 
@@ -10,16 +10,17 @@ use tokio::time::{sleep, timeout};
 
 use crate::{log::Log, projector::stopped::Stopped};
 
-/// The wait between two attempts to get a turn.
+/// The pause between two attempts to take a turn.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long Postgres may take for an answer that costs nothing.
+/// How long Postgres may take to answer a cheap query.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// A holder that is silent for so long has lost its turn. Within a transaction, Postgres waits for less
-/// (`app.rs`).
+/// A holder that is silent for this long loses its turn. Within a transaction, Postgres allows less
+/// (`app/database.rs`).
 const SILENCE: &str = "set idle_session_timeout = '15s'";
 
 /// Waits until no other projector works on the stream for the same schema, and returns the connection that holds the
-/// lock. A projector without a log could do nothing in its turn, so it leaves the turn to others.
+/// lock. A projector that cannot reach the log could do nothing with the turn, so it waits and leaves the turn to
+/// others.
 pub(super) async fn take_turn(
     log: &Log,
     pool: &PgPool,
@@ -38,7 +39,7 @@ pub(super) async fn take_turn(
     Ok(turn)
 }
 
-/// Takes an advisory lock for as long as the connection lives, if it is free.
+/// Takes an advisory lock if it is free. The lock is held until the connection closes.
 pub(super) async fn try_lock(connection: &mut PgConnection, name: &str, number: usize) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock(hashtext($1), $2)")
         .bind(name)
@@ -47,7 +48,7 @@ pub(super) async fn try_lock(connection: &mut PgConnection, name: &str, number: 
         .await
 }
 
-/// Awaits an answer of Postgres for so long. After a time-out the connection is of no use any more.
+/// Waits for an answer of Postgres, up to `patience`. After a time-out the connection must not be used again.
 pub(super) async fn in_time<T, E: Into<Stopped>>(
     patience: Duration,
     work: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! Holding the live views against the log while they serve.
+//! Comparing the live views with the log while they serve.
 
 use sqlx::{Connection as _, PgPool};
 
@@ -12,19 +12,19 @@ use crate::{
     views::{self, Difference},
 };
 
-/// The size of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Rows of the live views.
+    /// The number of rows of the live views.
     pub rows: i64,
-    /// Rows that are not as the log says, those among them that are missing or too many.
+    /// The number of rows that differ from the log, including missing and surplus rows.
     pub differences: u64,
-    /// Events that are parked.
+    /// The number of parked events.
     pub parked: i64,
 }
 
-/// Builds all views of a schema a second time, up to exactly where the live ones stand in one
-/// snapshot, and tells every row that differs: its table, and first the live one.
+/// Builds all views of a schema a second time, up to exactly the position of the live ones in one snapshot. Calls
+/// `tell` for every row that differs, with its table and the difference, which has the live row first.
 pub async fn verify(
     log: &Log,
     pool: &PgPool,

@@ -1,5 +1,5 @@
-//! How far the views have come. A checkpoint moves only from where its projector believes it to be,
-//! so two projectors cannot apply the same batch.
+//! The progress of the views. A checkpoint moves only if it is where its projector expects it, so two projectors cannot
+//! apply the same batch.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,22 +30,22 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpo
 pub(crate) enum Advanced {
     /// The checkpoint has moved.
     Yes,
-    /// The checkpoint was not where this projector believed it: another projector works on the stream.
+    /// The checkpoint was not where this projector expected it: another projector works on the stream.
     NotOurs,
 }
 
 /// The checkpoints of a stream's projections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CheckpointState {
-    /// All at one point of this epoch of the log.
+    /// All are at one point of this epoch of the log.
     At(Point),
-    /// In another epoch of the log.
+    /// They are in another epoch of the log.
     AnotherEpoch(Epoch),
-    /// At different points.
+    /// They are at different points.
     Apart,
 }
 
-/// The point from which to go on in a stream. Without checkpoints, makes them at the start of the stream.
+/// The point from which to continue in a stream. Creates missing checkpoints at the start of the stream.
 pub(crate) async fn resume(
     connection: &mut PgConnection,
     epoch: &Epoch,
@@ -76,8 +76,8 @@ pub(crate) async fn resume(
     })
 }
 
-/// Moves the checkpoints of all projections of a stream, within the transaction of the rows and *before* them. So a
-/// rebuild that holds the checkpoints stops a projector before it touches a row. In the other order a projector would
+/// Moves the checkpoints of all projections of a stream, in the same transaction as the rows and *before* them. So a
+/// rebuild that locks the checkpoints blocks a projector before it touches a row. In the other order, a projector would
 /// write rows into views that are being replaced.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
@@ -99,8 +99,8 @@ pub(crate) async fn advance(
     Ok(if all { Advanced::Yes } else { Advanced::NotOurs })
 }
 
-/// The position of a schema's views in each stream, and their epoch; empty if there are no views. If the projections
-/// of a stream stand apart, the hindmost counts.
+/// The epoch of a schema's views, and their point in each stream; empty if there are no views. If the projections of a
+/// stream are at different points, the earliest one counts.
 pub(crate) async fn points_in(
     connection: &mut PgConnection,
     schema: &str,
@@ -118,7 +118,8 @@ pub(crate) async fn points_in(
     Ok(rows.into_iter().map(standing).collect())
 }
 
-/// The position of each view of a schema in each stream: the view, the stream, the position. Empty if there are no views.
+/// The position of each view of a schema in each stream: the view, the stream, the position. Empty if there are no
+/// views.
 pub(crate) async fn positions_in(
     connection: &mut PgConnection,
     schema: &str,
@@ -139,7 +140,7 @@ pub(super) fn is_not_there(e: &sqlx::Error) -> bool {
     refused.code().is_some_and(|code| ["3F000", "42P01", "42703"].contains(&&*code))
 }
 
-/// Gives the views of a schema to another epoch of the log, at the same points.
+/// Assigns the views of a schema to another epoch of the log, at the same points.
 pub(crate) async fn change_epoch(
     connection: &mut PgConnection,
     schema: &str,
@@ -165,7 +166,7 @@ pub(super) async fn positions(database: impl PgExecutor<'_>) -> sqlx::Result<Has
     Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
 }
 
-/// Waiting for the views: read your own writes. Cheap to clone.
+/// Waits for the views, so that clients can read their own writes. Cheap to clone.
 #[derive(Clone)]
 pub struct Progress {
     pool: PgPool,
@@ -173,16 +174,16 @@ pub struct Progress {
     latest: Arc<Mutex<Option<Reading>>>,
 }
 
-/// The last reading of the checkpoints, for all waiting readers.
+/// The last read of the checkpoints, shared by all waiting readers.
 struct Reading {
     at: HashMap<usize, Position>,
     taken: Instant,
 }
 
 impl Progress {
-    /// The most readers that wait; one more is told at once that the views are not there yet.
+    /// The maximum number of waiting readers. Any further reader learns at once whether the views are there.
     const MAX_WAITING: usize = 1_000;
-    /// The time between two questions to Postgres, however many readers wait.
+    /// The time between two queries to Postgres, however many readers wait.
     const PAUSE: Duration = Duration::from_millis(5);
 
     /// Watches the views of a database.
@@ -195,7 +196,7 @@ impl Progress {
         positions(&self.pool).await
     }
 
-    /// Whether the views of a conversation stand still before a position, while other conversations move on.
+    /// Whether the views of a conversation are parked at or before a position, while other conversations advance.
     pub async fn stands_still(&self, conversation: ConversationId, before: Position) -> sqlx::Result<bool> {
         sqlx::query_scalar("select exists (select from parked where conversation = $1 and position <= $2)")
             .bind(conversation.uuid())
@@ -204,7 +205,7 @@ impl Progress {
             .await
     }
 
-    /// Waits until the views have reached `wanted`. `false`: they did not within `patience`.
+    /// Waits until the views have reached `wanted`. Returns `false` if they have not within `patience`.
     pub async fn reached(&self, wanted: Checkpoint, patience: Duration) -> sqlx::Result<bool> {
         self.all_reached(&[wanted], patience).await
     }
@@ -225,8 +226,8 @@ impl Progress {
         timeout(patience, wait).await.unwrap_or(Ok(false))
     }
 
-    /// Whether the views have come so far, by a reading that is hardly older than this call. A caller that finds no
-    /// such reading takes one, for all callers that come meanwhile.
+    /// Whether the views have reached `wanted`, by a read that is hardly older than this call. A caller that finds no
+    /// such read makes one, and callers that arrive meanwhile share it.
     async fn have_reached(&self, wanted: &[Checkpoint]) -> sqlx::Result<bool> {
         let mut latest = self.latest.lock().await;
         let reading = match latest.take() {
@@ -243,7 +244,7 @@ impl Progress {
     }
 }
 
-/// The place of a waiting reader, until it is dropped.
+/// The slot of a waiting reader, until it is dropped.
 struct Waiting<'a> {
     all: &'a AtomicUsize,
     others: usize,

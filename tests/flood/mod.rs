@@ -1,4 +1,4 @@
-//! A hostile client: it fills one connection as fast as the kernel takes it.
+//! A hostile client, which writes to one connection as fast as the kernel accepts data.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,25 +8,25 @@ use tokio::{
     time::timeout,
 };
 
-/// What is sent at once.
+/// The number of bytes in one write.
 const CHUNK: usize = 64 * 1024;
-/// The longest that one connection is filled, if the server does not end it.
+/// How long one connection is flooded if the server does not close it.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// What it sends.
+/// The kind of data that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flood {
     /// Pings instead of `hello`.
     PingsBeforeHello,
-    /// Nine frames that are no JSON, then one that is, so that there are never ten in a row.
+    /// Nine frames that are not JSON, then one that is, so there are never ten bad frames in a row.
     BadFrames,
-    /// Frames that can be understood.
+    /// Valid frames.
     GoodFrames,
-    /// A message of which every fragment is empty.
+    /// A message with nothing but empty fragments.
     EmptyFragments,
-    /// Presence, over and over.
+    /// Presence frames that alternate between two states.
     Presence,
-    /// Requests in one connection, without waiting for the answers.
+    /// Pipelined requests on one connection, without waiting for the responses.
     Requests,
 }
 
@@ -40,7 +40,7 @@ impl Flood {
         Self::Requests,
     ];
 
-    /// What begins a connection, and what is sent over and over.
+    /// The bytes that begin a connection, and the bytes that are sent repeatedly.
     fn words(self, address: SocketAddr, token: &str) -> (Vec<u8>, Vec<u8>) {
         let handshake = format!(
             "GET /v1/ws HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -65,7 +65,7 @@ impl Flood {
         }
     }
 
-    /// Fills one connection until the server ends it, or for long; the close code, if there was one.
+    /// Floods one connection until the server closes it, or for `LONGEST`. Returns the close code, if there was one.
     pub async fn pours(self, address: SocketAddr, token: &str) -> Option<u16> {
         let (begin, again) = self.words(address, token);
         let chunk = again.repeat(CHUNK / again.len());
@@ -75,7 +75,7 @@ impl Flood {
             while written.is_ok() {
                 written = writing.write_all(&chunk).await;
             }
-            // What the server said before it closed is read to its end.
+            // A write has failed, but the data that the server sent before it closed still has to be read to the end.
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -89,13 +89,13 @@ fn text(text: &str) -> Vec<u8> {
     frame(0x81, text.as_bytes())
 }
 
-/// A masked frame; the mask of zeros changes nothing.
+/// A masked frame. The mask of zeros leaves the payload unchanged.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
 }
 
-/// Reads to the end of a connection; the code in its close frame, if there was one.
+/// Reads to the end of a connection. Returns the code of the close frame, if there was one.
 async fn close_code(mut reading: OwnedReadHalf) -> Option<u16> {
     let mut come = Vec::new();
     let head = loop {
@@ -108,7 +108,7 @@ async fn close_code(mut reading: OwnedReadHalf) -> Option<u16> {
     come.drain(..head);
     let mut code = None;
     loop {
-        // Nobody looks at the answers to requests.
+        // The responses to requests are not needed.
         if !is_upgraded {
             come.clear();
         }
@@ -126,7 +126,7 @@ async fn close_code(mut reading: OwnedReadHalf) -> Option<u16> {
     }
 }
 
-/// The first byte of a frame that has come wholly, where its payload begins and where it ends.
+/// The first byte of a completely received frame, and the offsets at which its payload begins and ends.
 fn whole_frame(come: &[u8]) -> Option<(u8, usize, usize)> {
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
     let (payload, length) = match *come.get(1)? {

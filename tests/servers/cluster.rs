@@ -1,4 +1,4 @@
-//! Private nats-servers in a cluster, set up exactly as `deploy/cluster.conf` sets up real ones.
+//! Private nats-servers in a cluster, with the same configuration as real ones: `deploy/cluster.conf`.
 
 use std::{
     fs,
@@ -18,17 +18,17 @@ use verbatim::dev::{DevError, NatsUser, Tools, free_port};
 
 use super::nats::{Member, Nats, NatsOptions, route, start};
 
-/// How long the servers may take to find one another and to catch up.
+/// How long the servers may take to form a cluster and to catch up.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
-/// How often they are asked, and how long an answer may take.
+/// The interval at which the health of the servers is polled. An answer may take five times as long.
 const ASK: Duration = Duration::from_millis(100);
 
-/// Running nats-servers that share one JetStream. They end when this is dropped.
+/// Running nats-servers that share one JetStream. They are stopped when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     servers: Vec<Nats>,
     url: String,
-    /// How they find one another, and the password for that.
+    /// The routes between the servers, and the password of the routes.
     routes: (Vec<String>, String),
     /// The passwords of the users.
     passwords: Vec<(&'static str, String)>,
@@ -45,8 +45,8 @@ struct Health {
     status: String,
 }
 
-/// Starts `n` nats-servers on the data in `dir`, or on new data, and returns when they are one cluster that
-/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`verbatim::dev::start_nats`].
+/// Starts `n` nats-servers on the data in `dir`, or on new data. Returns once they form one cluster in which JetStream
+/// works, which takes at most 90 s. Only one process at a time may use `dir`, as with [`verbatim::dev::start_nats`].
 pub async fn start_cluster(
     tools: &Tools,
     dir: &Path,
@@ -70,7 +70,7 @@ pub async fn start_cluster(
     let mut ports = ports.iter().enumerate();
     let mut servers = Vec::new();
     if options.operator_mode {
-        // The first one makes the accounts, the others are given them, as by `verbatim nats init`.
+        // The first server creates the accounts, as `verbatim nats init` does. The others get copies.
         for place in ports.by_ref().take(1) {
             servers.push(begins(place).await?);
         }
@@ -104,7 +104,7 @@ fn copy_accounts(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A password that no other cluster has, so that servers which meet at a port by accident do not join.
+/// A password that no other cluster has. So servers that reach each other through a reused port do not form a cluster.
 fn new_password() -> String {
     format!("v{:016x}", RandomState::new().hash_one(()))
 }
@@ -114,22 +114,22 @@ fn name(index: usize) -> String {
 }
 
 impl Cluster {
-    /// Where Verbatim connects to: all servers, with user and password.
+    /// The URLs of all servers, with the user and the password of Verbatim.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The same with another user.
+    /// The same for another user.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.servers.iter().map(|server| server.url_of(user)).collect::<Vec<_>>().join(",")
     }
 
-    /// How `user` reaches the log.
+    /// The servers of the log, with the credentials of `user`.
     pub fn servers_of(&self, user: NatsUser) -> verbatim::log::NatsServers {
         self.servers[0].logged_in(self.url_of(user).into(), user)
     }
 
-    /// The settings by which a process of Verbatim logs in, besides the URLs of the nodes.
+    /// The settings with which a process of Verbatim logs in, besides the URLs for nodes.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         self.servers[0].settings(self.url_of(NatsUser::Operator))
     }
@@ -139,7 +139,7 @@ impl Cluster {
         self.servers[0].folder()
     }
 
-    /// The processes.
+    /// The process ids of the servers.
     pub fn pids(&self) -> Vec<u32> {
         self.servers.iter().map(Nats::pid).collect()
     }
@@ -149,8 +149,8 @@ impl Cluster {
         &mut self.servers[index]
     }
 
-    /// Cuts one server off from the others, which go on without it. It keeps running, and its clients notice
-    /// only that nothing is answered: the others are started again with another password for their routes.
+    /// Cuts one server off from the others, which continue without it. It keeps running, and its clients only notice
+    /// that they get no answers. To do this, the other servers are restarted with another password for their routes.
     pub async fn cut_off(&mut self, index: usize) -> Result<(), DevError> {
         let password = new_password();
         let routes: Vec<String> = self.servers.iter().map(|server| server.route(&password)).collect();
@@ -163,18 +163,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// Brings a server back that was cut off.
+    /// Reconnects a server that was cut off.
     pub async fn bring_back(&mut self, index: usize) -> Result<(), DevError> {
         let (routes, password) = &self.routes;
         self.servers[index].join(routes, password).await
     }
 
-    /// How many servers there are.
+    /// The number of servers.
     pub fn size(&self) -> usize {
         self.servers.len()
     }
 
-    /// Connects as `user`, with its inbox, to any server that answers.
+    /// Connects as `user`, with the inbox of that user, to any server that answers.
     pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
         let password = self.passwords.iter().find(|(name, _)| *name == user.variable());
         let password = password.map_or("", |(_, password)| password);
@@ -190,13 +190,12 @@ impl Cluster {
             .await
     }
 
-    /// Which server leads a stream; `None` while none does, or nobody can tell.
+    /// The server that leads a stream; `None` if there is no leader or it is unknown.
     pub async fn leader_of(&self, stream: &str) -> Option<usize> {
         self.copies_of(stream).await.map(|copies| copies[0])
     }
 
-    /// Which servers have a copy of a stream, the leader first; `None` while there is no leader, or nobody can
-    /// tell.
+    /// The servers that have a copy of a stream, the leader first; `None` if there is no leader or it is unknown.
     pub async fn copies_of(&self, stream: &str) -> Option<Vec<usize>> {
         let jetstream = jetstream::new(self.connect(NatsUser::Operator).await.ok()?);
         let stream = jetstream.get_stream(stream).await.ok()?;
@@ -206,8 +205,8 @@ impl Cluster {
         std::iter::once(cluster.leader.as_ref()?).chain(copies).map(|of| index(of)).collect()
     }
 
-    /// Waits until every server says that it is well: it sees the others, and all its streams are there and
-    /// complete; at most 60 s.
+    /// Waits at most 60 s until every server reports that it is healthy: it sees the other servers, and all its streams
+    /// are present and complete.
     pub async fn settled(&self) -> Result<(), String> {
         let deadline = Instant::now() + SETTLE_DEADLINE;
         let mut healthy = 0;
@@ -221,7 +220,7 @@ impl Cluster {
         Err(format!("{healthy} of {} are well after {SETTLE_DEADLINE:?}", self.size()))
     }
 
-    /// How many servers say that they are well.
+    /// The number of servers that report that they are healthy.
     async fn healthy(&self) -> Option<usize> {
         let client = self.connect(NatsUser::System).await.ok()?;
         let inbox = client.new_inbox();
@@ -238,7 +237,7 @@ impl Cluster {
         Some(healthy)
     }
 
-    /// Ends all without blocking the thread.
+    /// Stops all servers without blocking the thread.
     pub async fn stop(self) {
         join_all(self.servers.into_iter().map(Nats::stop)).await;
     }

@@ -1,5 +1,6 @@
-//! The servers of stories, faults and benchmarks: those of `verbatim dev`, and what only a test does to a server. It
-//! kills, freezes and restarts the server, sets it up in another way, or makes a cluster of three.
+//! The servers for stories, fault tests and benchmarks. They are the servers of `verbatim dev`, with operations that
+//! only tests need: a test can kill, freeze and restart a server, configure it differently, or start a cluster of
+//! three.
 
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each binary uses its part")]
 

@@ -13,24 +13,24 @@ use super::signals::{POLL, end, kill, pid_of, signal};
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
 const CLUSTER: &str = "cluster {";
 const SYNC_ALWAYS: &str = "sync_interval: always";
-/// How long a server may take to send its clients away.
+/// How long a server may take to disconnect its clients.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How the server differs from the server of `verbatim dev`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NatsOptions {
-    /// Acknowledge before the disk has it, as an unconfigured nats-server does.
+    /// Acknowledges before the data is on disk, as nats-server does by default.
     pub weak_sync: bool,
-    /// The most bytes of a message, where it is not what nats-server takes by itself.
+    /// The maximum size of a message in bytes, if it is not the default of nats-server.
     pub max_payload: Option<usize>,
-    /// In a cluster, clients are not told where the other servers are, so that they keep to the network that
-    /// a test has put between.
+    /// In a cluster, the servers do not advertise their addresses to clients, so the clients stay on the network that a
+    /// test has put in between.
     pub no_advertise: bool,
-    /// Users log in by `.creds` files, as in `verbatim dev`, and not by passwords.
+    /// Users log in with `.creds` files, as in `verbatim dev`, and not with passwords.
     pub operator_mode: bool,
 }
 
-/// A nats-server. It ends when this is dropped.
+/// A nats-server. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Nats {
     tools: Tools,
@@ -46,7 +46,7 @@ pub(super) struct Member {
     pub(super) name: String,
     /// The port for the other servers of the cluster.
     pub(super) port: u16,
-    /// Where all of them are, with the password of the routes.
+    /// The routes to all servers, with the password.
     pub(super) routes: Vec<String>,
     pub(super) password: String,
     /// The passwords of the users, which all servers of the cluster share.
@@ -78,7 +78,7 @@ fn set_up(options: NatsOptions, member: Option<&Member>, port: Option<u16>) -> d
         server.config = IN_A_CLUSTER.into();
         server.variables = vec![
             ("VERBATIM_NATS_NAME", format!("{:?}", member.name)),
-            // The port of the command line counts.
+            // The port on the command line has precedence.
             ("VERBATIM_NATS_LISTEN", "\"127.0.0.1:4222\"".into()),
             ("VERBATIM_NATS_CLUSTER_LISTEN", format!("\"127.0.0.1:{}\"", member.port)),
             ("VERBATIM_NATS_CLUSTER_PASSWORD", member.password.clone()),
@@ -99,22 +99,22 @@ fn set_up(options: NatsOptions, member: Option<&Member>, port: Option<u16>) -> d
 }
 
 impl Nats {
-    /// Where Verbatim connects to, with its user and password.
+    /// The URL with the user and the password of Verbatim.
     pub fn url(&self) -> &str {
         self.server.url()
     }
 
-    /// Where `user` connects to, with its password.
+    /// The URL with `user` and its password.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.server.url_of(user)
     }
 
-    /// How `user` reaches the log.
+    /// The server of the log, with the credentials of `user`.
     pub fn servers_of(&self, user: NatsUser) -> verbatim::log::NatsServers {
         self.logged_in(self.url_of(user).into(), user)
     }
 
-    /// Servers with the log-in of `user`, where their URLs have none.
+    /// Adds the `.creds` of `user` to the servers, if their URLs contain no password.
     pub(super) fn logged_in(
         &self,
         servers: verbatim::log::NatsServers,
@@ -130,8 +130,8 @@ impl Nats {
         self.server.credentials(user).expect("the file can be read")
     }
 
-    /// The settings by which a process of Verbatim logs in, besides the URLs of the nodes; `operators` is where an
-    /// operator connects to.
+    /// The settings with which a process of Verbatim logs in, besides the URLs for nodes. `operators` is the URL for an
+    /// operator.
     pub fn settings(&self, operators: String) -> Vec<(&'static str, String)> {
         if !self.options.operator_mode {
             return vec![("VERBATIM_NATS_OPERATOR_URL", operators)];
@@ -151,7 +151,7 @@ impl Nats {
         self.server.folder()
     }
 
-    /// Connects as `user`, with its inbox.
+    /// Connects as `user`, with the inbox of that user.
     pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
         self.server.connect(user).await
     }
@@ -170,28 +170,28 @@ impl Nats {
         &mut self.options
     }
 
-    /// Kills it, as a crash would; returns when it is gone.
+    /// Kills the server, like a crash. Returns when it is gone.
     pub fn kill9(&mut self) {
         kill(self.pid(), || self.server.ended());
     }
 
-    /// Ends it in good order; returns when it is gone.
+    /// Stops the server cleanly. Returns when it is gone.
     pub fn term(&mut self) {
         end(self.pid(), "TERM", || self.server.ended());
     }
 
-    /// Stops it in its tracks: connections stay open and nothing is answered.
+    /// Freezes the server: connections stay open, and nothing is answered.
     pub fn freeze(&mut self) {
         self.tell("STOP");
     }
 
-    /// Lets it go on.
+    /// Lets a frozen server continue.
     pub fn thaw(&mut self) {
         self.tell("CONT");
     }
 
-    /// Has it hand over what it leads, send its clients away and end, as before maintenance; returns when it is
-    /// gone, or after a minute.
+    /// Makes the server hand over its leaderships, disconnect its clients and exit, as before maintenance. Returns when
+    /// it is gone, or after a minute.
     pub async fn lame_duck(&mut self) {
         self.tell("USR2");
         let deadline = Instant::now() + LEAVE_DEADLINE;
@@ -206,7 +206,7 @@ impl Nats {
         }
     }
 
-    /// Starts it again on the same port and data, after ending it if it still runs.
+    /// Restarts the server on the same port and data.
     pub async fn start_again(&mut self) -> Result<(), DevError> {
         self.term();
         let options = set_up(self.options, self.member.as_ref(), Some(self.server.port()));
@@ -214,7 +214,7 @@ impl Nats {
         Ok(())
     }
 
-    /// Has it meet the servers at these routes only, with another password, and starts it again.
+    /// Changes the routes of the server and their password, and restarts it.
     pub(super) async fn join(&mut self, routes: &[String], password: &str) -> Result<(), DevError> {
         if let Some(member) = &mut self.member {
             member.routes = routes.to_vec();
@@ -223,12 +223,12 @@ impl Nats {
         self.start_again().await
     }
 
-    /// Where the others connect to it.
+    /// The route by which other servers connect to this one.
     pub(super) fn route(&self, password: &str) -> String {
         route(self.member.as_ref().map_or(0, |member| member.port), password)
     }
 
-    /// Ends it without blocking the thread.
+    /// Stops the server without blocking the thread.
     pub async fn stop(self) {
         self.server.stop().await;
     }

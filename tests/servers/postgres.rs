@@ -16,14 +16,14 @@ const LOOPBACK: &str = "127.0.0.1";
 /// How the server differs from the server of `verbatim dev`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PostgresOptions {
-    /// Fast and fragile: data survive a crash of the server but not of the machine, and its owner needs no password.
-    /// 300 connections, not 100.
+    /// Fast but not durable: the data survives a crash of the server, but not of the machine. The owner needs no
+    /// password, and there can be 300 connections instead of 100.
     pub fsync_off: bool,
-    /// Listens at this address too, for a network that only a test has. Loopback alone otherwise.
+    /// Also listens on this address, for a network that only a test has. Otherwise only on loopback.
     pub also_at: Option<IpAddr>,
 }
 
-/// A Postgres. It ends when this is dropped.
+/// A Postgres server. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Postgres {
     tools: Tools,
@@ -44,8 +44,8 @@ pub async fn start_postgres(
 
 fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::PostgresOptions {
     let mut settings = Vec::new();
-    // The hashes of SCRAM are a fifth of the start of a node that is compiled without optimisation, and a password that
-    // comes as it is costs the server half of what a connection costs it. Dev mode keeps the hashes.
+    // The hashes of SCRAM take a fifth of the start-up time of a node that is compiled without optimisation. Even
+    // checking a password in plain text is half of what a connection costs the server. Dev mode keeps the hashes.
     let owner = if options.fsync_off { "trust" } else { "scram-sha-256" };
     let rule = |network: &str| {
         format!("host all,replication verbatim {network} {owner}\nhost all all {network} scram-sha-256\n")
@@ -59,7 +59,7 @@ fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::Postg
         settings.push(("listen_addresses", format!("{LOOPBACK},{address}")));
         rules += &rule(&format!("{address}/24"));
     }
-    // Beside the folder, of which only its owner may write the files.
+    // The file is beside the folder, because only the owner of the folder may write there.
     let file = dir.with_extension("hba.conf");
     fs::write(&file, rules).expect("the rules of the connections");
     settings.push(("hba_file", file.display().to_string()));
@@ -67,8 +67,8 @@ fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::Postg
 }
 
 impl Postgres {
-    /// A replica of it by streaming replication, on a copy of its data in another folder. It is stopped meanwhile, so nobody
-    /// needs `pg_basebackup`, which not every Postgres comes with.
+    /// Starts a streaming replica on a copy of the data in another folder. This server is stopped during the copy,
+    /// because not every Postgres comes with `pg_basebackup`.
     pub async fn replica(&mut self, dir: &Path) -> Result<Self, DevError> {
         self.freeze(false);
         end(self.pid(), "INT", || self.server.ended());
@@ -82,17 +82,17 @@ impl Postgres {
         Ok(Self { tools: self.tools.clone(), dir: dir.to_owned(), options: self.options, server })
     }
 
-    /// The database `verbatim`, with user and password. The user is a superuser.
+    /// The URL of the database `verbatim`, with user and password. The user is a superuser.
     pub fn url(&self) -> &str {
         self.server.url()
     }
 
-    /// Another database of the cluster.
+    /// The URL of another database on this server.
     pub fn url_of(&self, database: &str) -> String {
         self.url().replace("/verbatim?", &format!("/{database}?"))
     }
 
-    /// The database `verbatim`, as it is reached at the other address that it listens at.
+    /// The URL of the database `verbatim` at the other address on which the server listens.
     pub fn url_at(&self, address: IpAddr) -> String {
         self.url().replace(&format!("@{LOOPBACK}:"), &format!("@{address}:"))
     }
@@ -102,8 +102,8 @@ impl Postgres {
         self.server.pid()
     }
 
-    /// Stops it with all its sessions where they are, as a machine that hangs; or lets it go on. The server goes
-    /// first and comes back last, so that it starts no session meanwhile.
+    /// Freezes the server and all its sessions, like a machine that hangs, or lets them continue. The server is frozen
+    /// first and continues last, so that it starts no session in between.
     pub fn freeze(&mut self, frozen: bool) {
         if self.server.ended().is_some() {
             return;
@@ -121,13 +121,13 @@ impl Postgres {
         }
     }
 
-    /// Kills it, as a crash would; returns when it is gone.
+    /// Kills the server, like a crash. Returns when it is gone.
     pub fn kill9(&mut self) {
         self.freeze(false);
         kill(self.pid(), || self.server.ended());
     }
 
-    /// Starts it again on the same port and data, after ending it if it still runs.
+    /// Restarts the server on the same port and data.
     pub async fn start_again(&mut self) -> Result<(), DevError> {
         self.freeze(false);
         end(self.pid(), "INT", || self.server.ended());
@@ -136,15 +136,15 @@ impl Postgres {
         Ok(())
     }
 
-    /// Ends it without blocking the thread.
+    /// Stops the server without blocking the thread.
     pub async fn stop(self) {
-        // It cannot fail: ending a process does not panic.
+        // This cannot fail, because stopping a process does not panic.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
     }
 }
 
 impl Drop for Postgres {
-    /// A session that is frozen could not be ended.
+    /// Frozen sessions could not exit, so they continue first.
     fn drop(&mut self) {
         self.freeze(false);
     }

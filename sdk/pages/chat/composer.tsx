@@ -11,7 +11,7 @@ interface Props {
   field: RefObject<HTMLTextAreaElement | null>;
   reply: Message | undefined;
   editing: Message | undefined;
-  /** The last message of the user, which the arrow up opens. */
+  /** The last message of the user, which the up arrow key opens for editing. */
   canEdit: Message | undefined;
   answer(message: Message | undefined): void;
   edit(message: Message | undefined): void;
@@ -27,7 +27,7 @@ export function Composer({ chat, me, talk, field, reply, editing, canEdit, answe
   const bytes = text.length * 3 > MOST ? new TextEncoder().encode(text).length : 0;
 
   useEffect(() => {
-    // Where fingers type, a keyboard that comes by itself hides the messages.
+    // On touch screens, a keyboard that appears by itself would hide the messages.
     if (editing || matchMedia("(hover: hover)").matches) field.current?.focus();
   }, [editing]);
   useLayoutEffect(() => {
@@ -57,7 +57,7 @@ export function Composer({ chat, me, talk, field, reply, editing, canEdit, answe
     field.current?.focus();
   };
   const key = (event: KeyboardEvent): void => {
-    // A key that ends the composition of a character is no key of ours.
+    // A key that only ends the composition of a character (IME) must not send the message.
     if (event.isComposing) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();

@@ -1,10 +1,10 @@
-// Tells the senders that their messages have reached this device.
+// Sends delivery receipts: the senders see that their messages have reached this device.
 
 import type { ConversationList, Verbatim } from "@verbatim/client";
 
 const PAUSE = 300;
 
-/** Marks what the list shows as delivered, until the answer is called. */
+/** Marks the last messages in the list as delivered, until the returned function is called. */
 export function deliver(chat: Verbatim, list: ConversationList): () => void {
   const told = new Map<string, number>();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -13,7 +13,7 @@ export function deliver(chat: Verbatim, list: ConversationList): () => void {
     for (const { id, unread, last_message: last } of list.items) {
       if (!last || unread === 0 || last.sender === chat.me || last.position <= (told.get(id) ?? 0)) continue;
       told.set(id, last.position);
-      // Where it fails, the next message tells of this one, too.
+      // If this fails, the receipt of the next message covers this one, too.
       await chat.rest.advance_receipt({ id, body: { delivered: last.position } }).catch(() => told.delete(id));
     }
   };

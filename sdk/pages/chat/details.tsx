@@ -5,7 +5,7 @@ import { Dialog } from "./dialog.js";
 import { usersNamed } from "./find.js";
 import { nameOf, titleOf } from "./words.js";
 
-/** Who is in the conversation, and for groups who else may come. */
+/** The members of the conversation and, for groups, a way to add more. */
 export function Details({ chat, view, close, left }: { chat: Verbatim; view: LiveView; close(): void; left(): void }) {
   const [wrong, say] = useState("");
   const { conversation, members, id } = view;

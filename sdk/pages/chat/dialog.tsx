@@ -2,13 +2,13 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Cross } from "./icons.js";
 
-/** A dialog: the browser keeps the focus inside, and Escape closes it. */
+/** A modal dialog. The browser keeps the focus inside, and Escape closes it. */
 export function Dialog({ title, close, children }: { title: string; close(): void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const shown = dialog.current!;
     shown.showModal();
-    // Closed before it is gone, it gives the focus back to where it was.
+    // The dialog is closed before it is removed, so that the browser restores the focus.
     return () => shown.close();
   }, []);
   return (

@@ -2,7 +2,7 @@ import type { Output, Verbatim } from "@verbatim/client";
 
 type User = Output<"find_users">["items"][number];
 
-/** The users with these user names, which have spaces or commas between them. Fails if there is no such user. */
+/** The users with these user names, which are separated by spaces or commas. Fails if a user does not exist. */
 export async function usersNamed(chat: Verbatim, names: string): Promise<User[]> {
   const wanted = [...new Set(names.split(/[\s,]+/).map((name) => name.replace(/^@/, "")).filter(Boolean))].slice(0, 100);
   if (wanted.length === 0) throw new Error("Write a user name.");

@@ -5,11 +5,11 @@ interface Changing {
   on(name: "change", listener: () => void): () => void;
 }
 
-/** Renders again at each change of `thing`. */
+/** Re-renders at each change of `thing`. */
 export function useChanging<T extends Changing | undefined>(thing: T): T {
   const [, again] = useReducer((n: number) => n + 1, 0);
   useEffect(() => {
-    // It may have changed since it was rendered.
+    // The data may have changed between rendering and this effect.
     again(undefined as never);
     return thing?.on("change", () => again(undefined as never));
   }, [thing]);
@@ -29,7 +29,7 @@ export function usePresence(chat: Verbatim, user: string | undefined) {
   return presence;
 }
 
-/** A number that grows each second minute, for texts that say how long ago something was. */
+/** Re-renders every 30 s, for texts that say how long ago something was. */
 export function useClock(): void {
   const [, again] = useReducer((n: number) => n + 1, 0);
   useEffect(() => {
@@ -38,7 +38,7 @@ export function useClock(): void {
   }, []);
 }
 
-/** The part of the address behind `#`, which says what is open: so the browser's Back closes it. */
+/** The open conversation, from the part of the URL after `#`. So the browser's Back button closes it. */
 export function useOpen(): [string | undefined, (id: string | undefined) => void] {
   const read = (): string | undefined => /^#\/c\/([\w-]+)/.exec(location.hash)?.[1];
   const [open, become] = useState(read);

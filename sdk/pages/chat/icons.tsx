@@ -1,4 +1,4 @@
-// Pictures that stand beside words or have a label on their button: a screen reader hears nothing of them.
+// Icons beside text, or on buttons that have a label. They are hidden from screen readers.
 
 const icon = (path: string) => () => (
   <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
@@ -28,7 +28,7 @@ export function Mark() {
   );
 }
 
-/** The way of one's own message: with the server, on the devices of the others, read. */
+/** The state of the user's own message: on the server, delivered to the others, or read. */
 export function Ticks({ state }: { state: "sent" | "delivered" | "read" }) {
   return (
     <svg class={`ticks ${state}`} viewBox="0 0 22 14" role="img" aria-label={{ sent: "Sent", delivered: "Delivered", read: "Read" }[state]}>

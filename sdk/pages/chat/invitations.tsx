@@ -4,7 +4,7 @@ import { nameOf } from "./words.js";
 
 type Invitation = Output<"list_invitations">["items"][number];
 
-/** Who wants to talk with the user, where users must not be brought into conversations by strangers. */
+/** The invitations of the user, for installations in which strangers cannot add users to conversations. */
 export function Invitations({ chat, show }: { chat: Verbatim; show(id: string): void }) {
   const [all, know] = useState<Invitation[]>([]);
   const load = async (): Promise<void> => {

@@ -10,12 +10,12 @@ interface Props {
   chat: Verbatim;
   talk: ConversationHandle;
   message: Message;
-  /** How far each of the others is. */
+  /** How far each of the other members has received and read. */
   others: readonly Receipt[];
-  /** What the user has done with the message and the server does not have yet. */
+  /** The acts of the user on this message that the server has not acknowledged yet. */
   acts: readonly Outgoing[];
   isGroup: boolean;
-  /** The message continues the one above. */
+  /** Whether the message continues the one above. */
   follows: boolean;
   isSpot: boolean;
   reply(message: Message): void;
@@ -93,7 +93,7 @@ export function MessageRow({ chat, talk, message, others, acts, isGroup, follows
   );
 }
 
-/** A message that the server does not have yet, or has refused. */
+/** A message that the server has not acknowledged yet, or has refused. */
 export function PendingRow({ one }: { one: Outgoing }) {
   return (
     <li class={`message own pending ${one.state}`} data-state={one.state}>
@@ -123,7 +123,7 @@ function Refusal({ one }: { one: Outgoing }) {
   );
 }
 
-/** Each line has its own direction, and no text turns what stands around it. */
+/** Each line has its own text direction, and does not affect the direction of its surroundings. */
 function Text({ text }: { text: string }) {
   return (
     <div class="text" dir="auto">
@@ -138,7 +138,7 @@ function way(position: number, others: readonly Receipt[]): "sent" | "delivered"
   return others.every(({ read, delivered }) => Math.max(read, delivered) >= position) ? "delivered" : "sent";
 }
 
-/** The reactions as they will be when the acts of the user have arrived. */
+/** The reactions as they will be after the pending acts of the user. */
 function withActs(reactions: Message["reactions"], acts: readonly Outgoing[]): Message["reactions"] {
   let all = [...reactions];
   for (const { act } of acts) {

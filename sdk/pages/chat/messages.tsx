@@ -14,7 +14,7 @@ interface Props {
   edit(message: Message): void;
 }
 
-/** So near to an edge, in pixels, counts as being there. */
+/** A scroll position within this distance of an edge, in pixels, counts as being at the edge. */
 const NEAR = 80;
 
 export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
@@ -42,7 +42,8 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
     read();
   };
 
-  // Someone who reads at the end stays there; for all others, nothing moves when something comes above or below.
+  // A user at the end of the list stays at the end. For anybody else, nothing moves when messages are added above or
+  // below.
   useLayoutEffect(() => {
     const { current: area } = box;
     if (!area) return;
@@ -57,10 +58,10 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
     if (isNew && !isAtEnd.current) miss(true);
     read();
   }, [last, conversation?.unread]);
-  // What the user sends is what the user wants to see.
+  // After sending a message, the user wants to see it.
   useEffect(() => {
     if (pending.length === 0) return;
-    // Who answers has read what was new.
+    // A user who answers has read the new messages.
     began.current = Infinity;
     toEnd();
   }, [pending.at(-1)?.clientId]);
@@ -68,7 +69,7 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
     document.addEventListener("visibilitychange", read);
     return () => document.removeEventListener("visibilitychange", read);
   });
-  /** Shows a message in the middle, wherever it stands. */
+  /** Scrolls a message to the middle. Loads it first if necessary. */
   const seek = (at: number): void => {
     isAtEnd.current = false;
     const show = (): void => document.getElementById(`m${at}`)?.scrollIntoView({ block: "center" });

@@ -1,5 +1,5 @@
-// Who is signed in in this tab. The access token is in memory only; the refresh token is in the storage of the tab, so
-// that it survives a reload and two tabs can be two people.
+// The session of this tab. The access token is only in memory. The refresh token is in the session storage of the tab,
+// so it survives a reload, and two tabs can belong to two users.
 
 import { Verbatim, VerbatimError, type Output } from "@verbatim/client";
 import { indexedDb } from "@verbatim/client/store";
@@ -13,7 +13,7 @@ export interface Session {
   signOut(): Promise<void>;
 }
 
-/** What the storage of the tab keeps. */
+/** The data in the session storage. */
 interface Kept {
   user: string;
   login: string;
@@ -21,7 +21,7 @@ interface Kept {
 }
 
 const KEY = "verbatim.login";
-/** How long the page before a reload may still hold its login. */
+/** How long the page from before a reload may still hold the lock of its login. */
 const HANDOVER = 2_000;
 
 const nobody = {
@@ -30,9 +30,11 @@ const nobody = {
     throw new VerbatimError("invalid_token", "Nobody is signed in.", { retryable: false });
   },
 };
-/** Sends what needs no token. */
+/** Sends requests that need no token. */
 const stranger = new Verbatim(nobody);
-/** The same for people who wait at a form: a client that waits for minutes by itself would tell them nothing. */
+/**
+ * The same for users who wait at a form. A client that silently retries for minutes would leave them without feedback.
+ */
 const newcomer = new Verbatim({ ...nobody, fetch: impatient });
 
 async function impatient(target: RequestInfo | URL, init?: RequestInit): Promise<Response> {
@@ -60,17 +62,17 @@ export async function signIn({ username, password }: Credentials): Promise<Sessi
   return begin(tokens.user_id, tokens.access_token);
 }
 
-/** How people may register here. */
+/** The registration mode of the installation. */
 export async function registration(): Promise<string> {
   const info: { registration?: string } = await stranger.rest.get_info();
   return info.registration ?? "open";
 }
 
-/** The session of this tab before its reload. */
+/** Restores the session of this tab after a reload. */
 export async function resume(): Promise<Session | undefined> {
   const kept = read();
   if (!kept) return undefined;
-  // A copy of a tab has the same refresh token, and its second use would end the login of both.
+  // A duplicated tab has the same refresh token. Its second use would end the login for both tabs.
   if (!(await claim(kept.login))) {
     forget();
     return undefined;
@@ -115,7 +117,10 @@ export function forget(): void {
   sessionStorage.removeItem(KEY);
 }
 
-/** Takes a login for this tab, until the tab is gone. Pages without TLS have no locks, and believe that they are alone. */
+/**
+ * Locks a login for this tab until the tab is gone. Pages without TLS have no locks, and assume that they are the only
+ * tab.
+ */
 async function claim(login: string): Promise<boolean> {
   if (!navigator.locks) return true;
   return new Promise((resolve) => {

@@ -9,7 +9,7 @@ import { Sidebar } from "./sidebar.js";
 import { Talk } from "./talk.js";
 import { nameOf, titleOf } from "./words.js";
 
-/** Where to look in a conversation: the position of a message that was searched for. */
+/** A place in a conversation: the position of a message that was found by a search. */
 export interface Spot {
   id: string;
   position: number;

@@ -22,7 +22,7 @@ export function Talk({ chat, me, id, spot, close }: { chat: Verbatim; me: string
   const other = conversation?.kind === "direct" ? conversation.user_id : undefined;
   const presence = usePresence(chat, other);
 
-  // A message that is gone can be neither answered nor edited.
+  // A deleted message can be neither answered nor edited.
   const gone = (one: Message | undefined): boolean => !!one && !!view.messages.find(({ id }) => id === one.id)?.deleted_at;
   useEffect(() => {
     if (gone(reply)) answer(undefined);

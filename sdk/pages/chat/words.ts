@@ -1,4 +1,4 @@
-// What the page says in words.
+// The texts of the page.
 
 import type { Conversation, Message, Verbatim } from "@verbatim/client";
 
@@ -14,7 +14,7 @@ export function time(at: string): string {
 const midnight = (at: Date): number => new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime();
 const daysAgo = (at: string): number => Math.round((midnight(new Date()) - midnight(new Date(at))) / 86_400_000);
 
-/** A short moment: a time today, a weekday this week, else a date. */
+/** A short form of a time: the time for today, the weekday for this week, otherwise the date. */
 export function moment(at: string): string {
   const days = daysAgo(at);
   if (days <= 0) return time(at);
@@ -38,7 +38,7 @@ export function titleOf(chat: Verbatim, { kind, title, user_id }: Conversation):
   return user_id ? nameOf(chat, user_id) : "Direct";
 }
 
-/** A name to show; nothing while it is not known, because an id says nothing to people. */
+/** The name for display. While it is unknown, an ellipsis, because an id means nothing to users. */
 export function nameOf(chat: Verbatim, user: string): string {
   return chat.users.get(user)?.display_name ?? "…";
 }
@@ -47,7 +47,7 @@ export function preview(chat: Verbatim, { kind, last_message: last }: Conversati
   if (!last) return "No messages yet";
   const text = last.deleted_at ? "Message deleted" : last.text.replace(/\s+/g, " ").slice(0, 120);
   if (last.sender === chat.me) return `You: ${text}`;
-  // Isolated, so that the line runs as the text does, whichever way the name is written.
+  // The name is isolated, so the line follows the direction of the text and not of the name.
   return kind === "group" ? `\u2068${nameOf(chat, last.sender)}\u2069: ${text}` : text;
 }
 
@@ -58,14 +58,14 @@ export function typing(chat: Verbatim, users: readonly string[]): string {
   return users.length === 2 ? `${names[0]} and ${names[1]} are typing…` : "Several people are typing…";
 }
 
-/** Whether a message continues what the same person has just said. */
+/** Whether a message follows shortly after one from the same user. */
 export function continues(before: Message | undefined, message: Message): boolean {
   if (!before || before.sender !== message.sender || before.deleted_at || message.reply_to) return false;
   if (day(before.sent_at) !== day(message.sent_at)) return false;
   return Date.parse(message.sent_at) - Date.parse(before.sent_at) < 5 * 60_000;
 }
 
-/** The parts of a text: links are parts of their own. */
+/** Splits a text into parts. Each link is a separate part. */
 export function parts(text: string): Array<{ text: string; href?: string }> {
   return text.split(/(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]'])/).map((text, i) => (i % 2 ? { text, href: text } : { text }));
 }

@@ -1,4 +1,4 @@
-// Reads the text format of OpenMetrics, and knows as little as possible of which metrics there are.
+// Parses the text format of OpenMetrics, and depends as little as possible on specific metrics.
 
 export interface Sample {
   name: string;
@@ -9,7 +9,7 @@ export interface Sample {
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
 
-/** All samples, without their common prefix. Lines that cannot be read are left out. */
+/** All samples, without their common prefix. Lines that cannot be parsed are skipped. */
 export function parse(text: string): Sample[] {
   const samples: Sample[] = [];
   for (const line of text.split("\n")) {
@@ -21,7 +21,7 @@ export function parse(text: string): Sample[] {
   return samples;
 }
 
-/** The sum of a metric over all its labels; none if there is no such metric. */
+/** The sum of a metric over all its labels; `undefined` if there is no such metric. */
 export function sum(samples: readonly Sample[], name: string): number | undefined {
   const all = samples.filter((sample) => sample.name === name);
   return all.length === 0 ? undefined : all.reduce((total, { value }) => total + value, 0);

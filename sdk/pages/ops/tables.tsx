@@ -3,7 +3,7 @@ import { by, type Sample } from "./metrics.js";
 import { short } from "./tiles.js";
 import type { Look, Ready, Status } from "./watch.js";
 
-/** The most rows of a table; the rows that matter come first. */
+/** The maximum number of rows in a table. The most important rows come first. */
 const MOST = 30;
 
 function Table({ head, rows, none }: { head: string[]; rows: ComponentChildren[][]; none: string }) {
@@ -42,7 +42,7 @@ function show(value: unknown): string {
 
 const lag = (last: number | null, at: number | null): number | string => (last === null || at === null ? "not known" : Math.max(0, last - at));
 
-/** The streams, those with the greatest lag first. */
+/** The streams, sorted by lag in descending order. */
 export function Streams({ status }: { status: Status }) {
   const streams = [...(status.streams ?? [])].sort((a, b) => (b.last ?? 0) - (b.views ?? 0) - ((a.last ?? 0) - (a.views ?? 0)));
   const rows = streams.map(({ stream, last, views, followed }) => [stream, last ?? "not known", lag(last, views), lag(last, followed)]);
@@ -54,7 +54,7 @@ export function Nodes({ status }: { status: Status }) {
   return <Table head={["Node with the role gateway", "Sessions"]} rows={rows} none={status.nodes ? "No node has told of itself yet." : "The log does not answer."} />;
 }
 
-/** What has been refused since the node started, and in the last minute. */
+/** The refusals since the node started, and in the last minute. */
 export function Limits({ looks }: { looks: readonly Look[] }) {
   const now = looks.at(-1)!;
   const before = looks.find(({ at }) => at >= now.at - 60_000) ?? now;
@@ -81,7 +81,7 @@ export function Webhooks({ look: { samples, ready } }: { look: Look }) {
   );
 }
 
-/** Whatever metrics of consumers there are: one row for each consumer, one column for each figure. */
+/** All metrics of consumers: one row for each consumer, one column for each metric. */
 export function Consumers({ look: { samples } }: { look: Look }) {
   const told = samples.filter(({ name, labels }) => name.startsWith("consumer_") && !name.endsWith("_bucket") && nameOf(labels) !== undefined);
   const figures = [...new Set(told.map(({ name }) => name))].slice(0, 6);

@@ -43,7 +43,7 @@ export function Tiles({ looks }: { looks: readonly Look[] }) {
     <ul class="tiles">
       {TILES.map(([title, kind, name]) => {
         const values = kind === "rate" ? rate(looks, name) : gauge(looks, name);
-        // A counter that has never counted is not in the answer.
+        // A counter that was never incremented is not in the response.
         const value = kind === "rate" ? mean(values.slice(-5)) : sum(now.samples, name) ?? 0;
         return (
           <li key={name}>

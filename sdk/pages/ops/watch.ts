@@ -1,11 +1,11 @@
-// Asks the node every two seconds, and keeps what it said for five minutes.
+// Polls the node every two seconds, and keeps the answers for five minutes.
 
 import { useEffect, useState } from "preact/hooks";
 import { parse, sum, type Sample } from "./metrics.js";
 
 const EVERY = 2_000;
 const DEADLINE = 5_000;
-/** How many looks are kept. */
+/** The number of polls that are kept. */
 const MOST = 150;
 
 export interface Part {
@@ -40,13 +40,13 @@ export interface Look {
 
 export interface Watched {
   looks: readonly Look[];
-  /** Why the last question failed. */
+  /** Why the last poll failed. */
   failed: string | undefined;
 }
 
 async function ask(path: string): Promise<string> {
   const response = await fetch(path, { signal: AbortSignal.timeout(DEADLINE), cache: "no-store" });
-  // /readyz has a body also when the node is not ready.
+  // /readyz has a body even if the node is not ready.
   if (!response.ok && path !== "/readyz") throw new Error(`${path} answered ${response.status}`);
   return response.text();
 }
@@ -79,12 +79,12 @@ export function useNode(): Watched {
   return watched;
 }
 
-/** A gauge at each look. */
+/** The value of a gauge at each poll. */
 export function gauge(looks: readonly Look[], name: string): number[] {
   return looks.map(({ samples }) => sum(samples, name) ?? 0);
 }
 
-/** How much a counter has grown a second, between each two looks. A node that has started again begins at zero. */
+/** The rate of a counter per second, between each two polls. A restarted node begins at zero. */
 export function rate(looks: readonly Look[], name: string): number[] {
   return looks.slice(1).map((now, i) => {
     const before = looks[i]!;

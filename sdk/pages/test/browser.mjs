@@ -1,4 +1,4 @@
-// People in Chromium: each has a context of its own, so two of them share nothing.
+// Users in Chromium. Each has a separate browser context, so two of them share nothing.
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 export const PASSWORD = "correct horse battery";
-/** How long a page may take for anything. */
+/** The time limit for every action of a page. */
 const PATIENCE = 15_000;
 const FLAGS = [
   "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -27,7 +27,7 @@ export class Browser {
     if (this.folder) await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** A context of its own, whose pages tell of each error and of each breach of the policy. */
+  /** A new context, which records each error and each violation of the content security policy in its pages. */
   async context(options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 900, height: 680 }, ...options });
     context.setDefaultTimeout(PATIENCE);
@@ -35,14 +35,14 @@ export class Browser {
     context.faults = [];
     context.on("weberror", (error) => context.faults.push(String(error.error())));
     context.on("console", (message) => {
-      // Chromium itself reports answers with an error status and lost connections, which the tests bring about.
+      // Chromium itself logs error responses and lost connections, which the tests cause on purpose.
       const isNetwork = /Failed to load resource|WebSocket connection|ERR_/.test(message.text());
       if (message.type() === "error" && !isNetwork) context.faults.push(message.text());
     });
     return context;
   }
 
-  /** A page of somebody who signs in, with a new account unless `isKnown`. */
+  /** A page of a user who signs in, with a new account unless `isKnown`. */
   async person(url, username, { context, isKnown = false, ...options } = {}) {
     const where = context ?? (await this.context(options));
     const page = await where.newPage();
@@ -51,7 +51,7 @@ export class Browser {
     return page;
   }
 
-  /** Two people in a direct conversation, which both have open. */
+  /** Two users who both have their direct conversation open. */
   async pair(url, name, options = {}) {
     const [one, other] = [`${name}ana`, `${name}ben`];
     const [ana, ben] = await Promise.all([this.person(url, one, options), this.person(url, other, options)]);
@@ -65,13 +65,16 @@ export class Browser {
   }
 }
 
-/** Answers with the script or the style as it is built now, and not as the server has it inside under the name `page-<digest>.js`. */
+/**
+ * Responds with the script or style from the current build, instead of the one that is embedded in the server as
+ * `page-<digest>.js`.
+ */
 function asBuilt(route) {
   const [, page, name, ending] = /\/(\w+)\/(\w+)-\w+\.(\w+)$/.exec(route.request().url());
   return route.fulfill({ path: join(process.env.PAGES, page, `${name}.${ending}`) });
 }
 
-/** Closes the contexts of these pages, in which nothing may have gone wrong. */
+/** Closes the contexts of these pages, and fails if they have recorded an error. */
 export async function ends(...pages) {
   for (const page of pages) {
     const context = page.context();
@@ -112,7 +115,10 @@ export async function say(page, ...texts) {
   }
 }
 
-/** What a browser tells its pages when the network is back: they connect at once, and not after a pause. */
+/**
+ * Fires the event with which a browser reports that the network is back. The pages then connect at once, and not after
+ * a pause.
+ */
 export const online = (...pages) => Promise.all(pages.map((page) => page.evaluate(() => dispatchEvent(new Event("online")))));
 
 export const bubble = (page, text) => page.locator("li.message").filter({ has: page.locator(".text", { hasText: new RegExp(`^${text}$`) }) });
@@ -120,7 +126,7 @@ export const bubble = (page, text) => page.locator("li.message").filter({ has: p
 /** The texts of all messages, in their order on the page. */
 export const texts = (page) => page.locator("li.message .text").allTextContents();
 
-/** Waits until the page shows exactly these messages, all of them with the server. */
+/** Waits until the page shows exactly these messages, all of them acknowledged by the server. */
 export async function shows(page, wanted) {
   const end = Date.now() + PATIENCE;
   let seen;

@@ -75,7 +75,7 @@ test("pages of history come as one scrolls up, and nothing moves", async () => {
   await bubble(ben, "line 0").waitFor({ state: "attached" });
   const at = await box.evaluate((area) => area.scrollTop);
   assert.ok(at > 100, "what was at the top is still to be seen");
-  // Nor does it when a message comes below.
+  // It does not move either when a message is added below.
   await say(ana, "below");
   await ben.getByRole("button", { name: "New messages" }).waitFor();
   assert.equal(await box.evaluate((area) => area.scrollTop), at);
@@ -149,7 +149,7 @@ test("a refused message says why and blocks nothing; it can be sent again, or di
   await say(ana, "three");
   await shows(ben, ["two", "three"]);
   await shows(ana, ["two", "three"]);
-  // The field itself refuses what is too long.
+  // The field itself refuses a text that is too long.
   await field(ana).fill("ü".repeat(9000));
   await ana.getByText("The message is too long.").waitFor();
   assert.ok(await ana.getByRole("button", { name: "Send" }).isDisabled());
@@ -162,7 +162,7 @@ test("a phone in the dark: one column, and everything with the keyboard", async 
   await shows(ben, ["שלום לכולם", "Hello, with the keyboard alone."]);
   assert.equal(await bubble(ben, "שלום לכולם").locator(".text").evaluate((text) => getComputedStyle(text).direction), "rtl");
   assert.ok(!(await ben.getByRole("navigation").isVisible()), "the list is not beside the conversation");
-  // From the field back to the messages, to the last message, and to its tools.
+  // Keyboard navigation: from the field back to the messages, to the last message, and to its buttons.
   await field(ben).press("Shift+Tab");
   await ben.keyboard.press("ArrowUp");
   await ben.keyboard.press("Tab");

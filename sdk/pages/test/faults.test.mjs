@@ -47,7 +47,7 @@ test("what was sent before a reload arrives once, and a draft is still there", a
   way.cut();
   await say(ana, "first", "second");
   await field(ana).fill("a draft");
-  // The page itself comes from the server, so the way has to be open again for the reload.
+  // The page itself comes from the server, so the network must be back for the reload.
   await ana.locator("li.pending").nth(1).waitFor();
   way.down(false);
   await ana.reload();
@@ -79,10 +79,10 @@ test("two tabs of one person show the same, and each window may be somebody else
   await say(ben, "to both");
   for (const page of [ana, second, ben]) await until("all is there", async () => (await page.locator("li.message").count()) === 3);
   await shows(second, await ana.locator("li.message .text").allTextContents());
-  // A third tab of the same browser belongs to nobody before somebody signs in.
+  // In a third tab of the same browser, no user is signed in at first.
   const third = await browser.person(way.url, "tabscem", { context: ana.context() });
   await third.getByText("Nobody to talk with yet.").waitFor();
-  // Reloads keep everybody who they are.
+  // After a reload, each tab still has its own user.
   await Promise.all([second.reload(), third.reload()]);
   await bubble(second, "to both").waitFor();
   await third.getByRole("navigation").getByText("tabscem").waitFor();

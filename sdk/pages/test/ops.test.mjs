@@ -22,7 +22,7 @@ test("a node at a glance: state, rates, streams, nodes, limits that bite", async
   const [ana, ben] = [await server.user("ana"), await server.user("ben")];
   const { id } = await server.post("/conversations", { kind: "direct", user_id: ben.id }, ana.token);
   for (let i = 0; i < 30; i++) await server.post(`/conversations/${id}/messages`, { client_id: `message-${i}`, text: `${i}` }, ana.token);
-  // Somebody who tries passwords runs into the limit.
+  // Guessing passwords hits the limit.
   const tries = Array.from({ length: 6 }, () => server.post("/logins", { username: ana.username, password: `${PASSWORD}!` }).catch(() => {}));
   await Promise.all(tries);
   await page.getByRole("region", { name: "Limits that bite" }).getByText("login").first().waitFor();
@@ -36,7 +36,7 @@ test("a node at a glance: state, rates, streams, nodes, limits that bite", async
   await page.emulateMedia({ colorScheme: "dark" });
   await browser.picture(page, "ops-dark");
 
-  // The chat page tells people who try too often how long they have to wait.
+  // After too many attempts, the chat page shows how long the user has to wait.
   const door = await context.newPage();
   await door.goto(`${server.url}/chat/`);
   await door.getByLabel("User name").fill(ana.username);
@@ -44,7 +44,7 @@ test("a node at a glance: state, rates, streams, nodes, limits that bite", async
   await door.getByRole("button", { name: "Sign in", exact: true }).click();
   await door.getByText(/Too many attempts from here. Try again in \d+ seconds./).waitFor();
 
-  // A node that is gone is told as such, and its last figures stay.
+  // The page reports that the node does not answer, and keeps its last figures.
   await context.route("**/readyz", (route) => route.abort());
   await page.getByRole("status").filter({ hasText: "No answer" }).waitFor();
   assert.deepEqual(context.faults, []);

@@ -1,4 +1,4 @@
-// Whether a person is at the device, told over all tabs of that person.
+// Presence of a user, combined over all tabs of that user.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Server, sleep, until } from "../../typescript/test/server.mjs";
@@ -12,13 +12,13 @@ after(async () => {
   await Promise.all([browser?.stop(), server?.stop()]);
 });
 
-// The minute after which a hidden page is away passes in half a second.
+// Shortens the minute after which a hidden page is away to half a second.
 function hurry() {
   const { setTimeout } = globalThis;
   globalThis.setTimeout = (act, ms, ...more) => setTimeout(act, ms === 60_000 ? 500 : ms, ...more);
 }
 
-/** What a page that is not in sight sees of it. */
+/** Simulates a page that is hidden or shown. */
 const turn = (page, visibility) =>
   page.evaluate((visibilityState) => {
     Object.defineProperty(document, "visibilityState", { value: visibilityState, configurable: true });
@@ -26,7 +26,7 @@ const turn = (page, visibility) =>
   }, visibility);
 const hide = (...pages) => Promise.all(pages.map((page) => turn(page, "hidden")));
 
-/** So many tabs of Ana, and Ben, who has noted in `told` each presence of hers that the server has told him. */
+/** This many tabs of Ana, and Ben, whose list `told` records every presence of hers that the server sends to him. */
 async function people(name, tabs, where = server) {
   const [one, other] = [`${name}ana`, `${name}ben`];
   const { id } = await where.post("/accounts", { username: one, password: "correct horse battery" });

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Checks the types of the pages, checks that the committed pages are what their sources build, and tests both in Chromium
-# against the server that VERBATIM_BIN names. PICTURES names a folder that keeps the pictures of the tests. PAGES names a
-# folder whose scripts and styles are tested instead of those inside the server: with `src/web` nobody waits for a compiler.
+# Checks the types of the pages, checks that the committed pages match their sources, and tests both in Chromium against
+# the server binary that VERBATIM_BIN names. PICTURES is a folder for the screenshots of the tests. PAGES is a folder
+# whose scripts and styles are tested instead of those embedded in the server. With the folder src/web, a change of a
+# page can be tested without compiling the server.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd -P)

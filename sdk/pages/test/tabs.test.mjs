@@ -1,4 +1,4 @@
-// The tabs of one person share one socket, whichever of them closes, crashes or is loaded again.
+// The tabs of one user share one socket, no matter which of them closes, crashes or is reloaded.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Server, until } from "../../typescript/test/server.mjs";
@@ -12,7 +12,7 @@ after(async () => {
   await Promise.all([browser?.stop(), server?.stop()]);
 });
 
-/** A number that the server tells of itself. */
+/** The value of a metric of the server. */
 async function metric(name) {
   const text = await (await fetch(`http://127.0.0.1:${server.admin}/metrics`)).text();
   return Number(new RegExp(`^${name} (\\d+)`, "m").exec(text)?.[1] ?? 0);
@@ -20,7 +20,7 @@ async function metric(name) {
 
 const sockets = (wanted) => until(`${wanted} sockets`, async () => (await metric("verbatim_sockets")) === wanted);
 
-/** Three tabs of one person, and Ben in a browser of his own, all in one conversation. */
+/** Three tabs of one user, and Ben in a separate browser context, all in one conversation. */
 async function people(name) {
   const [one, other] = [`${name}ana`, `${name}ben`];
   const ben = await browser.person(server.url, other);
@@ -58,7 +58,7 @@ test("another tab takes over when the one with the socket closes", async () => {
   await all([...tabs, ben], ["before"]);
   const begin = Date.now();
   await first.close();
-  // Nobody waits for the new socket: what is said meanwhile is caught up with.
+  // The test does not wait for the new socket. Messages that are sent meanwhile are caught up with.
   await say(ben, "meanwhile");
   await say(third, "and sent");
   await shows(second, await until("Ben has all", async () => ((await texts(ben)).length === 3 ? texts(ben) : undefined)));
@@ -76,13 +76,13 @@ test("another tab takes over when the one with the socket crashes, or hangs", as
   const { ben, tabs } = await people("hang");
   const [first, second, third] = tabs;
   const devtools = await first.context().newCDPSession(first);
-  // The answer never comes.
+  // This call never returns.
   void devtools.send("Page.crash").catch(() => {});
   await first.waitForEvent("crash");
   await say(third, "after the crash");
   await all([second, third, ben], ["after the crash"]);
   await sockets(2);
-  // Nothing of a page that counts for ever is heard, nor does it give up its lock.
+  // A page in a busy loop sends nothing, and does not release its lock either.
   const begin = Date.now();
   await second.evaluate(() => setTimeout(() => { for (const end = Date.now() + 15_000; Date.now() < end; ); }));
   await say(ben, "during the hang");
@@ -121,7 +121,7 @@ test("tabs that are loaded again while they send lose and double nothing", async
   await until("Ben has all", async () => (await texts(ben)).length >= wanted.length, 30);
   const heard = await texts(ben);
   assert.deepEqual([...heard].sort(), wanted);
-  // What one tab sends stays in its order.
+  // The messages of one tab stay in order.
   for (let i = 0; i < 6; i++) assert.deepEqual(heard.filter((text) => text.startsWith(`${i} `)), wanted.slice(3 * i, 3 * i + 3));
   await all(tabs, heard);
   await sockets(2);

@@ -1,4 +1,4 @@
-// Access tokens that end after a few seconds: the page gets another one, and nobody notices.
+// Access tokens that expire after a few seconds. The page gets another one, and the user notices nothing.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { Server, until } from "../../typescript/test/server.mjs";
 import { Browser, say, shows, talkWith } from "./browser.mjs";
 
-// The server gets a key that the tests have, too: so they can make tokens that end soon.
+// The server gets a key that the tests know, so the tests can sign tokens that expire soon.
 const { privateKey } = generateKeyPairSync("ed25519");
 const folder = mkdtempSync(join(tmpdir(), "verbatim-pages-key-"));
 const file = join(folder, "key.pem");
@@ -23,7 +23,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The same token with a life of so many seconds from now. */
+/** The same token with an expiry in this many seconds. */
 function ending(token, seconds) {
   const [head, body] = token.split(".");
   const now = Math.floor(Date.now() / 1000);
@@ -48,12 +48,12 @@ test("tokens end while two people chat", async () => {
   await until("the token has been renewed twice", () => given >= 3, 15);
   await say(ana, "after");
   await shows(ana, ["before", "after"]);
-  // A reload needs the refresh token of the last renewal.
+  // A reload needs the refresh token from the last renewal.
   await ana.reload();
   await shows(ana, ["before", "after"]);
   assert.deepEqual(context.faults, []);
 
-  // A login that was ended elsewhere ends here, and the page says so.
+  // If the login is ended elsewhere, the session ends here, too, and the page says so.
   const tokens = await server.post("/logins", { username: "ana", password: "correct horse battery" });
   const headers = { Authorization: `Bearer ${tokens.access_token}` };
   const { items } = await (await fetch(`${server.url}/v1/logins`, { headers })).json();

@@ -1,6 +1,6 @@
-"""What `run.sh` runs."""
+"""The tests that `run.sh` runs."""
 
 import logging
 
-# Loops of tests are in debug mode, and would tell of each slow step of this machine.
+# The event loops of tests are in debug mode, and would log each slow step.
 logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks that the generated files are those of the document, checks the types, and runs the tests against the server that
-# VERBATIM_BIN names. What the tests need comes from PyPI, pinned by digest, into .tools/.
+# Checks that the generated files match the document, checks the types, and runs the tests against the server binary
+# that VERBATIM_BIN names. The packages that the tests need are installed from PyPI into .tools/, pinned by digest.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd -P)

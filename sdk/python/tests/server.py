@@ -1,4 +1,4 @@
-"""A real server in dev mode for the tests, its users, and a proxy that behaves badly on purpose."""
+"""A real server in dev mode for the tests, its users, and a proxy that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from verbatim_client.ids import uuid7
 
 BINARY = os.environ["VERBATIM_BIN"]
 PASSWORD = "correct horse battery"
-# The limits have tests of their own; here hundreds of messages have to pass in seconds.
+# These limits are off because the tests send hundreds of messages in seconds. Other tests cover the limits.
 OFF = ("register", "send", "conversation", "user", "frames", "connect", "connect-address", "address")
 
 
@@ -42,7 +42,7 @@ class Server:
             "data-dir": f"{self.folder}/data",
             "listen": f"127.0.0.1:{self.port}",
             "admin-listen": f"127.0.0.1:{self.admin}",
-            # Cheap password hashes: the users of the tests are many.
+            # Cheap password hashes, because the tests create many users.
             "argon2-memory": "8",
             "argon2-passes": "1",
         } | {f"limit-{name}": "off" for name in OFF} | settings
@@ -63,7 +63,7 @@ class Server:
             raise RuntimeError(f"the server does not become ready: {log.read()[-4000:]}")
 
     def crash(self) -> None:
-        """Kills the node without a chance to say goodbye, and starts it again over the same data."""
+        """Kills the node without a clean stop, and restarts it on the same data."""
         self._process.kill()
         self._process.wait()
         self._log.close()
@@ -106,7 +106,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A server comes back at its port, so it has none of those that the system hands out while the server is away."""
+    """A port outside the range from which the system assigns ports. So a restarted server can get its port back."""
     while True:
         port = random.randrange(10_000, 30_000)
         with socket.socket() as one, contextlib.suppress(OSError):
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 class Proxy:
-    """Passes on what comes. `cut()` breaks all connections; `lose(text)` swallows the next frame that has the text."""
+    """Forwards all data. `cut()` breaks all connections; `lose(text)` drops the next frame that contains the text."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -164,7 +164,8 @@ class Proxy:
             to.close()
 
     def _without(self, data: bytes) -> bytes:
-        """Takes the one frame out of the bytes. The server sends small frames whole: two bytes of head, or four."""
+        """Removes the frame from the bytes. The server sends small frames unfragmented, with a header of two or four
+        bytes."""
         at = data.find(self._lost) if self._lost else -1
         for head in range(at, -1, -1):
             if data[head] != 0x81:

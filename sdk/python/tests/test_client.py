@@ -1,4 +1,4 @@
-"""What a program sends and is told, with a real server: in good times, and in bad ones."""
+"""What a program sends and receives with a real server, with and without failures."""
 
 import asyncio
 import contextlib
@@ -114,7 +114,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             one = asyncio.create_task(take(events, 1))
             await talk.send("first")
             self.assertEqual(texts(await one), ["first"])
-            # Handled is what lies before the event that the reader asks for.
+            # An event counts as handled when the reader asks for the next one.
             ended = asyncio.create_task(take(events, 1))
             await talk.send("second")
             await ended
@@ -133,7 +133,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             first = asyncio.create_task(take(events, 1))
             await talk.send("0")
             await first
-            # More than the buffer has room for.
+            # More events than fit into the buffer.
             for n in range(1, 600):
                 talk.send(str(n))
             await talk.outgoing[-1]
@@ -164,7 +164,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             login = PasswordLogin(name, password, register=True)
             return Verbatim(self.server.url, login, on_error=self.failures.append)
 
-        # The tokens of the server live for a quarter of an hour.
+        # The server's tokens live for ten minutes. That is too long for a test, so renewal is due earlier here.
         with mock.patch("verbatim_client.token.renewal", lambda _: 0.2):
             async with client(PASSWORD) as chat:
                 me, seen = chat.me, set[str | None]()

@@ -1,4 +1,4 @@
-"""The bot of the README answers each message once, also when it is killed."""
+"""The bot of the README answers each message once, even when it is killed."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ class Bot(unittest.IsolatedAsyncioTestCase):
 
         bot_id = await until("the account of the bot", echo)
         talk = server.ask("POST", "/conversations", {"kind": "direct", "user_id": bot_id}, ana.token)["id"]
-        # What was said before the first session is nothing that a bot has to know of.
+        # A bot need not see messages from before its first session.
         presence = f"/users/{bot_id}/presence"
         await until("the bot", lambda: server.ask("GET", presence, token=ana.token)["status"] == "online")
         said = 0
@@ -62,7 +62,7 @@ class Bot(unittest.IsolatedAsyncioTestCase):
             bot = run()
             for _ in range(3):
                 say()
-            # Somewhere in the middle of the answers.
+            # The bot has to be in the middle of its answers when it is killed.
             await until("an answer", lambda: len(server.texts(ana, talk)) > said + 5)
         await until("all answers", lambda: len(server.texts(ana, talk)) >= 2 * said)
         await asyncio.sleep(0.5)

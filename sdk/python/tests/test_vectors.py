@@ -1,4 +1,4 @@
-"""The vectors that clients in all languages have to pass."""
+"""The vectors that the clients for all languages must pass."""
 
 import base64
 import copy
@@ -34,9 +34,10 @@ class Fold(unittest.TestCase):
         for event in vector["events"]:
             asks |= fold(state, event, vector["me"])
             asks |= fold(state, event, vector["me"])
-        # This fold needs no more than the vector says, and where it needs less, the state below is right without asking.
+        # This fold must ask for no more than the vector says. Where it asks for less, the state below must be right
+        # without asking.
         self.assertLessEqual(asks, set(vector["asks"]))
-        # What is gone is not shown until an answer comes.
+        # Erased content must not be shown, even before the answer arrives.
         self.assertIn(state.conversation.get("title"), (None, then["conversation"].get("title")))
         if "conversation" in asks:
             state.conversation = then["conversation"]
@@ -70,7 +71,7 @@ class Gap(unittest.IsolatedAsyncioTestCase):
 
 
 class Seen:
-    """Notes what a feed says."""
+    """Records what a feed reports."""
 
     def __init__(self, pages: dict[str, Any]) -> None:
         self._pages = pages
@@ -108,7 +109,7 @@ class Retry(unittest.TestCase):
             pauses = [1000 * pause(one["attempt"], one["at_least_ms"] / 1000) for _ in range(200)]
             self.assertGreaterEqual(min(pauses), one["shortest_ms"])
             self.assertLessEqual(max(pauses), one["longest_ms"])
-            # In step is what clients must not come in.
+            # The pauses need jitter, so that clients do not retry in step.
             self.assertGreater(len(set(pauses)), 100)
 
     def test_retry_after(self) -> None:

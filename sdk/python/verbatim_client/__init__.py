@@ -1,4 +1,4 @@
-"""A client of Verbatim: one socket, an outbox that survives a restart, and events without holes or doubles."""
+"""A client for Verbatim: one socket, an outbox that survives a restart, and events without gaps or duplicates."""
 
 from .client import Conversation, Verbatim
 from .errors import Code, VerbatimError

@@ -1,4 +1,4 @@
-"""A client of a Verbatim server, and the conversations of its user."""
+"""A client for a Verbatim server, and handles for the conversations of its user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("verbatim_client")
 
 
 class Verbatim:
-    """Stays connected while it is entered: `async with Verbatim(url, token) as chat:`."""
+    """A client that stays connected inside the `with` block: `async with Verbatim(url, token) as chat:`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Verbatim:
         on_error: Callable[[VerbatimError], None] | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> None:
-        """`store` keeps what must survive the program: what waits, and how far `events()` was read."""
+        """`store` keeps what must survive a restart: waiting messages, and how far `events()` was read."""
         url = url.rstrip("/")
         self._store = store or Memory()
         self._on_error = on_error or (lambda error: _log.warning("%s", error))
@@ -46,9 +46,9 @@ class Verbatim:
         # Every operation of the REST interface, by its `operationId`.
         self.rest = Rest(Transport(url, self._token).send)
         self._token.comes_from(token.callback(self.rest) if isinstance(token, PasswordLogin) else token)
-        # One of: offline, connecting, catching_up, live, stopped.
+        # One of offline, connecting, catching_up, live and stopped.
         self.state: State = "offline"
-        # Why the client has stopped by itself.
+        # The reason why the client stopped by itself.
         self.why: VerbatimError | None = None
         self._ports = _Ports(self)
         self._feed = Feed(self._ports)
@@ -59,7 +59,7 @@ class Verbatim:
         self._settled = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Connects; ends when the first session has begun."""
+        """Connects, and returns when the first session has begun."""
         self._outbox.restore()
         self._running = asyncio.create_task(self._link.run())
         try:
@@ -77,7 +77,7 @@ class Verbatim:
         await self.stop()
 
     async def stop(self) -> None:
-        """Disconnects. What waits stays in the store."""
+        """Disconnects. Waiting messages stay in the store."""
         if self._running:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -90,19 +90,19 @@ class Verbatim:
 
     @property
     def saved_cursor(self) -> str | None:
-        """Behind what `events()` has handled: another program may continue here."""
+        """The cursor after the events that `events()` has handled. Another program can continue from it."""
         return self._store.get("cursor")
 
     def conversation(self, id: str) -> Conversation:
-        """A handle of a conversation, which costs nothing."""
+        """A handle for a conversation. Creating one sends no request."""
         return Conversation(self, id)
 
     async def direct(self, user: str) -> Conversation | None:
-        """The direct conversation with a user, made if there is none. `None`: the user has been invited."""
+        """The direct conversation with a user, which is created if there is none. `None` if the user was only invited."""
         return await self._begin({"kind": "direct", "user_id": user})
 
     async def group(self, title: str, members: list[str] | None = None) -> Conversation:
-        """A new group."""
+        """Creates a group."""
         made = await self._begin({"kind": "group", "title": title, "members": members or []})
         assert made, "a group begins at once"
         return made
@@ -110,8 +110,9 @@ class Verbatim:
     async def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
         """The events of all conversations, each once and none missing, at the pace of the reader.
 
-        Without `from_` they continue where the store says that an earlier reader was, and the store learns how far this
-        one is: an event counts as handled when the next one is asked for. After a crash the last events come again.
+        Without `from_`, they continue after the last event that an earlier reader handled, and the store records the
+        progress of this reader. An event counts as handled when the next one is requested. After a crash the last
+        events are delivered again.
         """
         is_kept = from_ is None
         if from_ is None:
@@ -140,7 +141,7 @@ class Verbatim:
         self._store.set("cursor", cursor)
 
     async def _renewed(self, token: str) -> None:
-        # The socket shows the new token before the old one ends.
+        # The socket has to present the new token before the old one expires.
         if self.state in ("live", "catching_up"):
             await (await self._link.socket()).ask({"op": "authenticate", "token": token})
 
@@ -160,7 +161,7 @@ class Verbatim:
 
 
 class _Ports:
-    """What the feed and the link see of their client."""
+    """The part of the client that the feed and the link use."""
 
     def __init__(self, chat: Verbatim) -> None:
         self._chat = chat
@@ -178,7 +179,7 @@ class _Ports:
             stream.mark(cursor)
 
     def resync(self) -> None:
-        """Nothing here was loaded by REST."""
+        """Does nothing, because this client loads no state by REST."""
 
     def caught_up(self, is_live: bool) -> None:
         self._chat._link.opened()
@@ -199,7 +200,7 @@ class _Ports:
 
 
 class Conversation:
-    """A handle of a conversation."""
+    """A handle for a conversation."""
 
     def __init__(self, chat: Verbatim, id: str) -> None:
         self._chat = chat
@@ -213,10 +214,10 @@ class Conversation:
         metadata: dict[str, Any] | None = None,
         client_id: str | None = None,
     ) -> Outgoing:
-        """Sends a message. It is safe in the store at once, and arrives once, whatever happens until then.
+        """Sends a message. It is in the store when this returns, and is delivered exactly once, even after failures.
 
-        Two messages with the same `client_id` are the same message: a bot that answers an event under the id of the event
-        answers it once, also when it is told the event again after a crash.
+        Two messages with the same `client_id` are the same message. So a bot that uses the id of an event as the
+        `client_id` of its answer answers once, even if it gets the event again after a crash.
         """
         return self._act("send", client_id, text=text, reply_to=reply_to, metadata=metadata)
 
@@ -249,7 +250,7 @@ class Conversation:
 
     @property
     def outgoing(self) -> list[Outgoing]:
-        """The acts of the user that wait or are refused."""
+        """The acts of the user that are waiting or were refused."""
         return self._chat._outbox.of(self.id)
 
     def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
@@ -264,4 +265,4 @@ class Conversation:
 
 
 def _ignore(_: str) -> None:
-    """A reader with a cursor of its own keeps it itself."""
+    """Does nothing, because a reader with its own cursor stores it itself."""

@@ -1,4 +1,4 @@
-"""What can fail: a refusal of the server, or something on the way to it."""
+"""Errors: a refusal by the server, or a failure on the way to it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 from .generated.codes import PASSING, ServerCode
 
 ClientCode = Literal[
-    # The server could not be reached, or broke off.
+    # The server could not be reached, or the connection broke.
     "network",
-    # The answer was no answer of Verbatim, for example a page of a proxy.
+    # The response was not from Verbatim, for example a page of a proxy.
     "not_verbatim",
-    # Events are missing, and the server did not give them again.
+    # Events are missing, and the server did not deliver them again.
     "gap",
     # The token callback failed.
     "token_failed",
-    # The message was discarded before the server had it.
+    # The message was discarded before the server acknowledged it.
     "discarded",
     # The client was stopped.
     "stopped",
@@ -25,7 +25,7 @@ Code = ServerCode | ClientCode
 
 
 class VerbatimError(Exception):
-    """A refusal: `code` is for programs, `detail` tells a person what is wrong and what to do."""
+    """An error: `code` is for programs; `detail` tells people what is wrong and what to do."""
 
     def __init__(
         self,
@@ -52,5 +52,5 @@ class VerbatimError(Exception):
 
 
 def lost(detail: str = "the connection was lost") -> VerbatimError:
-    """What happens to everything that waits for an answer when a connection ends."""
+    """The error for all requests that wait for an answer when a connection ends."""
     return VerbatimError("network", detail, retryable=True)

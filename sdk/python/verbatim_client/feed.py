@@ -1,6 +1,7 @@
-"""The order of events: every event of a conversation once, none missing.
+"""The order of events: every event of a conversation once, and none missing.
 
-What the socket gives is checked link by link, and what is missing is fetched.
+Each event names the one before it, so a gap in the events of the socket is noticed, and the missing events are
+fetched.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from .generated.types import Event, EventPage
 
 
 class Ports(Protocol):
-    """What the feed needs of its client."""
+    """What the feed needs from its client."""
 
     def page(self, after: str) -> Awaitable[EventPage]: ...
 
     def event(self, event: Event) -> None:
-        """An event, next in its conversation."""
+        """Takes the next event of a conversation."""
 
     def mark(self, cursor: str) -> None:
-        """The cursor covers all events that have been given so far."""
+        """Takes a cursor that covers all events delivered so far."""
 
     def resync(self) -> None:
-        """What was loaded by REST may lack something: load it again."""
+        """Reloads what was loaded by REST, because it may be incomplete."""
 
     def caught_up(self, is_live: bool) -> None: ...
 
@@ -33,24 +34,24 @@ class Ports(Protocol):
 
 
 class Feed:
-    """Takes the frames of one connection after another."""
+    """Processes the frames of successive connections."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self.me = ""
-        # The newest cursor that came: a new connection continues here.
+        # The latest cursor. A new connection continues from it.
         self.cursor: str | None = None
-        # The last position of each conversation that has been given on.
+        # The position of the last delivered event of each conversation.
         self.heads: dict[str, int] = {}
-        # Set when the first session has begun. What is loaded before could miss what comes until then.
+        # Set when the first session has begun. State that is loaded earlier could miss events from before the session.
         self.begun = asyncio.Event()
-        # The heads that `ready` named.
+        # The heads from `ready`.
         self._here: dict[str, int] = {}
         self._ready_cursor = ""
         self._is_resumed = False
 
     async def take(self, frame: dict[str, Any]) -> None:
-        """Takes a frame. The next one has to wait until it is done, also when something has to be fetched."""
+        """Processes a frame. The next frame must wait until this is done, even if events have to be fetched."""
         match frame["op"]:
             case "ready":
                 self.me = frame["user_id"]
@@ -61,17 +62,18 @@ class Feed:
             case "conversations":
                 self._hear(frame)
             case "reset":
-                # The cursor means nothing here, nor do the positions before it.
+                # The old cursor is not valid here, nor are the positions from before it.
                 self._begin()
                 self._ports.resync()
             case "event":
                 await self._event(frame)  # type: ignore[arg-type]
             case "heartbeat":
-                # A conversation that is not known here came to the user by an event that is missing.
+                # If a conversation is unknown here, the event that added the user to it is missing.
                 await self._compare(frame["heads"].items())
                 self._mark(frame["cursor"])
             case "caught_up":
-                # After a restart no head is known before the first event; then `ready` names the beginning of the chain.
+                # After a restart no head is known before the first event. For such conversations `ready` gives the
+                # start of the chain.
                 self.heads = self._here | self.heads
                 await self._compare(self._here.items())
                 self._mark(frame["cursor"])
@@ -81,7 +83,7 @@ class Feed:
         self._here |= {one["id"]: one["head"] for one in frame["conversations"]}
         if frame["more"]:
             return
-        # After a resume the heads from before still hold, and so does the old cursor until `caught_up`.
+        # After a resume the earlier heads are still valid, and so is the old cursor until `caught_up`.
         if self._is_resumed:
             self._ports.caught_up(False)
         else:
@@ -98,7 +100,7 @@ class Feed:
         head = self.heads.get(conversation)
         if head is not None and position > head and previous != head:
             await self._fetch()
-            # The fetch has given the event itself, too, unless something is still missing.
+            # The fetch has also delivered the event itself, unless something is still missing.
             if self.heads.get(conversation, 0) < previous:
                 self._hole(conversation, position - 1)
         self._give(event)
@@ -110,13 +112,14 @@ class Feed:
         if not behind():
             return
         await self._fetch()
-        # The fetch may also have told that the user has left a conversation, which then has no head here.
+        # The fetch may also have delivered the event with which the user left a conversation, which then has no head
+        # here.
         for id, head in behind():
             if id in self.heads:
                 self._hole(id, head)
 
     async def _fetch(self) -> None:
-        """Gets by REST what the socket did not give."""
+        """Fetches by REST the events that the socket did not deliver."""
         after = self.cursor
         while after is not None:
             page = await self._ports.page(after)
@@ -137,10 +140,10 @@ class Feed:
         if position <= self.heads.get(conversation, 0):
             return
         self.heads[conversation] = position
-        # The socket calls it a frame, REST does not.
+        # Events of the socket are frames with an `op`; events of REST have none.
         event.pop("op", None)  # type: ignore[typeddict-item]
         self._ports.event(event)
-        # Whoever comes in again begins with the event that brings them in.
+        # If the user is added again, the chain starts with the event that adds them.
         if event["type"] == "member.removed" and event["data"]["user_id"] == self.me:
             del self.heads[conversation]
 

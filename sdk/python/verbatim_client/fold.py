@@ -1,6 +1,6 @@
-"""The same fold as the server's: what an event does to the messages, members, receipts and counts that a user sees.
+"""The same fold as in the server: how an event changes the messages, members, receipts and counts that a user sees.
 
-What is folded here began with answers of REST that include everything up to one position.
+The state starts from REST responses that include everything up to one position.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 from .generated.types import Conversation, Event, Member, Message, Receipt
 
-# The greatest number of unread messages that the server counts.
+# The server counts at most this many unread messages.
 MOST_UNREAD = 1_000
-# The characters of a message that an answer quotes.
+# The maximum number of characters in a quote.
 QUOTED = 200
 
 
@@ -26,14 +26,14 @@ class Folded:
     messages: dict[int, Message]
     members: dict[str, Member]
     receipts: dict[str, Receipt]
-    # Who has reacted with what, the earliest first, of each message of which this is known.
+    # The user and the emoji of each reaction, the earliest first, for each message for which they are known.
     reactors: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
     @classmethod
     def begin(
         cls, conversation: Conversation, messages: Iterable[Message], members: Iterable[Member], receipts: Iterable[Receipt]
     ) -> Folded:
-        """What REST has answered, in the order in which REST lists it."""
+        """Begins with REST responses, in the order of REST."""
         by_position = {one["position"]: one for one in sorted(messages, key=lambda one: one["position"])}
         return cls(
             conversation,
@@ -45,9 +45,9 @@ class Folded:
 
 
 def fold(state: Folded, event: Event, me: str) -> set[str]:
-    """Folds an event into a state, and says what the event alone does not tell and has to be asked for.
+    """Folds an event into a state. Returns the parts that do not follow from the event and have to be requested:
 
-    That is `conversation` (its counts), `receipts`, `reactions <message id>`, or `quote <message id>`. An event that was
+    `conversation` (its counts), `receipts`, `reactions <message id>`, or `quote <message id>`. An event that was
     folded before changes nothing.
     """
     if event["position"] <= state.conversation["position"]:
@@ -60,7 +60,7 @@ def fold(state: Folded, event: Event, me: str) -> set[str]:
         case "content.erased":
             for entry in data["erased"]:
                 _changed(state, event, entry["position"])
-        # What is left of an erased edit changes nothing: its message is erased, too.
+        # An erased edit changes nothing, because its message is erased, too.
         case "message.edited" if "erased" in data:
             pass
         case "message.edited" | "message.deleted" | "message.pinned" | "message.unpinned":
@@ -70,7 +70,7 @@ def fold(state: Folded, event: Event, me: str) -> set[str]:
         case "member.added":
             member = {"user_id": data["user_id"], "role": data["role"], "joined_at": event["time"]}
             state.members[data["user_id"]] = member  # type: ignore[assignment]
-            # A user who was a member before has receipts of that time.
+            # A user who was a member before has receipts from that time.
             if data["user_id"] not in state.receipts:
                 asks.add("receipts")
         case "member.removed":
@@ -88,7 +88,7 @@ def _conversation(state: Folded, event: Event, me: str) -> set[str]:
     now["position"] = now["head"] = event["position"]
     data: Any = event["data"]
     last = now.get("last_message")
-    # What an erasure leaves is asked for, and no text of before is shown meanwhile.
+    # The state after an erasure has to be requested. The old text must not be shown meanwhile.
     if "erased" in data:
         if last is not None:
             last["text"] = ""
@@ -132,7 +132,7 @@ def _conversation(state: Folded, event: Event, me: str) -> set[str]:
             stale = data["user_id"] == me
         case "conversation.updated":
             now |= {name: data[name] for name in ("title", "history") if name in data}
-            # How far back a member may read decides what is counted.
+            # The counts depend on how far back a member may read.
             stale = "history" in data
     return {"conversation"} if stale else set()
 
@@ -145,7 +145,7 @@ def _sent(state: Folded, event: Event) -> set[str]:
         "conversation_id": event["conversation_id"],
         "position": position,
         "sender": event["actor"],
-        # What is left of an erased message has no key and no text.
+        # An erased message has no key and no text.
         "client_id": data.get("client_id", ""),
         "text": data.get("text", ""),
         "sent_at": event["time"],
@@ -185,7 +185,7 @@ def _changed(state: Folded, event: Event, at: int) -> None:
         quote = {"text": "", "deleted": True}
     for other in state.messages.values():
         answered: Any = other.get("reply_to")
-        # A quote without a sender is of a message that the user may not read.
+        # A quote without a sender quotes a message that the user may not read.
         if quote and answered and answered["position"] == at and "sender" in answered and not answered["deleted"]:
             answered |= quote
     if message is None or ("deleted_at" in message and event["type"] != "content.erased"):
@@ -218,7 +218,7 @@ def _reacted(state: Folded, event: Event, me: str) -> set[str]:
         return set()
     reactors = state.reactors.get(data["message_position"])
     if reactors is None:
-        # Counts do not say whose reactions they count.
+        # The users who reacted are unknown: the message came with counts only.
         return {f"reactions {message['id']}"}
     reaction = (event["actor"], data["emoji"])
     if event["type"] == "reaction.removed":

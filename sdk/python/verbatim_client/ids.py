@@ -1,4 +1,4 @@
-"""Idempotency keys are UUIDv7: unique without a server, and sorted by the time of their making."""
+"""Idempotency keys are UUIDv7: unique without a server, and sorted by the time of creation."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ _last = 0
 def uuid7() -> str:
     """A new key."""
     global _last
-    # Never the same millisecond twice, so that the keys of one program sort in the order of their making.
+    # No millisecond is used twice, so the keys of one program sort in the order of creation.
     _last = max(time.time_ns() // 1_000_000, _last + 1)
     noise = secrets.token_hex(10)
     variant = "89ab"[int(noise[3], 16) & 3]

@@ -1,4 +1,4 @@
-"""The socket that is always there: connects, comes back with the cursor, and knows when not to."""
+"""The connection of the client: it connects, reconnects with the cursor, and stops when reconnecting is pointless."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ State = Literal["offline", "connecting", "catching_up", "live", "stopped"]
 
 
 class Ports(Protocol):
-    """What the link needs of its client."""
+    """What the link needs from its client."""
 
     def become(self, state: State, why: VerbatimError | None = None) -> None: ...
 
     async def frame(self, frame: Frame) -> None: ...
 
     def cursor(self) -> str | None:
-        """The cursor after which the next connection continues."""
+        """The cursor from which the next connection continues."""
 
     def error(self, error: VerbatimError) -> None: ...
 
 
 class Link:
-    """Connects again and again, until it is stopped or the server says that it is pointless."""
+    """Reconnects until it is stopped, or until the server says that retrying is pointless."""
 
     def __init__(self, url: str, token: Token, ports: Ports) -> None:
         self._url = url
@@ -44,7 +44,7 @@ class Link:
         return self._socket
 
     def opened(self) -> None:
-        """The session has begun: commands can go."""
+        """Records that the session has begun: commands can be sent."""
         self._opened.set()
 
     async def run(self) -> None:
@@ -61,7 +61,8 @@ class Link:
                     return self._ports.become("stopped", fatal(end))
                 self._ports.become("offline")
                 if after(end, refused) == "token":
-                    # The clock of the machine was wrong, or it slept beyond the end of the token. Once more, at once.
+                    # The clock of the machine was wrong, or the machine slept until the token had expired. Retries
+                    # once, without a pause.
                     refused += 1
                     await self._token.refused(token)
                     continue
@@ -80,13 +81,13 @@ class Link:
 
 
 def after(end: End, refused: int) -> Literal["again", "token", "stop"]:
-    """What to do after a close, when so many tokens have been refused since the last session."""
+    """What to do after a close. `refused` is the number of tokens that were refused since the last session."""
     if 4500 <= end.code <= 4999 or (end.code == 4401 and refused > 0):
         return "stop"
     return "token" if end.code == 4401 else "again"
 
 
 def fatal(end: End) -> VerbatimError:
-    """The error of a close after which a client does not come back."""
+    """The error for a close after which the client does not reconnect."""
     word = end.word or ("token_expired" if end.code == 4401 else "invalid_token")
     return VerbatimError(word, f"the server closed the socket with {end.code}", status=end.code, retryable=False)

@@ -1,7 +1,7 @@
-"""What the user has done and the server does not have yet.
+"""The outbox: acts of the user that the server has not acknowledged yet.
 
-Each act has its key from before its first attempt, waits in the store, and goes in order within its conversation. A
-refused act steps aside; it never blocks the next one.
+Each act gets its idempotency key before the first attempt, and stays in the store until it is acknowledged. The acts
+of a conversation are sent in order. A refused act is set aside and never blocks the next one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .wait import pause
 
 @dataclass(frozen=True)
 class Done:
-    """What the server has made of an act."""
+    """The result of an act on the server."""
 
     id: str
     position: int
@@ -31,7 +31,7 @@ class Done:
 
 
 class Outgoing:
-    """An act on its way. Await it to know what has become of it, which may take days."""
+    """A pending act. Await it for the result, which may take days."""
 
     def __init__(self, outbox: Outbox, saved: dict[str, Any]) -> None:
         self._outbox = outbox
@@ -63,19 +63,19 @@ class Outgoing:
 
     @property
     def error(self) -> VerbatimError | None:
-        """Why the server has refused it."""
+        """Why the server refused it."""
         error = self._saved.get("error")
         return VerbatimError(error["code"], error["detail"], retryable=False) if error else self._end
 
     def retry(self) -> None:
-        """Sends a failed one again."""
+        """Sends a failed act again."""
         if self.state == "failed":
             del self._saved["error"]
             self._settled.clear()
             self._outbox.keep(self)
 
     def discard(self) -> None:
-        """Gives it up. One that is under way may still arrive."""
+        """Gives the act up. If it is in flight, it may still arrive."""
         if self.state != "sent":
             self._outbox.forget(self)
             self.settle(VerbatimError("discarded", "the program has discarded it"))
@@ -106,11 +106,11 @@ class Outbox:
         self._all: dict[str, Outgoing] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._n = 0
-        # The server has asked for a pause, which holds for the whole socket.
+        # The end of a pause that the server has requested. It applies to the whole socket.
         self._not_before = 0.0
 
     def restore(self) -> None:
-        """Takes up what an earlier life of the program has left."""
+        """Restores the acts that an earlier run of the program has left."""
         for _, saved in self._store.all("out/"):
             self._n = max(self._n, saved["n"])
             self._all.setdefault(saved["act"]["client_id"], Outgoing(self, saved))
@@ -118,7 +118,7 @@ class Outbox:
             self._pump(outgoing.act["conversation_id"])
 
     def of(self, conversation: str) -> list[Outgoing]:
-        """The acts of a conversation that are not over, in their order."""
+        """The unfinished acts of a conversation, in order."""
         return [one for one in self._all.values() if one.act["conversation_id"] == conversation]
 
     def add(self, act: dict[str, Any]) -> Outgoing:
@@ -127,7 +127,8 @@ class Outbox:
             return known
         self._n += 1
         outgoing = self._all[act["client_id"]] = Outgoing(self, {"n": self._n, "act": act})
-        # The key is in the store before the first attempt: an attempt that a crash forgets could happen twice.
+        # The key is in the store before the first attempt. Otherwise a retry after a crash would have another key, and
+        # the act could take effect twice.
         self.keep(outgoing)
         return outgoing
 
@@ -141,14 +142,14 @@ class Outbox:
         self._store.set(_key(outgoing), None)
 
     def seen(self, event: Event, me: str) -> None:
-        """An event that is the result of an act proves it, even if the answer was lost."""
+        """Marks an act as done if the event is its result, even if the answer was lost."""
         data: Any = event["data"]
         outgoing = self._all.get(data.get("client_id") or "") if event["actor"] == me else None
         if outgoing:
             self._done(outgoing, event["position"], data.get("message_id", ""))
 
     def stop(self) -> None:
-        """What waits stays in the store; nobody in this program hears of it any more."""
+        """Stops sending. Waiting acts stay in the store, and awaiting one raises an error."""
         for pump in self._pumps.values():
             pump.cancel()
         for outgoing in self._all.values():
@@ -167,7 +168,7 @@ class Outbox:
             await asyncio.sleep(self._not_before - time.monotonic())
             try:
                 limit = (socket.limits or {}).get("frame_bytes", 65_536)
-                # The server would close the socket because of this frame, each time anew.
+                # The server would close the socket because of this frame, at every attempt.
                 if len(json.dumps(outgoing.act, separators=(",", ":"))) > limit - 100:
                     raise VerbatimError("too_large", f"a frame has at most {limit} bytes: send less")
                 ack = await socket.ask(outgoing.act)
@@ -192,5 +193,5 @@ class Outbox:
 
 
 def _key(outgoing: Outgoing) -> str:
-    """Sorts in the order of the acts."""
+    """The key of an act in the store. Keys sort in the order of the acts."""
     return f"out/{outgoing._saved['n']:012}/{outgoing.client_id}"

@@ -1,4 +1,4 @@
-"""Access tokens for a user name and a password."""
+"""Access tokens from a user name and a password."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from .token import TokenCallback, Why
 
 
 class PasswordLogin:
-    """Logs in when the client begins, and renews the login while it lives. With `register`, makes the account first if
-    there is none of this name."""
+    """Logs in when the client starts, and renews the login while the client runs. With `register`, creates the account
+    first if it does not exist."""
 
     def __init__(self, username: str, password: str, *, register: bool = False) -> None:
         self._username = username
@@ -18,12 +18,13 @@ class PasswordLogin:
         self._register = register
 
     def callback(self, rest: Rest) -> TokenCallback:
-        """What a client asks for its tokens. Each client has a login of its own."""
+        """The token callback for a client. Each client has its own login."""
         tokens: Tokens | None = None
 
         async def token(why: Why) -> str:
             nonlocal tokens
-            # A refresh token counts once: without an answer nobody knows whether it still does, and the password helps.
+            # A refresh token can be used once. If the answer is lost, it is unknown whether the token was used, so the
+            # next attempt logs in with the password.
             if tokens and why == "expiring":
                 refresh, tokens = tokens["refresh_token"], None
                 tokens = await rest.refresh_login(body={"refresh_token": refresh})

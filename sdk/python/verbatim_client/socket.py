@@ -1,4 +1,4 @@
-"""One WebSocket from its opening to its close: frames out with an id, answers matched to them."""
+"""One WebSocket from opening to close: it sends frames with an id, and matches the answers to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from .errors import VerbatimError, lost
 from .wait import retry_after
 
-# Seconds for `ready`, for an answer, and beyond two heartbeats for a sign of life.
+# The time limit in seconds for `ready` and for an answer, and for the next frame in addition to two heartbeats.
 PATIENCE = 20.0
 
 Frame = dict[str, Any]
@@ -23,7 +23,7 @@ Frame = dict[str, Any]
 
 @dataclass(frozen=True)
 class End:
-    """How a socket ended: the close code, the word of its reason, and whether the session had begun."""
+    """How a socket ended: the close code, the word in the close reason, and whether the session had begun."""
 
     code: int
     word: str = ""
@@ -32,7 +32,7 @@ class End:
 
 
 class Socket:
-    """A socket that is being used."""
+    """An open socket."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Socket:
         answer = self._answers[id] = asyncio.get_running_loop().create_future()
         try:
             await self._send({**frame, "id": id})
-            # An answer that does not come is lost. The same key makes another attempt harmless.
+            # A missing answer counts as lost. The same key makes a retry harmless.
             async with asyncio.timeout(PATIENCE):
                 return await answer
         except TimeoutError:
@@ -70,7 +70,7 @@ class Socket:
             raise lost() from None
 
     async def read(self, cursor: str | None, take: Callable[[Frame], Awaitable[None]]) -> None:
-        """Begins the session, and gives every frame on, until the connection is closed."""
+        """Begins the session, and passes every frame on until the connection is closed."""
         patience = PATIENCE
         try:
             await self._send({"op": "hello", "cursor": cursor})
@@ -110,11 +110,12 @@ async def live(
     opened: Callable[[Socket], None],
     take: Callable[[Frame], Awaitable[None]],
 ) -> End:
-    """Lives through one connection, and says how it ended."""
+    """Runs one connection, and returns how it ended."""
     protocols: Any = ["verbatim.v1", f"bearer.{token}"]
     socket: Socket | None = None
     try:
-        # The server tells signs of life by itself, and a dead network would hold up the handshake of a close.
+        # The server sends heartbeats, so no pings are needed. On a dead network the close handshake would hang, so its
+        # time limit is short.
         async with connect(
             url,
             subprotocols=protocols,
@@ -139,7 +140,7 @@ async def live(
 
 
 def ended(code: int, reason: str, began: bool) -> End:
-    """What a close says: the reason is a word, and may name a wait behind it."""
+    """Parses a close. The reason is a word, which a requested wait may follow."""
     word, _, rest = reason.partition(";")
     wait = re.search(r"retry_after_ms=(\d+)", rest)
     return End(code, word, int(wait[1]) / 1000 if wait else 0.0, began)

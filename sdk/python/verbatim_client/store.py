@@ -1,4 +1,4 @@
-"""Where a client keeps what must survive a restart: messages that wait, and the cursor."""
+"""Where a client keeps what must survive a restart: waiting messages, and the cursor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Store(Protocol):
-    """A store belongs to one user. Values are JSON; `set` with `None` removes, and ends when the value is safe."""
+    """A store for one user. Values are JSON. `set` returns when the value is stored safely; `None` removes the key."""
 
     def all(self, prefix: str) -> list[tuple[str, Any]]:
         """All pairs whose key begins with the prefix, sorted by key."""
@@ -21,7 +21,7 @@ class Store(Protocol):
 
 
 class Memory:
-    """A store that lives as long as the program."""
+    """A store in memory, which is lost when the program ends."""
 
     def __init__(self) -> None:
         self._values: dict[str, Any] = {}
@@ -40,7 +40,7 @@ class Memory:
 
 
 class File:
-    """A store in a file, which one program at a time uses."""
+    """A store in a file. Only one program at a time may use the file."""
 
     def __init__(self, path: str | Path) -> None:
         self._file = sqlite3.connect(path, isolation_level=None)

@@ -1,6 +1,6 @@
-"""`async for event in …`: each event once, none missing, at the pace of the reader.
+"""`async for event in …`: each event once, and none missing, at the pace of the reader.
 
-A slow reader costs no memory: what does not fit into the buffer is fetched later.
+A slow reader does not use more memory: events that do not fit into the buffer are fetched later.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ BUFFER = 256
 
 
 class Stream:
-    """What one reader has before it: events, and cursors that cover the events before them."""
+    """The buffer of one reader: events, and cursors that cover the events before them."""
 
     def __init__(self, conversation: str | None, behind: str | None) -> None:
         self._conversation = conversation
-        # From where to fetch what the buffer does not have.
+        # The cursor from which to fetch the events that are not in the buffer.
         self._behind = behind
         self._buffer: deque[Event | str] = deque()
         self._seen: dict[str, int] = {}
@@ -29,10 +29,10 @@ class Stream:
         self._end: VerbatimError | None = None
 
     def give(self, event: Event, cursor: str | None) -> None:
-        """An event, and a cursor before it."""
+        """Adds an event. `cursor` is a cursor from before it."""
         if self._conversation not in (None, event["conversation_id"]):
             return
-        # Behind an event that did not fit nothing may fit either, or the order would be lost.
+        # After an event that did not fit, no later event may be added, or the order would be lost.
         if self._behind is None and len(self._buffer) < BUFFER:
             self._buffer.append(event)
         elif self._behind is None:
@@ -57,7 +57,8 @@ class Stream:
         failed: Callable[[VerbatimError], None],
         handled: Callable[[str], None],
     ) -> AsyncIterator[Event]:
-        """Gives the events on; `handled` is told each cursor when everything before it has been."""
+        """Yields the events. Calls `handled` with a cursor when the reader has taken all events before it and asks for
+        the next one."""
         while True:
             while self._buffer:
                 next = self._buffer.popleft()
@@ -73,7 +74,8 @@ class Stream:
                 self._woken.clear()
                 await self._woken.wait()
                 continue
-            # From here on the buffer takes events again, so each later one is in it or on one of the pages, or on both.
+            # From here on the buffer accepts events again, so each later event is in the buffer, on one of the pages,
+            # or both.
             cursor, self._behind = self._behind, None
             while not self._end:
                 after = cursor

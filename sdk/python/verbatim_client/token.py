@@ -1,4 +1,4 @@
-"""The access token: asked for when it is needed, and again before it expires, never twice at once."""
+"""The access token: requested when needed, and again before it expires, with only one request at a time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Literal
 
 from .errors import VerbatimError
 
-# Why the client asks: it begins, the token ends soon, or the server has refused it.
+# Why the client requests a token: it starts, the token expires soon, or the server has refused the token.
 Why = Literal["start", "expiring", "refused"]
 TokenCallback = Callable[[Why], str | Awaitable[str]]
 
-# How many seconds before its end a token is replaced.
+# A token is replaced this many seconds before it expires.
 BEFORE_END = 60.0
 
 
 class Token:
-    """The present token of a client."""
+    """The current token of a client."""
 
     def __init__(
         self, renewed: Callable[[str], Awaitable[None]], failed: Callable[[VerbatimError], None]
@@ -35,15 +35,15 @@ class Token:
         self._renewal: asyncio.Task[None] | None = None
 
     def comes_from(self, given: str | TokenCallback) -> None:
-        """Tells where tokens come from, before the first is asked for: a callback may use the client."""
+        """Sets the source of tokens. This is separate from the constructor, because a callback may use the client."""
         self._callback = given if callable(given) else lambda _: given
 
     async def get(self) -> str:
-        """The present token."""
+        """The current token."""
         return self._token if self._token is not None else await self._ask("start")
 
     async def refused(self, token: str) -> str:
-        """The server has refused `token`: another one, unless somebody else got one meanwhile."""
+        """The server has refused `token`: requests another one, unless another caller has already got one."""
         if self._token is None or self._token == token:
             return await self._ask("refused")
         return self._token
@@ -55,7 +55,7 @@ class Token:
         self._token = self._asking = self._renewal = None
 
     async def _ask(self, why: Why) -> str:
-        # Joined by all who ask meanwhile; that one of them gives up ends nothing for the others.
+        # All callers share one request. If one of them is cancelled, the request continues for the others.
         if self._asking is None:
             self._asking = asyncio.create_task(self._call(why))
         return await asyncio.shield(self._asking)
@@ -90,17 +90,17 @@ class Token:
                     return
             except VerbatimError as error:
                 self._failed(error)
-                # The old token still counts. If no attempt succeeds, the server closes with 4401.
+                # The old token is still valid. If no attempt succeeds, the server closes the socket with 4401.
                 wait = min(60.0, 2.0**attempt)
                 attempt += 1
 
 
 def renewal(token: str, now: float | None = None) -> float | None:
-    """The seconds until a token is to be replaced; none for an API key, which does not say when it ends."""
+    """The seconds until a token has to be replaced; `None` for an API key, which does not contain its expiry."""
     left = _time_left(token, time.time() if now is None else now)
     if left is None:
         return None
-    # A token of less than two minutes is replaced in the middle of its life.
+    # A token with less than two minutes left is replaced after half of that time.
     return left - BEFORE_END if left > 2 * BEFORE_END else left / 2
 
 
@@ -112,6 +112,6 @@ def _time_left(token: str, now: float) -> float | None:
     except (IndexError, ValueError, KeyError, TypeError):
         return None
     left = ends - now
-    # The clock of a machine may be wrong by hours; the length of a token's life does not depend on it.
+    # The clock of a machine may be wrong by hours. The lifetime of a token does not depend on it.
     life = ends - begins if begins is not None else math.inf
     return max(1.0, min(left, life) if left > 0 else (life / 2 if life < math.inf else 1.0))

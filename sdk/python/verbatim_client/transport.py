@@ -1,4 +1,4 @@
-"""Requests over HTTP: with the token, the idempotency key, and as many attempts as make sense."""
+"""Requests over HTTP, with the token, the idempotency key, and retries where they make sense."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .token import Token
 from .wait import pause, retry_after
 
 ATTEMPTS = 6
-# Seconds for an answer, beyond what the request itself waits for events.
+# The time limit in seconds for a response, in addition to the time that the request itself waits for events.
 PATIENCE = 30.0
 
 
@@ -29,7 +29,7 @@ class Transport:
     async def send(
         self, method: str, path: str, query: dict[str, Any], body: Any, needs_token: bool, key: str | None
     ) -> Any:
-        """Sends a request until it succeeds, is refused, or has failed too often."""
+        """Sends a request, with retries until it succeeds, is refused, or has failed too often."""
         asked = {name: _plain(value) for name, value in query.items() if value is not None}
         target = f"{self._url}{path}?{urlencode(asked)}" if asked else f"{self._url}{path}"
         headers = {"Idempotency-Key": key} if key else {}
@@ -37,7 +37,7 @@ class Transport:
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
-        # A second try of a request that had an effect must not have another one.
+        # A retry must not repeat the effect of a request.
         repeatable = method != "POST" or key is not None
         was_refused = False
         attempt = 0
@@ -89,6 +89,6 @@ def _problem(status: int, after: str | None, text: bytes) -> VerbatimError:
             errors=said.get("errors", ()),
         )
     except (ValueError, KeyError, TypeError):
-        # Not a problem of Verbatim: a proxy has answered.
+        # The response is not a problem document of Verbatim: a proxy has answered.
         passes = status == 429 or status > 500
         return VerbatimError("not_verbatim", f"the server answered {status}", status=status, retry_after=wait, retryable=passes)

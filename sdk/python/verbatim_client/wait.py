@@ -1,4 +1,4 @@
-"""Waiting: the pause before another attempt, and what an answer says about it."""
+"""Waiting: the pause before a retry, and what a response says about it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Value = TypeVar("Value")
 
 
 def pause(n: int, at_least: float = 0.0) -> float:
-    """The seconds before attempt `n` (from 0): doubled each time, with jitter, so that clients do not come in step."""
+    """The seconds before attempt `n` (from 0): doubled each time, with jitter, so that clients do not retry in step."""
     most = min(LONGEST, SHORTEST * 2 ** min(n, 10))
     return at_least + most / 2 + random.random() * most / 2
 
 
 def retry_after(value: str | None) -> float | None:
-    """The seconds of `Retry-After`: the server sends seconds, a proxy may send a date."""
+    """The seconds in `Retry-After`. The server sends seconds; a proxy may send a date."""
     if not value:
         return None
     try:
@@ -38,7 +38,7 @@ def retry_after(value: str | None) -> float | None:
 
 
 async def insist(act: Callable[[], Awaitable[Value]], failed: Callable[[VerbatimError], None]) -> Value:
-    """Tries until it succeeds, or until the error is one that no time mends."""
+    """Retries until the call succeeds, or fails with an error that is not retryable."""
     attempt = 0
     while True:
         try:

@@ -1,5 +1,5 @@
-// Writes src/generated/ from the published documents: the types of REST, the table of its operations, the codes of
-// its errors, and the frames of the socket. CI runs it again and fails at a difference.
+// Writes src/generated/ from the published documents: the types of REST, the table of its operations, its error codes,
+// and the frames of the socket. CI runs it again and fails if the files differ.
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 import { parse } from "yaml";
@@ -13,8 +13,8 @@ const document = JSON.parse(await read("openapi.json"));
 const asyncapi = parse(await read("asyncapi.yaml"));
 
 await write("codes.ts", codes(document));
-// Pages have no use for the operations of operators and backends, which are an entry of their own. Exports and
-// erasures are asked for so seldom that they stand there too.
+// Pages do not need the operations for operators and backends, so these are a separate entry point. Exports and
+// erasures are used so rarely that they are there, too.
 const isAdmin = (path) => /^\/v1\/((admin|provision)\/|(me\/)?(exports|erasure))/.test(path);
 await write("operations.ts", operations(document, "OPERATIONS", (path) => !isAdmin(path)));
 await write("admin.ts", operations(document, "ADMIN", isAdmin));
@@ -23,8 +23,9 @@ await write("api.ts", astToString(await openapiTS(slim(document), { silent: true
 
 function codes(document) {
   const all = document.components.schemas.Problem.properties.code["x-codes"];
-  // An answer with one of these statuses had no effect that a second try could double, or says when to try again.
-  // What the operator has not set does not come by itself, and nobody waits for another export.
+  // A request that got one of these statuses had no effect that a retry could duplicate, or the response says when to
+  // retry. The two exceptions are not worth a retry: a missing setting of the operator does not appear by itself, and
+  // another export takes too long to wait for.
   const passes = ({ status, code }) => !["not_configured", "too_many_exports"].includes(code) && status.some((s) => s === 429 || s === 503);
   const passing = all.filter(passes).map(({ code }) => code);
   const lines = all.map(({ code, cause }) => `  /** ${cause} */\n  | "${code}"`);
@@ -40,8 +41,8 @@ export const PASSING: ReadonlySet<string> = new Set(
 `;
 }
 
-// A row is "path METHOD", without the /v1 of all paths, and behind another space "!" if the operation takes no token, or "#" if
-// it takes an idempotency key.
+// A row is "path METHOD", without the prefix /v1. After another space it has "!" if the operation takes no token, and
+// "#" if it takes an idempotency key.
 function operations(document, name, wanted) {
   const rows = [];
   for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
@@ -61,14 +62,15 @@ ${rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row).join("\n")}
 `;
 }
 
-// What a caller of the SDK can see: no examples, no refusals (they become errors), no headers, no patterns.
+// The parts of the document that a caller of the SDK can see: no examples, no error responses (they are thrown), no
+// headers, no patterns.
 function slim(document) {
   const keep = (node) => {
     if (Array.isArray(node)) return node.map(keep);
     if (node === null || typeof node !== "object") return node;
     const dropped = ["example", "examples", "headers", "security", "pattern", "title", "x-codes"];
-    // A property may have the name of a keyword.
-    // An object about which nothing is said may have any fields.
+    // An object without a description of its fields may have any fields. A map from names to schemas keeps all its
+    // entries, because a property may have the name of a keyword.
     const isOpen = node.type === "object" && !node.properties && !node.oneOf && !node.allOf;
     if (isOpen && node.additionalProperties === undefined) node = { ...node, additionalProperties: true };
     const isMap = Object.values(node).every((value) => value && typeof value === "object" && !Array.isArray(value));
@@ -124,7 +126,7 @@ function frames(schemas) {
   const declared = wanted.map((key) => {
     const { description } = schemas[key];
     const comment = description ? `/** ${description.replace(/\s+/g, " ")} */\n` : "";
-    // The data of an event are the same as in REST, which has a type for each.
+    // The data of an event is the same as in REST, which has a type for each kind of event.
     if (key === "server.event") return `${comment}export type ServerEvent = { op: "event" } & components["schemas"]["Event"];`;
     return `${comment}export type ${name(key)} = ${type(schemas[key])};`;
   });

@@ -1,4 +1,5 @@
-// Measures what a page has to load: each entry bundled, minified and compressed, against its limit in package.json.
+// Measures what a page has to load. Each entry point is bundled, minified and compressed, and its size is compared with
+// the limit in package.json.
 import { readFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";

@@ -1,4 +1,4 @@
-// Something that is shown and changes: its listeners are told once for all changes of a moment.
+// Something on display that changes. All changes of one moment cause one call of the listeners.
 
 import { Emitter, type Off } from "./emitter.js";
 
@@ -10,7 +10,7 @@ export class Changing {
     return this.#emitter.on(name, listener as (self: Changing) => void);
   }
 
-  /** Tells the listeners, soon. */
+  /** Schedules one call of the listeners. */
   changed(): void {
     if (this.#isTold) return;
     this.#isTold = true;

@@ -12,7 +12,7 @@ export interface ConversationPorts extends Source {
   typing: Typing;
   tell(frame: ClientFrame): void;
   live(id: string, options?: { limit?: number }): LiveView;
-  /** Marks as read when there is a connection. */
+  /** Marks the conversation as read up to a position, once there is a connection. */
   read(id: string, position: number): void;
 }
 
@@ -20,16 +20,19 @@ type Unkeyed<A> = A extends Act ? Omit<A, "conversation_id" | "client_id"> : nev
 
 export interface NewMessage {
   text: string;
-  /** The id of the message that this one answers. */
+  /** The id of the message to which this one replies. */
   replyTo?: string;
   metadata?: Record<string, unknown>;
 }
 
-/** A handle of a conversation. It costs nothing, and works before the connection does. */
+/** A handle for a conversation. Creating one sends no request, and it can be used before the client is connected. */
 export class ConversationHandle {
   constructor(readonly id: string, readonly ports: ConversationPorts) {}
 
-  /** Sends a message. It is safe in the store at once, and arrives once, whatever happens until then. */
+  /**
+   * Sends a message. The store keeps it before the first attempt, and it is delivered exactly once, even after
+   * failures.
+   */
   send(message: NewMessage | string): Outgoing {
     const { text, replyTo, metadata } = typeof message === "string" ? ({ text: message } as NewMessage) : message;
     return this.#act({ op: "send", text, reply_to: replyTo, metadata });
@@ -59,17 +62,17 @@ export class ConversationHandle {
     return this.#act({ op: "unpin", message_id: message });
   }
 
-  /** Marks everything up to a position as read; without one, everything that the client has been given. */
+  /** Marks everything up to a position as read; without a position, everything that the client has received. */
   read(position = this.ports.feed.head(this.id)): void {
     if (position > 0) this.ports.read(this.id, position);
   }
 
-  /** Call it at every key: what goes out is little. */
+  /** Call this at every keystroke. Few of the calls send anything. */
   typing(): void {
     if (this.ports.typing.mayTell(this.id)) this.ports.tell({ op: "typing", conversation_id: this.id });
   }
 
-  /** The acts of the user that wait or are refused. */
+  /** The acts of the user that are waiting or were refused. */
   get outgoing(): readonly Outgoing[] {
     return this.ports.outbox.of(this.id);
   }
@@ -79,7 +82,7 @@ export class ConversationHandle {
     return stream(this.ports, this.id, options);
   }
 
-  /** What a page shows of the conversation, kept up to date. */
+  /** A view of the conversation for display, kept up to date. */
   live(options?: { limit?: number }): LiveView {
     return this.ports.live(this.id, options);
   }

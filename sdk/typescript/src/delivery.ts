@@ -1,15 +1,15 @@
-// Events on their way to the application, at least once: a cursor is stored when everything before it is handled.
+// Delivers events to the application at least once: a cursor is stored only when everything before it has been handled.
 
 import type { ChatEvent } from "./feed.js";
 
-/** More events than this do not wait in memory; the server keeps them until there is room. */
+/** The maximum number of events that wait in memory. The server keeps any others until there is room. */
 const MOST = 10_000;
 
 export type Handler = (event: ChatEvent) => unknown;
 
 export class Delivery {
   readonly handlers = new Set<Handler>();
-  /** Readers of their own, which have not handled the event of this number and those behind it. */
+  /** Readers with their own pace. Each returns the number of the first event that it has not handled. */
   readonly readers = new Set<() => number>();
   /** The number of the last event. */
   given = 0;
@@ -29,7 +29,7 @@ export class Delivery {
     return this.#queue.length > MOST;
   }
 
-  /** Ends when there is room again. */
+  /** Resolves when there is room again. */
   async room(): Promise<void> {
     while (this.#queue.length > MOST / 2) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
@@ -42,7 +42,7 @@ export class Delivery {
     if (!this.#isRunning) void this.#run();
   }
 
-  /** The cursor covers all events that have been given so far. */
+  /** Takes a cursor that covers all events delivered so far. */
   mark(cursor: string): void {
     const last = this.#marks.at(-1);
     if (last?.n === this.given) last.cursor = cursor;

@@ -1,4 +1,4 @@
-// Listeners by name. A listener that throws must not stop the others, nor the client.
+// Listeners by name. A listener that throws must stop neither the others nor the client.
 
 export type Off = () => void;
 
@@ -23,7 +23,7 @@ export class Emitter<Events> {
   }
 }
 
-/** Throws where nothing of the client is under way, so that the runtime reports it as an error of the application. */
+/** Throws outside the call stack of the client, so that the runtime reports it as an error of the application. */
 function reportLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;

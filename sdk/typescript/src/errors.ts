@@ -1,22 +1,22 @@
 import { PASSING, type ServerCode } from "./generated/codes.js";
 
-/** The codes that the client itself gives; all others are the server's. */
+/** The codes that the client itself creates. All others come from the server. */
 export type ClientCode =
-  /** The server could not be reached, or broke off. */
+  /** The server could not be reached, or the connection broke. */
   | "network"
-  /** The answer was no answer of Verbatim, for example a page of a proxy. */
+  /** The response was not from Verbatim, for example a page of a proxy. */
   | "not_verbatim"
-  /** A frame of the client broke the rules of the socket. */
+  /** A frame from the client was invalid. */
   | "invalid_frame"
-  /** Events are missing, and the server did not give them again. */
+  /** Events are missing, and the server did not deliver them again. */
   | "gap"
   /** The token callback failed. */
   | "token_failed"
-  /** The store failed: messages that wait may be lost at a reload. */
+  /** The store failed. Waiting messages may be lost at a reload. */
   | "store_failed"
-  /** The server closed the socket for good because of the frames that it got. */
+  /** The server closed the socket for good because of invalid frames. */
   | "bad_frames"
-  /** The message was discarded before the server had it. */
+  /** The message was discarded before the server acknowledged it. */
   | "discarded"
   /** The client was stopped. */
   | "stopped";
@@ -32,7 +32,7 @@ interface Details {
   cause?: unknown;
 }
 
-/** A refusal: `code` is for programs, `detail` tells a person what is wrong and what to do. */
+/** An error: `code` is for programs; `detail` tells people what is wrong and what to do. */
 export class VerbatimError extends Error {
   override readonly name = "VerbatimError";
   readonly status: number;
@@ -53,7 +53,7 @@ export class VerbatimError extends Error {
   }
 }
 
-/** Any thrown thing as a VerbatimError. */
+/** Any thrown value as a VerbatimError. */
 export function asError(thrown: unknown, code: Code = "network"): VerbatimError {
   if (thrown instanceof VerbatimError) return thrown;
   const detail = thrown instanceof Error ? thrown.message : String(thrown);

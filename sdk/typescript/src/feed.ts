@@ -1,5 +1,6 @@
-// The order of events: every event of a conversation once, none missing. What the socket gives is checked link by link;
-// what is missing is fetched; and the cursor is stored only when the application has handled what lies before it.
+// The order of events: every event of a conversation once, and none missing. Each event names the one before it, so a
+// gap in the events of the socket is noticed, and the missing events are fetched. The cursor is stored only when the
+// application has handled everything before it.
 
 import { Delivery } from "./delivery.js";
 import { VerbatimError } from "./errors.js";
@@ -11,32 +12,34 @@ export type ChatEvent = components["schemas"]["Event"];
 
 export interface FeedPorts {
   page(after: string): Promise<components["schemas"]["EventPage"]>;
-  /** An event, for the parts of the client that fold it at once. */
+  /** Passes an event to the parts of the client that fold it at once. */
   event(event: ChatEvent): void;
-  /** What was loaded by REST may lack something: load it again. */
+  /** Reloads what was loaded by REST, because it may be incomplete. */
   resync(): void;
   caughtUp(isLive: boolean): void;
-  /** Breaks the connection off, because only a new one helps. */
+  /** Closes the connection, because only a new one helps. */
   cut(): void;
   error(thrown: unknown): void;
 }
 
 export class Feed {
   me = "";
-  /** The newest cursor that came: a new connection continues here. */
+  /** The latest cursor. A new connection continues from it. */
   cursor: string | undefined;
   readonly delivery: Delivery;
-  /** Ends when the first session has begun. What is loaded before could miss what comes until then. */
+  /**
+   * Resolves when the first session has begun. State that is loaded earlier could miss events from before the session.
+   */
   readonly begun: Promise<void>;
   #isBegun!: () => void;
-  /** The last position of each conversation that has been given on. */
+  /** The position of the last delivered event of each conversation. */
   readonly heads = new Map<string, number>();
-  /** The heads that `ready` named. */
+  /** The heads from `ready`. */
   #here = new Map<string, number>();
   #readyCursor = "";
   #isResumed = false;
   #tail: Promise<void> = Promise.resolve();
-  /** Counts connections, so that what is queued of an old one can be told apart. */
+  /** Counts connections, so that queued frames of an old connection can be recognised. */
   #life = 0;
 
   constructor(readonly ports: FeedPorts, readonly store: ToldStore, isManual: boolean) {
@@ -46,24 +49,24 @@ export class Feed {
     });
   }
 
-  /** Continues where the store says that the application stopped. */
+  /** Continues after the last event that the application handled, according to the store. */
   async restore(): Promise<void> {
     const saved = await this.store.get("cursor");
     if (typeof saved === "string") this.cursor ??= saved;
   }
 
-  /** The last position of a conversation that has been given on. */
+  /** The position of the last delivered event of a conversation. */
   head(id: string): number {
     return this.heads.get(id) ?? 0;
   }
 
-  /** Frames are taken one after another, also when one has to wait for a fetch. */
+  /** Queues a frame. Frames are processed one after another, even if one has to wait for a fetch. */
   push(frame: ServerFrame): void {
     if (frame.op === "ready") this.#life++;
     const life = this.#life;
     this.#tail = this.#tail.then(() => (life === this.#life ? this.#take(frame) : undefined)).catch((error: unknown) => {
       this.ports.error(error);
-      // Everything behind the cursor comes again, and positions tell what has been seen.
+      // Everything after the cursor is delivered again, and positions show which events are already known.
       this.#life++;
       this.ports.cut();
     });
@@ -81,17 +84,18 @@ export class Feed {
       case "conversations":
         return this.#hear(frame.conversations, frame.more);
       case "reset":
-        // The cursor means nothing here, nor do the positions before it.
+        // The old cursor is not valid here, nor are the positions from before it.
         this.#begin();
         return this.ports.resync();
       case "event":
         return this.#event(frame);
       case "heartbeat":
-        // A conversation that is not known here came to the user by an event that is missing.
+        // If a conversation is unknown here, the event that added the user to it is missing.
         await this.#compare(Object.entries(frame.heads));
         return this.#mark(frame.cursor);
       case "caught_up":
-        // After a reload no head is known before the first event; then `ready` names the beginning of the chain.
+        // After a reload no head is known before the first event. For such conversations `ready` gives the start of the
+        // chain.
         for (const [id, head] of this.#here) if (!this.heads.has(id)) this.heads.set(id, head);
         await this.#compare([...this.#here]);
         this.#mark(frame.cursor);
@@ -102,7 +106,7 @@ export class Feed {
   #hear(conversations: Array<{ id: string; head: number }>, more: boolean): void {
     for (const { id, head } of conversations) this.#here.set(id, head);
     if (more) return;
-    // After a resume the heads from before still hold, and so does the old cursor until `caught_up`.
+    // After a resume the earlier heads are still valid, and so is the old cursor until `caught_up`.
     if (this.#isResumed) this.ports.caughtUp(false);
     else this.#begin();
     this.#isBegun();
@@ -120,7 +124,7 @@ export class Feed {
     const head = this.heads.get(id);
     if (head !== undefined && position > head && previous !== head) {
       await this.#fetch();
-      // The fetch has given the event itself, too, unless something is still missing.
+      // The fetch has also delivered the event itself, unless something is still missing.
       if (this.head(id) < previous) this.#hole(id, position - 1);
     }
     this.#give(event);
@@ -130,11 +134,11 @@ export class Feed {
     const behind = (): Array<[string, number]> => heads.filter(([id, head]) => this.head(id) < head);
     if (behind().length === 0) return;
     await this.#fetch();
-    // The fetch may also have told that the user has left a conversation, which then has no head here.
+    // The fetch may also have delivered the event with which the user left a conversation, which then has no head here.
     for (const [id, head] of behind()) if (this.heads.has(id)) this.#hole(id, head);
   }
 
-  /** Gets by REST what the socket did not give. */
+  /** Fetches by REST the events that the socket did not deliver. */
   async #fetch(): Promise<void> {
     let after = this.cursor;
     while (after !== undefined) {
@@ -157,7 +161,7 @@ export class Feed {
     this.heads.set(id, position);
     this.ports.event(event);
     this.delivery.give(event);
-    // Whoever comes in again begins with the event that brings them in.
+    // If the user is added again, the chain starts with the event that adds them.
     if (event.type === "member.removed" && event.data.user_id === this.me) this.heads.delete(id);
   }
 

@@ -1,5 +1,5 @@
-// The same fold as the server's: what an event does to the messages, members, receipts and counts that a user sees.
-// Every part knows the position that it includes, so an event that comes again changes nothing.
+// The same fold as in the server: how an event changes the messages, members, receipts and counts that a user sees.
+// Every part knows the position up to which it is current, so an event that arrives again changes nothing.
 
 import type { ChatEvent } from "./feed.js";
 import type { components } from "./generated/api.js";
@@ -10,14 +10,14 @@ export type Conversation = Schemas["Conversation"];
 export type Member = Schemas["Member"];
 export type Receipt = Schemas["Receipt"];
 
-/** A message with what is needed to fold events into it. */
+/** A message with the state that is needed to fold events into it. */
 export interface Shown {
   message: Message;
-  /** The position of the newest event that it includes. */
+  /** The position up to which the message is current. */
   at: number;
-  /** The same of its reactions, which can be loaded by themselves. */
+  /** The same for its reactions, which can be loaded separately. */
   reactedAt: number;
-  /** Each reaction, the earliest first; not known of a message that came with counts only. */
+  /** Each reaction, the earliest first; `undefined` if the message was loaded with counts only. */
   reactors: Array<{ user: string; emoji: string }> | undefined;
 }
 
@@ -25,10 +25,10 @@ export function shown(message: Message, at: number): Shown {
   return { message, at, reactedAt: at, reactors: message.reactions.length === 0 ? [] : undefined };
 }
 
-/** The message that an event sends, as REST would show it. */
+/** The message from a `message.sent` event, in the form of REST. */
 export function sent(event: ChatEvent & { type: "message.sent" }, quoted: Message | undefined): Message {
   const { conversation_id, position, actor: sender, time: sent_at, data } = event;
-  // What is left of an erased message has no key and no text.
+  // An erased message has no key and no text.
   const { message_id: id, client_id = "", text = "", mentions = [], metadata, reply_to, reply_to_position } = data;
   const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
   return {
@@ -42,18 +42,24 @@ export function quote_of({ id, position, sender, text, deleted_at }: Message): N
   return { id, position, sender, text: excerpt(text), deleted: deleted_at !== undefined };
 }
 
-/** As much of a text as a quote has. The server counts characters of Unicode, not the halves of them that `slice` counts. */
+/**
+ * The part of a text that a quote contains. The server counts Unicode code points, not UTF-16 code units as `slice`
+ * does.
+ */
 export function excerpt(text: string): string {
   return Array.from(text).slice(0, 200).join("");
 }
 
-/** The messages that an event changes, by their positions; where it says that an edit is erased, there is no message. */
+/**
+ * The positions of the messages that an event changes. For an erased edit, the position is that of the edit, where
+ * there is no message.
+ */
 export function targets({ data, type }: ChatEvent): number[] {
   if (type === "content.erased") return data.erased.map(({ position }) => position);
   return "message_position" in data ? [data.message_position] : [];
 }
 
-/** Folds an event into the message that it is about. */
+/** Folds an event into the message that it changes. */
 export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const { message } = one;
   const { position, actor, time } = event;
@@ -80,7 +86,7 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
       return gone(rest, { deleted_by: actor });
     }
     case "content.erased": {
-      // A deleted message that nobody has deleted, with less left of it.
+      // Like a deleted message, but without `deleted_by`, and with fewer fields left.
       const { metadata, edited_at, reply_to, deleted_by, ...rest } = message;
       return gone(rest, { client_id: "", erased: true });
     }
@@ -92,7 +98,7 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
   }
 }
 
-/** Whether the event changes reactions that are known only by their number. */
+/** Whether the event changes reactions of which only the counts are known. */
 export function needsReactors(one: Shown, event: ChatEvent): boolean {
   return "emoji" in event.data && event.position > one.reactedAt && !one.reactors && one.message.deleted_at === undefined;
 }
@@ -136,12 +142,12 @@ export function foldReceipts(receipts: Map<string, Receipt>, event: ChatEvent): 
   });
 }
 
-/** The greatest number of unread messages that the server counts. */
+/** The server counts at most this many unread messages. */
 const MOST_UNREAD = 1_000;
 
 /**
- * Folds an event into a conversation as its member sees it. Where the event alone does not tell the new counts, the
- * second value says that they have to be asked for.
+ * Folds an event into a conversation as one of its members sees it. If the new counts do not follow from the event, the
+ * second value says that they have to be requested.
  */
 export function foldConversation(old: Conversation, event: ChatEvent, me: string): [Conversation, stale: boolean] {
   const { position, data, type, time } = event;
@@ -149,7 +155,7 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
   const now: Conversation = { ...old, position, head: position };
   let stale = false;
   const last = now.last_message;
-  // What an erasure leaves is asked for, and no text of before is shown meanwhile.
+  // The state after an erasure has to be requested. The old text must not be shown meanwhile.
   if ("erased" in data) {
     if (last) now.last_message = { ...last, text: "" };
     if (type === "content.erased" && data.erased.some(({ lane }) => lane === "roster")) delete now.title;
@@ -193,7 +199,7 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
     case "conversation.updated":
       if (data.title !== undefined) now.title = data.title;
       if (data.history !== undefined) now.history = data.history;
-      // How far back a member may read decides what is counted.
+      // The counts depend on how far back a member may read.
       stale = data.history !== undefined;
       break;
   }

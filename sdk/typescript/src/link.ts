@@ -1,4 +1,4 @@
-// The socket that is always there: connects, comes back with the cursor, and knows when not to.
+// The connection of the client: it connects, reconnects with the cursor, and stops when reconnecting is pointless.
 
 import { VerbatimError, asError, type Code } from "./errors.js";
 import type { Feed } from "./feed.js";
@@ -33,7 +33,7 @@ export class Link {
     return this.#socket?.isOpen ? this.#socket : undefined;
   }
 
-  /** The socket, as soon as its session has begun. */
+  /** Resolves to the socket as soon as its session has begun. */
   async open(): Promise<Socket> {
     while (!this.socket) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     return this.socket;
@@ -54,17 +54,17 @@ export class Link {
     this.events.state("stopped", why);
   }
 
-  /** Breaks the connection off; the next one continues from the cursor. */
+  /** Closes the connection. The next one continues from the cursor. */
   cut(): void {
     this.#socket?.cut();
   }
 
-  /** The network is back, the page is visible again: connects now instead of after the pause. */
+  /** Connects now instead of after the pause, because the network is back. */
   hurry(): void {
     this.#hurry.abort();
   }
 
-  /** The session has begun: commands can go. */
+  /** Records that the session has begun: commands can be sent. */
   opened(): void {
     for (const resume of this.#waiting.splice(0)) resume();
   }
@@ -77,7 +77,7 @@ export class Link {
       let atLeast = 0;
       try {
         const token = await this.token.get();
-        // More events wait for the application than may: no more come until it has handled them.
+        // If too many events wait for the application, connects only after it has handled some of them.
         await this.feed.delivery.room();
         if (stopped.aborted) return;
         const end = await this.#live(token);
@@ -86,7 +86,8 @@ export class Link {
         const error = fatal(end, refused);
         if (error) return this.stop(error);
         if (end.code === 4401) {
-          // The clock of the device was wrong, or the page slept beyond the end of the token. Once more, at once.
+          // The clock of the device was wrong, or the page slept until the token had expired. Retries once, without a
+          // pause.
           refused++;
           this.events.state("offline");
           await this.token.refused(token);
@@ -113,7 +114,7 @@ export class Link {
         if (this.#socket === socket) this.events.frame(frame);
       });
     } catch (cause) {
-      // Only an address or a token with impossible characters does this, and no time mends it.
+      // Only an address or a token with invalid characters causes this, so a retry does not help.
       throw new VerbatimError("invalid_token", String(cause), { retryable: false, cause });
     }
     this.#socket = socket;
@@ -121,7 +122,7 @@ export class Link {
   }
 }
 
-/** The error of a close after which a client does not come back. */
+/** The error for a close after which the client does not reconnect. */
 export function fatal({ code, word }: End, refused: number): VerbatimError | undefined {
   const isFinal = (code >= 4500 && code <= 4999) || (code === 4401 && refused > 0);
   if (!isFinal) return undefined;

@@ -1,4 +1,4 @@
-// The conversations of the user, the latest first, kept true by events.
+// The conversations of the user, the latest first, kept up to date by events.
 
 import { asError } from "./errors.js";
 import { Changing } from "./changing.js";
@@ -9,18 +9,18 @@ import { insist, sleep } from "./wait.js";
 
 export type ListPorts = Pick<ViewPorts, "call" | "feed" | "users"> & {
   error(thrown: unknown): void;
-  /** The lists that are open, this one among them. */
+  /** The open lists, including this one. */
   open: Set<ConversationList>;
 };
 
 export class ConversationList extends Changing {
-  /** Whether the first page is here. */
+  /** Whether the first page is loaded. */
   isLoaded = false;
-  /** Whether there are conversations beyond those here. */
+  /** Whether there are more conversations than the loaded ones. */
   hasMore = false;
   #all = new Map<string, Conversation>();
   #cursor: string | undefined;
-  /** Events of the time in which something is loaded. */
+  /** The events that arrive while something is being loaded. */
   #recent: ChatEvent[] = [];
   #loading = 0;
   #asked = new Set<string>();
@@ -36,7 +36,7 @@ export class ConversationList extends Changing {
     return [...this.#all.values()].sort((a, b) => (place(a) < place(b) ? 1 : -1));
   }
 
-  /** The unread messages of all conversations here that are not muted. */
+  /** The number of unread messages in all loaded conversations that are not muted. */
   get unread(): number {
     return this.items.reduce((sum, { unread, muted }) => sum + (muted ? 0 : unread), 0);
   }
@@ -80,28 +80,28 @@ export class ConversationList extends Changing {
       this.hasMore = body.next_cursor !== undefined;
       this.isLoaded = true;
       for (const item of body.items) this.#put(item);
-      // A conversation that has come to the user meanwhile is on no page.
+      // A conversation to which the user was added meanwhile is on no page.
       for (const { conversation_id } of this.#recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
     });
     this.changed();
   }
 
-  /** Asks for one conversation: one that is new here, or whose counts an event does not tell. */
+  /** Requests one conversation that is new here, or whose counts do not follow from an event. */
   async #ask(id: string): Promise<void> {
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
     await this.#during(async () => {
-      // All events of this moment belong to one question.
+      // One request covers all events of this moment.
       await sleep(0);
       this.#asked.delete(id);
       const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
       const { users, ...now } = body;
       this.ports.users.learn(users);
-      // An archived conversation stands in a list of its own.
+      // Archived conversations are in a separate list.
       if (!now.archived) this.#put(now);
     }).catch((error: unknown) => {
       const { status } = asError(error);
-      // The user has left it again.
+      // The user has already left the conversation.
       if (status === 404) this.#all.delete(id);
       else this.ports.error(error);
     });

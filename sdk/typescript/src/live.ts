@@ -1,4 +1,5 @@
-// A live view of one conversation: loaded by REST at a known position, and kept true by the events behind it.
+// A live view of one conversation. It is loaded by REST at a known position, and kept up to date by the events after
+// it.
 
 import { VerbatimError, asError } from "./errors.js";
 import { Changing } from "./changing.js";
@@ -20,32 +21,32 @@ export interface ViewPorts {
   pending(conversation: string): Outgoing[];
   typing(conversation: string): string[];
   error(thrown: unknown): void;
-  /** The views that are open, this one among them. */
+  /** The open views, including this one. */
   open: Set<LiveView>;
 }
 
-/** The most members of whom a view knows the roles and receipts. */
+/** The maximum number of members whose roles and receipts a view loads. */
 const MOST_MEMBERS = 1_000;
 
 export class LiveView extends Changing {
-  /** The conversation with its title and counts; none before it is loaded. */
+  /** The conversation with its title and counts; `undefined` before it is loaded. */
   conversation: Conversation | undefined;
-  /** Why there is nothing to see: the user is no member, or not any more. */
+  /** Why there is nothing to show: the user is not a member, or no longer one. */
   error: VerbatimError | undefined;
-  /** Whether there are older messages than those here. */
+  /** Whether there are older messages than the loaded ones. */
   hasOlder = false;
-  /** Whether the newest message is here; not after `around`, until `newer` has reached it. */
+  /** Whether the newest message is loaded. This may be `false` after `around`, until `newer` has reached the end. */
   atEnd = true;
   #shown: Shown[] = [];
   #members = new Map<string, Member>();
   #receipts = new Map<string, Receipt>();
-  /** The positions that the members and receipts include. */
+  /** The positions up to which the members and receipts are current. */
   #membersAt = 0;
   #receiptsAt = 0;
-  /** Events of the time in which something is loaded: the answer may be older than they are. */
+  /** The events that arrive while something is being loaded. The response may be older than they are. */
   #recent: ChatEvent[] = [];
   #loading = 0;
-  /** Counts the loads of everything; an answer for an earlier one comes too late. */
+  /** Counts the full loads. A response for an earlier load is ignored. */
   #life = 0;
   #isClosed = false;
   #isStale = false;
@@ -59,12 +60,12 @@ export class LiveView extends Changing {
     void this.reload();
   }
 
-  /** The messages, the oldest first. */
+  /** The loaded messages, the oldest first. */
   get messages(): readonly Message[] {
     return this.#shown.map(({ message }) => message);
   }
 
-  /** Messages of the user that the log does not have yet, or has refused, in the order of their typing. */
+  /** Messages of the user that are not in the log yet, or were refused, in the order in which they were sent. */
   get pending(): readonly Outgoing[] {
     const here = new Set(this.#shown.filter(({ message }) => message.sender === this.ports.feed.me).map(({ message }) => message.client_id));
     return this.ports.pending(this.id).filter(({ act, clientId }) => act.op === "send" && !here.has(clientId));
@@ -94,14 +95,14 @@ export class LiveView extends Changing {
     this.ports.open.delete(this);
   }
 
-  /** Ends when the view is loaded; fails if the user may not see the conversation. */
+  /** Resolves when the view is loaded; rejects if the user may not see the conversation. */
   async ready(): Promise<this> {
     while (!this.conversation && !this.error) await this.#change();
     if (this.error) throw this.error;
     return this;
   }
 
-  /** Loads older messages, and says whether there were any. */
+  /** Loads older messages, and returns whether there were any. */
   async older(): Promise<boolean> {
     const oldest = this.#shown[0]?.message.position;
     if (oldest === undefined || !this.hasOlder) return false;
@@ -111,11 +112,12 @@ export class LiveView extends Changing {
     return !!page?.length;
   }
 
-  /** After `around`: loads newer messages, and says whether there were any. */
+  /** After `around`: loads newer messages, and returns whether there were any. */
   async newer(): Promise<boolean> {
     const newest = this.#shown.at(-1)?.message.position;
     if (newest === undefined || this.atEnd) return false;
-    // From here on new messages belong at the end of the view, also those that come while the page is on its way.
+    // If this is the last page, new messages are appended to the view from now on, including those that arrived while
+    // the page was loading.
     const page = await this.#page({ after: newest }, (length) => (this.atEnd = length < this.#limit));
     this.changed();
     return !!page?.length;
@@ -130,11 +132,11 @@ export class LiveView extends Changing {
     this.changed();
   }
 
-  /** Loads everything anew. */
+  /** Reloads everything. */
   async reload(): Promise<void> {
     const life = ++this.#life;
     await this.ports.feed.begun;
-    // A later load has made this one pointless: then there is nothing to insist on.
+    // If a later load has replaced this one, there is no need to retry.
     const load = async (): Promise<void> => (life === this.#life ? this.#during(() => this.#load(life)) : undefined);
     await insist(load, this.ports.error).catch((error: unknown) => {
       if (life === this.#life) this.error = asError(error);
@@ -156,29 +158,30 @@ export class LiveView extends Changing {
       this.error = undefined;
       return void this.reload();
     }
-    // The lists of members and receipts may have come before the event, and the conversation may come after it.
+    // The lists of members and receipts are loaded separately. They may already be loaded, and need this event, while
+    // the conversation is still missing.
     if (event.position > this.#membersAt) foldMembers(this.#members, event);
     if (event.position > this.#receiptsAt) foldReceipts(this.#receipts, event);
-    // What is being loaded takes the events of that time when it has come.
+    // The running load applies the events from this time when it is done.
     if (!this.conversation || this.error) return;
     this.#fold(event);
-    // What was said before a user came may be shown to the user now, or not any more.
+    // Messages from before the user joined may have become visible or hidden.
     if (type === "conversation.updated" && data.history !== undefined) void this.reload();
-    // A user who was a member before has receipts of that time.
+    // A user who was a member before has receipts from that time.
     if (type === "member.added" && !this.#receipts.has(data.user_id)) void this.#loadReceipts().catch(() => {});
     if (this.atEnd) this.#append(event);
     this.#touch(event);
     this.changed();
   }
 
-  /** Ends at the next change. */
+  /** Resolves at the next change. */
   #change(): Promise<void> {
     return new Promise((resolve) => {
       const off: Off = this.on("change", () => resolve(off()));
     });
   }
 
-  /** Keeps the events that come while `load` runs, for what is older than they are. */
+  /** Keeps the events that arrive while `load` runs, because the loaded data may be older than they are. */
   async #during<T>(load: () => Promise<T>): Promise<T> {
     this.#loading++;
     try {
@@ -229,7 +232,7 @@ export class LiveView extends Changing {
     });
   }
 
-  /** Puts a page among the messages, and brings it to where the view is. */
+  /** Merges a page into the messages, and applies later events to it. */
   #merge({ body, position }: Answer<Output<"list_messages">>): void {
     this.ports.users.learn(body.users);
     const here = new Set(this.#shown.map(({ message }) => message.position));
@@ -251,7 +254,7 @@ export class LiveView extends Changing {
     if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
   }
 
-  /** Folds an event into the messages that it is about, and into those that quote them. */
+  /** Folds an event into the messages that it changes, and into those that quote them. */
   #touch(event: ChatEvent): void {
     for (const at of targets(event)) {
       const one = this.#at(at);
@@ -265,7 +268,7 @@ export class LiveView extends Changing {
   #quote(position: number, changed: Partial<NonNullable<Message["reply_to"]>>): void {
     for (const one of this.#shown) {
       const quote = one.message.reply_to;
-      // A quote without a sender is of a message that the user may not read.
+      // A quote without a sender quotes a message that the user may not read.
       if (quote?.position !== position || (quote.sender === undefined && changed.sender === undefined) || quote.deleted) continue;
       this.#replace(one, { ...one, message: { ...one.message, reply_to: { ...quote, ...changed } } });
     }
@@ -280,7 +283,7 @@ export class LiveView extends Changing {
     this.#shown = this.#shown.map((other) => (other === one ? by : other));
   }
 
-  /** An event names the message that it answers, but not its text. */
+  /** Loads a quote, because an event names the message to which it replies, but not its text. */
   async #loadQuote(position: number): Promise<void> {
     await this.#during(async () => {
       const page = await this.ports.call("list_messages", { ...this.#from, after: position - 1, limit: 1 });
@@ -292,7 +295,7 @@ export class LiveView extends Changing {
     this.changed();
   }
 
-  /** Counts do not say whose reactions they count, which the next event has to know. */
+  /** Loads the users who reacted. Counts do not contain them, but folding the next reaction needs them. */
   async #loadReactors(position: number): Promise<void> {
     await this.#during(async () => {
       const message_id = this.#at(position)?.message.id;
@@ -317,7 +320,7 @@ export class LiveView extends Changing {
     this.changed();
   }
 
-  /** Asks for the counts, once for all events that come while the question is under way. */
+  /** Requests the counts. Events that arrive during a request cause only one more request. */
   async #recount(): Promise<void> {
     this.#isStale = true;
     if (this.#isCounting) return;
@@ -349,7 +352,7 @@ export class LiveView extends Changing {
     this.changed();
   }
 
-  /** Loads a list into a map, and gives the position that it includes. */
+  /** Loads a list into a map, and returns the position up to which it is current. */
   #all<Item extends Member | Receipt>(
     name: "list_members" | "list_receipts",
     into: Map<string, Item>,
@@ -357,7 +360,8 @@ export class LiveView extends Changing {
   ): Promise<number> {
     return this.#during(async () => {
       const items: Item[] = [];
-      // Events after the first page are folded into all pages: they say how things are, so folding one twice is harmless.
+      // Events after the first page are folded into all pages. They contain the new state, so folding one twice is
+      // harmless.
       let at = Infinity;
       let cursor: string | undefined;
       do {

@@ -1,5 +1,6 @@
-// What the user has done and the server does not have yet. Each act has its key from before its first attempt, waits in
-// the store, and goes in order within its conversation. A refused act steps aside; it never blocks the next one.
+// The outbox: acts of the user that the server has not acknowledged yet. Each act gets its idempotency key before the
+// first attempt, and stays in the store until it is acknowledged. The acts of a conversation are sent in order. A
+// refused act is set aside and never blocks the next one.
 
 import { VerbatimError, asError } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
@@ -13,13 +14,13 @@ export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
   #n = 0;
-  /** The server has asked for a pause, which holds for the whole socket. */
+  /** The end of a pause that the server has requested. It applies to the whole socket. */
   #notBefore = 0;
   isStopped = false;
 
   constructor(readonly link: Link, readonly store: ToldStore, readonly changed: (conversation: string) => void) {}
 
-  /** Takes up what an earlier life of the client, or another tab, has left. */
+  /** Restores the acts that an earlier run of the client, or another tab, has left. */
   async restore(): Promise<void> {
     for (const [, value] of (await this.store.all("out/")) ?? []) {
       const saved = value as Saved;
@@ -31,7 +32,7 @@ export class Outbox {
     }
   }
 
-  /** The acts of a conversation that are not over, in their order. */
+  /** The unfinished acts of a conversation, in order. */
   of(conversation: string): Outgoing[] {
     return [...this.#all.values()]
       .filter(({ act }) => act.conversation_id === conversation)
@@ -51,7 +52,10 @@ export class Outbox {
     this.#go(outgoing);
   }
 
-  /** The key is in the store before the first attempt: an attempt that a reload forgets could happen twice. */
+  /**
+   * The key is in the store before the first attempt. Otherwise a retry after a reload would have another key, and the
+   * act could take effect twice.
+   */
   #go(outgoing: Outgoing): void {
     const { conversation_id } = outgoing.act;
     void this.keep(outgoing).then(() => this.pump(conversation_id));
@@ -64,11 +68,11 @@ export class Outbox {
     outgoing.settle(new VerbatimError("discarded", "the application discarded it"));
   }
 
-  /** An event that is the result of an act proves it, even if the answer was lost. */
+  /** Marks an act as done if the event is its result, even if the answer was lost. */
   seen(event: ChatEvent, me: string): void {
     const outgoing = event.actor === me && "client_id" in event.data && this.#all.get(event.data.client_id ?? "");
     if (outgoing && "message_id" in event.data) this.#done(outgoing, event.position, event.data.message_id);
-    // What was acked is shown as pending until its event is there, so that a view never misses it in between.
+    // An acknowledged act stays pending until its event arrives, so there is no moment in which a view shows neither.
     for (const one of this.of(event.conversation_id)) {
       if (one.state === "sent" && one.position! <= event.position) this.#forget(one);
     }
@@ -92,7 +96,7 @@ export class Outbox {
       if (this.isStopped) return;
       try {
         const limit = socket.limits?.frame_bytes ?? Infinity;
-        // The server would close the socket because of this frame, each time anew.
+        // The server would close the socket because of this frame, at every attempt.
         if (new TextEncoder().encode(JSON.stringify(next.act)).length > limit - 100) {
           throw new VerbatimError("too_large", `a frame has at most ${limit} bytes: send less`);
         }
@@ -141,7 +145,7 @@ export class Outbox {
   }
 }
 
-/** Sorts in the order of the acts, and is no other tab's. */
+/** The key of an act in the store. Keys sort in the order of the acts, and differ between tabs. */
 function key({ n, act }: Saved): string {
   return `out/${String(n).padStart(12, "0")}/${act.client_id}`;
 }

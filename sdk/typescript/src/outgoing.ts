@@ -3,7 +3,7 @@ import type { ClientDelete, ClientEdit, ClientPin, ClientReact, ClientSend, Clie
 
 type Keyed<Frame> = Omit<Frame, "id" | "client_id"> & { client_id: string };
 
-/** Something that a user does with a message, under the key that makes it happen once. */
+/** An action of a user on a message, with the idempotency key that makes it happen only once. */
 export type Act =
   | Keyed<ClientSend>
   | Keyed<ClientEdit>
@@ -15,13 +15,13 @@ export type Act =
 
 /** What the store keeps of an act. */
 export interface Saved {
-  /** Its place among all acts. */
+  /** Its number in the order of all acts. */
   n: number;
   act: Act;
   error?: { code: Code; detail: string; status: number };
 }
 
-/** What the server has made of an act. */
+/** The result of an act on the server. */
 export interface Done {
   id: string;
   position: number;
@@ -34,9 +34,9 @@ interface Owner {
   discard(outgoing: Outgoing): void;
 }
 
-/** An act on its way. */
+/** A pending act. */
 export class Outgoing {
-  /** The position of its event, once the server has it. */
+  /** The position of its event, once the server has stored it. */
   position: number | undefined;
   messageId: string | undefined;
   #done: Promise<Done> | undefined;
@@ -62,13 +62,13 @@ export class Outgoing {
     return this.saved.error ? "failed" : "sending";
   }
 
-  /** Why the server has refused it. */
+  /** Why the server refused it. */
   get error(): VerbatimError | undefined {
     const error = this.saved.error;
     return error && new VerbatimError(error.code, error.detail, { status: error.status });
   }
 
-  /** Ends when the log has it; fails when the server refuses it. It may take days. */
+  /** Resolves when the event is in the log; rejects when the server refuses the act. This may take days. */
   get done(): Promise<Done> {
     this.#done ??= new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -77,13 +77,13 @@ export class Outgoing {
     return this.#done;
   }
 
-  /** Sends a failed one again. */
+  /** Sends a failed act again. */
   retry(): void {
     this.#done = this.#settle = undefined;
     this.owner.retry(this);
   }
 
-  /** Gives it up. One that is under way may still arrive. */
+  /** Gives the act up. If it is in flight, it may still arrive. */
   discard(): void {
     this.owner.discard(this);
   }

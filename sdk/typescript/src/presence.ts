@@ -1,4 +1,5 @@
-// Who is online. The server tells changes of users who share a conversation; the first state is asked for.
+// The presence of users. The first state is requested; after that, the server sends the changes of users who share a
+// conversation.
 
 import { Changing } from "./changing.js";
 import type { components } from "./generated/api.js";
@@ -15,7 +16,7 @@ export class PresenceView extends Changing {
     open.add(this);
   }
 
-  /** The presence of a user; none before the answer has come, or if the user may not be seen. */
+  /** The presence of a user; `undefined` before the answer arrives, or if the caller may not see the user. */
   get(user: string): Presence | undefined {
     return this.#known.get(user);
   }
@@ -33,7 +34,7 @@ export class PresenceView extends Changing {
 
 const HIDDEN = 60_000;
 
-/** Tells when a page has been hidden for a minute, and when it is seen again. */
+/** Calls `tell` when a page has been hidden for a minute, and when it becomes visible again. */
 export function watchVisibility(tell: (status: Status) => void, signal: AbortSignal): void {
   const page = (globalThis as { document?: Document }).document;
   if (!page) return;

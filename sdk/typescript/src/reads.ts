@@ -1,4 +1,5 @@
-// Read marks on their way. Only the greatest of a conversation counts, so a mark that waits is replaced by a later one.
+// Read marks that wait to be sent. Only the greatest one of a conversation counts, so a later mark replaces a waiting
+// one.
 
 import type { Link } from "./link.js";
 import { insist } from "./wait.js";
@@ -22,7 +23,7 @@ export class Reads {
       this.#wanted.delete(conversation_id);
       this.#told.set(conversation_id, position);
       const read = async () => (await this.link.open()).ask({ op: "read", conversation_id, position });
-      // A connection that is lost is back soon; until then the mark waits.
+      // A lost connection is not reported, because it comes back soon. Until then the mark waits.
       await insist(read, () => {}).catch(this.failed);
     }
     this.#isRunning = false;

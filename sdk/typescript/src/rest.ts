@@ -1,5 +1,5 @@
 // `chat.rest.<operationId>(…)`: every operation of the OpenAPI document, typed, with the token, an idempotency key and
-// retries. The types are generated; at run time there is a table and one function.
+// retries. The types are generated. At run time there is only a table and one function.
 
 import { VerbatimError, asError, type Code } from "./errors.js";
 import type { operations } from "./generated/api.js";
@@ -16,7 +16,7 @@ type Part<P, Name extends string> = P extends { [N in Name]?: infer Values } ? (
 type Json<T> = T extends { content: { "application/json": infer Body } } ? Body : undefined;
 type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? { body: B } : unknown;
 
-/** Parameters of the path and the query by their names, and `body`. */
+/** The parameters of the path and the query by name, and `body`. */
 export type Input<Name extends AnyOperation> = Part<operations[Name]["parameters"], "path"> &
   Part<operations[Name]["parameters"], "query"> &
   Body<operations[Name]>;
@@ -25,7 +25,7 @@ export type Output<Name extends AnyOperation> = {
 }[keyof operations[Name]["responses"]];
 
 export interface Options {
-  /** The same key at every retry; without it the client makes one for each call. */
+  /** The key for all attempts of a call. Without it the client creates one for each call. */
   idempotencyKey?: string;
   signal?: AbortSignal;
 }
@@ -38,13 +38,13 @@ export type Functions<Names extends AnyOperation> = {
 
 export type Rest = Functions<Operation>;
 
-/** An answer with what its headers say of its moment. */
+/** A response body with the position from its headers. */
 export interface Answer<T> {
   body: T;
   position: number;
 }
 
-/** Sends a request: a row of the table of operations says which. */
+/** Sends a request for a row of the table of operations. */
 export interface Sender {
   (row: string, input: object, options?: Options): Promise<Answer<unknown>>;
 }
@@ -61,7 +61,7 @@ export function sender(url: string, token: Token, fetcher: typeof fetch): Sender
     const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>);
     const open = marks.includes("!");
     if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();
-    // A second try of a request that had an effect must not have another one.
+    // A retry must not repeat the effect of a request.
     const repeatable = method !== "POST" || marks.includes("#");
     let refused = false;
     for (let attempt = 0; ; attempt++) {
@@ -129,7 +129,7 @@ async function problem(response: Response): Promise<VerbatimError> {
       return new VerbatimError(code as Code, String(detail), { ...more, requestId: String(request_id), errors: errors as unknown[] });
     }
   } catch {
-    // Not a problem of Verbatim: a proxy has answered.
+    // The response is not a problem document of Verbatim: a proxy has answered.
   }
   return new VerbatimError("not_verbatim", `the server answered ${status}`, { ...more, retryable: status === 429 || status > 500 });
 }

@@ -1,9 +1,9 @@
-// One WebSocket from its opening to its close: frames out with an id, answers matched to them.
+// One WebSocket from opening to close: it sends frames with an id, and matches the answers to them.
 
 import { VerbatimError, type Code } from "./errors.js";
 import type { ClientFrame, ServerAck, ServerFrame, SessionLimits } from "./generated/frames.js";
 
-/** What the client needs of a WebSocket; that of browsers, Node 22, Bun and Deno fits. */
+/** What the client needs from a WebSocket. The WebSocket of browsers, Node 22, Bun and Deno fits. */
 export interface WebSocketLike {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
@@ -14,7 +14,7 @@ export interface WebSocketLike {
 }
 export type WebSocketClass = new (url: string, protocols: string[]) => WebSocketLike;
 
-/** How a socket ended: the close code, the word of its reason, and whether the session had begun. */
+/** How a socket ended: the close code, the word in the close reason, and whether the session had begun. */
 export interface End {
   code: number;
   word: string;
@@ -22,10 +22,10 @@ export interface End {
   began: boolean;
 }
 
-/** The time for `ready`, for an answer, and beyond two heartbeats for a sign of life. */
+/** The time limit for `ready` and for an answer, and for the next frame in addition to two heartbeats. */
 const PATIENCE = 20_000;
 
-/** Leaves out frames of a type that does not need an answer. */
+/** The frames that have an answer. */
 type Asked = Exclude<ClientFrame, { op: "typing" | "presence" }>;
 
 export class Socket {
@@ -86,7 +86,7 @@ export class Socket {
         if (answer instanceof VerbatimError) reject(answer);
         else resolve(answer);
       };
-      // An answer that does not come is lost. The same key makes another attempt harmless.
+      // A missing answer counts as lost. The same key makes a retry harmless.
       const timer = setTimeout(() => take(lost()), PATIENCE);
       this.#answers.set(id, take);
       this.#send({ ...frame, id });
@@ -98,7 +98,7 @@ export class Socket {
     if (this.isOpen) this.#send(frame);
   }
 
-  /** Ends this socket at once. The close handshake of a dead network can take minutes, so nobody waits for it. */
+  /** Ends this socket at once, without waiting for the close handshake, which can take minutes on a dead network. */
   cut(code = 1006): void {
     this.#close({ code });
     this.#socket.onmessage = this.#socket.onclose = null;

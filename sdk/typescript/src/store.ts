@@ -1,8 +1,8 @@
 import { asError, type VerbatimError } from "./errors.js";
 
 /**
- * Where the client keeps what must survive a reload: messages that wait, and the cursor. A store belongs to one user.
- * `set` with `undefined` removes. A promise of `set` ends when the value is safe.
+ * Where the client keeps what must survive a reload: waiting messages, and the cursor. A store belongs to one user.
+ * `set` with `undefined` removes a key. The promise of `set` resolves when the value is stored safely.
  */
 export interface Store {
   /** All pairs whose key begins with the prefix, sorted by key. */
@@ -11,7 +11,7 @@ export interface Store {
   set(key: string, value: unknown): Promise<void>;
 }
 
-/** A store that lives as long as the page. */
+/** A store in memory, which is lost when the page is closed or reloaded. */
 export function memory(): Store {
   const values = new Map<string, unknown>();
   return {
@@ -21,7 +21,7 @@ export function memory(): Store {
   };
 }
 
-/** The same store, of which nobody has to expect a failure: it is told, and there is no value. */
+/** Wraps a store so that its calls never fail. A failure is reported, and the result is `undefined`. */
 export function told(store: Store, failed: (error: VerbatimError) => void) {
   const tell = (error: unknown): undefined => void failed(asError(error, "store_failed"));
   return {

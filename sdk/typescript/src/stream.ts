@@ -1,5 +1,5 @@
-// `for await (const event of …)`: each event once, none missing, at the pace of the reader. A slow reader costs no
-// memory: what does not fit into the buffer is fetched later.
+// `for await (const event of …)`: each event once, and none missing, at the pace of the reader. A slow reader does not
+// use more memory: events that do not fit into the buffer are fetched later.
 
 import type { ChatEvent, Feed } from "./feed.js";
 import { insist } from "./wait.js";
@@ -8,7 +8,7 @@ const BUFFER = 256;
 
 export interface Source {
   feed: Feed;
-  /** Hears every event with its number. */
+  /** Calls the listener with every event and its number. */
   listen(listener: (event: ChatEvent, n: number) => void): () => unknown;
 }
 
@@ -25,9 +25,9 @@ export async function* stream(
   { from, signal }: StreamOptions,
 ): AsyncGenerator<ChatEvent, void, void> {
   const buffer: Array<{ event: ChatEvent; n: number }> = [];
-  /** From where to fetch what the buffer does not have, and the number of the first such event. */
+  /** The cursor from which to fetch the events that are not in the buffer, and the number of the first of them. */
   let behind = from === undefined ? undefined : { cursor: from, n: 0 };
-  /** The number of the event that the reader has in its hands. */
+  /** The number of the event that the reader is handling. */
   let held = Infinity;
   let wake = (): void => {};
   const seen = new Map<string, number>();
@@ -38,7 +38,7 @@ export async function* stream(
   };
   const off = listen((event, n) => {
     if (conversation !== undefined && event.conversation_id !== conversation) return;
-    // Behind an event that did not fit nothing may fit either, or the order would be lost.
+    // After an event that did not fit, no later event may be added, or the order would be lost.
     if (behind === undefined && buffer.length < BUFFER) buffer.push({ event, n });
     else behind ??= { cursor: feed.cursor ?? "", n };
     wake();
@@ -60,7 +60,8 @@ export async function* stream(
         await new Promise<void>((resolve) => (wake = resolve));
         continue;
       }
-      // From here on the buffer takes events again, so each later event is in it or on one of the pages, or on both.
+      // From here on the buffer accepts events again, so each later event is in the buffer, on one of the pages, or
+      // both.
       let cursor: string | undefined = behind.cursor;
       held = behind.n;
       behind = undefined;

@@ -1,12 +1,12 @@
-// The access token: asked for when it is needed, and again before it expires, never twice at once.
+// The access token: requested when needed, and again before it expires, with only one request at a time.
 
 import { asError } from "./errors.js";
 
-/** Why the client asks: it begins, the token ends soon, or the server has refused it. */
+/** Why the client requests a token: it starts, the token expires soon, or the server has refused the token. */
 export type Why = "start" | "expiring" | "refused";
 export type TokenCallback = (why: Why) => string | Promise<string>;
 
-/** How long before its end a token is replaced. */
+/** How long before its expiry a token is replaced. */
 const BEFORE_END = 60_000;
 
 export class Token {
@@ -16,17 +16,17 @@ export class Token {
 
   constructor(
     readonly callback: TokenCallback,
-    /** A new token has replaced one that ends soon: the socket has to show it. */
+    /** Called when a new token has replaced one that expires soon. The socket has to present it. */
     readonly renewed: (token: string) => unknown,
     readonly failed: (thrown: unknown) => void,
   ) {}
 
-  /** The present token. */
+  /** The current token. */
   get(): Promise<string> {
     return this.#token === undefined ? this.#ask("start") : Promise.resolve(this.#token);
   }
 
-  /** The server has refused `token`: another one, unless somebody else got one meanwhile. */
+  /** The server has refused `token`: requests another one, unless another caller has already got one. */
   refused(token: string): Promise<string> {
     return this.#token === token || this.#token === undefined ? this.#ask("refused") : Promise.resolve(this.#token);
   }
@@ -37,7 +37,8 @@ export class Token {
   }
 
   #ask(why: Why): Promise<string> {
-    // Joined by all who ask meanwhile. A callback that throws at once must not end before it is noted here.
+    // All callers share one request. The callback runs after the assignment, so one that throws synchronously is also
+    // shared.
     return (this.#asking ??= Promise.resolve(why).then(this.callback).then(
       (token) => {
         this.#asking = undefined;
@@ -55,13 +56,13 @@ export class Token {
   #plan(token: string): void {
     clearTimeout(this.#timer);
     const left = timeLeft(token);
-    // A token of less than two minutes is replaced in the middle of its life. Longer waits than 24 days overflow.
+    // A token with less than two minutes left is replaced after half of that time. A timer overflows after 24 days.
     if (left) this.#renewIn(Math.min(left > 2 * BEFORE_END ? left - BEFORE_END : left / 2, 2 ** 31 - 1), 0);
   }
 
   #renewIn(ms: number, attempt: number): void {
     this.#timer = setTimeout(() => void this.#renew(attempt), ms);
-    // A timer for a renewal is no reason for a program in Node to go on.
+    // The timer must not keep a Node program running.
     (this.#timer as { unref?: () => void }).unref?.();
   }
 
@@ -70,20 +71,21 @@ export class Token {
       this.renewed(await this.#ask("expiring"));
     } catch (error) {
       this.failed(error);
-      // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
+      // The old token is still valid. If no attempt succeeds, the server closes the socket with 4401, and the client
+      // asks again.
       this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
     }
   }
 }
 
-/** The time until a token ends, in ms; none for an API key, which does not say. */
+/** The time until a token expires, in ms; `undefined` for an API key, which does not contain its expiry. */
 export function timeLeft(token: string): number | undefined {
   try {
     const part = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
     const { exp, iat } = JSON.parse(atob(part)) as { exp?: number; iat?: number };
     if (typeof exp !== "number") return undefined;
     const left = exp * 1000 - Date.now();
-    // The clock of a device may be wrong by hours; the length of a token's life does not depend on it.
+    // The clock of a device may be wrong by hours. The lifetime of a token does not depend on it.
     const life = typeof iat === "number" ? (exp - iat) * 1000 : Infinity;
     return Math.max(1_000, left > 0 ? Math.min(left, life) : life / 2);
   } catch {

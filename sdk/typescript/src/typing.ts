@@ -1,4 +1,5 @@
-// Who is typing. A sign of it holds for a few seconds, and the user's own goes out seldom.
+// The users who are typing. A typing signal is valid for a few seconds, and the user's own signal is sent at most every
+// few seconds.
 
 const HOLDS = 6_000;
 const SELDOM = 3_000;
@@ -9,7 +10,7 @@ export class Typing {
 
   constructor(readonly changed: (conversation: string) => void) {}
 
-  /** Whether the user's own sign may go out now. */
+  /** Whether the user's own typing signal may be sent now. */
   mayTell(conversation: string, now = Date.now()): boolean {
     if (now - (this.#told.get(conversation) ?? -Infinity) < SELDOM) return false;
     this.#told.set(conversation, now);
@@ -28,7 +29,7 @@ export class Typing {
     this.changed(conversation);
   }
 
-  /** The message is there, or the time is over. */
+  /** Ends a typing signal: the message has arrived, or the time is over. */
   over(conversation: string, user: string): void {
     const users = this.#until.get(conversation);
     if (!users?.has(user)) return;

@@ -1,4 +1,5 @@
-// Names and pictures of users: learned from answers that have them anyway, and asked for when somebody wants one.
+// Names and pictures of users. They come from responses that contain them anyway, and are requested when one is
+// missing.
 
 import { Changing } from "./changing.js";
 import { sleep } from "./wait.js";
@@ -10,7 +11,7 @@ export interface User {
   kind: "user" | "service";
 }
 
-/** The most users of one question. */
+/** The maximum number of users in one request. */
 const AT_ONCE = 100;
 
 export class Users extends Changing {
@@ -22,7 +23,7 @@ export class Users extends Changing {
     super();
   }
 
-  /** The user, if known; otherwise `change` tells when the answer has come. */
+  /** The user, if known. Otherwise the user is requested, and `change` is emitted when the answer has arrived. */
   get(id: string): User | undefined {
     const known = this.#known.get(id);
     if (!known) {
@@ -32,7 +33,7 @@ export class Users extends Changing {
     return known;
   }
 
-  /** The name to show: the id, until the name is known. */
+  /** The name for display, or the id until the name is known. */
   name(id: string): string {
     return this.get(id)?.display_name ?? id;
   }
@@ -44,7 +45,7 @@ export class Users extends Changing {
 
   async #ask(): Promise<void> {
     this.#isAsking = true;
-    // All that a page wants in one moment is one question.
+    // One request covers all users that a page needs in one moment.
     await sleep(0);
     while (this.#wanted.size > 0) {
       const ids = [...this.#wanted].slice(0, AT_ONCE);

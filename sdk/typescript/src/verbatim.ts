@@ -21,37 +21,39 @@ import { Users } from "./users.js";
 export interface Options {
   /** The address of the server, like `https://chat.example`. */
   url: string;
-  /** Gives an access token, each time that the client needs another one. */
+  /** Returns an access token. The client calls this each time that it needs another one. */
   token: TokenCallback;
-  /** Keeps what must survive a reload; without it, nothing does. A store belongs to one user. */
+  /** Keeps what must survive a reload. Without a store, nothing survives. A store belongs to one user. */
   store?: Store;
-  /** With `manual` an event counts as handled when `chat.ack(event)` says so, and not when its listener has returned. */
+  /** With `manual`, an event counts as handled when `chat.ack(event)` is called, not when its listener has returned. */
   ack?: "auto" | "manual";
-  /** One socket for all tabs of the user: `share(name)` of `@verbatim/client/tabs`. Without it each tab has its own. */
+  /**
+   * One socket for all tabs of the user: `share(name)` from `@verbatim/client/tabs`. Without it, each tab has its own.
+   */
   tabs?: Tabs;
-  /** For Node before 22, which has no WebSocket. */
+  /** Needed for Node before version 22, which has no WebSocket. */
   WebSocket?: WebSocketClass;
   fetch?: typeof fetch;
 }
 
-/** What tabs share. */
+/** The state that tabs share. */
 export interface Tabs {
   WebSocket?: WebSocketClass;
-  /** Whether the user is at the device, as this tab knows it. */
+  /** Whether the user is at the device, as far as this tab knows. */
   status?: Status;
-  /** Called when another tab may have gone, and what waits in the store has nobody else to send it. */
+  /** Called when another tab may be gone, so that this tab sends the messages that wait in the store. */
   onleft?: () => void;
 }
 
 export interface ChatEvents {
   state: State;
-  /** Every event of all conversations, at least once; the promise of a listener is waited for. */
+  /** Every event of all conversations, at least once. If a listener returns a promise, it is awaited. */
   event: ChatEvent;
-  /** A message of somebody else has come. */
+  /** A message from another user has arrived. */
   notification: ChatEvent & { type: "message.sent" };
-  /** Somebody invites the user into a conversation. */
+  /** The user was invited into a conversation. */
   invitation: ServerInvited;
-  /** Something failed. The client goes on by itself, unless its state is `stopped`. */
+  /** Something failed. The client continues by itself, unless its state is `stopped`. */
   error: VerbatimError;
 }
 
@@ -65,14 +67,14 @@ export class Verbatim {
   readonly #tabs: Tabs;
   readonly #emitter = new Emitter<ChatEvents>();
   readonly #failed = (thrown: unknown): void => this.#emitter.emit("error", asError(thrown));
-  /** Sends a request: what `rest` and `admin` are made of. */
+  /** Sends a request. `rest` and `admin` use this. */
   readonly request: Sender;
   readonly #token: Token;
   readonly #feed: Feed;
   readonly #link: Link;
   readonly #outbox: Outbox;
   readonly #typing: Typing;
-  /** What all handles of conversations share. */
+  /** The ports that all handles of conversations share. */
   readonly #shared: ConversationPorts;
   readonly #views = new Set<LiveView>();
   readonly #lists = new Set<ConversationList>();
@@ -87,7 +89,7 @@ export class Verbatim {
     if (!Class) throw new TypeError("There is no WebSocket: set the option `WebSocket`.");
     const error = this.#failed;
     const store = told(options.store ?? memory(), error);
-    // The socket shows the new token before the old one ends.
+    // The socket has to present the new token before the old one expires.
     const renewed = (token: string): unknown => this.#link.socket?.ask({ op: "authenticate", token }).catch(error);
     this.#token = new Token(options.token, renewed, error);
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
@@ -135,7 +137,7 @@ export class Verbatim {
     return this.#state;
   }
 
-  /** Why the client has stopped by itself. */
+  /** Why the client stopped by itself. */
   get why(): VerbatimError | undefined {
     return this.#why;
   }
@@ -145,7 +147,7 @@ export class Verbatim {
     return this.#feed.me;
   }
 
-  /** Where a new stream of events has to begin to miss nothing that comes from now on. */
+  /** The cursor from which a new stream of events misses nothing from now on. */
   get cursor(): string | undefined {
     return this.#feed.cursor;
   }
@@ -157,14 +159,14 @@ export class Verbatim {
     return () => void this.#feed.delivery.handlers.delete(handler);
   }
 
-  /** The application has handled this event and all before it (with `ack: "manual"`). */
+  /** Call this when the application has handled this event and all before it (with `ack: "manual"`). */
   ack(event: ChatEvent): void {
     this.#feed.delivery.ack(event);
   }
 
   /**
-   * Connects, and stays connected. Add the listeners of `event` before: then they are also told what came while the
-   * client was away.
+   * Connects, and stays connected. Listeners of `event` that are added before this call also get the events from the
+   * time in which the client was away.
    */
   async start(): Promise<void> {
     if (this.#running) return;
@@ -178,7 +180,7 @@ export class Verbatim {
     if (!signal.aborted) this.#link.start();
   }
 
-  /** Disconnects. What waits stays in the store. */
+  /** Disconnects. Waiting messages stay in the store. */
   stop(): void {
     this.#link.stop();
   }
@@ -187,12 +189,14 @@ export class Verbatim {
     return new ConversationHandle(id, this.#shared);
   }
 
-  /** The direct conversation with a user, made if there is none. `undefined`: the user has been invited. */
+  /**
+   * The direct conversation with a user, which is created if there is none. `undefined` if the user was only invited.
+   */
   async direct(user: string): Promise<ConversationHandle | undefined> {
     return this.#begin({ kind: "direct", user_id: user });
   }
 
-  /** A new group. */
+  /** Creates a group. */
   async group({ title, members = [] }: { title: string; members?: string[] }): Promise<ConversationHandle> {
     const handle = await this.#begin({ kind: "group", title, members });
     return handle!;
@@ -208,14 +212,17 @@ export class Verbatim {
     return stream(this.#shared, undefined, options);
   }
 
-  /** Who of these users is online, kept up to date. */
+  /** The presence of these users, kept up to date. */
   presence(users: readonly string[]): PresenceView {
     const view = new PresenceView(users, this.#presences);
     for (const id of users) void this.#askPresence(view, id);
     return view;
   }
 
-  /** Tells whether the user is at the device. A page does so by itself, when it is hidden for a minute. */
+  /**
+   * Sets whether the user is at the device. In a page this happens automatically: a page that is hidden for a minute is
+   * away.
+   */
   setPresence(status: Status): void {
     if (status === (this.#tabs.status ?? "online")) return;
     this.#tabs.status = status;
@@ -239,14 +246,16 @@ export class Verbatim {
     };
   }
 
-  /** An event is in the views before the outbox lets go of what it proves: so a message is always to be seen. */
+  /**
+   * The views take an event before the outbox drops the act that it confirms, so a message never disappears in between.
+   */
   #take(event: ChatEvent): void {
     const { conversation_id: id, actor, type } = event;
     for (const view of this.#views) if (view.id === id) view.take(event);
     for (const list of this.#lists) list.take(event);
     this.#outbox.seen(event, this.me);
     for (const listener of this.#streams) listener(event, this.#feed.delivery.given + 1);
-    // What is left of an erased message tells nobody anything.
+    // An erased message is no reason for a notification.
     if (type !== "message.sent" || "erased" in event.data) return;
     this.#typing.over(id, actor);
     if (actor !== this.me && this.#state === "live") this.#emitter.emit("notification", event);
@@ -269,7 +278,7 @@ export class Verbatim {
       case "invited":
         return void this.#emitter.emit("invitation", frame);
       case "error":
-        // An error without an id is about a frame that nobody waits for.
+        // An error without an id belongs to no pending request.
         if (frame.id == null) this.#failed(new VerbatimError(frame.code as never, frame.detail));
         return;
       default:
@@ -312,10 +321,10 @@ export class Verbatim {
     try {
       const before = view.get(id);
       const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
-      // What the socket has told meanwhile is newer.
+      // If the socket has sent a change meanwhile, that one is newer.
       if (view.get(id) === before) view.heard(user_id, presence);
     } catch (failed) {
-      // Somebody who may not be seen has no presence here.
+      // A user who is not visible to the caller has no presence here.
       if (asError(failed).status !== 404) this.#failed(failed);
     }
   }

@@ -1,17 +1,17 @@
-// Waiting: the pause before another attempt, and what an answer says about it.
+// Waiting: the pause before a retry, and what a response says about it.
 
 import { asError, type VerbatimError } from "./errors.js";
 
 const SHORTEST = 250;
 const LONGEST = 30_000;
 
-/** The pause before attempt `n` (from 0): doubled each time, with jitter, so that clients do not come back in step. */
+/** The pause before attempt `n` (from 0): doubled each time, with jitter, so that clients do not retry in step. */
 export function pause(n: number, atLeast = 0): number {
   const most = Math.min(LONGEST, SHORTEST * 2 ** Math.min(n, 10));
   return atLeast + most / 2 + (Math.random() * most) / 2;
 }
 
-/** Ends after the time, or at once when the signal is aborted. */
+/** Resolves after the time, or at once when the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -25,7 +25,7 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Tries until it succeeds, or until the error is one that no time mends. */
+/** Retries until the call succeeds, or fails with an error that is not retryable. */
 export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimError) => void, signal?: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -39,7 +39,7 @@ export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimE
   }
 }
 
-/** `Retry-After` in milliseconds: the server sends seconds, a proxy may send a date. */
+/** `Retry-After` in milliseconds. The server sends seconds; a proxy may send a date. */
 export function retryAfter(value: string | null): number | undefined {
   if (!value) return undefined;
   const seconds = Number(value);

@@ -1,4 +1,5 @@
-// After random acts of several users, what the views have folded from events is what REST answers.
+// After random acts of several users, the state that the views have folded from events must equal the responses of
+// REST.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Verbatim } from "../dist/index.js";
@@ -7,7 +8,7 @@ import { Server, proxy, until } from "./server.mjs";
 const STATES = Number(process.env.FOLD_STATES ?? 40);
 const seed = Number(process.env.FOLD_SEED ?? Date.now() % 1_000_000);
 
-/** Mulberry32, so that a failure can be played again. */
+/** Mulberry32, so that a failure can be reproduced from the seed. */
 function random(state) {
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -35,7 +36,7 @@ test(`the fold is that of the server in ${STATES} states (FOLD_SEED=${seed})`, a
   const { id } = await ana.chat.group({ title: "Fold", members: [ben.id, cleo.id] });
   const here = new Set([ana, ben, cleo]);
   for (const user of [ana, ben, cleo]) {
-    // One page sees all, one loads in the middle of everything and has few messages.
+    // One view has all messages. Another one is loaded in the middle of the run, and has few.
     user.view = await user.chat.conversation(id).live({ limit: 200 }).ready();
     user.list = user.chat.conversations();
   }
@@ -94,7 +95,7 @@ test(`the fold is that of the server in ${STATES} states (FOLD_SEED=${seed})`, a
   for (let state = 0; state < STATES; state++) {
     const some = Array.from({ length: 1 + Math.floor(next() * 6) }, () => acts[pick(often)](pick([...here].filter((user) => user.view))));
     for (const one of await Promise.allSettled(some)) {
-      // An act may come too late for a message that is gone; that it is refused is right.
+      // An act may be too late for a deleted message. Then a refusal is correct.
       if (one.status === "rejected" && ![404, 409, 0].includes(one.reason.status)) throw one.reason;
     }
     if (next() < 0.15) way.cut();
@@ -114,7 +115,7 @@ test(`the fold is that of the server in ${STATES} states (FOLD_SEED=${seed})`, a
   async function same(user, view, limit) {
     const { rest } = user.chat;
     let difference;
-    // A view follows in its own time; what counts is that it arrives, and exactly there.
+    // A view may need some time. It only has to reach exactly the same state.
     await until("the same", async () => {
       const from = { id, min_position: head };
       const [conversation, messages, members, receipts] = await Promise.all([

@@ -40,7 +40,7 @@ test("an event that the socket swallows is fetched before the next one", async (
   await until("all are told", () => told.texts.length === 3, 10);
   assert.deepEqual(told.texts, ["before", "the lost one", "after"]);
   assert.deepEqual(view.messages.map(({ text }) => text), told.texts);
-  // In silence: no error, no new connection.
+  // The gap was closed silently: no error, no new connection.
   assert.deepEqual(told.errors, []);
   assert.deepEqual(told.states, ["connecting", "live"]);
   chat.stop();
@@ -71,7 +71,7 @@ test("the cursor is stored behind what the application has handled, and not befo
   const begin = await store.get("cursor");
   await say("slow");
   await until("the handler has begun", () => release);
-  await sleep(3_000); // At least one heartbeat, whose cursor lies behind the event.
+  await sleep(3_000); // At least one heartbeat, with a cursor after the event.
   assert.equal(await store.get("cursor"), begin);
   first.stop(); // A crash in the middle of the handler.
   const { chat, told } = await listener({ store });

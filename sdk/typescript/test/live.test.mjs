@@ -142,7 +142,7 @@ test("what happens between two answers while a view is loaded is in its receipts
     token: () => ana.token,
     fetch: async (target, init) => {
       const answer = await fetch(target, init);
-      // The conversation itself comes last.
+      // The response with the conversation itself arrives last.
       if (target.includes(`/conversations/${talk.id}?`)) await held;
       if (target.includes("/receipts?")) hasReceipts = true;
       return answer;

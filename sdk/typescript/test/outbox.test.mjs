@@ -25,7 +25,7 @@ test("a refused message steps aside, and can be retried or discarded", async () 
   const stranger = talk.send({ text: "an answer to nothing", replyTo: "01930f3d-1f20-7b61-8a4f-5e6f708192a3" });
   const huge = talk.send("x".repeat(80_000));
   const last = talk.send("two");
-  // All three states are to be seen at once, and the refused ones do not hold up the last.
+  // The refused acts must not block the last one.
   const { position } = await last.done;
   await assert.rejects(stranger.done, { name: "VerbatimError", code: "no_such_message", retryable: false });
   await assert.rejects(huge.done, { code: "too_large" });

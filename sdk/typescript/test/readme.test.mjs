@@ -1,4 +1,4 @@
-// The chat of the README is a chat.
+// The chat of the README works.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";

@@ -1,9 +1,12 @@
-// Asks a real server what vectors of the fold are: what a member sees before, the events, and what it sees after. Ids,
-// times, positions and hashes are replaced, so that each recording of the same acts is the same.
+// Records the vectors of the fold from a real server: what a member sees before, the events, and what the member sees
+// after. Ids, times, positions and hashes are replaced, so that recording the same acts again gives the same file.
 import { Verbatim } from "../dist/index.js";
 import { Server, sleep, until } from "./server.mjs";
 
-/** What happens in each vector, to a conversation in which Ana has said "one" and Ben "two", as Ben sees it. */
+/**
+ * The acts of each vector. They happen in a conversation in which Ana has said "one" and Ben "two", and are recorded as
+ * Ben sees them.
+ */
 const CASES = {
   "a message of somebody else is unread": ({ ana }) => ana.send("three"),
   "an own message is not": ({ ben }) => ben.send("three"),
@@ -91,7 +94,7 @@ export async function record() {
       const { id, token } = await server.user(name);
       people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
     }
-    // Erases a message or a title, and ends when the log tells that it is erased.
+    // Erases a message or a title, and resolves when the log lists it as erased.
     const erases = async (conversation_id, position) => {
       const body = { messages: [{ conversation_id, position }], reason_code: "request" };
       const { id } = await server.post("/admin/erasures", body, key);
@@ -112,7 +115,7 @@ async function recorded(name, act, people, erases) {
   const [ana, ben, cleo] = people;
   const { id } = await ana.rest.start_conversation({ body: { kind: "group", title: "Vectors", members: [ben.id] } });
   let head = 0;
-  // Two moments that are one millisecond now would be two the next time.
+  // Without this pause, two events could have the same millisecond in one recording and not in the next.
   const reach = async (answer) => (await sleep(3), (head = Math.max(head, answer?.position ?? 0)), answer);
   const acts = ({ id: me, rest }) => ({
     id: me,
@@ -161,7 +164,7 @@ const POSITIONS = new Set(["position", "previous", "head", "read", "delivered", 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
-/** The same vector with ids, times and positions that say only which is which, and which is later. */
+/** The same vector with its ids, times and positions replaced by values that keep only their identity and order. */
 function normal(vector, people) {
   const ids = new Map(people.map(({ id }, i) => [id, uuid(i + 1)]));
   const times = new Set();

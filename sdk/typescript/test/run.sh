@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds the client, checks that the generated files are those of the documents, checks the size and the package, and runs the
-# tests against the server that VERBATIM_BIN names. The development tools come from npm, pinned by digest, into .tools/.
+# Builds the client, checks that the generated files match the documents, checks the size and the package, and runs the
+# tests against the server binary that VERBATIM_BIN names. The development tools are installed from npm into .tools/,
+# pinned by digest.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd -P)
@@ -24,13 +25,14 @@ rm -rf dist
 "$node" node_modules/typescript/bin/tsc --project .
 "$node" node_modules/typescript/bin/tsc --project test/types
 "$node" scripts/size.mjs
-# What others import from the package has its types. It has ES modules only, which Node loads by `require` since 20.19, too.
+# Everything that the package exports must have types. The package has only ES modules, which Node can also load with
+# `require` since 20.19.
 "$root/sdk/npm.sh" pack --silent --pack-destination "$work" >/dev/null
 "$node" node_modules/@arethetypeswrong/cli/dist/index.js "$work"/*.tgz --profile esm-only --format ascii >"$work/types" ||
     { cat "$work/types" >&2; exit 1; }
 rm -rf "$work"
 
-# Node 20 has WebSocket behind an option, Node 22 without.
+# Node 20 has WebSocket only with an option; Node 22 has it by default.
 case $("$node" --version) in v20.* | v21.*) websocket=--experimental-websocket ;; *) websocket= ;; esac
 # shellcheck disable=SC2086 # No option is no argument.
 exec "$node" $websocket --no-warnings --test --test-concurrency=4 test/*.test.mjs

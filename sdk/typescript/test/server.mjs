@@ -1,4 +1,4 @@
-// A real server in dev mode for the tests, its users, and a proxy that behaves badly on purpose.
+// A real server in dev mode for the tests, its users, and a proxy that misbehaves on purpose.
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import net from "node:net";
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const binary = process.env.VERBATIM_BIN;
 if (!binary) throw new Error("VERBATIM_BIN has to name the binary of the server");
 
-// A server comes back at its port, so it has none of those that the system hands out while the server is away.
+// A port outside the range from which the system assigns ports. So a restarted server can get its port back.
 async function freePort() {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
@@ -34,12 +34,12 @@ export class Server {
   }
 
   async run() {
-    // The limits have tests of their own; here hundreds of messages have to pass in seconds.
+    // These limits are off because the tests send hundreds of messages in seconds. Other tests cover the limits.
     const off = ["register", "send", "conversation", "user", "frames", "connect", "connect-address", "address"];
     const limits = Object.fromEntries(off.map((name) => [`limit-${name}`, "off"]));
     const settings = {
       "data-dir": `${this.folder}/data`, listen: `127.0.0.1:${this.port}`, "admin-listen": `127.0.0.1:${this.admin}`,
-      // Cheap password hashes: the users of the tests are many.
+      // Cheap password hashes, because the tests create many users.
       "argon2-memory": 8, "argon2-passes": 1, ...limits, ...this.settings,
     };
     this.process = spawn(
@@ -58,7 +58,7 @@ export class Server {
     throw new Error(`the server does not become ready: ${log}`);
   }
 
-  /** Kills the node without a chance to say goodbye, and starts it again over the same data. */
+  /** Kills the node without a clean stop, and restarts it on the same data. */
   async crash() {
     const ended = new Promise((resolve) => this.process.once("exit", resolve));
     this.process.kill("SIGKILL");
@@ -84,7 +84,7 @@ export class Server {
     return response.json();
   }
 
-  /** The API key with all scopes that dev mode keeps for those who are on the machine. */
+  /** The API key with all scopes that dev mode stores for users of the machine. */
   async key() {
     const lines = (await readFile(`${this.folder}/data/dev.env`, "utf8")).split("\n");
     return lines.find((line) => line.startsWith("VERBATIM_KEY=")).slice("VERBATIM_KEY=".length);
@@ -100,7 +100,10 @@ export class Server {
   }
 }
 
-/** A TCP proxy. `cut()` breaks all connections; `lose(text)` swallows the next frame of the server that has the text. */
+/**
+ * A TCP proxy. `cut()` breaks all connections; `lose(text)` drops the next frame from the server that contains the
+ * text.
+ */
 export async function proxy(port) {
   const open = new Set();
   let lost;
@@ -116,7 +119,7 @@ export async function proxy(port) {
     client.on("data", (data) => upstream.write(data));
     upstream.on("data", (data) => client.write(lost && data.includes(lost) ? lose(data) : data));
   });
-  // Takes the one frame out of the bytes. The server sends small frames whole: two bytes of head, or four.
+  // Removes the frame from the bytes. The server sends small frames unfragmented, with a header of two or four bytes.
   function lose(data) {
     const at = data.indexOf(lost);
     for (let head = at; head >= 0; head--) {

@@ -1,4 +1,5 @@
-// The network breaks every two seconds, the page is reloaded, the node is killed. Each message arrives once, in order.
+// The network breaks every two seconds, the page is reloaded, and the node is killed. Each message arrives once, in
+// order.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { memory, Verbatim } from "../dist/index.js";
@@ -14,7 +15,7 @@ test(`${MESSAGES} messages through ${SECONDS} s of storm`, async (t) => {
   const [ana, ben] = await Promise.all([server.user("ana"), server.user("ben")]);
   const { id } = await server.post("/conversations", { kind: "group", title: "Storm", members: [ben.id] }, ana.token);
 
-  // What Ben's program is told, over one client that stays.
+  // The messages that Ben's program receives with a single client.
   const heard = [];
   const reader = new Verbatim({ url: way.url, token: () => ben.token });
   const holes = [];

@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import { Verbatim } from "../dist/index.js";
 import { Server, proxy, sleep, until } from "./server.mjs";
 
-// The server gets a key that the tests have, too: so they can make tokens that end soon.
+// The server gets a key that the tests know, so the tests can sign tokens that expire soon.
 const { privateKey } = generateKeyPairSync("ed25519");
 const folder = mkdtempSync(join(tmpdir(), "verbatim-sdk-key-"));
 const file = join(folder, "key.pem");
@@ -25,7 +25,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The same token with a life of so many seconds from now; negative for one that is over. */
+/** The same token with an expiry in this many seconds, or an expired one if the number is negative. */
 function ending(token, seconds) {
   const [head, body] = token.split(".");
   const claims = JSON.parse(Buffer.from(body, "base64url"));
@@ -54,7 +54,7 @@ function client(give, more = {}) {
 test("a token is replaced before it ends, on the same socket", async () => {
   const { chat, told } = client(() => ending(ana.token, 6));
   await chat.start();
-  // Two lives of a token: without renewal the server would have closed the socket.
+  // This takes longer than the lifetime of a token, so without renewal the server would have closed the socket.
   await until("it has been renewed often", () => told.why.length >= 4, 20);
   assert.deepEqual(told.why.slice(0, 4), ["start", "expiring", "expiring", "expiring"]);
   assert.deepEqual(told.states, ["connecting", "live"]);

@@ -1,4 +1,4 @@
-// The vectors that clients in all languages have to pass. Those of the fold are what a real server says.
+// The vectors that the clients for all languages must pass. Those of the fold are recorded from a real server.
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -26,7 +26,7 @@ for (const vector of await vectors("fold")) {
   test(`fold: ${vector.name}`, async () => assert.deepEqual(await folded(vector), vector.asks));
 }
 
-/** Folds the events, each of them twice, compares what comes of it, and gives what had to be asked for. */
+/** Folds the events, each of them twice, compares the result, and returns what had to be requested. */
 async function folded({ me, before, events, after }) {
   const asks = new Set();
   const isLoaded = new Set();
@@ -59,7 +59,7 @@ async function folded({ me, before, events, after }) {
     view.take(event);
     view.take(event);
   }
-  // What is gone is not shown until an answer comes.
+  // Erased content must not be shown, even before the answer arrives.
   assert.ok([undefined, after.conversation.title].includes(view.conversation.title));
   await sleep(5);
   assert.deepEqual(view.messages, after.messages);
@@ -93,7 +93,7 @@ test("pauses, closes and tokens", async () => {
   for (const { attempt, at_least_ms, shortest_ms, longest_ms } of pauses) {
     const all = Array.from({ length: 200 }, () => pause(attempt, at_least_ms));
     assert.ok(all.every((ms) => ms >= shortest_ms && ms <= longest_ms), `attempt ${attempt}: ${Math.min(...all)} to ${Math.max(...all)}`);
-    // In step is what clients must not come in.
+    // The pauses need jitter, so that clients do not retry in step.
     assert.ok(new Set(all).size > 100);
   }
   for (const { value, ms } of retry_after) assert.equal(retryAfter(value) ?? null, ms, value);

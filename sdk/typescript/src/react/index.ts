@@ -1,4 +1,4 @@
-// Hooks for React 18 and later. Each renders again when what it shows has changed.
+// Hooks for React 18 and later. Each one re-renders its component when its data changes.
 
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { ConversationList } from "../list.js";
@@ -12,12 +12,12 @@ interface Changing {
   on(name: "change", listener: () => void): () => void;
 }
 
-/** Renders again at each change of a view, a list, presence or users. */
+/** Re-renders at each change of a view, a list, presence or users. */
 export function useChanges<T extends Changing | undefined>(thing: T): T {
   const version = useRef(0);
   const subscribe = useCallback(
     (tell: () => void) => {
-      // It may have changed since it was rendered.
+      // The data may have changed between rendering and subscribing.
       version.current++;
       const off = thing?.on("change", () => {
         version.current++;
@@ -32,24 +32,24 @@ export function useChanges<T extends Changing | undefined>(thing: T): T {
   return thing;
 }
 
-/** How the connection is. */
+/** The state of the connection. */
 export function useChatState(chat: Verbatim): State {
   const subscribe = useCallback((tell: () => void) => chat.on("state", tell), [chat]);
   const read = () => chat.state;
   return useSyncExternalStore(subscribe, read, read);
 }
 
-/** What a page shows of a conversation; none in the first moment, or without an id. */
+/** A view of a conversation; `undefined` in the first render, or without an id. */
 export function useConversation(chat: Verbatim, id: string | undefined, { limit }: { limit?: number } = {}): LiveView | undefined {
   return useOpened(() => (id === undefined ? undefined : chat.conversation(id).live(limit === undefined ? {} : { limit })), [chat, id, limit]);
 }
 
-/** The conversations of the user, the latest first; none in the first moment. */
+/** The conversations of the user, the latest first; `undefined` in the first render. */
 export function useConversations(chat: Verbatim, { limit }: { limit?: number } = {}): ConversationList | undefined {
   return useOpened(() => chat.conversations(limit === undefined ? {} : { limit }), [chat, limit]);
 }
 
-/** Who of these users is online. */
+/** The presence of these users. */
 export function usePresence(chat: Verbatim, users: readonly string[]): PresenceView | undefined {
   return useOpened(() => chat.presence(users), [chat, users.join()]);
 }
@@ -59,7 +59,7 @@ export function useUsers(chat: Verbatim): Users {
   return useChanges(chat.users);
 }
 
-/** Something that is open as long as the component shows it. */
+/** Opens something while the component shows it, and closes it afterwards. */
 function useOpened<T extends Changing & { close(): void }>(open: () => T | undefined, inputs: readonly unknown[]): T | undefined {
   const [thing, show] = useState<T>();
   useEffect(() => {

@@ -10,13 +10,13 @@ export function indexedDb(name: string): Store {
       const request = indexedDB.open(name, 1);
       request.onupgradeneeded = () => void request.result.createObjectStore(table);
       request.onerror = () => {
-        // The next call tries anew.
+        // The next call tries again.
         opening = undefined;
         reject(request.error);
       };
       request.onsuccess = () => {
         const database = request.result;
-        // A browser closes a database when the user clears the data of the site.
+        // The browser closes the database when the user clears the data of the site.
         database.onclose = () => void (opening = undefined);
         database.onversionchange = () => database.close();
         resolve(database);
@@ -28,7 +28,7 @@ export function indexedDb(name: string): Store {
     const transaction = (await open()).transaction(table, mode, { durability: "strict" });
     return new Promise((resolve, reject) => {
       const request = act(transaction.objectStore(table));
-      // Without it a page that is loaded again at once takes the change with it.
+      // Without this, the change is lost if the page is reloaded right away.
       transaction.commit();
       transaction.oncomplete = () => resolve(request.result);
       transaction.onabort = () => reject(transaction.error);

@@ -1,5 +1,5 @@
-// What the client of a tab takes for its socket. It begins as the server would: `ready`, what came since the cursor,
-// `caught_up`; and from there on it hears what the one socket hears.
+// A stand-in for the WebSocket of a tab. It begins like the server: `ready`, the events since the cursor, `caught_up`.
+// After that it gets the frames of the shared socket.
 
 import type { components } from "../generated/api.js";
 import type { ServerFrame } from "../generated/frames.js";
@@ -8,9 +8,9 @@ import { retryAfter } from "../wait.js";
 import type { Said } from "./said.js";
 import type { Tab } from "./tab.js";
 
-/** The time in which a leader that is alive has heard of a guest. */
+/** A leader that is alive answers a guest within this time. */
 const PATIENCE = 5_000;
-/** More frames than this do not wait until a guest has caught up. */
+/** The maximum number of frames that wait while a guest catches up. */
 const MOST = 10_000;
 
 type Heard = Exclude<Said, { from: string }>;
@@ -23,20 +23,20 @@ export class Guest implements WebSocketLike {
   readonly id = Math.random().toString(36).slice(2);
   #stage: "new" | "joining" | "catching up" | "open" | "closed" = "new";
   #cursor: string | undefined;
-  /** What came while the guest was catching up. */
+  /** The frames that arrived while the guest was catching up. */
   #later: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #free = (): void => {};
 
   constructor(readonly tab: Tab, readonly url: string, readonly protocols: string[]) {
     tab.add(this);
-    // As long as this lock is held the guest is there, also for a leader whom nobody could tell of a crash.
+    // The guest exists as long as this lock is held. So the leader notices even a crash, for which there is no message.
     const hold = (): Promise<void> | undefined => {
       if (this.#isClosed) return undefined;
       this.onopen?.(undefined as never);
       return new Promise((resolve) => (this.#free = resolve));
     };
-    // A page that is on its way out gets no locks.
+    // A page that is being unloaded gets no locks.
     navigator.locks.request(`${tab.name} ${this.id}`, hold).catch(() => this.#end(1006));
   }
 
@@ -80,7 +80,7 @@ export class Guest implements WebSocketLike {
       case "new":
         return;
       case "joining":
-        // The first frame for this guest alone is `ready`. What all heard before it came before it.
+        // The first frame for this guest only is `ready`. Frames for all guests that arrive earlier precede it.
         if (to === undefined) return;
         this.#emit(data);
         if (this.#cursor === undefined) this.#stage = "open";
@@ -93,7 +93,7 @@ export class Guest implements WebSocketLike {
     this.#emit(data);
   }
 
-  /** Gets by REST what the socket would have given to somebody with this cursor. */
+  /** Fetches by REST the events that the server would send on a socket with this cursor. */
   async #catchUp(cursor: string): Promise<void> {
     this.#stage = "catching up";
     const events = `${this.url.replace(/^ws/, "http").replace(/ws$/, "events")}?limit=200&after=`;

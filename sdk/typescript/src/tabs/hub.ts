@@ -1,28 +1,28 @@
-// The one socket, in the tab that leads, and what a guest has to know who comes later.
+// The shared socket in the leading tab, and the state that a later guest needs.
 
 import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
 import type { Status } from "../presence.js";
 import type { Said } from "./said.js";
 
-/** The time in which a socket that is alive has begun its session. */
+/** A socket that is alive begins its session within this time. */
 const PATIENCE = 20_000;
-/** When the lead changes, all tabs come within this time. What they are together is not told before. */
+/** After a change of the leader, all tabs join within this time. Their combined presence is not sent earlier. */
 const SOON = 300;
 
 export class Hub {
   readonly #channel: BroadcastChannel;
   readonly #guests = new Map<string, Status>();
   #socket: WebSocket | undefined;
-  /** The guest with whose token the socket is open: its client is told why the server has closed it. */
+  /** The guest whose token the socket uses. Only its client gets the close code of the server. */
   #owner = "";
   #ready: ServerReady | undefined;
   #isBegun = false;
   #heads = new Map<string, number>();
   #cursor = "";
-  /** When the socket was last heard. */
+  /** When the last frame arrived on the socket. */
   #heard = 0;
   #told: Status = "online";
-  /** Whether it has been told once only: a server that has much to do drops it without a word. */
+  /** Whether the presence was sent only once. It is sent again, because a busy server may drop it silently. */
   #isToldOnce = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -47,13 +47,13 @@ export class Hub {
   #join({ from, url, protocols, status = "online" }: Said & { op: "join" }): void {
     this.#say({ op: "here", to: from });
     if (this.#guests.has(from)) return;
-    // A guest who comes back because all was silent must not get the same dead socket again.
+    // A guest that rejoins because the socket was silent must not get the same dead socket again.
     const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : PATIENCE;
     if (this.#socket && Date.now() - this.#heard > patience) this.#drop(1006, "");
     this.#guests.set(from, status);
     void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
     if (this.#isBegun) this.#welcome(from);
-    // A new session is online. One that has to be away at once waits for a tab that is in use.
+    // A new session starts as online. If the guest is away, the hub waits a moment for a tab that is in use.
     else if (status === "online") this.#open(url, protocols, from);
     else setTimeout(() => this.#open(url, protocols, from), SOON);
     this.#tellSoon();
@@ -66,7 +66,7 @@ export class Hub {
     this.#left();
   }
 
-  /** One of the others looks for what a tab may have left. */
+  /** Makes one of the remaining guests look for messages that a tab may have left in the store. */
   #left(): void {
     const [to] = this.#guests.keys();
     if (to !== undefined) this.#say({ op: "left", to });
@@ -101,7 +101,7 @@ export class Hub {
     this.#socket = this.#ready = undefined;
     this.#isBegun = false;
     this.#heads.clear();
-    // Others have tokens of their own, which may be better.
+    // The other guests have their own tokens, which may still be valid, so they get a code after which they reconnect.
     for (const to of this.#guests.keys()) this.#say({ op: "close", to, code: to === this.#owner ? code : 1006, reason });
     this.#guests.clear();
   }
@@ -170,7 +170,7 @@ export class Hub {
     this.#timer = setTimeout(() => this.#isBegun && this.#tell(), SOON);
   }
 
-  /** The user is away when no tab is in use. */
+  /** Sends the presence. The user is away when no tab is in use. */
   #tell(isAgain = false): void {
     const status = [...this.#guests.values()].includes("online") ? "online" : "away";
     const isNew = status !== this.#told;

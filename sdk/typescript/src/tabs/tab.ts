@@ -1,11 +1,14 @@
-// A tab among those that share: its guests, its ear, and its place in the queue of those that would lead.
+// One of the tabs that share a socket: its guests, its channel, and its place in the queue for the lead.
 
 import type { Tabs } from "../verbatim.js";
 import type { Guest } from "./guest.js";
 import { Hub } from "./hub.js";
 import type { Said } from "./said.js";
 
-/** A tab without a guest gives up its place after this time. A client that pauses is back much sooner. */
+/**
+ * A tab without a guest gives up its place after this time. A client that only pauses before a retry is back much
+ * sooner.
+ */
 const IDLE = 90_000;
 
 export class Tab {
@@ -37,7 +40,7 @@ export class Tab {
     this.#channel?.postMessage(said);
   }
 
-  /** The leader does not answer, so this tab leads instead. */
+  /** Takes over the lead, because the leader does not answer. */
   steal(): void {
     void this.#lead({ steal: true });
   }
@@ -47,7 +50,7 @@ export class Tab {
     for (const guest of [...this.#guests.values()]) if (said.to === undefined || said.to === guest.id) guest.hear(said);
   }
 
-  /** Waits for its turn, and leads until it leaves or another tab steals the lead. */
+  /** Waits for the lead, and leads until this tab leaves or another tab steals the lead. */
   async #lead(options: LockOptions): Promise<void> {
     const left = this.#leaving.signal;
     let hub: Hub | undefined;

@@ -1,4 +1,4 @@
-// Compiles only if the hooks have the types that they should. It is never run.
+// Compiles only if the hooks have the right types. This file is never run.
 import type { Verbatim } from "@verbatim/client";
 import { useChanges, useChatState, useConversation, useConversations, usePresence, useUsers } from "@verbatim/client/react";
 

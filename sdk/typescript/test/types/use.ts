@@ -1,4 +1,4 @@
-// Compiles only if the published types say what they should. It is never run.
+// Compiles only if the published types are right. This file is never run.
 import { Verbatim, VerbatimError, memory, type ChatEvent, type Code } from "@verbatim/client";
 import { admin } from "@verbatim/client/admin";
 import { indexedDb } from "@verbatim/client/store";
