@@ -11,6 +11,7 @@ use crate::{
         TENANT, WhichAccount,
         activity::deactivate,
         audit::{self, Stamp},
+        erasure_scope::ErasureScope,
         kept::keep_account,
     },
     domain::{AccountErased, Audited, ConversationId, ErasureCancelled, ErasureId, LoginId, Time, UserId},
@@ -39,13 +40,22 @@ const OF_ACCOUNT: &[(&str, &str)] = &[
     ("auth.export", "account_id"),
 ];
 
-/// The id of an account that can be erased. Accounts of programs and erased accounts are left out.
-pub(crate) async fn erasable(pool: &PgPool, which: WhichAccount<'_>) -> sqlx::Result<Option<UserId>> {
+/// The id of an account that can be erased: not the account of a program, and an erased account only if its content is
+/// still to be erased.
+pub(crate) async fn erasable(
+    pool: &PgPool,
+    which: WhichAccount<'_>,
+    scope: ErasureScope,
+) -> sqlx::Result<Option<UserId>> {
     let query = match which {
         WhichAccount::Id(id) => sqlx::query_scalar(
-            "select id from auth.account where id = $1 and kind = 'user' and erased_at is null",
+            "select id from auth.account where id = $1 and kind = 'user'
+               and (erased_at is null
+                    or ($2 = 'account_and_content'
+                        and not exists (select from auth.erasure where account_id = $1 and scope = $2)))",
         )
-        .bind(id.uuid()),
+        .bind(id.uuid())
+        .bind(scope.word()),
         WhichAccount::External(id) => sqlx::query_scalar(
             "select id from auth.external_id join auth.account on id = account_id
              where tenant = $1 and external_id = $2 and erased_at is null",
@@ -133,6 +143,7 @@ pub(crate) async fn cancel_erasure(pool: &PgPool, account: UserId, stamp: Stamp)
     let cancelled: Option<Uuid> = sqlx::query_scalar(
         "delete from auth.erasure
          where account_id = $1 and actor = $1 and starts_at > $2 and account_erased_at is null and done_at is null
+           and claimed_until is null
          returning id",
     )
     .bind(account.uuid())

@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::erasure_scope::ErasureScope,
-    domain::{ConversationId, ErasureId, HoldId, Position, Time, UserId},
+    domain::{ConversationId, ErasureId, EventId, HoldId, Position, Time, UserId},
 };
 
 /// A request for an erasure.
@@ -98,6 +98,9 @@ pub(crate) struct ErasurePart {
     /// The positions of the messages and of the events that gave the titles, in order. Without positions, the part
     /// covers all messages of the erased account.
     pub positions: Vec<Position>,
+    /// The ids of the events at these positions, or none if they were not read. A request waits for its time, and after
+    /// a restore another event may be at a position.
+    pub events: Vec<EventId>,
     /// The position of the last event in the log that erases content of this request.
     pub told_at: Option<Position>,
 }

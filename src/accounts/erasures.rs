@@ -14,8 +14,8 @@ use crate::{
         kept::LOCK,
     },
     domain::{
-        Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, ErasurePositions, HoldId, Position,
-        Time, UserId,
+        Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, ErasurePositions, EventId, HoldId,
+        Position, Time, UserId,
     },
 };
 
@@ -57,6 +57,8 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
          values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (account_id) where account_id is not null and done_at is null
              do update set starts_at = least(known.starts_at, excluded.starts_at),
+                           actor = case when known.actor = known.account_id then excluded.actor else known.actor end,
+                           reason = case when known.actor = known.account_id then excluded.reason else known.reason end,
                            scope = case when known.account_erased_at is null
                                         then greatest(known.scope, excluded.scope) else known.scope end
          returning id",
@@ -73,11 +75,13 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     .await?;
     for part in &erasure.parts {
         sqlx::query(
-            "insert into auth.erasure_conversation (erasure_id, conversation_id, positions) values ($1, $2, $3)",
+            "insert into auth.erasure_conversation (erasure_id, conversation_id, positions, events)
+             values ($1, $2, $3, $4)",
         )
         .bind(erasure.id.uuid())
         .bind(part.conversation.uuid())
         .bind(part.positions.iter().map(|at| bigint(*at)).collect::<Vec<_>>())
+        .bind(part.events.iter().map(|event| event.uuid()).collect::<Vec<_>>())
         .execute(&mut *transaction)
         .await?;
     }
@@ -175,6 +179,8 @@ pub(crate) async fn claim_hidden(
     claim(pool, "hidden_at <= $3 and views_done_at is null", now, until, settled).await
 }
 
+/// Requests that were never claimed come first, then the one that was released first. So a request that fails again
+/// and again takes its turn and no more.
 async fn claim(
     pool: &PgPool,
     which: &str,
@@ -186,7 +192,7 @@ async fn claim(
         "update auth.erasure set claimed_until = $2
          where id = (select id from auth.erasure
                      where done_at is null and {which} and (claimed_until is null or claimed_until <= $1)
-                     order by starts_at limit 1 for update skip locked)
+                     order by claimed_until nulls first, starts_at limit 1 for update skip locked)
          returning {COLUMNS}"
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
@@ -350,18 +356,19 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
 }
 
 async fn parts(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<HashMap<Uuid, Vec<ErasurePart>>> {
-    let found: Vec<(Uuid, Uuid, Vec<i64>, Option<i64>)> = sqlx::query_as(
-        "select erasure_id, conversation_id, positions, told_at from auth.erasure_conversation
+    let found: Vec<(Uuid, Uuid, Vec<i64>, Vec<Uuid>, Option<i64>)> = sqlx::query_as(
+        "select erasure_id, conversation_id, positions, events, told_at from auth.erasure_conversation
          where erasure_id = any($1) order by conversation_id",
     )
     .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let mut parts: HashMap<Uuid, Vec<ErasurePart>> = HashMap::new();
-    for (erasure, conversation, positions, told_at) in found {
+    for (erasure, conversation, positions, events, told_at) in found {
         parts.entry(erasure).or_default().push(ErasurePart {
             conversation: ConversationId::known(conversation),
             positions: positions.into_iter().map(position).collect(),
+            events: events.into_iter().map(EventId::known).collect(),
             told_at: told_at.map(position),
         });
     }

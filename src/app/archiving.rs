@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 
 use crate::{
-    app::{Addresses, AppError, Process, installation::open_installation},
+    app::{Addresses, AppError, Process, installation::open_installation, same_log},
     archive::{self, ArchiveError, ArchiveTarget, Backup},
     clock::Clock,
     config::{NodeRole, Settings},
@@ -75,8 +75,9 @@ pub(crate) async fn archive_alone(
 ) -> Result<(), AppError> {
     let target = settings.archive()?;
     let (pool, log) = open_installation(addresses, settings.layout(), 4).await?;
-    begin(log, pool, target, &process.clock, &process.tasks);
+    begin(log.clone(), pool, target, &process.clock, &process.tasks);
     tokio::select! {
+        replaced = same_log::replaced(&log) => Err(replaced),
         () = process.stop.cancelled() => Ok(()),
         task = process.tasks.failure() => Err(AppError::Task(task)),
     }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 pub(crate) use crate::erasures::Leftover;
 use crate::{
     accounts::{By, erasures as requests},
-    app::{Addresses, AppError, Process, installation::open_installation},
+    app::{Addresses, AppError, Process, installation::open_installation, same_log},
     clock::Clock,
     config::{ErasingSettings, NodeRole, Settings},
     domain::{ConversationId, ErasureId, HoldId, RetentionRules, Time, Title, UserId},
@@ -100,7 +100,11 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
     }
     tracing::info!("erasing from the log");
     let ErasingSettings { erase_rate: rate, mirrors } = settings.erasing.clone();
-    Ok(Eraser { log, pool, clock: Clock::system(), rate, mirrors: mirrors.names }.run().await)
+    let eraser = Eraser { log: log.clone(), pool, clock: Clock::system(), rate, mirrors: mirrors.names };
+    tokio::select! {
+        never = eraser.run() => Ok(never),
+        replaced = same_log::replaced(&log) => Err(replaced),
+    }
 }
 
 /// Runs the eraser beside other roles. It retries after any error instead of ending the process, and so waits for
@@ -108,7 +112,7 @@ pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<
 pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) -> Infallible {
     loop {
         let Err(error) = erase(settings, addresses).await;
-        tracing::warn!(%error, "could not start the eraser; retrying");
+        tracing::warn!(%error, "the eraser has stopped; starting it again");
         sleep(PAUSE).await;
     }
 }

@@ -1,10 +1,10 @@
 //! Restoring an installation from an archive. Nodes refuse the log until the last step is done. If a restore is killed,
 //! the same command continues it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    accounts,
+    accounts::{self, By, Stamp, WhichAccount},
     app::{
         Addresses, AppError, database,
         installation::{migrate, migrate_to},
@@ -12,7 +12,8 @@ use crate::{
     archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, RestoredEnd, TablesError},
     clock::Clock,
     domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
-    log::{Log, NotAudited, Remade, Restoring, Wanted},
+    erasures::erased_name,
+    log::{AUDIT_PAGE, Audit, AuditRange, Log, NotAudited, Remade, Restoring, Wanted},
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
     views,
@@ -120,6 +121,9 @@ pub(crate) async fn restore(
     let log = restoring.log(&tasks).await?;
     accounts::keep_epoch(&pool, log.epoch()).await?;
     accounts::keep_audit(&pool).await?;
+    if !plan.has_accounts {
+        apply_audit(&log, &pool).await?;
+    }
     rebuild_views(&log, &pool).await?;
     tell(&log, &plan.log, &ends).await?;
     restoring.finish(&plan.log.remake).await?;
@@ -139,6 +143,36 @@ async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backu
     archive::load(&mut connection, from, &backup.auth_dump).await?;
     sqlx::Connection::close(connection).await?;
     pool.close().await;
+    Ok(())
+}
+
+/// Erases and suspends again the accounts that AUDIT says are erased or suspended: the backup may be older, and nobody
+/// would ask a second time. Changes nothing about an account of which the backup knows it.
+async fn apply_audit(log: &Log, pool: &PgPool) -> Result<(), AppError> {
+    let (mut erased, mut suspended) = (BTreeSet::new(), BTreeSet::new());
+    let mut range = AuditRange { area: Some("account".into()), ..AuditRange::default() };
+    loop {
+        let page = log.audits(&range, AUDIT_PAGE).await?;
+        for Audit { event, .. } in &page.events {
+            let Ok(account) = event.subject.parse::<UserId>() else { continue };
+            match &*event.word {
+                "account.erased" => drop(erased.insert(account)),
+                "account.suspended" => drop(suspended.insert(account)),
+                "account.restored" => drop(suspended.remove(&account)),
+                _ => {}
+            }
+        }
+        let Some(next) = page.next else { break };
+        range.after = next;
+    }
+    let clock = Clock::system();
+    let stamp = || Stamp::now(&clock, By::default());
+    for account in suspended.difference(&erased) {
+        accounts::deactivate(pool, WhichAccount::Id(*account), stamp()).await?;
+    }
+    for account in erased {
+        accounts::erase(pool, account, &erased_name(&clock), [stamp(), stamp()]).await?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use crate::{
+    app::AppError,
     live::Conversations,
     log::{Found, Holds, Log},
     projector::{self, Consent, Work, kinship},
@@ -60,6 +61,17 @@ pub(super) async fn keep_looking(log: Log, pool: PgPool, conversations: Conversa
             None => 0,
         };
     }
+}
+
+/// Waits until the log has another epoch than when this process opened it, and returns the error with which the process
+/// stops: what it knows of the log is about the other one.
+pub(super) async fn replaced(log: &Log) -> AppError {
+    while !matches!(log.is_replaced().await, Ok(true)) {
+        sleep(LOOK).await;
+    }
+    AppError::Refused(
+        "the log was restored or has begun a new epoch meanwhile: start this process again".into(),
+    )
 }
 
 /// Whether the views follow from the log. Logs each change of the answer once, and stores it in `trouble`.

@@ -196,7 +196,8 @@ async fn last_until(
     refuse_missing(missing)?;
     let mut last = Position(end.first.0.saturating_sub(1));
     while let Some(segment) = next(&mut chain, target).await? {
-        for record in &segment.records {
+        // A placeholder has no time of its own: it was stored by an earlier restore.
+        for record in segment.records.iter().filter(|record| !record.is_placeholder()) {
             let named = record.header("ce-time").and_then(|named| named.parse::<Time>().ok());
             let stored = || time::OffsetDateTime::from_unix_timestamp_nanos(record.stored_at.into()).ok();
             if named.or_else(|| stored().map(Time::of)).is_some_and(|named| named > time) {

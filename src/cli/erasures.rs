@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     app::{self, AppError, Leftover},
-    cli::{failed::Failed, process::until_told, servers::Servers},
+    cli::{failed::Failed, process::until_told, reach::Reach, servers::Servers},
     domain::ErasureId,
 };
 
@@ -25,7 +25,7 @@ enum What {
         /// Id of the erasure.
         id: ErasureId,
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
     /// Reads every position of an erasure on the servers; exit status 1 if something is left.
     Verify {
@@ -40,7 +40,8 @@ impl ErasureCommand {
     /// The servers that the settings name.
     pub(super) fn servers(&self) -> &Servers {
         match &self.what {
-            What::List(servers) | What::Show { servers, .. } | What::Verify { servers, .. } => servers,
+            What::Show { reach, .. } => &reach.servers,
+            What::List(servers) | What::Verify { servers, .. } => servers,
         }
     }
 }
@@ -48,9 +49,13 @@ impl ErasureCommand {
 pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<ExitCode, Failed> {
     let shown = match what {
         What::List(servers) => app::show_erasures(&servers.settings, &servers.addresses()?, None).await?,
-        What::Show { id, servers } => {
-            app::show_erasures(&servers.settings, &servers.addresses()?, Some(id)).await?
-        }
+        What::Show { id, reach } => match reach.remote()? {
+            Some(node) => node.get(&format!("/v1/admin/erasures/{id}")).await.map_err(AppError::from)?,
+            None => {
+                let servers = reach.servers;
+                app::show_erasures(&servers.settings, &servers.addresses()?, Some(id)).await?
+            }
+        },
         What::Verify { id, servers } => {
             // Only the eraser's NATS user may read mirrors in another JetStream domain.
             let left = app::verify_erasure(&servers.settings, &servers.erasers_addresses()?, id).await?;

@@ -15,8 +15,8 @@ use crate::{
     },
     clock::Clock,
     domain::{
-        ConversationCreated, ConversationId, ConversationUpdated, ErasureId, Event, ExternalId, Position,
-        UserId,
+        ConversationCreated, ConversationId, ConversationUpdated, ErasureId, Event, EventId, ExternalId,
+        Position, Recorded, UserId,
     },
     erasures::{
         error::ErasureError,
@@ -76,28 +76,29 @@ impl Erasures {
         let (account, scope, messages) = match wanted.target {
             ErasureTarget::Messages(messages) => (None, ErasureScope::Content, messages),
             ErasureTarget::Account(id, scope) => {
-                (Some(self.account(WhichAccount::Id(id)).await?), scope, vec![])
+                (Some(self.account(WhichAccount::Id(id), scope).await?), scope, vec![])
             }
             ErasureTarget::External(id, scope) => {
-                (Some(self.account(WhichAccount::External(&id)).await?), scope, vec![])
+                (Some(self.account(WhichAccount::External(&id), scope).await?), scope, vec![])
             }
         };
         if scope != ErasureScope::Account && !self.log.is_for_readers_of_erasures().await? {
             return Err(ErasureError::OldReaders);
         }
         let places = messages.iter().copied().enumerate();
-        let looks = stream::iter(places).map(|(number, place)| self.is_title(number, place));
-        let are_titles: Vec<bool> = looks.buffered(AT_ONCE).try_collect().await?;
-        let mut parts: BTreeMap<ConversationId, BTreeSet<Position>> = BTreeMap::new();
+        let looks = stream::iter(places).map(|(number, place)| self.named(number, place));
+        let named: Vec<(EventId, bool)> = looks.buffered(AT_ONCE).try_collect().await?;
+        let mut parts: BTreeMap<ConversationId, BTreeMap<Position, EventId>> = BTreeMap::new();
         let mut titles = BTreeSet::new();
-        for (place @ (conversation, position), is_title) in messages.into_iter().zip(are_titles) {
-            parts.entry(conversation).or_default().insert(position);
+        for (place @ (conversation, position), (event, is_title)) in messages.into_iter().zip(named) {
+            parts.entry(conversation).or_default().insert(position, event);
             titles.extend(is_title.then_some(place));
         }
         let now = self.clock.now();
-        let part = |(conversation, positions): (_, BTreeSet<_>)| ErasurePart {
+        let part = |(conversation, named): (_, BTreeMap<_, _>)| ErasurePart {
             conversation,
-            positions: positions.into_iter().collect(),
+            positions: named.keys().copied().collect(),
+            events: named.into_values().collect(),
             told_at: None,
         };
         let (id, parts) = (self.clock.id(ErasureId::known), parts.into_iter().map(part).collect());
@@ -114,8 +115,12 @@ impl Erasures {
     }
 
     /// Looks up the account to erase.
-    async fn account(&self, which: WhichAccount<'_>) -> Result<UserId, ErasureError> {
-        accounts::erasable(&self.pool, which).await?.ok_or(ErasureError::NoAccount)
+    async fn account(&self, which: WhichAccount<'_>, scope: ErasureScope) -> Result<UserId, ErasureError> {
+        let field = match which {
+            WhichAccount::Id(_) => "/user_id",
+            WhichAccount::External(_) => "/external_id",
+        };
+        accounts::erasable(&self.pool, which, scope).await?.ok_or(ErasureError::NoAccount(field))
     }
 
     /// The pending request for an account.
@@ -145,23 +150,24 @@ impl Erasures {
         Ok(found.into_iter().map(|erasure| ErasureReceipt::brief(erasure, now)).collect())
     }
 
-    /// Whether the event at the position sets a title of the conversation (`true`) or sends a message (`false`), erased
-    /// or not. Any other event, or none, is an error that names `number`.
-    async fn is_title(
+    /// The id of the event at the position, erased or not, and whether it sets a title of the conversation (`true`) or
+    /// sends a message (`false`). Any other event, or none, is an error that names `number`.
+    async fn named(
         &self,
         number: usize,
         (conversation, position): (ConversationId, Position),
-    ) -> Result<bool, ErasureError> {
+    ) -> Result<(EventId, bool), ErasureError> {
         let none = Err(ErasureError::NoMessage(number));
         if position == Position::START || self.log.last(self.log.stream_of(conversation)).await? < position {
             return none;
         }
-        match self.log.at(conversation, position).await?.and_then(|recorded| recorded.event) {
-            Some(Event::MessageSent(_)) => Ok(false),
-            Some(
-                Event::ConversationCreated(ConversationCreated { title: Some(_), .. })
-                | Event::ConversationUpdated(ConversationUpdated { title: Some(_), .. }),
-            ) => Ok(true),
+        let Some(Recorded { id, event: Some(event), .. }) = self.log.at(conversation, position).await? else {
+            return none;
+        };
+        match event {
+            Event::MessageSent(_) => Ok((id, false)),
+            Event::ConversationCreated(ConversationCreated { title: Some(_), .. })
+            | Event::ConversationUpdated(ConversationUpdated { title: Some(_), .. }) => Ok((id, true)),
             _ => none,
         }
     }

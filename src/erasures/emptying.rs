@@ -8,6 +8,7 @@ use crate::{
         self, By, ErasureScope, Stamp,
         erasures::{ErasurePart, ErasureRequest},
     },
+    clock::Clock,
     credentials::{HOST_LIFE, LEEWAY},
     domain::{ConversationId, EventId, LoginId, Position, UserId},
     erasures::{error::ErasureError, hiding::Hiding},
@@ -27,8 +28,8 @@ impl Hiding {
     ) -> Result<Vec<ErasurePart>, ErasureError> {
         let by = By::account(erasure.actor);
         let stamps = [Stamp::now(&self.clock, by), Stamp::now(&self.clock, by)];
-        let emptied = accounts::erase(&self.pool, account, &self.new_name(), stamps).await?;
-        let emptied = emptied.ok_or(ErasureError::NoAccount)?;
+        let emptied = accounts::erase(&self.pool, account, &erased_name(&self.clock), stamps).await?;
+        let emptied = emptied.ok_or(ErasureError::NoAccount("/user_id"))?;
         self.cut_off(account, &emptied.ended).await?;
         let conversations = match erasure.scope {
             ErasureScope::AccountAndContent => self.conversations_of(account).await?,
@@ -37,14 +38,13 @@ impl Hiding {
         let conversations: Vec<ConversationId> = conversations.into_iter().collect();
         accounts::account_is_emptied(&self.pool, erasure.id, emptied.rows, self.clock.now(), &conversations)
             .await?;
-        let part = |conversation| ErasurePart { conversation, positions: Vec::new(), told_at: None };
+        let part = |conversation| ErasurePart {
+            conversation,
+            positions: Vec::new(),
+            events: Vec::new(),
+            told_at: None,
+        };
         Ok(conversations.into_iter().map(part).collect())
-    }
-
-    /// A meaningless user name: the last digits of a new id are random.
-    fn new_name(&self) -> String {
-        let id = self.clock.id(EventId::known).uuid().simple().to_string();
-        format!("erased-{}", &id[id.len() - 8..])
     }
 
     /// Signals to all nodes, including this one, that the account and its logins are no longer valid. A node that
@@ -71,4 +71,10 @@ impl Hiding {
         let stays = views::memberships(&self.pool, None, account, Position::START).await?;
         Ok(stays.present.iter().chain(&stays.past).map(|stay| stay.conversation).collect())
     }
+}
+
+/// A meaningless user name: the last digits of a new id are random.
+pub(crate) fn erased_name(clock: &Clock) -> String {
+    let id = clock.id(EventId::known).uuid().simple().to_string();
+    format!("erased-{}", &id[id.len() - 8..])
 }

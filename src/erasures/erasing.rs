@@ -22,7 +22,7 @@ use crate::{
         kept,
     },
     clock::Clock,
-    domain::{ErasurePositions, HoldId, Position},
+    domain::{ConversationId, ErasurePositions, HoldId, Position},
     erasures::{
         compacting::Compacting,
         copies::{self, Copies, CopiesSeen},
@@ -362,9 +362,10 @@ pub(crate) async fn leftover(
 /// The erased events of a request for each conversation, with its stream, up to the position that the request has
 /// recorded.
 async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Vec<ErasedEvent>)>, ErasureError> {
+    let conversations: Vec<ConversationId> = erasure.parts.iter().map(|part| part.conversation).collect();
     let mut listed = Vec::new();
-    for part in &erasure.parts {
-        let mut events = WantedContent::of(erasure, part).among(log.erased_events(part.conversation).await?);
+    for (part, events) in erasure.parts.iter().zip(log.erased_of(&conversations).await?) {
+        let mut events = WantedContent::of(erasure, part).among(events);
         events.retain(|event| Some(event.told_at) <= part.told_at);
         listed.push((log.stream_of(part.conversation), events));
     }

@@ -11,9 +11,9 @@ pub(crate) enum ErasureError {
     /// There is neither a message nor a title at one of the requested positions. The value is its index in the request.
     #[error("there is no message or title at this position of the conversation: check the position")]
     NoMessage(usize),
-    /// There is no such account, or it is already erased.
+    /// There is no such account, or it is already erased. The value is the field of the request that names it.
     #[error("there is no user account with this id, or it is erased already")]
-    NoAccount,
+    NoAccount(&'static str),
     /// The log still admits readers that would mistake an erasure for damage.
     #[error(
         "the log still admits readers that do not support erasures: run `verbatim migrate` with an operator's NATS user"

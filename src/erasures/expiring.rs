@@ -82,7 +82,7 @@ impl Expiring {
         }
         let mut parts: Vec<ErasurePart> = Vec::new();
         for (conversation, positions) in found.due {
-            parts.push(ErasurePart { conversation, positions, told_at: None });
+            parts.push(ErasurePart { conversation, positions, events: Vec::new(), told_at: None });
             if count(&parts) >= MESSAGES {
                 self.ask(std::mem::take(&mut parts)).await?;
             }

@@ -24,6 +24,8 @@ use crate::{
 
 /// The interval at which a node polls for work.
 const LOOK: Duration = Duration::from_millis(500);
+/// The pause before a request that could not be hidden is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long a node may work on a request before another node may take it over.
 const CLAIM: Duration = Duration::from_secs(60);
 /// An edit that was decided before its message was hidden is stored within this time or never.
@@ -61,14 +63,29 @@ impl Hiding {
         if !erasures::are_to_hide(&self.pool, now).await? {
             return Ok(false);
         }
-        if let Some(erasure) = erasures::claim_due(&self.pool, now, now.plus(CLAIM)).await? {
-            let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
-            erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
-            return Ok(true);
+        let hidden = self.hide_next(now).await;
+        if !matches!(hidden, Ok(true)) {
+            // Even if one request cannot be hidden, the others are finished.
+            self.look_again(now).await?;
         }
+        hidden
+    }
+
+    /// Hides the content of the next due request. Returns whether there was one.
+    async fn hide_next(&self, now: Time) -> Result<bool, ErasureError> {
+        let Some(erasure) = erasures::claim_due(&self.pool, now, now.plus(CLAIM)).await? else {
+            return Ok(false);
+        };
+        let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
+        erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
+        Ok(true)
+    }
+
+    /// Looks for edits of a hidden request that were in flight, and whether the views have followed.
+    async fn look_again(&self, now: Time) -> Result<(), ErasureError> {
         let settled = Time::of(now.datetime() - SETTLED);
         let Some(erasure) = erasures::claim_hidden(&self.pool, now, now.plus(CLAIM), settled).await? else {
-            return Ok(false);
+            return Ok(());
         };
         let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
         erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
@@ -77,7 +94,7 @@ impl Hiding {
         } else {
             erasures::release(&self.pool, erasure.id, self.clock.now().plus(LOOK)).await?;
         }
-        Ok(false)
+        Ok(())
     }
 
     async fn released_on_error<T>(
@@ -87,7 +104,7 @@ impl Hiding {
     ) -> Result<T, ErasureError> {
         let done = work.await;
         if done.is_err() {
-            erasures::release(&self.pool, erasure.id, self.clock.now().plus(LOOK)).await?;
+            erasures::release(&self.pool, erasure.id, self.clock.now().plus(AGAIN)).await?;
         }
         done
     }
@@ -106,9 +123,27 @@ impl Hiding {
     /// Empties the account of a request, if the request names one, and lists all its content in the log.
     async fn hide(&self, erasure: &ErasureRequest) -> Result<ToldErasure, ErasureError> {
         match erasure.account {
-            None => self.tell(erasure, &erasure.parts).await,
+            None => self.tell(erasure, &self.still_there(&erasure.parts).await?).await,
             Some(account) => self.tell(erasure, &self.empty(erasure, account).await?).await,
         }
+    }
+
+    /// The parts without the positions at which the log has another event by now.
+    async fn still_there(&self, parts: &[ErasurePart]) -> Result<Vec<ErasurePart>, ErasureError> {
+        let mut there = parts.to_vec();
+        for part in there.iter_mut().filter(|part| !part.events.is_empty()) {
+            let last = self.log.last(self.log.stream_of(part.conversation)).await?;
+            let mut kept = Vec::new();
+            for (position, event) in std::mem::take(&mut part.positions).into_iter().zip(&part.events) {
+                if position <= last
+                    && self.log.at(part.conversation, position).await?.is_some_and(|found| found.id == *event)
+                {
+                    kept.push(position);
+                }
+            }
+            part.positions = kept;
+        }
+        Ok(there)
     }
 
     /// Lists in the log all content of a request that is not listed yet.

@@ -32,6 +32,7 @@ pub(crate) use crate::accounts::{
     holds::{HoldSubjects, LegalHold, MOST_HOLDS},
 };
 pub(crate) use asking::{ErasureTarget, Erasures, MOST_GRACE, MOST_MESSAGES, OWN_GRACE, WantedErasure};
+pub(crate) use emptying::erased_name;
 pub(crate) use erasing::{Eraser, Leftover, leftover};
 pub(crate) use error::ErasureError;
 pub(crate) use expiring::Expiring;

@@ -99,12 +99,7 @@ pub(super) async fn of(
             }
         }
     }
-    for (conversation, told_at) in told {
-        let stream = log.stream_of(conversation);
-        for (id, passed) in hooks::passed(pool, stream, conversation, told_at).await? {
-            let all = receipt.webhooks.entry(id).or_insert(true);
-            *all &= passed;
-        }
-    }
+    let told: Vec<_> = told.into_iter().map(|(id, told_at)| (log.stream_of(id), id, told_at)).collect();
+    receipt.webhooks = hooks::passed(pool, &told).await?;
     Ok(receipt)
 }

@@ -10,7 +10,7 @@ use crate::{
     domain::{ConversationId, Epoch},
     log::{
         connect::{self, NatsServers},
-        errors::OpenError,
+        errors::{OpenError, Unavailable},
         limits::REQUEST_TIMEOUT,
         memory::{
             age::Signs, erased::Erased, gathered::Gathered, holes::Seen, known::Known, outcomes::Outcomes,
@@ -178,6 +178,13 @@ impl Log {
     /// The same log, with events that name their schemas under this URL.
     pub fn with_public_url(self, public_url: Option<PublicUrl>) -> Self {
         Self { public_url: public_url.map(Arc::new), ..self }
+    }
+
+    /// Whether the log has another epoch by now than when this process opened it.
+    pub(crate) async fn is_replaced(&self) -> Result<bool, Unavailable> {
+        let first = self.jetstream.get_stream(layout::name(0)).await.map_err(Unavailable::because)?;
+        let epoch = first.cached_info().config.metadata.get(layout::EPOCH);
+        Ok(epoch.is_none_or(|epoch| *epoch != self.epoch.0))
     }
 
     /// The epoch of this log, which lasts until a loss or a restore begins another.

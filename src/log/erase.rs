@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
 
 use crate::{
-    domain::{ConversationId, Position},
-    log::{Log, Unavailable, level, memory::erased::ErasedEvent, streams::layout},
+    domain::{ConversationId, EventId, Position, Recorded},
+    log::{Log, Unavailable, envelope::GONE, level, memory::erased::ErasedEvent, streams::layout},
 };
 
 /// The number of reads for each replica, on average: the servers choose which replica answers.
@@ -42,19 +42,35 @@ impl Log {
         &self,
         conversation: ConversationId,
     ) -> Result<Vec<ErasedEvent>, Unavailable> {
-        let stream = self.stream_of(conversation);
-        self.learn_erasures(stream).await?;
-        Ok(self.erased(stream).events_of(conversation))
+        Ok(self.erased_of(&[conversation]).await?.pop().unwrap_or_default())
+    }
+
+    /// The same of each of these conversations. Each leader is asked once.
+    pub(crate) async fn erased_of(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Vec<ErasedEvent>>, Unavailable> {
+        let streams: BTreeSet<usize> = conversations.iter().map(|id| self.stream_of(*id)).collect();
+        for stream in streams {
+            self.learn_erasures(stream).await?;
+        }
+        let listed = |id: &ConversationId| self.erased(self.stream_of(*id)).events_of(*id);
+        Ok(conversations.iter().map(listed).collect())
     }
 
     /// Deletes the message at a listed position. Does nothing if it is already gone.
     pub(crate) async fn erase(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
-        if self.erased(stream).at(position).is_none() {
+        let Some(event) = self.erased(stream).at(position) else {
             return Err(Unavailable::because(format!("no record in the log says that {position} is erased")));
+        };
+        let name = layout::name(stream);
+        let of = self.jetstream.get_stream_no_info(&name).await.map_err(Unavailable::because)?;
+        match delete(&of, position, event.id).await.map_err(Unavailable::because)? {
+            Deleted::Yes => Ok(()),
+            Deleted::OtherEvent => Err(Unavailable::because(format!(
+                "{name} has another event at {position} than the one that is erased, so nothing was deleted: was the log replaced?"
+            ))),
         }
-        let of =
-            self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
-        delete_at(&of, position).await.map_err(Unavailable::because)
     }
 
     /// Whether the leader has nothing at a position.
@@ -128,6 +144,33 @@ impl Log {
         };
         Ok(info.map(passed))
     }
+}
+
+/// The result of deleting an erased event.
+pub(in crate::log) enum Deleted {
+    /// It is gone.
+    Yes,
+    /// There is another event at its position, which stays.
+    OtherEvent,
+}
+
+/// Deletes an erased event, or the placeholder that a restore has put in its place.
+pub(in crate::log) async fn delete<T>(
+    stream: &Stream<T>,
+    position: Position,
+    event: EventId,
+) -> Result<Deleted, String> {
+    let there = match stream.get_raw_message(position.0).await {
+        Ok(there) => there,
+        Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(Deleted::Yes),
+        Err(e) => return Err(e.to_string()),
+    };
+    let (sequence, headers) = (there.sequence, Some(&there.headers));
+    let there = Recorded::read_or_poison(sequence, &there.subject, headers, there.payload);
+    if there.id != event && there.word != GONE {
+        return Ok(Deleted::OtherEvent);
+    }
+    delete_at(stream, position).await.map(|()| Deleted::Yes)
 }
 
 /// Deletes the message at a position on every replica, which overwrites it. Does nothing if it is already gone.

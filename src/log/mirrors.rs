@@ -10,11 +10,10 @@ use async_nats::jetstream::{
 use futures_util::TryStreamExt as _;
 
 use crate::{
-    domain::{Position, Recorded},
+    domain::Position,
     log::{
         Log, Unavailable,
-        envelope::GONE,
-        erase::{delete_at, follow, has_nothing_at},
+        erase::{Deleted, delete, follow, has_nothing_at},
         limits::REQUEST_TIMEOUT,
         memory::erased::ErasedEvent,
         streams::layout::{self, is_not_found},
@@ -212,14 +211,11 @@ impl Mirror {
     /// Deletes an erased event, or the placeholder that a restore has put in its place. Any other event stays, because
     /// it shows that this is a mirror of another log.
     pub(crate) async fn erase(&self, event: &ErasedEvent) -> Result<(), NotMirrored> {
-        let there = self.stream.get_raw_message(event.position.0).await.map_err(|e| self.away(e))?;
-        let (position, headers) = (there.sequence, Some(&there.headers));
-        let there = Recorded::read_or_poison(position, &there.subject, headers, there.payload);
-        match there.id == event.id || there.word == GONE {
-            true => delete_at(&self.stream, event.position).await.map_err(|e| self.away(e)),
-            false => Err(NotMirrored::NoMirror(format!(
-                "{} has another event at {position} than the log: name mirrors of this log in VERBATIM_MIRRORS, and no others",
-                self.name
+        match delete(&self.stream, event.position, event.id).await.map_err(|e| self.away(e))? {
+            Deleted::Yes => Ok(()),
+            Deleted::OtherEvent => Err(NotMirrored::NoMirror(format!(
+                "{} has another event at {} than the log: name mirrors of this log in VERBATIM_MIRRORS, and no others",
+                self.name, event.position
             ))),
         }
     }

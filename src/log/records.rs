@@ -59,6 +59,11 @@ impl Record {
         text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
+    /// Whether it is the placeholder of an erased event.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        self.header("ce-type").is_some_and(|kind| kind == type_name(GONE))
+    }
+
     /// The headers that still mean something once the message is stored, without the conditions of its append.
     pub(crate) fn lasting_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let text = std::str::from_utf8(&self.headers).unwrap_or_default();

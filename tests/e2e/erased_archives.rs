@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_nats::jetstream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use verbatim::{dev::NatsUser, domain::Time};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         MARKER, asks, eventually_long, files_of_database, is_done, receipt, says_the_marker, starts_eraser,
         with_marker,
     },
-    world::{Program, World, eventually},
+    world::{PASSWORD, Person, Program, World, eventually},
 };
 
 /// A text that is erased later than the marker.
@@ -45,6 +45,15 @@ pub fn with(text: &str, folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Whether the archive has all of AUDIT.
+async fn audit_is_archived(world: &World) -> bool {
+    let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let last = operator.get_stream("AUDIT").await.expect("AUDIT").cached_info().state.last_sequence;
+    let head = fs::read(folder(world).join("HEAD.json")).expect("an archive");
+    let head: Value = serde_json::from_slice(&head).expect("JSON");
+    head["ends"]["AUDIT"]["last"].as_u64() >= Some(last)
 }
 
 async fn is_clean(world: &World) {
@@ -111,7 +120,23 @@ async fn goes_out(mut world: World) {
     fs::write(rewritten, kept).expect("put back");
     changed_by_hand(&world).await;
 
+    // The last backup knows these accounts as they were before.
+    let (carl, dora) = (world.person("carl").await, world.person("dora").await);
     creates(&world).await;
+    let ask = async |scope: &str| {
+        let body = json!({ "user_id": carl.id, "scope": scope, "reason_code": "request" });
+        program.person.post("/v1/admin/erasures", body).await
+    };
+    is_done(&program, ask("account").await.expect(202)["id"].as_str().expect("an id")).await;
+    ask("account").await.refuses(400, "invalid_body");
+    ask("account_and_content").await.expect(202);
+    assert_eq!(world.runs(&["users", "deactivate", &dora.id]).await.code, Some(0));
+    eventually("AUDIT is archived", || async {
+        let trail = world.runs(&["audit", "tail"]).await.stdout;
+        let is_it = |line: &str| line.contains("account.suspended") && line.contains(&dora.id);
+        trail.lines().any(is_it) && audit_is_archived(&world).await
+    })
+    .await;
     eraser.kill().await.expect("it runs");
     loses_everything(&mut world).await;
     let restored = restores(&world, &[]).await;
@@ -119,6 +144,12 @@ async fn goes_out(mut world: World) {
     assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
     world.nodes[0] = world.begins_node(ROLES, &["--archive", &archive]).await.serves().await;
     let address = world.nodes[0].address;
+    let log_in = async |who: &Person| {
+        let login = json!({ "username": who.name, "password": PASSWORD });
+        ana.at(address).post("/v1/logins", login).await
+    };
+    log_in(&carl).await.refuses(401, "bad_credentials");
+    log_in(&dora).await.refuses(403, "suspended");
     let (ana, program) = (ana.at(address), Program { person: program.person.at(address), ..program });
     let path = format!("/v1/conversations/{}/messages?min_position={later}", lunch.id);
     let page = ana.get(&path).await.expect(200);
@@ -286,6 +317,16 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
     let hidden = says_the_marker(&ana, &lunch, 1).await;
     let point = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
     let lost = says_the_marker(&ana, &lunch, 2).await;
+    ana.says(&lunch, "in between").await;
+    // Another message will be at this position when the time of the request comes.
+    let waits = ana.says(&lunch, "waits").await["position"].as_u64().expect("position");
+    assert_eq!(waits, point + 3);
+    let later = json!({
+        "messages": [{ "conversation_id": lunch.id, "position": waits }], "reason_code": "request",
+        "grace_s": 86_400,
+    });
+    let later = program.person.post("/v1/admin/erasures", later).await.expect(202);
+    let later = later["id"].as_str().expect("an id");
     let mut eraser = starts_eraser(&world);
     is_done(&program, &asks(&program, &[(&lunch, gone), (&lunch, lost)]).await).await;
     eraser.kill().await.expect("it runs");
@@ -332,6 +373,9 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
     let mut eraser = starts_eraser(&world);
     is_done(&program, &second).await;
     assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    world.database.does("update auth.erasure set starts_at = requested_at where hidden_at is null").await;
+    assert_eq!(is_done(&program, later).await["counts"]["messages"], 0);
+    assert!(ben.get(&path).await.expect(200).to_string().contains("once more"));
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }

@@ -261,7 +261,7 @@ impl From<ErasureError> for Problem {
             ErasureError::NoMessage(number) => {
                 Self::invalid(format!("/messages/{number}/position"), "no_message", error.to_string())
             }
-            ErasureError::NoAccount => Self::invalid("/user_id", "no_account", error.to_string()),
+            ErasureError::NoAccount(field) => Self::invalid(field, "no_account", error.to_string()),
             ErasureError::OldReaders => Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED),
             ErasureError::Database(outage) => outage.into(),
             ErasureError::Unavailable(outage) => {
