@@ -1,7 +1,7 @@
 //! Restoring an installation from an archive. Nodes refuse the log until the last step is done, and the same command again
 //! goes on where an earlier one was killed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     accounts,
@@ -12,16 +12,25 @@ use crate::{
     archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, RestoredEnd, TablesError},
     clock::Clock,
     domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
-    log::{Log, NotAudited, Remade, Restoring, Wanted},
+    log::{Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Wanted},
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
     views,
 };
 use sqlx::PgPool;
+use tokio::time::sleep;
+
+/// How often a restore is tried that fails with an error that may pass with time, and the wait between. A cluster that has
+/// just lost a server answers late, and at first for each new stream anew.
+const ATTEMPTS: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl From<RestoreError> for AppError {
     fn from(error: RestoreError) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            RestoreError::Log(NotRestored::Open(error)) => error.into(),
+            error => Self::Refused(error.to_string()),
+        }
     }
 }
 
@@ -69,7 +78,8 @@ pub(crate) async fn plan_restore(
     order: RestoreOrder,
 ) -> Result<PlannedRestore, AppError> {
     let restoring = Restoring::connect(addresses.nats.clone()).await?;
-    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await?;
+    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await;
+    let log = log.map_err(|e| what_to_do(e.into()))?;
     let pool = database(&addresses.database, 2).await?;
     let has_accounts = archive::has_accounts(&pool).await?;
     let is_begun = log.streams.iter().any(|planned| matches!(planned.found, Some(Remade::Begun { .. })));
@@ -104,23 +114,50 @@ pub(crate) async fn plan_restore(
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 
+/// An error that may pass with time does not say that the command may be run again.
+fn what_to_do(error: AppError) -> AppError {
+    match error.passes() {
+        true => AppError::Refused(format!(
+            "{error}. Run the same command again when nats-server and Postgres answer: it continues where it was"
+        )),
+        false => error,
+    }
+}
+
 /// Does what was planned. Returns where each stream ends.
 pub(crate) async fn restore(
     planned: PlannedRestore,
     written: impl Fn(u64),
 ) -> Result<BTreeMap<String, Position>, AppError> {
-    let PlannedRestore { restoring, order, database: url, plan } = planned;
-    let ends = archive::restore(&order.from, &restoring, &plan.log, written).await?;
-    if !plan.has_accounts {
-        restore_accounts(&url, &order.from, plan.accounts.as_ref()).await?;
+    for _ in 1..ATTEMPTS {
+        match go_on(&planned, &written).await {
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "could not restore everything; continuing");
+                sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
     }
-    migrate(&url).await?;
-    let pool = database(&url, 8).await?;
+    go_on(&planned, &written).await.map_err(what_to_do)
+}
+
+/// Restores what is not restored yet.
+async fn go_on(
+    PlannedRestore { restoring, order, database: url, plan }: &PlannedRestore,
+    written: impl Fn(u64),
+) -> Result<BTreeMap<String, Position>, AppError> {
+    let ends = archive::restore(&order.from, restoring, &plan.log, written).await?;
+    if !plan.has_accounts {
+        restore_accounts(url, &order.from, plan.accounts.as_ref()).await?;
+    }
+    migrate(url).await?;
+    let pool = database(url, 8).await?;
     let tasks = Supervisor::new();
     let log = restoring.log(&tasks).await?;
     accounts::keep_epoch(&pool, log.epoch()).await?;
     accounts::keep_audit(&pool).await?;
     rebuild_views(&log, &pool).await?;
+    make_parked(&log).await?;
     tell(&log, &plan.log, &ends).await?;
     restoring.finish(&plan.log.remake).await?;
     pool.close().await;
@@ -140,6 +177,17 @@ async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backu
     sqlx::Connection::close(connection).await?;
     pool.close().await;
     Ok(())
+}
+
+/// Makes the streams of parked events. The log is whole without them, so a server that is away does not hold it up.
+async fn make_parked(log: &Log) -> Result<(), OpenError> {
+    match log.make_parked().await {
+        Err(error @ OpenError::NoPlace { .. }) => {
+            tracing::warn!(%error, "could not create the streams of parked events: run `verbatim migrate` later");
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {

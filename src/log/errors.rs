@@ -82,6 +82,19 @@ pub enum OpenError {
          `verbatim log` command that you need, with an operator's user in VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
+    /// There are fewer servers than a stream is to have copies.
+    #[error(
+        "nats-server has no place for {replicas} replicas of {stream} ({why}): start {replicas} nats-servers as one cluster, \
+         or set VERBATIM_REPLICAS to fewer"
+    )]
+    NoPlace {
+        /// The stream.
+        stream: String,
+        /// The copies that it is to have.
+        replicas: usize,
+        /// What the server says.
+        why: String,
+    },
     /// JetStream does not answer, or refused to make or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),

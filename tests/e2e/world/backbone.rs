@@ -11,8 +11,8 @@ use crate::servers::{Cluster, Nats};
 pub trait Backbone: Sync {
     /// With the user of the nodes.
     fn url(&self) -> &str;
-    /// With the user that may make and change streams.
-    fn operators_url(&self) -> String;
+    /// The same with another user.
+    fn url_of(&self, user: NatsUser) -> String;
     /// How a user reaches the log.
     fn servers_of(&self, user: NatsUser) -> NatsServers;
     /// The settings by which the program logs in, besides the URL of the nodes.
@@ -32,8 +32,8 @@ impl Backbone for Nats {
         self.url()
     }
 
-    fn operators_url(&self) -> String {
-        self.url_of(NatsUser::Operator)
+    fn url_of(&self, user: NatsUser) -> String {
+        self.url_of(user)
     }
 
     fn servers_of(&self, user: NatsUser) -> NatsServers {
@@ -70,8 +70,8 @@ impl Backbone for Cluster {
         self.url()
     }
 
-    fn operators_url(&self) -> String {
-        self.url_of(NatsUser::Operator)
+    fn url_of(&self, user: NatsUser) -> String {
+        self.url_of(user)
     }
 
     fn servers_of(&self, user: NatsUser) -> NatsServers {
