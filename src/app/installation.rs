@@ -204,6 +204,7 @@ pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Resul
     join(&pool, log.epoch()).await?;
     log.make_audit().await?;
     accounts::keep_audit(&pool).await?;
+    log.make_parked().await?;
     log.mend().await?;
     Ok(Recreated::Log(log.epoch().clone()))
 }

@@ -1,7 +1,10 @@
 //! Restoring an installation from an archive. Nodes refuse the log until the last step is done. If a restore is killed,
 //! the same command continues it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     accounts::{self, By, Stamp, WhichAccount},
@@ -13,16 +16,27 @@ use crate::{
     clock::Clock,
     domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
     erasures::erased_name,
-    log::{AUDIT_PAGE, Audit, AuditRange, Log, NotAudited, Remade, Restoring, Wanted},
+    log::{
+        AUDIT_PAGE, Audit, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Wanted,
+    },
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
     views,
 };
 use sqlx::PgPool;
+use tokio::time::sleep;
+
+/// How often a restore is tried that fails with an error that may pass with time, and the wait between. A cluster that has
+/// just lost a server answers late, and at first for each new stream anew.
+const ATTEMPTS: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl From<RestoreError> for AppError {
     fn from(error: RestoreError) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            RestoreError::Log(NotRestored::Open(error)) => error.into(),
+            error => Self::Refused(error.to_string()),
+        }
     }
 }
 
@@ -70,7 +84,8 @@ pub(crate) async fn plan_restore(
     order: RestoreOrder,
 ) -> Result<PlannedRestore, AppError> {
     let restoring = Restoring::connect(addresses.nats.clone()).await?;
-    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await?;
+    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await;
+    let log = log.map_err(|e| what_to_do(e.into()))?;
     let pool = database(&addresses.database, 2).await?;
     let has_accounts = archive::has_accounts(&pool).await?;
     let is_begun = log.streams.iter().any(|planned| matches!(planned.found, Some(Remade::Begun { .. })));
@@ -105,18 +120,44 @@ pub(crate) async fn plan_restore(
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 
+/// An error that may pass with time does not say that the command may be run again.
+fn what_to_do(error: AppError) -> AppError {
+    match error.passes() {
+        true => AppError::Refused(format!(
+            "{error}. Run the same command again when nats-server and Postgres answer: it continues where it was"
+        )),
+        false => error,
+    }
+}
+
 /// Carries out the plan. Returns the last position of each stream.
 pub(crate) async fn restore(
     planned: PlannedRestore,
     written: impl Fn(u64),
 ) -> Result<BTreeMap<String, Position>, AppError> {
-    let PlannedRestore { restoring, order, database: url, plan } = planned;
-    let ends = archive::restore(&order.from, &restoring, &plan.log, written).await?;
-    if !plan.has_accounts {
-        restore_accounts(&url, &order.from, plan.accounts.as_ref()).await?;
+    for _ in 1..ATTEMPTS {
+        match go_on(&planned, &written).await {
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "could not restore everything; continuing");
+                sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
     }
-    migrate(&url).await?;
-    let pool = database(&url, 8).await?;
+    go_on(&planned, &written).await.map_err(what_to_do)
+}
+
+/// Restores what is not restored yet.
+async fn go_on(
+    PlannedRestore { restoring, order, database: url, plan }: &PlannedRestore,
+    written: impl Fn(u64),
+) -> Result<BTreeMap<String, Position>, AppError> {
+    let ends = archive::restore(&order.from, restoring, &plan.log, written).await?;
+    if !plan.has_accounts {
+        restore_accounts(url, &order.from, plan.accounts.as_ref()).await?;
+    }
+    migrate(url).await?;
+    let pool = database(url, 8).await?;
     let tasks = Supervisor::new();
     let log = restoring.log(&tasks).await?;
     accounts::keep_epoch(&pool, log.epoch()).await?;
@@ -125,6 +166,7 @@ pub(crate) async fn restore(
         apply_audit(&log, &pool).await?;
     }
     rebuild_views(&log, &pool).await?;
+    make_parked(&log).await?;
     tell(&log, &plan.log, &ends).await?;
     restoring.finish(&plan.log.remake).await?;
     pool.close().await;
@@ -174,6 +216,17 @@ async fn apply_audit(log: &Log, pool: &PgPool) -> Result<(), AppError> {
         accounts::erase(pool, account, &erased_name(&clock), [stamp(), stamp()]).await?;
     }
     Ok(())
+}
+
+/// Creates the streams of parked events. The log is complete without them, so a server that is away does not hold it up.
+async fn make_parked(log: &Log) -> Result<(), OpenError> {
+    match log.make_parked().await {
+        Err(error @ OpenError::NoPlace { .. }) => {
+            tracing::warn!(%error, "could not create the streams of parked events: run `verbatim migrate` later");
+            Ok(())
+        }
+        made => made,
+    }
 }
 
 async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {

@@ -24,7 +24,7 @@ use crate::{
     },
     clock::Clock,
     domain::Position,
-    log::Log,
+    log::{KeptDurable, Log},
     telemetry::METRICS,
 };
 
@@ -123,7 +123,7 @@ async fn run(
             let is_over = tokio::select! {
                 count = moved.recv_many(&mut moves, 256) => count == 0,
                 _ = beat.tick() => {
-                    head.durables = durables(log).await?;
+                    head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
                     false
                 }
                 _ = renew.tick() => {
@@ -132,7 +132,7 @@ async fn run(
                 }
                 () = asked.next() => {
                     flush.send_modify(|times| *times += 1);
-                    head.durables = durables(log).await?;
+                    head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
                     continue;
                 }
             };
@@ -143,7 +143,7 @@ async fn run(
             held.term().is_valid()?;
             (head.at, head.version) = (clock.now(), env!("CARGO_PKG_VERSION").into());
             if is_over {
-                head.durables = durables(log).await?;
+                head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
             }
             let written = renewing(held, &mut renew, head.write(target, replaces)).await?;
             replaces = Replaces::Version(written);
@@ -186,8 +186,8 @@ async fn begin(
     Ok((head, replaces))
 }
 
-/// Does work that may take longer than the claim lasts, and renews the claim meanwhile: a bucket may be slow, and a
-/// long archive has many names.
+/// Does work that may take longer than the claim lasts, and renews the claim meanwhile: a bucket may be slow, a long
+/// archive has many names, and a server with consumers may be away.
 async fn renewing<T>(
     held: &mut Held,
     renew: &mut Interval,
@@ -240,10 +240,7 @@ async fn remove_unknown(
     Ok(())
 }
 
-async fn durables(log: &Log) -> Result<Vec<crate::log::KeptDurable>, ArchiveError> {
-    let mut all = Vec::new();
-    for stream in log.kept_streams() {
-        all.extend(log.kept_durables(&stream).await?);
-    }
-    Ok(all)
+/// How far the durables have come.
+async fn durables(log: &Log, head: &ArchiveHead) -> Result<Vec<KeptDurable>, ArchiveError> {
+    Ok(log.kept_durables(&head.durables).await?)
 }

@@ -89,7 +89,7 @@ impl ArchiveHead {
         };
         let replaces = Replaces::Version(version);
         if before.epoch == *log.epoch() {
-            return Ok((before, replaces));
+            return Ok((Self { replicas, ..before }, replaces));
         }
         before.put(target, &format!("log/{}/{FILE}", before.epoch), Replaces::Anything).await?;
         Ok((begin(), replaces))

@@ -259,7 +259,7 @@ pub(crate) async fn restore(
     ends.extend(restored);
     for durable in &plan.durables {
         let end = ends.get(&durable.stream).map(|end| end.kept).unwrap_or_default();
-        restoring.make_durable(durable, end).await?;
+        restoring.make_durable(&plan.remake, durable, end).await?;
     }
     Ok(ends)
 }

@@ -14,7 +14,7 @@ use crate::{
     archive::{Aim, ArchivePlace},
     cli::servers::Servers,
     domain::{Position, Time},
-    log::Remade,
+    log::{Remade, Remake},
 };
 
 #[derive(Debug, Args)]
@@ -91,8 +91,14 @@ pub(super) async fn restore(
 }
 
 fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
-    let mut lines =
-        vec![format!("epoch {} will be restored from epoch {}", log.remake.epoch, log.remake.from)];
+    let Remake { epoch, from, layout } = &log.remake;
+    let mut lines = vec![format!(
+        "epoch {epoch} will be restored from epoch {from}; new streams get {}",
+        match layout.replicas {
+            1 => "1 replica".into(),
+            replicas => format!("{replicas} replicas"),
+        }
+    )];
     for planned in &log.streams {
         let found = match planned.found {
             None | Some(Remade::Empty) => "will be created",

@@ -82,6 +82,19 @@ pub enum OpenError {
          `verbatim log` command that you need, with an operator's user in VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
+    /// There are fewer servers than a stream has replicas.
+    #[error(
+        "nats-server has no place for {replicas} replicas of {stream} ({why}): start {replicas} nats-servers as one cluster, \
+         or set VERBATIM_REPLICAS to fewer"
+    )]
+    NoPlace {
+        /// The stream.
+        stream: String,
+        /// The number of its replicas.
+        replicas: usize,
+        /// The answer of the server.
+        why: String,
+    },
     /// JetStream does not answer, or refused to create or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),

@@ -8,9 +8,7 @@ use async_nats::{
     jetstream::{Message, consumer::DeliverPolicy},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -197,19 +195,6 @@ fn lines(headers: &HeaderMap) -> Bytes {
     pairs.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect::<String>().into()
 }
 
-/// A durable of a consumer: what it reads, and how far it has acknowledged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct KeptDurable {
-    /// The stream that it reads.
-    pub stream: String,
-    /// Its name.
-    pub name: String,
-    /// All events up to this position are acknowledged.
-    pub ack_floor: u64,
-    /// Its configuration, as JetStream's API has it.
-    pub config: Value,
-}
-
 /// The first and the last position of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamEnds {
@@ -253,23 +238,6 @@ impl Log {
             failures: 0,
             is_puzzled: true,
         }
-    }
-
-    /// The durables of a stream.
-    pub(crate) async fn kept_durables(&self, stream: &str) -> Result<Vec<KeptDurable>, OpenError> {
-        let found = self.jetstream.get_stream_no_info(stream).await.map_err(refused)?;
-        let infos: Vec<_> = found.consumers().try_collect().await.map_err(refused)?;
-        let mut kept = Vec::new();
-        for info in infos {
-            let Some(name) = info.config.durable_name.clone() else { continue };
-            kept.push(KeptDurable {
-                stream: stream.to_owned(),
-                name,
-                ack_floor: info.ack_floor.stream_sequence,
-                config: serde_json::to_value(&info.config).map_err(refused)?,
-            });
-        }
-        Ok(kept)
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use async_nats::{
     Client,
-    jetstream::{self, Context, consumer, stream::Config},
+    jetstream::{self, Context, ErrorCode, consumer, stream::Config},
 };
 use futures_util::TryStreamExt as _;
 use tokio::time::{Instant, sleep};
@@ -47,9 +47,13 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// How long a batch may take.
 const BATCH_WITHIN: Duration = Duration::from_secs(15);
-/// How often a batch is tried, and the wait between attempts.
-const ATTEMPTS: u32 = 20;
+/// How long a batch is retried, and the wait between attempts: a cluster that has lost a server has new leaders within
+/// some ten seconds.
+const STORED_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(300);
+/// The answers to a request for a durable that exists.
+const IS_THERE: ErrorCode = ErrorCode(10_148);
+const IS_AWAY: ErrorCode = ErrorCode(10_119);
 
 /// Why a log was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -212,9 +216,13 @@ impl Restoring {
         Ok(found.cached_info().config.clone())
     }
 
-    /// Deletes a stream without a record that the restored log does not have.
+    /// Deletes a stream without a record that the restored log does not have, unless that is done.
     pub(crate) async fn remove_empty(&self, stream: &str) -> Result<(), OpenError> {
-        self.jetstream().delete_stream(stream).await.map(drop).map_err(refused)
+        let found = self.found().await?.into_iter().any(|(name, _)| name == stream);
+        if found {
+            self.jetstream().delete_stream(stream).await.map_err(refused)?;
+        }
+        Ok(())
     }
 
     /// Where a stream begins and ends.
@@ -234,8 +242,17 @@ impl Restoring {
 
     /// Recreates a durable. It begins after the last position that it had acknowledged, but never beyond the position
     /// after the end of its stream: JetStream would be silent for ever (nats-server#5412).
-    pub(crate) async fn make_durable(&self, kept: &KeptDurable, end: Position) -> Result<(), OpenError> {
+    pub(crate) async fn make_durable(
+        &self,
+        remake: &Remake,
+        kept: &KeptDurable,
+        end: Position,
+    ) -> Result<(), OpenError> {
         let mut config: consumer::Config = serde_json::from_value(kept.config.clone()).map_err(refused)?;
+        // A durable cannot have more copies than its stream; with 0 it has as many.
+        if config.num_replicas > remake.layout.replicas {
+            config.num_replicas = 0;
+        }
         let from = kept.ack_floor.min(end.0) + 1;
         config.deliver_policy = consumer::DeliverPolicy::ByStartSequence { start_sequence: from };
         let subject = format!("CONSUMER.CREATE.{}.{}", kept.stream, kept.name);
@@ -243,8 +260,13 @@ impl Restoring {
         let made: jetstream::response::Response<serde_json::Value> =
             self.jetstream().request(subject, &request).await.map_err(refused)?;
         match made {
-            // It was created before this restore was killed, or came with the stream that is kept.
-            jetstream::response::Response::Err { error } if error.error_code().0 == 10_148 => Ok(()),
+            // It was created before this restore was killed, or came with the stream that is kept. It may be away with
+            // its server.
+            jetstream::response::Response::Err { error }
+                if [IS_THERE, IS_AWAY].contains(&error.error_code()) =>
+            {
+                Ok(())
+            }
             jetstream::response::Response::Err { error } => Err(refused(error)),
             jetstream::response::Response::Ok(_) => Ok(()),
         }
@@ -314,9 +336,8 @@ impl Writer<'_> {
 
     async fn store(&mut self, batch: &[Record]) -> Result<(), NotRestored> {
         let wanted = self.last.0 + batch.len() as u64;
-        let mut attempts = 0;
+        let give_up = Instant::now() + STORED_WITHIN;
         loop {
-            attempts += 1;
             let messages = batch
                 .iter()
                 .map(|record| (record.subject.clone(), record.header_map(), record.payload.clone()));
@@ -338,7 +359,7 @@ impl Writer<'_> {
                         found,
                     });
                 }
-                _ if attempts >= ATTEMPTS => {
+                _ if Instant::now() >= give_up => {
                     return Err(NotRestored::Refused { stream: self.stream.clone(), last: self.last, why });
                 }
                 _ => sleep(PAUSE).await,

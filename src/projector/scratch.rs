@@ -51,7 +51,7 @@ const STEP: Duration = Duration::from_secs(600);
 pub(super) enum Aim {
     /// To the position of the live views.
     Live,
-    /// To the position of the live views, or to the end of the log if the live views are far behind it.
+    /// To the position of the live views, or to the end of the log if the live views are far behind it or empty.
     Newest,
     /// To the end of the log: the position of the live views means nothing in this log.
     End,
@@ -219,7 +219,7 @@ impl<'a> Scratch<'a> {
             let at = live.get(&stream).map_or(Point::START, |(_, point)| *point);
             let goal = match aim {
                 Aim::End => last,
-                Aim::Newest if at.position.0 + FAR_BEHIND < last.0 => last,
+                Aim::Newest if at == Point::START || at.position.0 + FAR_BEHIND < last.0 => last,
                 Aim::Live | Aim::Newest if at.position <= last => at.position,
                 Aim::Live | Aim::Newest => {
                     return Err(NotBuilt::AnotherLog(AnotherLog::ahead(stream, at, last)));

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use verbatim::dev::NatsUser;
 
-use crate::world::{Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually};
+use crate::world::{Backbone, Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually};
 
 const ALL: &str = "api,gateway,projector";
 
 /// The place of the archive of a story.
-pub fn place(world: &World) -> String {
+pub fn place<B: Backbone>(world: &World<B>) -> String {
     match &world.storage {
         Some(storage) => storage.place(),
         None => format!("dir:{}", folder(world).display()),
@@ -20,23 +21,23 @@ pub fn place(world: &World) -> String {
 }
 
 /// The folder with the files of the archive, even if it is in a bucket.
-pub fn folder(world: &World) -> PathBuf {
+pub fn folder<B: Backbone>(world: &World<B>) -> PathBuf {
     let place = world.dir().join("archive");
     if world.storage.is_some() { place.join("chat") } else { place }
 }
 
-pub async fn creates(world: &World) -> Ran {
+pub async fn creates<B: Backbone>(world: &World<B>) -> Ran {
     let ran = world.runs(&["backup", "create", "--now", "--to", &place(world)]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran
 }
 
-pub async fn verifies(world: &World) -> Ran {
+pub async fn verifies<B: Backbone>(world: &World<B>) -> Ran {
     world.runs(&["backup", "verify", "--to", &place(world)]).await
 }
 
 /// Restores the archive, with additional arguments.
-pub async fn restores(world: &World, arguments: &[&str]) -> Ran {
+pub async fn restores<B: Backbone>(world: &World<B>, arguments: &[&str]) -> Ran {
     let from = place(world);
     world.runs(&[&["restore", "--from", &*from], arguments].concat()).await
 }
@@ -53,7 +54,7 @@ async fn talk(world: &World, texts: usize) -> (Person, Person, Conversation, u64
     (ana, ben, lunch, last)
 }
 
-fn shard(id: &str) -> usize {
+pub fn shard(id: &str) -> usize {
     usize::from_str_radix(&id[id.len() - 2..], 16).expect("hex")
 }
 
@@ -78,6 +79,10 @@ async fn reads_half(world: &World, to: &Conversation, last: u64) {
 pub async fn loses_everything(world: &mut World) {
     world.nodes[0].stop().await;
     world.loses_the_log().await;
+    loses_the_database(world).await;
+}
+
+pub async fn loses_the_database<B: Backbone>(world: &mut World<B>) {
     let lost = std::mem::replace(&mut world.database, Database::new().await);
     lost.drop().await;
 }
@@ -92,14 +97,14 @@ async fn starts_again(world: &mut World) {
 }
 
 /// The events of AUDIT of a type.
-async fn audited(world: &World, word: &str) -> Vec<Value> {
+pub async fn audited<B: Backbone>(world: &World<B>, word: &str) -> Vec<Value> {
     let ran = world.runs(&["audit", "tail", "--from", "1"]).await;
     let events = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     events.filter(|event| event["type"] == word).collect()
 }
 
 /// The segments of a stream, in order.
-pub fn segments(world: &World, stream: &str) -> Vec<PathBuf> {
+pub fn segments<B: Backbone>(world: &World<B>, stream: &str) -> Vec<PathBuf> {
     let log = folder(world).join("log");
     let epoch = std::fs::read_dir(log).expect("a folder").next().expect("an epoch").expect("an entry").path();
     let mut files: Vec<PathBuf> = std::fs::read_dir(epoch.join(stream))
@@ -136,11 +141,22 @@ async fn comes_back(mut world: World) {
 
     let planned = restores(&world, &["--plan"]).await;
     assert!(planned.code == Some(0) && planned.stdout.contains("will be created, up to"), "{planned:?}");
+    let more = [("VERBATIM_REPLICAS", "3")];
+    let refused = world.runs_with(&["restore", "--from", &place(&world)], &more).await;
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("set VERBATIM_REPLICAS to fewer"),
+        "{refused:?}"
+    );
     let restored = restores(&world, &[]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     for command in ["verify", "check", "status"] {
         let ran = world.runs(&[command]).await;
         assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+    }
+    assert_eq!(messages(&world).await, 700, "the views are built before any node starts");
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    for name in ["ADVISORIES", "REPLAY"] {
+        jetstream.get_stream(name).await.expect("the streams of parked events are made");
     }
     let again = restores(&world, &[]).await;
     assert!(again.code == Some(1) && again.stderr.contains("not empty"), "{again:?}");
@@ -185,6 +201,14 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
         ana.says(&lunch, &format!("text {n}")).await;
     }
     creates(&world).await;
+    // The log has other copies than when the archive was begun.
+    let file = folder(&world).join("HEAD.json");
+    let head = || serde_json::from_slice::<Value>(&std::fs::read(&file).expect("a file")).expect("JSON");
+    let mut before = head();
+    before["replicas"] = 3.into();
+    std::fs::write(&file, before.to_string()).expect("written");
+    creates(&world).await;
+    assert_eq!(head()["replicas"], 1);
     loses_everything(&mut world).await;
     let restored = restores(&world, &["--to-time", &time]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
@@ -283,6 +307,27 @@ async fn a_restore_that_is_killed_and_begun_again_comes_to_the_same_end() {
     assert_eq!(shown.last().map(String::as_str), Some("text 299"));
     assert_eq!(messages(&world).await, 300);
     assert_eq!(audited(&world, "log.restored").await.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_restore_goes_on_after_a_server_did_not_answer() {
+    let mut world = World::start().await;
+    let (ana, _ben, lunch, last) = talk(&world, 3).await;
+    creates(&world).await;
+    loses_everything(&mut world).await;
+    let mut begun = world.starts(&["restore", "--from", &place(&world)]);
+    let mut planned = BufReader::new(begun.stdout.take().expect("piped")).lines();
+    while planned.next_line().await.expect("a line").expect("a plan") != "the views will be rebuilt" {}
+    world.nats.freeze();
+    // A request waits for 3 s.
+    tokio::time::sleep(std::time::Duration::from_millis(3_500)).await;
+    world.nats.thaw();
+    let ended = begun.wait_with_output().await.expect("it ends");
+    assert!(ended.status.success(), "{ended:?}");
+    starts_again(&mut world).await;
+    let texts = ana.at(world.nodes[0].address).history(&lunch, last).await;
+    assert_eq!(texts, ["text 0", "text 1", "text 2"]);
     world.finish().await;
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use async_nats::jetstream::{self, stream::Config};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
@@ -17,6 +18,7 @@ use tokio::{
 };
 use verbatim::{
     clock::Clock,
+    dev::NatsUser,
     domain::{
         ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
         Position, ReceiptAdvanced, Role, UserId,
@@ -384,7 +386,7 @@ async fn a_forgotten_setting_takes_no_copies_away() {
     let world = World::empty_cluster(3, 1).await;
     drop(
         Log::make(
-            &world.nats.operators_url(),
+            &world.nats.url_of(NatsUser::Operator),
             Wanted { replicas: Some(3), ..Wanted::default() },
             1,
             &Supervisor::new(),
@@ -398,6 +400,19 @@ async fn a_forgotten_setting_takes_no_copies_away() {
             .err();
     assert!(refused.is_some_and(|e| e.to_string().contains("VERBATIM_REPLICAS=3")));
     assert_eq!(world.nats.copies_of("CHAT_0").await.map(|copies| copies.len()), Some(3));
+
+    // Copies that an operator has taken away come back, of every stream.
+    let jetstream = jetstream::new(world.nats.client(NatsUser::Operator).await);
+    for name in ["CHAT_0", "AUDIT", "ADVISORIES", "REPLAY"] {
+        let stream = jetstream.get_stream(name).await.expect("the stream");
+        let fewer = Config { num_replicas: 1, ..stream.cached_info().config.clone() };
+        jetstream.update_stream(fewer).await.expect("an operator may");
+    }
+    let migrated = world.runs(&["migrate"]).await;
+    for name in ["CHAT_0", "AUDIT", "ADVISORIES", "REPLAY"] {
+        let told = format!("{name}: num_replicas was 1 and is now 3");
+        assert!(migrated.code == Some(0) && migrated.stdout.contains(&told), "{migrated:?}");
+    }
     world.finish_without_views().await;
 }
 
@@ -408,7 +423,9 @@ async fn a_server_that_lags_behind_is_not_believed() {
     let mut world = World::empty_cluster(4, 1).await;
     let wanted = Wanted { streams: Some(1), replicas: Some(3) };
     drop(
-        Log::make(&world.nats.operators_url(), wanted, 1, &Supervisor::new()).await.expect("the log is made"),
+        Log::make(&world.nats.url_of(NatsUser::Operator), wanted, 1, &Supervisor::new())
+            .await
+            .expect("the log is made"),
     );
     world.nats.settled().await.expect("the stream is there");
     let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");

@@ -13,18 +13,18 @@ use verbatim::dev::NatsUser;
 
 use crate::{
     erased_titles::renames,
-    world::{Conversation, Person, Program, World, assert_linked},
+    world::{Backbone, Conversation, Person, Program, World, assert_linked},
 };
 
 pub const MARKER: &str = "zebra-4711-crossing";
 
 /// The eraser, with its own NATS user.
-pub fn starts_eraser(world: &World) -> Child {
+pub fn starts_eraser<B: Backbone>(world: &World<B>) -> Child {
     starts_eraser_with(world, &[])
 }
 
 /// The same, with additional arguments.
-pub fn starts_eraser_with(world: &World, arguments: &[&str]) -> Child {
+pub fn starts_eraser_with<B: Backbone>(world: &World<B>, arguments: &[&str]) -> Child {
     let url = world.nats.url_of(NatsUser::Eraser);
     let file = world.nats.folder().join("eraser.creds");
     let user = match file.exists() {
@@ -227,7 +227,7 @@ async fn a_replica_that_was_away_comes_back_clean() {
     world.nats.settled().await.expect("all have all");
     let away = world.nats.leader_of("CHAT_0").await.map_or(0, |leader| (leader + 1) % 3);
     world.nats.nats(away).kill9();
-    let mut eraser = world.starts(&["eraser", "--nats-eraser-url", &world.nats.url_of(NatsUser::Eraser)]);
+    let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
     eventually_long("the others have erased it", async || {
         receipt(&program, &id).await["log_done_at"].is_string()

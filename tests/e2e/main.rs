@@ -26,6 +26,7 @@ mod bot_commands;
 mod buckets;
 mod clients;
 mod cluster;
+mod cluster_archives;
 mod command_line;
 mod consumer_acts;
 mod consumers;

@@ -29,7 +29,7 @@ pub(crate) const CLAIM: Duration = Duration::from_secs(10);
 /// The bucket of the claims on webhooks.
 const HOOKS: &str = "verbatim_hooks";
 /// The stream that stores the bucket.
-const HOOKS_STREAM: &str = "KV_verbatim_hooks";
+pub(in crate::log) const HOOKS_STREAM: &str = "KV_verbatim_hooks";
 /// The header that marks an entry whose claim was released.
 const MARK: &str = "KV-Operation";
 /// Room for a few thousand claims.
@@ -37,7 +37,7 @@ const BYTES: i64 = 1 << 20;
 
 /// The bucket of the claims on archives, and its stream.
 const ARCHIVES: &str = "verbatim_archive";
-const ARCHIVES_STREAM: &str = "KV_verbatim_archive";
+pub(in crate::log) const ARCHIVES_STREAM: &str = "KV_verbatim_archive";
 
 /// The name of a piece of work.
 pub(crate) trait Claimable: Copy + Eq + Hash + Display + FromStr {}

@@ -1,7 +1,7 @@
 //! Flushes: a process asks the archiver, wherever it runs, to write what it has read.
 
 use async_nats::Subscriber;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::log::{Log, Unavailable};
 
@@ -24,11 +24,12 @@ impl Log {
 }
 
 impl FlushRequests {
-    /// Waits for a request. Safe to cancel.
+    /// Waits for a request, and takes all that are there: they ask for the same. Safe to cancel.
     pub(crate) async fn next(&mut self) {
         if self.0.next().await.is_none() {
             // The connection is closed, so no request will come.
             std::future::pending::<()>().await;
         }
+        while self.0.next().now_or_never().flatten().is_some() {}
     }
 }

@@ -4,7 +4,11 @@ use std::fmt;
 
 use async_nats::{
     ServerError,
-    jetstream::{Context, ErrorCode, context::CreateStreamErrorKind, stream::Config},
+    jetstream::{
+        Context, ErrorCode,
+        context::{CreateStreamError, CreateStreamErrorKind},
+        stream::Config,
+    },
 };
 use tokio::{select, sync::watch};
 
@@ -61,19 +65,34 @@ impl Maker {
     /// Creates a stream. A stream that exists already is no error: another process may have been faster.
     pub(in crate::log) async fn create(&self, config: Config) -> Result<(), OpenError> {
         let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
-        match self.refusals.hear(&subject, self.jetstream.create_stream(config)).await? {
-            Err(e) if !is_name_taken(e.kind()) => Err(refused(e)),
-            _ => Ok(()),
+        match self.refusals.hear(&subject, self.jetstream.create_stream(&config)).await? {
+            Err(e) if code(e.kind()) == Some(ErrorCode::STREAM_NAME_EXIST) => Ok(()),
+            Err(e) => Err(why_not(config, e)),
+            Ok(_) => Ok(()),
         }
     }
 
     /// Changes the settings of a stream.
     pub(in crate::log) async fn update(&self, config: Config) -> Result<(), OpenError> {
         let subject = format!("$JS.API.STREAM.UPDATE.{}", config.name);
-        self.refusals.hear(&subject, self.jetstream.update_stream(config)).await?.map(drop).map_err(refused)
+        let updated = self.refusals.hear(&subject, self.jetstream.update_stream(&config)).await?;
+        updated.map(drop).map_err(|e| why_not(config, e))
     }
 }
 
-fn is_name_taken(kind: CreateStreamErrorKind) -> bool {
-    matches!(kind, CreateStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NAME_EXIST)
+fn code(kind: CreateStreamErrorKind) -> Option<ErrorCode> {
+    match kind {
+        CreateStreamErrorKind::JetStream(e) => Some(e.error_code()),
+        _ => None,
+    }
+}
+
+/// A cluster that lacks servers and a server without a cluster refuse copies in words that do not say what to do.
+fn why_not(config: Config, error: CreateStreamError) -> OpenError {
+    match code(error.kind()) {
+        Some(ErrorCode::CLUSTER_NO_PEERS | ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED) => {
+            OpenError::NoPlace { stream: config.name, replicas: config.num_replicas, why: error.to_string() }
+        }
+        _ => refused(error),
+    }
 }

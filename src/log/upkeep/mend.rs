@@ -10,12 +10,13 @@ use async_nats::jetstream::stream::Config;
 
 use crate::log::{
     Log, OpenError, Wanted,
-    bus::lease,
+    bus::{claims, lease},
     errors,
     level::READS,
     streams::{
         audit::audit,
         layout::{self, AUDIT, Found, PRESENCE, chat, is_not_found, presence},
+        parked::{ADVISORIES, REPLAY},
     },
     subject,
 };
@@ -64,10 +65,12 @@ impl Log {
             .enumerate()
             .map(|(index, info)| put_right(info.config, chat(index, layout, &epoch)))
             .collect();
-        for name in [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM, AUDIT] {
+        let volatile = [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM];
+        let later = [AUDIT, ADVISORIES, REPLAY, claims::HOOKS_STREAM, claims::ARCHIVES_STREAM];
+        for name in volatile.into_iter().chain(later) {
             let stream = match self.maker.jetstream.get_stream(name).await {
-                // An installation of an older version gets it from an operator.
-                Err(e) if name == AUDIT && is_not_found(e.kind()) => continue,
+                // An operator makes it, or the first process that needs it.
+                Err(e) if later.contains(&name) && is_not_found(e.kind()) => continue,
                 stream => stream.map_err(errors::refused)?,
             };
             let found = stream.cached_info().config.clone();

@@ -11,8 +11,8 @@ use crate::servers::{Cluster, Nats};
 pub trait Backbone: Sync {
     /// The URL with the user of the nodes.
     fn url(&self) -> &str;
-    /// The URL with the user that may create and change streams.
-    fn operators_url(&self) -> String;
+    /// The URL with another user.
+    fn url_of(&self, user: NatsUser) -> String;
     /// The servers, with the login of a user.
     fn servers_of(&self, user: NatsUser) -> NatsServers;
     /// The settings for the login of the program, besides the URL of the nodes.
@@ -32,8 +32,8 @@ impl Backbone for Nats {
         self.url()
     }
 
-    fn operators_url(&self) -> String {
-        self.url_of(NatsUser::Operator)
+    fn url_of(&self, user: NatsUser) -> String {
+        self.url_of(user)
     }
 
     fn servers_of(&self, user: NatsUser) -> NatsServers {
@@ -70,8 +70,8 @@ impl Backbone for Cluster {
         self.url()
     }
 
-    fn operators_url(&self) -> String {
-        self.url_of(NatsUser::Operator)
+    fn url_of(&self, user: NatsUser) -> String {
+        self.url_of(user)
     }
 
     fn servers_of(&self, user: NatsUser) -> NatsServers {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::World;
+use super::{World, servers};
+use crate::servers::Cluster;
 
 impl World {
     /// The data of nats-server on disk.
@@ -34,6 +35,15 @@ impl World {
         self.nats.term();
         run("rm", &["-r".as_ref(), &self.store().join("jetstream")]).await;
         self.nats.start_again().await.expect("nats-server starts again");
+    }
+}
+
+impl World<Cluster> {
+    /// Loses all servers with what they keep, and gets new ones.
+    pub async fn loses_the_log(&mut self) {
+        let new = servers::cluster(&self.dir.path().join("new"), self.nats.size(), Default::default()).await;
+        std::mem::replace(&mut self.nats, new).stop().await;
+        run("rm", &["-r".as_ref(), &self.dir.path().join("cluster")]).await;
     }
 }
 
