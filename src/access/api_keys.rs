@@ -124,12 +124,13 @@ impl Bearers {
         if let Some(budget) = budget {
             self.limits.give_back_unseen(Policy::Address, budget, 1);
         }
-        let key = asked?.key;
-        if let Some(key) = key.as_ref().filter(|key| is_right(key)) {
+        let known = asked?;
+        // A database that does not answer cannot record the use either.
+        if let Some(key) = known.key.as_ref().filter(|key| is_right(key) && !known.is_believed_once_more()) {
             self.set_limits(key);
             self.note_use(key, id, from).await;
         }
-        Ok(key)
+        Ok(known.key)
     }
 
     /// Gives the budgets of a key and its account the limits that an operator has set. Limits that this version cannot

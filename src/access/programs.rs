@@ -205,8 +205,9 @@ pub(crate) async fn keys(
     Ok(api_keys::list(pool, account, clock.now()).await?)
 }
 
-/// Replaces a key with a new one that has the same name, scopes, networks and lifetime. The old key still works during
-/// the overlap. If it expires at once, the caller must notify the nodes.
+/// Replaces a key with a new one that has the same name, scopes, networks and lifetime. A key that was replaced before
+/// can be replaced again, because the answer with the new key may have been lost. The old key still works during the
+/// overlap. If it expires at once, the caller must notify the nodes.
 pub(crate) async fn rotate_key(
     pool: &PgPool,
     clock: &Clock,
@@ -226,7 +227,7 @@ pub(crate) async fn rotate_key(
             name: old.name,
             scopes: old.scopes,
             addresses: old.addresses,
-            expires_at: old.expires_at.map(|end| stamp.at.plus(end.since(old.created_at))),
+            expires_at: old.unreplaced_expires_at.map(|end| stamp.at.plus(end.since(old.created_at))),
         }),
     };
     let until = stamp.at.plus(overlap);

@@ -49,6 +49,8 @@ pub(crate) struct ListedKey {
     pub created_at: Time,
     /// The time at which the key expires.
     pub expires_at: Option<Time>,
+    /// The time at which the key would expire if it had not been replaced.
+    pub unreplaced_expires_at: Option<Time>,
     /// The time of its last use, to the minute.
     pub last_used_at: Option<Time>,
     /// The address of that use.
@@ -84,6 +86,7 @@ struct Row {
     addresses: Vec<String>,
     created_at: OffsetDateTime,
     expires_at: Option<OffsetDateTime>,
+    unreplaced_expires_at: Option<OffsetDateTime>,
     last_used_at: Option<OffsetDateTime>,
     last_used_address: Option<String>,
 }
@@ -98,6 +101,7 @@ impl From<Row> for ListedKey {
             addresses: row.addresses,
             created_at: Time::of(row.created_at),
             expires_at: row.expires_at.map(Time::of),
+            unreplaced_expires_at: row.unreplaced_expires_at.map(Time::of),
             last_used_at: row.last_used_at.map(Time::of),
             last_used_address: row.last_used_address,
         }
@@ -107,7 +111,8 @@ impl From<Row> for ListedKey {
 /// The active keys: not revoked, and not expired at `$2`.
 macro_rules! live_keys {
     () => {
-        "select id, public_id, name, scopes, addresses, created_at, expires_at, last_used_at, last_used_address
+        "select id, public_id, name, scopes, addresses, created_at, expires_at, last_used_at, last_used_address,
+                nullif(coalesce(unreplaced_expires_at, expires_at), 'infinity') as unreplaced_expires_at
          from auth.api_key
          where account_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)"
     };
@@ -159,11 +164,15 @@ pub(crate) async fn rotate(
         .await?;
     let replaced = ListedKey::from(row.ok_or(KeyError::NotFound)?);
     let until = replaced.expires_at.map_or(until, |end| end.min(until));
-    sqlx::query("update auth.api_key set expires_at = $2 where id = $1")
-        .bind(old.uuid())
-        .bind(until.datetime())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "update auth.api_key
+         set expires_at = $2, unreplaced_expires_at = coalesce(unreplaced_expires_at, expires_at, 'infinity')
+         where id = $1",
+    )
+    .bind(old.uuid())
+    .bind(until.datetime())
+    .execute(&mut *transaction)
+    .await?;
     let new = successor(replaced)?;
     insert(&mut transaction, account, &new, stamp.at).await?;
     let rotated = KeyRotated { account_id: account, new_key_id: new.id.uuid(), expires_at: until };

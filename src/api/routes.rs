@@ -11,7 +11,9 @@ use crate::{
     api::{
         http::{
             caller::{Door, READS},
-            document, explained, page,
+            document,
+            edge::LOGOUT,
+            explained, page,
             strict::Strict,
         },
         operations::{
@@ -214,7 +216,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     routes(operations, door)
         .at(keys::KEYS, keys)
         .at("/.well-known/openid-configuration", discovery)
-        .at("/v1/backchannel-logout", logout)
+        .at(LOGOUT, logout)
         .at("/schemas/:file", payloads::published())
         .nest(problems::PATH, explained::explained())
 }

@@ -6,14 +6,17 @@
 //!
 //! A key that has left the set must be rejected within [`AT_MOST`]. So a set of that age is not used without another
 //! fetch, whatever `max-age` says, and while a fetch is in flight, only a younger set is used. If the issuer does not
-//! answer, its last set stays in use for [`STALE`].
+//! answer, its last set stays in use for [`STALE`], and requests for its keys do not wait for the fetches that follow
+//! soon.
 
 use std::{
     collections::VecDeque,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::{
@@ -111,21 +114,23 @@ impl Keys {
             Look::Not(why) => return Err(why),
             Look::Fetch => {}
         }
-        {
+        let is_silent = {
             let mut state = self.state();
             state.tried_at = Some(Instant::now());
             state.is_fetching = true;
-        }
+            state.has_failed_within(AT_MOST)
+        };
         let (keys, fetch) = (self.clone(), fetch());
         let task = tokio::spawn(async move {
             let _turn = turn;
-            let outcome = fetch.await;
-            keys.take(outcome);
+            // A fetch that panics has failed.
+            let outcome = AssertUnwindSafe(fetch).catch_unwind().await;
+            keys.take(outcome.ok().flatten());
         });
-        if task.await.is_err() {
-            // The fetch panicked, or the process is stopping.
-            self.take(None);
+        if is_silent && let Look::Found(key) = self.look(name) {
+            return Ok(key);
         }
+        let _ = task.await;
         let found = match self.look(name) {
             Look::Found(key) => Ok(key),
             Look::Not(why) => Err(why),
@@ -147,7 +152,7 @@ impl Keys {
             if age < known.life || (state.is_fetching && age < AT_MOST) {
                 return Look::Found(key);
             }
-            if !state.is_fetching && is_recent(state.failed_at) {
+            if state.has_failed_within(if state.is_fetching { AT_MOST } else { self.pace.retry }) {
                 METRICS.stale_issuer_keys.inc();
                 return Look::Found(key);
             }
@@ -188,6 +193,11 @@ impl Keys {
 }
 
 impl State {
+    /// Whether the last fetch failed, and not longer ago than this.
+    fn has_failed_within(&self, time: Duration) -> bool {
+        self.failed_at.is_some_and(|at| at.elapsed() < time)
+    }
+
     fn is_unknown(&self, name: &str, now: Instant) -> bool {
         self.unknown.iter().any(|(unknown, at)| unknown == name && now - *at < UNKNOWN)
     }
@@ -339,6 +349,29 @@ mod tests {
         issuer.now_has(Some(&["a"]));
         seconds(31).await;
         assert_eq!(issuer.asked_for("a").await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_an_issuer_is_silent_its_keys_wait_for_one_fetch_only() {
+        let issuer = Issuer::with(&["a"], None);
+        assert_eq!(issuer.asked_for("a").await, Ok(()));
+        issuer.now_has(None);
+        seconds(3600).await;
+        assert_eq!(issuer.asked_for("a").await, Ok(()), "after the fetch has failed");
+        for minute in 1..5 {
+            seconds(60).await;
+            let begin = Instant::now();
+            let all = futures_util::future::join_all((0..10).map(|_| issuer.asked_for("a"))).await;
+            assert!(all.iter().all(Result::is_ok) && begin.elapsed().is_zero(), "minute {minute}");
+            sleep(Duration::from_millis(200)).await;
+            assert_eq!(issuer.fetches(), 2 + minute);
+        }
+        issuer.now_has(Some(&["b"]));
+        seconds(60).await;
+        assert_eq!(issuer.asked_for("a").await, Ok(()), "the fetch is under way");
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(issuer.asked_for("a").await, Err(NoKey::Unknown));
+        assert_eq!(issuer.asked_for("b").await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

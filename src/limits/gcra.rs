@@ -24,6 +24,9 @@ pub(super) struct Left {
 /// in bursts, so that a node that reports nonsense cannot lock a key out for long.
 const DEBT: u64 = 16;
 
+/// The longest time between two reports of another node, without an outage.
+const LATE: u64 = 1_000_000_000;
+
 impl Pace {
     /// A budget of `burst` units that grows by `units` in `nanoseconds`.
     pub(super) fn new(units: u32, nanoseconds: u64, burst: u32) -> Self {
@@ -43,10 +46,10 @@ impl Pace {
         }
     }
 
-    /// Takes units that another node has admitted, even if the budget has fewer. More units than a burst count as a
-    /// burst: an honest node reports ten times a second, except after an outage.
+    /// Takes units that another node has admitted, even if the budget has fewer. A node reports ten times a second, so
+    /// more units than the burst and what grows in [`LATE`] come from an outage or are nonsense, and count as that many.
     pub(super) fn spend(self, arrival: u64, now: u64, units: u32) -> u64 {
-        let spent = self.interval.saturating_mul(units.into()).min(self.capacity);
+        let spent = self.interval.saturating_mul(units.into()).min(self.capacity.saturating_add(LATE));
         let most = now.saturating_add(self.capacity.saturating_mul(DEBT));
         arrival.max(now).saturating_add(spent).min(most.max(arrival))
     }
@@ -114,6 +117,20 @@ mod tests {
         assert_eq!(nonsense, DEBT * SECOND);
     }
 
+    #[test]
+    fn a_report_of_more_than_a_small_burst_counts_whole() {
+        // 50 units a second, of which 5 are admitted between two reports, and 2 at once.
+        let pace = Pace::new(3_000, 60 * SECOND, 2);
+        assert_eq!(pace.spend(0, 0, 5), SECOND / 10);
+        assert_eq!(pace.spend(0, 0, 1_000), 32 * SECOND / 50, "within the most debt");
+        let slow = Pace::new(300, 60 * SECOND, 30);
+        assert_eq!(
+            slow.spend(0, 0, 3_000),
+            7 * SECOND,
+            "an outage of ten minutes counts as a burst and a second"
+        );
+    }
+
     /// Something that happens to a budget.
     #[derive(Debug, Clone, Copy)]
     enum Step {
@@ -166,7 +183,7 @@ mod tests {
                     Step::OthersSpend(count) => {
                         let before = pace.left(arrival, now).units;
                         arrival = pace.spend(arrival, now, count);
-                        spent += u64::from(count.min(burst));
+                        spent += u64::from(count);
                         prop_assert_eq!(pace.left(arrival, now).units, before.saturating_sub(count));
                         // Other nodes may have admitted more than there was: the debt is paid before anything
                         // else.

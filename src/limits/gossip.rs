@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_after_it_was_told_does_not_add_up_elsewhere() {
+        let (one, other) = (node("60/6000:10"), node("60/6000:10"));
+        for _ in 0..100 {
+            one.admit(Policy::User, user(1)).expect("admitted");
+            assert!(one.spent(1).iter().all(|message| other.hear(message, 2)));
+            one.give_back(Policy::User, user(1), 1);
+            assert!(one.spent(1).iter().all(|message| other.hear(message, 2)));
+        }
+        assert_eq!((left(&one, user(1)), left(&other, user(1))), (10, 9));
+        (0..3).for_each(|_| one.admit(Policy::User, user(1)).expect("admitted"));
+        assert!(one.spent(1).iter().all(|message| other.hear(message, 2)));
+        assert_eq!((left(&one, user(1)), left(&other, user(1))), (7, 7));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn many_keys_take_several_messages_of_at_most_64_kib() {
         let (one, other) = (node("60/60:10"), node("60/60:10"));
         (0..12_000).for_each(|n| one.admit(Policy::User, user(n)).expect("admitted"));

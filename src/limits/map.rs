@@ -14,8 +14,9 @@ const WAYS: usize = 8;
 /// How many touched keys a shard can list between two rounds of gossip. After more, the whole shard is
 /// scanned.
 const TOUCHED: usize = 1_024;
-/// The most units of a key that wait for the next round of gossip.
-const MOST_SPENT: u32 = 0xff_ffff;
+/// The bits of the units of a key that wait for the next round of gossip, and the most units.
+const UNITS: u32 = 0xff_ffff;
+const MOST_SPENT: i32 = 0x7f_ffff;
 
 /// All budgets.
 pub(super) struct Map(Box<[Mutex<Shard>]>);
@@ -26,7 +27,8 @@ struct Shard {
     hashes: Vec<u64>,
     /// The time at which each budget is full again.
     arrivals: Vec<u64>,
-    /// The units that were spent here and not reported yet: the policy in the highest byte, the units below.
+    /// The units that were spent here and not reported yet: the policy in the highest byte, the units below. Units that
+    /// are given back after they were reported make the number negative, and are subtracted from the next reports.
     spent: Vec<u32>,
     touched: Vec<u32>,
     /// Whether more keys were touched than `touched` holds.
@@ -137,10 +139,10 @@ impl Shard {
     }
 
     fn note(&mut self, place: usize, policy: u8, more: i32) {
-        let before = self.spent[place] & MOST_SPENT;
-        let after = before.saturating_add_signed(more).min(MOST_SPENT);
-        self.spent[place] = u32::from(policy) << 24 | after;
-        if before == 0 && after > 0 {
+        let before = units(self.spent[place]);
+        let after = before.saturating_add(more).clamp(-MOST_SPENT, MOST_SPENT);
+        self.spent[place] = u32::from(policy) << 24 | after.cast_unsigned() & UNITS;
+        if before <= 0 && after > 0 {
             if self.touched.len() < TOUCHED {
                 self.touched.push(place as u32);
             } else {
@@ -150,12 +152,18 @@ impl Shard {
     }
 
     fn take(&mut self, place: usize, each: &mut impl FnMut(Spent)) {
-        let spent = std::mem::take(&mut self.spent[place]);
-        let (policy, units) = ((spent >> 24) as u8, spent & MOST_SPENT);
+        let spent = self.spent[place];
+        let (policy, units) = ((spent >> 24) as u8, units(spent));
         if units > 0 {
-            each(Spent { hash: self.hashes[place], policy, units });
+            self.spent[place] = 0;
+            each(Spent { hash: self.hashes[place], policy, units: units.cast_unsigned() });
         }
     }
+}
+
+/// The units in an entry of [`Shard::spent`], which has 24 bits with a sign for them.
+fn units(spent: u32) -> i32 {
+    (spent << 8).cast_signed() >> 8
 }
 
 #[cfg(test)]
@@ -183,8 +191,12 @@ mod tests {
         assert_eq!(told(&map), [Spent { hash: 7, policy: 9, units: 2 }]);
         assert_eq!(told(&map), []);
         map.change(7, 9, 1, |arrival| Change { arrival, spent: -1, answer: () });
-        assert_eq!(told(&map), [], "what is given back after it was told stays told");
+        assert_eq!(told(&map), [], "what is given back cannot be taken back from the others");
         spend(&map, 7, 1, 300);
+        assert_eq!(told(&map), [], "the next unit stands for the one that was given back");
+        spend(&map, 7, 1, 400);
+        assert_eq!(told(&map), [Spent { hash: 7, policy: 9, units: 1 }]);
+        spend(&map, 7, 1, 500);
         map.change(7, 9, 1, |arrival| Change { arrival, spent: -1, answer: () });
         assert_eq!(told(&map), []);
     }

@@ -65,6 +65,11 @@ pub(super) fn note(applied: AppliedPolicy) {
     let _ = NOTED.try_with(|noted| noted.set(noted.get().with(applied)));
 }
 
+/// Whether a policy has applied to this request.
+pub(crate) fn has(policy: Policy) -> bool {
+    NOTED.try_with(|noted| noted.get().iter().any(|applied| applied.policy == policy)).unwrap_or(false)
+}
+
 /// Removes a policy that another one has replaced.
 pub(super) fn forget(policy: Policy) {
     let _ = NOTED.try_with(|noted| noted.set(noted.get().without(policy)));
@@ -85,6 +90,7 @@ mod tests {
         let (answer, noted) = within(async {
             note(applied(Policy::User, 9));
             note(applied(Policy::User, 8));
+            assert!(has(Policy::User) && !has(Policy::Address));
             "done"
         })
         .await;

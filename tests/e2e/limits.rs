@@ -154,6 +154,19 @@ async fn two_people_behind_one_address_are_not_throttled_by_strangers_there() {
     let mut nobody = ana.clone();
     nobody.token = "nobody".into();
     nobody.get("/v1/me").await.refuses(429, "rate_limited");
+    // Where no token is checked, any text for one spares nothing.
+    for path in [
+        "/v1/info",
+        "/v1/me?x=1",
+        "/v1/nothing",
+        "/.well-known/jwks.json",
+        "/schemas/nothing.json",
+        "/nothing",
+    ] {
+        nobody.get(path).await.refuses(429, "rate_limited");
+    }
+    let refresh = json!({ "refresh_token": ana.refresh_token });
+    nobody.post("/v1/logins/refresh", refresh).await.refuses(429, "rate_limited");
     for _ in 0..20 {
         ana.get("/v1/me").await.expect(200);
         ben.get("/v1/me").await.expect(200);

@@ -1,7 +1,7 @@
 //! The caller of an operation. The access token, or the API key, is checked before the operation reads anything else
 //! from the request.
 
-use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use poem::{Request, http::Method};
 use poem_openapi::{SecurityScheme, auth::Bearer};
@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 
 use crate::{
     access::{ActedFor, Bearers, By, Vouched},
-    api::http::{asking, scopes::Need},
+    api::http::{asking, scopes::Need, strangers},
     commands::acting,
     credentials,
     domain::UserId,
-    limits::{BudgetKey, Exceeded, Policy, RateLimits},
+    limits::RateLimits,
     listen::{self, ClientAddress},
     problems::Problem,
     shares::{Place, Shares, Sizes},
@@ -60,16 +60,16 @@ impl Caller {
 
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
-    let from = ClientAddress::of(request).map(|client| client.0);
+    let from = ClientAddress::of(request);
     let authenticated = match request.data::<Vouched>() {
         Some(vouched) => door.bearers.authenticate_name(vouched).await,
-        None => door.bearers.authenticate(&bearer.token, from).await,
+        None => door.bearers.authenticate(&bearer.token, from.map(|client| client.0)).await,
     };
     let caller = match authenticated {
         Ok(caller) => caller,
         Err(unjudged) if unjudged.is_unjudged() => return Err(Problem::from(unjudged).into()),
         Err(refused) => {
-            door.admit_stranger(from).map_err(Problem::from)?;
+            strangers::charge(&door.limits, from).map_err(Problem::from)?;
             return Err(Problem::from(refused).into());
         }
     };
@@ -95,16 +95,6 @@ pub(in crate::api) struct Door {
     pub(in crate::api) bearers: Bearers,
     pub(in crate::api) reads: Shares<UserId>,
     pub(in crate::api) limits: Arc<RateLimits>,
-}
-
-impl Door {
-    /// Charges a request with an invalid proof to the budget of its address.
-    fn admit_stranger(&self, from: Option<IpAddr>) -> Result<(), Exceeded> {
-        match from {
-            Some(address) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use crate::{
-    api::http::{asking, document, page::Wait, rate, strict, translated, unread::Unread, work},
+    api::http::{asking, document, page::Wait, rate, strangers, strict, translated, unread::Unread, work},
     commands::DEADLINE,
-    limits::{BudgetKey, Exceeded, Policy, RateLimits, noted},
+    limits::{Exceeded, RateLimits, noted},
     listen::ClientAddress,
     overload::{Overload, Shed},
     problems::{self, Problem, RequestId},
@@ -27,6 +27,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// The path of sockets. The gateway itself reads the tokens of handshakes and charges them to budgets.
 const SOCKET: &str = "/v1/ws";
+/// The path of the log-outs of issuers, whose proof is in the body.
+pub(in crate::api) const LOGOUT: &str = "/v1/backchannel-logout";
 
 /// Gives every request an id, a span and a deadline, refuses requests that no endpoint should see, and turns
 /// every error, even a panic, into a [`Problem`].
@@ -102,14 +104,25 @@ impl<E: Endpoint> Edge<E> {
         }
     }
 
-    /// Charges a request without a token to the budget of its address. A request with a token is charged to
-    /// its address only if the token turns out to be invalid: many people may share one address.
+    /// Charges a request without a token, or to a path at which no token counts, to the budget of its address. Any other
+    /// request is charged to its address only if it turns out to come from a stranger: many people may share one
+    /// address.
     fn admit(&self, request: &Request) -> Result<(), Exceeded> {
-        let is_anonymous =
-            !request.headers().contains_key(header::AUTHORIZATION) && request.uri().path() != SOCKET;
-        match ClientAddress::of(request).filter(|_| is_anonymous) {
-            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
-            None => Ok(()),
+        let path = request.uri().path();
+        let is_anonymous = !request.headers().contains_key(header::AUTHORIZATION);
+        match is_anonymous || path == LOGOUT || !path.starts_with(document::BASE) {
+            true => strangers::charge(&self.limits, stranger(request)),
+            false => Ok(()),
+        }
+    }
+
+    /// Charges a request that was answered before its token proved anything. After an outage or a refusal by a limit,
+    /// the token may be valid nevertheless.
+    fn admit_late(&self, from: Option<ClientAddress>, status: StatusCode) -> Result<(), Exceeded> {
+        let may_be_known = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        match asking::user().is_some() || may_be_known {
+            true => Ok(()),
+            false => strangers::charge(&self.limits, from),
         }
     }
 
@@ -131,9 +144,9 @@ impl<E: Endpoint> Edge<E> {
         if let Some(problem) = refused_at_once(&request) {
             return problem.into_response();
         }
-        let deadline = deadline(&request);
+        let (from, deadline) = (stranger(&request), deadline(&request));
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        match timeout(deadline, answering).await {
+        let answer = match timeout(deadline, answering).await {
             Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
             Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
             Err(_) => {
@@ -145,8 +158,17 @@ impl<E: Endpoint> Edge<E> {
                 tracing::error!(panic = message(&*panic), "a handler panicked");
                 Problem::internal().into_response()
             }
+        };
+        match self.admit_late(from, answer.status()) {
+            Ok(()) => answer,
+            Err(exceeded) => Problem::from(exceeded).into_response(),
         }
     }
+}
+
+/// The address that pays for a request if its client turns out to be a stranger.
+fn stranger(request: &Request) -> Option<ClientAddress> {
+    ClientAddress::of(request).filter(|_| request.uri().path() != SOCKET)
 }
 
 /// The time limit for a response. It does not cover the body, so an event stream continues.

@@ -23,6 +23,7 @@ pub mod schemas;
 pub mod scopes;
 pub mod shown;
 pub mod since;
+pub mod strangers;
 pub mod strict;
 pub mod translated;
 pub mod typed;

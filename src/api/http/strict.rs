@@ -15,10 +15,14 @@ use poem_openapi::{
 
 use crate::{
     api::http::{
-        asking, on_behalf,
+        asking,
+        caller::Door,
+        on_behalf,
         scopes::{Need, need_of},
+        strangers,
         translated::of_error,
     },
+    listen::ClientAddress,
     problems::Problem,
 };
 
@@ -139,6 +143,13 @@ impl Endpoint for Operation {
     async fn call(&self, mut request: Request) -> Result<Response> {
         if let Some(operation) = self.known.operation {
             asking::note_operation(operation);
+        }
+        // An operation without a caller checks no token, so a token does not spare the budget of the address.
+        if self.known.need.is_none()
+            && let Some(door) = request.data::<Door>()
+            && let Err(exceeded) = strangers::charge(&door.limits, ClientAddress::of(&request))
+        {
+            return Ok(Problem::from(exceeded).into_response());
         }
         join_lists(request.headers_mut());
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
