@@ -355,8 +355,17 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
     Ok(rows.into_iter().map(erasure).collect())
 }
 
+#[derive(FromRow)]
+struct PartRow {
+    erasure_id: Uuid,
+    conversation_id: Uuid,
+    positions: Vec<i64>,
+    events: Vec<Uuid>,
+    told_at: Option<i64>,
+}
+
 async fn parts(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<HashMap<Uuid, Vec<ErasurePart>>> {
-    let found: Vec<(Uuid, Uuid, Vec<i64>, Vec<Uuid>, Option<i64>)> = sqlx::query_as(
+    let found: Vec<PartRow> = sqlx::query_as(
         "select erasure_id, conversation_id, positions, events, told_at from auth.erasure_conversation
          where erasure_id = any($1) order by conversation_id",
     )
@@ -364,12 +373,12 @@ async fn parts(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<Hash
     .fetch_all(connection)
     .await?;
     let mut parts: HashMap<Uuid, Vec<ErasurePart>> = HashMap::new();
-    for (erasure, conversation, positions, events, told_at) in found {
-        parts.entry(erasure).or_default().push(ErasurePart {
-            conversation: ConversationId::known(conversation),
-            positions: positions.into_iter().map(position).collect(),
-            events: events.into_iter().map(EventId::known).collect(),
-            told_at: told_at.map(position),
+    for row in found {
+        parts.entry(row.erasure_id).or_default().push(ErasurePart {
+            conversation: ConversationId::known(row.conversation_id),
+            positions: row.positions.into_iter().map(position).collect(),
+            events: row.events.into_iter().map(EventId::known).collect(),
+            told_at: row.told_at.map(position),
         });
     }
     Ok(parts)
