@@ -455,6 +455,17 @@ async fn a_receiver_that_is_gone_or_busy_is_obeyed() {
 }
 
 #[tokio::test]
+    // A receiver that was away until its only event was parked is asked again with the next event.
+    let mut away = Receiver::start().await;
+    away.leaves().await;
+    let parking = adds(&operator, &away.url("/"), json!({})).await;
+    ana.says(&lunch, "parked").await;
+    let page = async || operator.person.get(&format!("{}/deliveries", path(&parking))).await.expect(200);
+    eventually("it was parked", || async { page().await["items"][0]["state"] == "parked" }).await;
+    away.returns().await;
+    ana.says(&lunch, "back").await;
+    let back = away.has_taken(1).await.remove(0);
+    assert_eq!((&back.event()["data"]["text"], back.number("verbatim-parked")), (&json!("back"), 1));
 async fn a_webhook_is_filtered_changed_tested_and_removed() {
     let world = with_nodes(&[ALL], &[]).await;
     let operator = Program::bootstraps(&world).await;
