@@ -125,6 +125,18 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
         NatsReply::of(&asked.expect("a reply")).refuses(401, "invalid_key");
     }
     // A reply never becomes an event, and a request without an inbox is not a command.
+    // A program that believes it is acting for a user does not act as itself.
+    let (deadline, behalf) = ("Verbatim-Deadline-Ms", "Verbatim-On-Behalf-Of");
+    for (headers, code) in [
+        (&[(behalf, "ext:é")][..], "invalid"),
+        (&[(behalf, "ext:\u{1}")], "invalid"),
+        (&[(behalf, "ext:7"), ("verbatim-on-behalf-of", "ext:8")], "repeated_parameter"),
+        (&[(behalf, "ext:7"), (behalf, "ext:7")], "repeated_parameter"),
+        (&[(deadline, "10000"), (deadline, "10000")], "repeated_parameter"),
+    ] {
+        let refused = bot.says("send", headers, ok.clone()).await.refuses(400, "invalid_parameter");
+        assert_eq!(refused["errors"][0]["code"], code, "{headers:?}: {refused}");
+    }
     let chat = format!("chat.00.{}.timeline", lunch.id);
     operator
         .publish_with_reply(format!("verbatim.commands.{}.send", Bot::NAME), chat, ok.into())
