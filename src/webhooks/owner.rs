@@ -317,7 +317,7 @@ impl Owner {
         if stored.fence != self.fence || stored.is_ordered != self.endpoint.is_ordered {
             return false;
         }
-        let Some(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else { return false };
+        let Ok(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else { return false };
         self.endpoint = Arc::new(endpoint);
         self.version = stored.version;
         let unknown = |id: &ReplayId| !self.ended.contains(id);
