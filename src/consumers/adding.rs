@@ -142,6 +142,7 @@ pub(super) async fn make(
     durables: &[ConsumerDurable],
 ) -> Result<(), ConsumerError> {
     let mut missing = Vec::new();
+        life_s: life.filter(|_| expires_at.is_some()).map(consumers::in_seconds),
     for durable in durables {
         match office.log.durable(of, &durable.stream).await? {
             FoundDurable::Same => {}

@@ -36,9 +36,7 @@ pub(crate) async fn rotate(
         )));
     }
     let now = office.clock.now();
-    // The new credentials get the intended lifetime of the old ones.
-    let life = old.expires_at.map(|end| Time::of(end).since(Time::of(old.created_at)));
-    let expires_at = life.map(|life| now.plus(life));
+    let expires_at = old.life().map(|life| now.plus(life));
     let user = authority::Consumer {
         name,
         account: &scoped.account,
