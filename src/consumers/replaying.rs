@@ -47,6 +47,7 @@ pub(crate) async fn read_anew(
             "the consumer `{name}` is live: stop it first, or confirm with `yes` (`--yes`) that it may receive events again while it runs"
         )));
     }
+    let parked = office.log.parked(name).await?;
     let filter = ConsumerFilter::of(&of)?;
     let mark = filter.mark();
     let durables: Vec<_> =
@@ -56,6 +57,7 @@ pub(crate) async fn read_anew(
     }
     make(office, &Durables { name, filter: &mark, from, is_exclusive: filter.is_exclusive }, &durables)
         .await?;
+    office.log.are_read_anew(parked, from).await?;
     consumers::note_replay(&office.pool, &of, None, Stamp::now(&office.clock, by)).await?;
     Ok(())
 }
