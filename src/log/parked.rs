@@ -22,8 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     domain::{Position, Time},
     log::{
-        Log, OpenError, StartAt, Unavailable,
-        erase::delete_at,
+        Log, OpenError, Unavailable,
         errors::refused,
         streams::{
             layout,
@@ -230,32 +229,14 @@ impl Log {
         Ok(())
     }
 
-    /// Forgets that events are parked which a consumer reads again because it begins at `from`.
-    pub(crate) async fn are_read_anew(
-        &self,
-        mut letters: Vec<DeadLetter>,
-        from: StartAt,
-    ) -> Result<(), OpenError> {
-        match from {
-            StartAt::First => {}
-            StartAt::Now => letters.clear(),
-            StartAt::Position(first) => letters.retain(|letter| letter.position >= first),
-            StartAt::Time(first) => {
-                let mut anew = Vec::new();
-                for letter in letters {
-                    let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
-                    match stream.get_raw_message(letter.position).await {
-                        Ok(event) if Time::of(event.time) < first => {}
-                        Ok(_) => anew.push(letter),
-                        // It was erased, and cannot be delivered again.
-                        Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => anew.push(letter),
-                        Err(e) => return Err(refused(e)),
-                    }
-                }
-                letters = anew;
-            }
+    /// When a parked event was stored; `None` if the log no longer has it.
+    pub(crate) async fn stored_at(&self, letter: &DeadLetter) -> Result<Option<Time>, OpenError> {
+        let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
+        match stream.get_raw_message(letter.position).await {
+            Ok(event) => Ok(Some(Time::of(event.time))),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(refused(e)),
         }
-        self.are_not_parked(&letters).await
     }
 
     /// The stream and the position of the event of a copy that nobody has acknowledged.
@@ -274,12 +255,12 @@ impl Log {
     }
 
     /// Deletes the messages that report events as parked.
-    async fn are_not_parked(&self, letters: &[DeadLetter]) -> Result<(), OpenError> {
+    pub(crate) async fn are_not_parked(&self, letters: &[DeadLetter]) -> Result<(), OpenError> {
         let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
         let mut deleting = Vec::new();
         for letter in letters {
             for told in &letter.told {
-                deleting.push(delete_at(&advisories, Position(*told)));
+                deleting.push(advisories.delete_message(*told));
             }
         }
         let mut deleted = stream::iter(deleting).buffer_unordered(AT_ONCE);

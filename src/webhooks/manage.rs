@@ -19,8 +19,8 @@ use crate::{
     outbound::Target,
     webhooks::{
         endpoint::{Endpoint, Shape, put_secret, seal_secret},
-        not_done::WebhookError,
-        range::{Bound, Range, Since},
+        not_done::{Bound, WebhookError},
+        range::{Range, Since},
         request::{Outcome, Request, deliver},
         sender::Sender,
     },

@@ -37,8 +37,8 @@ pub(crate) use keeper::{Keeper, Kept};
 pub(crate) use manage::{
     AddedEndpoint, MAX_ROTATION, ROTATION, RotatedEndpoint, SeenEndpoint, Tested, Webhooks,
 };
-pub(crate) use not_done::WebhookError;
-pub(crate) use range::{Bound, Range, Since};
+pub(crate) use not_done::{Bound, WebhookError};
+pub(crate) use range::{Range, Since};
 pub(crate) use sender::{Sender, SendingPace};
 
 pub(crate) use crate::hooks::{Delivery, DeliveryState, endpoints::MAX_ENDPOINTS, replays::MAX_REPLAYS};

@@ -8,11 +8,17 @@ use crate::{
     },
     log::Unavailable,
     outbound::BadTarget,
-    webhooks::{
-        endpoint::{BadEndpoint, Unusable},
-        range::Bound,
-    },
+    webhooks::endpoint::{BadEndpoint, Unusable},
 };
+
+/// An end of a range of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Where it begins.
+    From,
+    /// Where it ends.
+    Until,
+}
 
 /// Why the request was not carried out.
 #[derive(Debug, thiserror::Error)]

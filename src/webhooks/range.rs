@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     domain::{ConversationId, Position, Time},
-    webhooks::not_done::WebhookError,
+    webhooks::not_done::{Bound, WebhookError},
 };
 
 /// Where events begin.
@@ -31,15 +31,6 @@ pub(crate) enum Range {
     Deliveries(Vec<i64>),
     /// The parked events.
     Parked,
-}
-
-/// An end of a range of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bound {
-    /// Where it begins.
-    From,
-    /// Where it ends.
-    Until,
 }
 
 impl Since {
