@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use verbatim::dev::NatsUser;
 
 use crate::{
-    consuming::{Tried, added, listed, next},
+    consuming::{Tried, added, listed, next, next_of},
     world::{ALL_SCOPES, Backbone as _, PATIENCE, Program, World, eventually},
 };
 
@@ -111,10 +111,10 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     let file = world.dir().join("r1-last.creds");
     fs::write(&file, creds["credentials"].as_str().expect("credentials")).expect("written");
     let tried = Tried::with(world.nats.url(), &file, "r1").await;
-    let durable = tried.durable(&stream, "r1").await;
+    let mut events = tried.durable(&stream, "r1").await.messages().await.expect("events");
     for (text, given) in [("copied", 1), ("refused", 0)] {
         ana.says(&notes, text).await;
-        next(&durable).await.ack_with(AckKind::Term).await.expect("sent");
+        next_of(&mut events).await.ack_with(AckKind::Term).await.expect("sent");
         eventually("it is parked", || async { shown().await["parked"] == 1 }).await;
         if given > 0 {
             let again = admin.post(&format!("{path}/r1/replay"), json!({ "parked": true })).await.expect(200);
