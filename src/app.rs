@@ -34,7 +34,9 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use archiving::{archive_alone, create_backup};
-pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sweep_always, with_office};
+pub(crate) use consumers::{
+    ConsumerKeys, add_consumer, can_sign_consumers, remove_consumer, sweep_always, with_office,
+};
 pub use database::{database, database_with};
 pub(crate) use erasures::{
     AskHolds, Leftover, ask_holds, erase, erase_patiently, show_erasures, verify_erasure,

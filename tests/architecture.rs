@@ -118,7 +118,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The edge for programs on NATS. Each command goes to its operation in `api`, which `app` passes in.
-    ("responder", At(6), &["access", "credentials", "log", "problems"]),
+    ("responder", At(6), &["access", "credentials", "domain", "log", "problems"]),
     // The edge for operators: liveness, readiness and metrics.
     ("admin", At(6), &["accounts", "domain", "hooks", "live", "log", "views"]),
     // The edge for browsers: pages.

@@ -17,6 +17,15 @@ use crate::{
     domain::{LoginId, UserId},
 };
 
+/// A NATS name that is bound to a service account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BoundName {
+    /// The key that represents the name.
+    pub(crate) key: LoginId,
+    /// Whether the request bound it.
+    pub(crate) is_new: bool,
+}
+
 /// Binds a NATS name to a service account, as a key whose text nobody has. Binding it again to the same account changes
 /// nothing.
 pub(crate) async fn bind_name(
@@ -26,7 +35,7 @@ pub(crate) async fn bind_name(
     name: &NatsName,
     scopes: Option<Scopes>,
     by: By,
-) -> Result<LoginId, ServiceError> {
+) -> Result<BoundName, ServiceError> {
     let key = NewKey {
         id: clock.id(LoginId::known),
         public: KeyId::of_name(name),
@@ -38,10 +47,10 @@ pub(crate) async fn bind_name(
         expires_at: None,
     };
     match api_keys::add(pool, account, &key, Stamp::now(clock, by)).await {
-        Ok(()) => Ok(key.id),
+        Ok(()) => Ok(BoundName { key: key.id, is_new: true }),
         // The name is already bound; a repeated request changes nothing.
         Err(KeyError::Taken) => match key_use::find(pool, key.public).await? {
-            Some(bound) if bound.account == account => Ok(bound.id),
+            Some(bound) if bound.account == account => Ok(BoundName { key: bound.id, is_new: false }),
             _ => Err(ServiceError::NameTaken),
         },
         Err(error) => Err(error.into()),
@@ -68,7 +77,7 @@ impl Access {
         account: UserId,
         name: &NatsName,
         by: By,
-    ) -> Result<LoginId, ServiceError> {
+    ) -> Result<BoundName, ServiceError> {
         bind_name(&self.pool, &self.clock, account, name, None, by).await
     }
 

@@ -1,5 +1,7 @@
 //! The consumers of the log, and their credentials that are due for revocation.
 
+use std::time::Duration;
+
 use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -35,6 +37,17 @@ pub(crate) struct StoredConsumer {
     pub created_at: OffsetDateTime,
     /// The time at which its credentials expire.
     pub expires_at: Option<OffsetDateTime>,
+    /// The lifetime of its credentials in seconds. An older version did not store it.
+    pub life_s: Option<i64>,
+}
+
+impl StoredConsumer {
+    /// The lifetime that new credentials get; `None` if they are valid until they are revoked.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        let end = self.expires_at?;
+        let known = self.life_s.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        Some(known.unwrap_or_else(|| Time::of(end).since(Time::of(self.created_at))))
+    }
 }
 
 /// Credentials that are due for revocation.
@@ -49,7 +62,12 @@ pub(crate) struct OverdueRevocation {
 }
 
 const COLUMNS: &str = "name, id, lanes, conversations, types, reads_audit, gives_commands, is_exclusive, user_key, \
-                       created_at, expires_at";
+                       created_at, expires_at, life_s";
+
+/// A lifetime as it is stored.
+pub(crate) fn in_seconds(life: Duration) -> i64 {
+    life.as_secs().cast_signed()
+}
 
 /// The consumer of this name.
 pub(crate) async fn find(pool: &PgPool, name: &str) -> Result<Option<StoredConsumer>, sqlx::Error> {
@@ -73,8 +91,8 @@ pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Re
     let mut transaction = pool.begin().await?;
     let added = sqlx::query(
         "insert into auth.consumer (name, id, lanes, conversations, types, reads_audit, gives_commands, is_exclusive,
-                                    user_key, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (name) do nothing",
+                                    user_key, created_at, expires_at, life_s)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (name) do nothing",
     )
     .bind(&new.name)
     .bind(new.id)
@@ -87,6 +105,7 @@ pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Re
     .bind(&new.user_key)
     .bind(new.created_at)
     .bind(new.expires_at)
+    .bind(new.life_s)
     .execute(&mut *transaction)
     .await?;
     if added.rows_affected() == 0 {
@@ -116,12 +135,13 @@ pub(crate) async fn rotate(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let changed = sqlx::query(
-        "update auth.consumer set user_key = $3, expires_at = $4 where name = $1 and user_key = $2",
+        "update auth.consumer set user_key = $3, expires_at = $4, life_s = $5 where name = $1 and user_key = $2",
     )
     .bind(&old.name)
     .bind(&old.user_key)
     .bind(user_key)
     .bind(expires_at.map(Time::datetime))
+    .bind(old.life().map(in_seconds))
     .execute(&mut *transaction)
     .await?;
     if changed.rows_affected() == 0 {

@@ -6,14 +6,17 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use crate::{
-    access,
+    access::{self, AccessError, ServiceError},
     accounts::By,
     app::{Addresses, AppError, Process, database, installation::open_installation, programs},
     authority::NKey,
     clock::Clock,
     config::{BadSetting, ConsumerSettings, NodeRole, Settings},
-    consumers::{self, ConsumerError, Office, Revoker, ScopedKey, revoke_overdue, sweep},
+    consumers::{
+        self, Added, ConsumerError, Office, Revoker, ScopedKey, WantedConsumer, revoke_overdue, sweep,
+    },
     credentials::NatsName,
+    domain::UserId,
     log::{Log, NatsServers, OpenError, Wanted},
 };
 
@@ -99,15 +102,43 @@ pub(crate) async fn with_office<T>(
     act(&office).await.map_err(told)
 }
 
-/// Removes a consumer, and the key with which it sent commands.
+/// Adds a consumer, and lets its name act as the service account `bot`. The name is bound only if the consumer may be
+/// added: credentials of an earlier consumer of the name could still work.
+pub(crate) async fn add_consumer(
+    office: &Office,
+    wanted: WantedConsumer<'_>,
+    bot: Option<UserId>,
+) -> Result<Added, ConsumerError> {
+    let (by, name) = (By::default(), wanted.name);
+    let Some(service) = bot else { return consumers::add(office, wanted, by).await };
+    let unbindable = || ConsumerError::Refused(format!("`{name}` is not a NATS name: {}", NatsName::FORM));
+    let parsed = NatsName::parse(name).ok_or_else(unbindable)?;
+    consumers::may_add(office, &wanted).await?;
+    let bound = access::bind_name(&office.pool, &office.clock, service, &parsed, None, by);
+    let bound = bound.await.map_err(not_bound)?;
+    let added = consumers::add(office, wanted, by).await;
+    if bound.is_new && consumers::needs_no_binding(office, name, &added).await? {
+        access::unbind_name(&office.pool, &office.clock, &parsed, by).await.map_err(not_bound)?;
+    }
+    added
+}
+
+fn not_bound(error: ServiceError) -> ConsumerError {
+    match error {
+        ServiceError::Access(AccessError::Database(outage)) => ConsumerError::Database(outage),
+        other => ConsumerError::Refused(other.to_string()),
+    }
+}
+
+/// Removes a consumer, and the key to which its name is bound.
 pub(crate) async fn remove_consumer(
     addresses: &Addresses,
     keys: ConsumerKeys,
     name: &str,
 ) -> Result<(), AppError> {
     let remove = async |office: &Office| consumers::remove(office, name, true, By::default()).await;
-    let gave_commands = with_office(addresses, keys, remove).await?;
-    let Some(name) = NatsName::parse(name).filter(|_| gave_commands) else { return Ok(()) };
+    with_office(addresses, keys, remove).await?;
+    let Some(name) = NatsName::parse(name) else { return Ok(()) };
     let (pool, clock) = (database(&addresses.database, 2).await?, Clock::system());
     let unbound = access::unbind_name(&pool, &clock, &name, By::default()).await;
     if let Some(key) = unbound.map_err(programs::refused)? {

@@ -94,8 +94,9 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
             let bad = || AppError::Refused(format!("`{name}` is not a NATS name: {}", NatsName::FORM));
             let parsed = NatsName::parse(&name).ok_or_else(bad)?;
             let scopes = scopes.map(|words| self::scopes(&words)).transpose()?;
-            let id = access::bind_name(pool, clock, service, &parsed, scopes, by).await.map_err(refused)?;
-            Ok(json!({ "id": id, "nats_name": name }))
+            let bound =
+                access::bind_name(pool, clock, service, &parsed, scopes, by).await.map_err(refused)?;
+            Ok(json!({ "id": bound.key, "nats_name": name }))
         }
         Ask::Keys { service } => {
             let keys = access::keys(pool, clock, service).await.map_err(refused)?;

@@ -15,8 +15,8 @@ use crate::{
     domain::WebhookId,
     log::Log,
     webhooks::{
-        self, Delivery, DeliveryState, Keeper, Kept, Range, SeenEndpoint, Shape, Since, WebhookError,
-        Webhooks,
+        self, Delivery, DeliveryState, Keeper, Kept, Range, RotatedEndpoint, SeenEndpoint, Shape, Since,
+        WebhookError, Webhooks,
     },
 };
 
@@ -90,7 +90,12 @@ async fn asked(webhooks: &Webhooks, ask: AskWebhooks) -> Result<Value, WebhookEr
             Ok(json!({ "items": found.iter().map(shown).collect::<Vec<_>>() }))
         }
         AskWebhooks::Show(id) => Ok(shown(&webhooks.find(id).await?)),
-        AskWebhooks::Rotate(id, overlap) => Ok(with_secret(webhooks.rotate(id, overlap, by).await?)),
+        AskWebhooks::Rotate(id, overlap) => {
+            let RotatedEndpoint { added, lost_headers } = webhooks.rotate(id, overlap, by).await?;
+            let mut answer = with_secret(added);
+            answer["lost_headers"] = json!(lost_headers);
+            Ok(answer)
+        }
         AskWebhooks::Test(id) => {
             let tested = webhooks.test(id).await?;
             Ok(json!({

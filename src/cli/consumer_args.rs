@@ -41,7 +41,7 @@ pub(super) enum What {
         #[arg(long)]
         now: bool,
 
-        /// File for the new credentials. [default: `NAME.creds`]
+        /// File for the new credentials. [default: `NAME.new.creds`]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    app::{self, AppError, Ask, ConsumerKeys, with_office},
+    app::{self, AppError, ConsumerKeys, with_office},
     cli::{
         consumer_args::{Add, What},
         consumer_told::{self as told, creds_file, insists, is_free},
@@ -128,10 +128,6 @@ async fn add_here(add: &Add, keys: ConsumerKeys, servers: &Servers) -> Result<()
     let filter = add.filter()?;
     let file = creds_file(add.out.clone(), &add.name);
     let is_file = !add.has_password && file.exists();
-    if let Some(service) = add.bot {
-        let bind = Ask::Bind { service, name: add.name.clone(), scopes: None };
-        app::programs(&servers.addresses()?, bind).await?;
-    }
     let (added, urls) = with_office(&addresses, keys, async |office| {
         if is_file && !consumers::is_there(office, &add.name).await? {
             let taken = is_free(&file).err().map(|taken| taken.to_string());
@@ -145,7 +141,7 @@ async fn add_here(add: &Add, keys: ConsumerKeys, servers: &Servers) -> Result<()
             life: add.expires,
             has_password: add.has_password,
         };
-        let added = consumers::add(office, wanted, consumers::By::default()).await?;
+        let added = app::add_consumer(office, wanted, add.bot).await?;
         Ok((added, office.servers.clone()))
     })
     .await?;

@@ -7,7 +7,7 @@ use crate::{
     cli::{
         consumer_args::{Add, What},
         consumer_told::{self as told, creds_file, insists, is_free},
-        remote::Remote,
+        remote::{NotDone, Remote},
     },
     log::StartAt,
 };
@@ -23,7 +23,13 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
                 return Err(AppError::Refused(why.into()));
             }
             add.filter()?;
-            is_free(&creds_file(add.out.clone(), &add.name))?;
+            // Adding the same consumer again writes no credentials, so the file may exist.
+            let taken = is_free(&creds_file(add.out.clone(), &add.name)).err();
+            if let Some(taken) = taken
+                && !is_there(node, &add.name).await?
+            {
+                return Err(taken);
+            }
             let answer = node.post(CONSUMERS, &wanted(&add)).await?;
             told::added(&add, &answer)?;
         }
@@ -70,6 +76,15 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
         }
     }
     Ok(())
+}
+
+/// Whether there is a consumer of this name.
+async fn is_there(node: &Remote, name: &str) -> Result<bool, NotDone> {
+    match node.get(&format!("{CONSUMERS}/{name}")).await {
+        Ok(_) => Ok(true),
+        Err(NotDone::Refused { status: 404, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn wanted(add: &Add) -> Value {

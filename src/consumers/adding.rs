@@ -9,10 +9,13 @@ use crate::{
         consumers::{self, StoredConsumer},
     },
     authority,
-    consumers::{ConsumerError, ConsumerFilter, Office},
+    consumers::{ConsumerError, ConsumerFilter, Office, filter::BadFilter},
     domain::{ConversationId, Time},
     log::{ConsumerDurable, Durables, FoundDurable, OpenError, StartAt},
 };
+
+/// The name that no consumer can have: `/admin/consumers/sweep` is another operation.
+const SWEEP: &str = "sweep";
 
 /// A consumer to add.
 #[derive(Debug)]
@@ -26,6 +29,13 @@ pub(crate) struct WantedConsumer<'a> {
     pub(crate) life: Option<Duration>,
     /// Whether it logs in with a password from nats-server's configuration, and gets no credentials.
     pub(crate) has_password: bool,
+}
+
+impl<'a> WantedConsumer<'a> {
+    /// The settings of its durables, with the mark of its filter.
+    fn durables(&self, mark: &'a str) -> Durables<'a> {
+        Durables { name: self.name, filter: mark, from: self.from, is_exclusive: self.filter.is_exclusive }
+    }
 }
 
 /// A consumer after the command.
@@ -44,41 +54,60 @@ pub(crate) async fn is_there(office: &Office, name: &str) -> Result<bool, Consum
     Ok(consumers::find(&office.pool, name).await?.is_some())
 }
 
-/// Refuses a consumer if another consumer with this name has a different filter.
-pub(crate) async fn is_the_same(
-    office: &Office,
-    name: &str,
-    filter: &ConsumerFilter,
-) -> Result<(), ConsumerError> {
-    let Some(known) = consumers::find(&office.pool, name).await? else { return Ok(()) };
-    match ConsumerFilter::of(&known)?.differences(filter) {
-        None => Ok(()),
-        Some(told) => Err(ConsumerError::Refused(format!(
-            "the consumer `{name}` exists with other settings: {told}. Choose another name, or remove it first"
-        ))),
-    }
-}
-
-/// Adds a consumer. Adding the same one again changes nothing, and completes an earlier attempt that was interrupted.
-pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> Result<Added, ConsumerError> {
-    let WantedConsumer { name, filter, from, gives_commands, life, has_password } = wanted;
+/// Checks whether a consumer may be added, and changes nothing. Returns whether there is one already, which is the same.
+pub(crate) async fn may_add(office: &Office, wanted: &WantedConsumer<'_>) -> Result<bool, ConsumerError> {
+    let WantedConsumer { name, filter, gives_commands, has_password, .. } = *wanted;
     if !has_password {
         office.scoped()?;
     }
-    is_the_same(office, name, filter).await?;
-    let is_known = is_there(office, name).await?;
-    // With the credentials of an earlier consumer of this name, a program could read as the new one.
-    if !is_known && consumers::is_to_be_revoked(&office.pool, name).await? {
+    let known = consumers::find(&office.pool, name).await?;
+    if let Some(known) = &known {
+        let word = |gives: bool| if gives { "set" } else { "none" };
+        let (is, wanted) = (word(known.gives_commands), word(gives_commands));
+        let bot = (is != wanted).then(|| format!("bot is {is} and not {wanted}"));
+        let told: Vec<_> = ConsumerFilter::of(known)?.differences(filter).into_iter().chain(bot).collect();
+        if !told.is_empty() {
+            return Err(ConsumerError::Refused(format!(
+                "the consumer `{name}` exists with other settings: {}. Choose another name, or remove it first",
+                told.join("; ")
+            )));
+        }
+    } else if name == SWEEP {
+        return Err(BadFilter::reserved(name).into());
+    } else if consumers::is_to_be_revoked(&office.pool, name).await? {
+        // With the credentials of an earlier consumer of this name, a program could read as the new one.
         return Err(ConsumerError::Refused(format!(
             "the credentials of an earlier consumer `{name}` still work: revoke them with `verbatim consumers sweep`, then \
              add it again"
         )));
     }
+    missing(office, &wanted.durables(&filter.mark()), &durables(office, name, filter)).await?;
+    Ok(known.is_some())
+}
+
+/// Whether an attempt to add a consumer was refused, and no other command has added one that needs the binding of the
+/// name.
+pub(crate) async fn needs_no_binding(
+    office: &Office,
+    name: &str,
+    added: &Result<Added, ConsumerError>,
+) -> Result<bool, ConsumerError> {
+    let is_needed = |known: StoredConsumer| known.gives_commands;
+    Ok(matches!(added, Err(ConsumerError::Refused(_)))
+        && !consumers::find(&office.pool, name).await?.is_some_and(is_needed))
+}
+
+/// Adds a consumer. Adding the same one again changes nothing, and completes an earlier attempt that was interrupted.
+pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> Result<Added, ConsumerError> {
+    let is_known = may_add(office, &wanted).await?;
+    let WantedConsumer { name, filter, gives_commands, life, has_password, .. } = wanted;
     let mark = filter.mark();
-    let of = Durables { name, filter: &mark, from, is_exclusive: filter.is_exclusive };
     let durables = durables(office, name, filter);
     office.log.make_parked().await?;
-    make(office, &of, &durables).await?;
+    if !is_known && filter.reads() {
+        office.log.forget_parked(name).await?;
+    }
+    make(office, &wanted.durables(&mark), &durables).await?;
     let streams =
         durables.into_iter().map(|durable| durable.stream).filter(|stream| stream != "REPLAY").collect();
     if is_known {
@@ -113,6 +142,7 @@ pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> 
         user_key,
         created_at: now.datetime(),
         expires_at: expires_at.map(Time::datetime),
+        life_s: life.filter(|_| expires_at.is_some()).map(consumers::in_seconds),
     };
     if !consumers::add(&office.pool, &new, Stamp::now(&office.clock, by)).await? {
         return Err(ConsumerError::Refused(format!(
@@ -135,12 +165,12 @@ pub(super) fn durables(office: &Office, name: &str, filter: &ConsumerFilter) -> 
     durables
 }
 
-/// Creates the missing durables. Creates none if another consumer's durable has the same name.
-pub(super) async fn make(
+/// The durables that do not exist yet. Fails if another consumer's durable has the same name.
+async fn missing<'a>(
     office: &Office,
     of: &Durables<'_>,
-    durables: &[ConsumerDurable],
-) -> Result<(), ConsumerError> {
+    durables: &'a [ConsumerDurable],
+) -> Result<Vec<&'a ConsumerDurable>, ConsumerError> {
     let mut missing = Vec::new();
     for durable in durables {
         match office.log.durable(of, &durable.stream).await? {
@@ -155,6 +185,16 @@ pub(super) async fn make(
             }
         }
     }
+    Ok(missing)
+}
+
+/// Creates the missing durables. Creates none if another consumer's durable has the same name.
+pub(super) async fn make(
+    office: &Office,
+    of: &Durables<'_>,
+    durables: &[ConsumerDurable],
+) -> Result<(), ConsumerError> {
+    let missing = missing(office, of, durables).await?;
     for (done, durable) in missing.iter().enumerate() {
         if let Err(e) = office.log.make_durable(of, durable).await {
             let left: Vec<&str> = missing[done..].iter().map(|durable| durable.stream.as_str()).collect();

@@ -36,9 +36,7 @@ pub(crate) async fn rotate(
         )));
     }
     let now = office.clock.now();
-    // The new credentials get the intended lifetime of the old ones.
-    let life = old.expires_at.map(|end| Time::of(end).since(Time::of(old.created_at)));
-    let expires_at = life.map(|life| now.plus(life));
+    let expires_at = old.life().map(|life| now.plus(life));
     let user = authority::Consumer {
         name,
         account: &scoped.account,
@@ -57,36 +55,34 @@ pub(crate) async fn rotate(
     Ok(NewCredentials { creds, old_expires_at: due })
 }
 
-/// Removes a consumer: first its credentials, so that it cannot read from its durables while they are deleted. Returns
-/// whether it sent commands.
+/// Removes a consumer: first its credentials, so that it cannot read from its durables while they are deleted. The caller
+/// then unbinds its name, which an interrupted command may have bound without noting it here.
 ///
 /// With `at_once`, it is refused if the keys that revoke are missing. Otherwise the credentials are due for the next
 /// sweep. Until then they give access to no event, because the durables are gone.
-pub(crate) async fn remove(
-    office: &Office,
-    name: &str,
-    at_once: bool,
-    by: By,
-) -> Result<bool, ConsumerError> {
+pub(crate) async fn remove(office: &Office, name: &str, at_once: bool, by: By) -> Result<(), ConsumerError> {
     let old = consumers::find(&office.pool, name).await?;
     let has_credentials = old.as_ref().is_some_and(|old| old.user_key.is_some());
     if at_once && has_credentials && office.revoker.is_none() {
         return Err(ConsumerError::NotConfigured(REVOKER));
     }
     let streams = office.log.streams_read_by(name).await?;
-    let gave_commands = match &old {
-        Some(old) => {
-            consumers::remove(&office.pool, old, Stamp::now(&office.clock, by)).await?;
-            old.gives_commands
-        }
+    match &old {
+        Some(old) => consumers::remove(&office.pool, old, Stamp::now(&office.clock, by)).await?,
         None if streams.is_empty() => return Err(ConsumerError::NotFound(name.to_owned())),
-        None => false,
-    };
-    sweep(office).await?;
-    for stream in streams {
-        office.log.remove_durable(name, &stream).await?;
+        None => {}
     }
-    Ok(gave_commands)
+    sweep(office).await?;
+    for stream in &streams {
+        office.log.remove_durable(name, stream).await?;
+    }
+    // The next consumer of this name forgets what is left.
+    if !streams.is_empty()
+        && let Err(error) = office.log.forget_parked(name).await
+    {
+        tracing::warn!(%error, name, "could not delete the parked events of a consumer");
+    }
+    Ok(())
 }
 
 /// Refuses if credentials are overdue for revocation.

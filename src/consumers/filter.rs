@@ -12,7 +12,7 @@ use crate::{
 /// The maximum number of subjects of one durable.
 const SUBJECTS: usize = 100;
 
-/// An invalid field of a filter, and the reason.
+/// An invalid field of a consumer, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub(crate) struct BadFilter {
@@ -21,6 +21,14 @@ pub(crate) struct BadFilter {
     /// A word for programs.
     pub(crate) code: &'static str,
     detail: String,
+}
+
+impl BadFilter {
+    /// The refusal of a name that no consumer can have.
+    pub(super) fn reserved(name: &str) -> Self {
+        let detail = format!("no consumer can have the name `{name}`: choose another one");
+        Self { field: "name", code: "reserved", detail }
+    }
 }
 
 /// Which events a consumer reads: lanes of all or of some conversations, and optionally audit events. Also says whether

@@ -15,7 +15,7 @@ mod watching;
 
 pub(crate) use crate::accounts::By;
 pub(crate) use crate::authority::with_password as user_with_password;
-pub(crate) use adding::{Added, WantedConsumer, add, is_the_same, is_there};
+pub(crate) use adding::{Added, WantedConsumer, add, is_there, may_add, needs_no_binding};
 pub(crate) use ending::{nothing_is_overdue, remove, revoke_overdue, rotate, sweep};
 pub(crate) use filter::ConsumerFilter;
 pub(crate) use looking::{ConsumerActivity, ListedConsumer, find, gone_and_overdue, list, parked};

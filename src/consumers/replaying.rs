@@ -7,7 +7,7 @@ use crate::{
         adding::{durables, make},
         looking::{ConsumerActivity, activity, figures},
     },
-    log::{Durables, StartAt},
+    log::{DeadLetter, Durables, StartAt},
 };
 
 /// Delivers copies of a consumer's parked events, of all or of those at `positions`. Returns their number.
@@ -47,6 +47,7 @@ pub(crate) async fn read_anew(
             "the consumer `{name}` is live: stop it first, or confirm with `yes` (`--yes`) that it may receive events again while it runs"
         )));
     }
+    let parked = office.log.parked(name).await?;
     let filter = ConsumerFilter::of(&of)?;
     let mark = filter.mark();
     let durables: Vec<_> =
@@ -56,6 +57,31 @@ pub(crate) async fn read_anew(
     }
     make(office, &Durables { name, filter: &mark, from, is_exclusive: filter.is_exclusive }, &durables)
         .await?;
+    office.log.are_not_parked(&read_again(office, parked, from).await?).await?;
     consumers::note_replay(&office.pool, &of, None, Stamp::now(&office.clock, by)).await?;
     Ok(())
+}
+
+/// The parked events that a consumer reads again because it begins at `from`. An event that the log no longer has is one
+/// of them: nobody can read it again.
+async fn read_again(
+    office: &Office,
+    mut parked: Vec<DeadLetter>,
+    from: StartAt,
+) -> Result<Vec<DeadLetter>, ConsumerError> {
+    match from {
+        StartAt::First => {}
+        StartAt::Now => parked.clear(),
+        StartAt::Position(first) => parked.retain(|letter| letter.position >= first),
+        StartAt::Time(first) => {
+            let mut again = Vec::new();
+            for letter in parked {
+                if office.log.stored_at(&letter).await?.is_none_or(|stored| stored >= first) {
+                    again.push(letter);
+                }
+            }
+            parked = again;
+        }
+    }
+    Ok(parked)
 }

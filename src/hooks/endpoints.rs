@@ -9,7 +9,7 @@ use crate::{
         audit::{self},
     },
     domain::{
-        Audited, Position, Time, WebhookAdded, WebhookChanged, WebhookDisabled, WebhookEnabled, WebhookId,
+        Audited, Position, WebhookAdded, WebhookChanged, WebhookDisabled, WebhookEnabled, WebhookId,
         WebhookRemoved, WebhookRotated,
     },
     hooks::{
@@ -236,19 +236,18 @@ pub(crate) async fn change(
     Ok(endpoint)
 }
 
-/// Replaces the secret. The old secret also signs until `until`.
+/// Replaces the secret, as `put` does. Without an old secret, the old one has ended now.
 pub(crate) async fn rotate(
     pool: &PgPool,
     id: WebhookId,
-    secret: Vec<u8>,
-    until: Time,
+    put: impl FnOnce(&mut StoredEndpoint),
     stamp: Stamp,
 ) -> Result<StoredEndpoint, HookError> {
     let mut transaction = pool.begin().await?;
     let mut endpoint = lock(&mut transaction, id).await?;
-    let old = std::mem::replace(&mut endpoint.secret, secret);
-    endpoint.old_secret = Some((old, until));
+    put(&mut endpoint);
     write(&mut transaction, &endpoint).await?;
+    let until = endpoint.old_secret.as_ref().map_or(stamp.at, |(_, until)| *until);
     let rotated = WebhookRotated { old_expires_at: until };
     audit::note(&mut transaction, stamp, Audited::WebhookRotated(id.into(), rotated)).await?;
     transaction.commit().await?;

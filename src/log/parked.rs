@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    slice,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use async_nats::{
         stream::RawMessageErrorKind,
     },
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -36,6 +37,10 @@ const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
 const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 /// The most advisories that are read at once.
 const PAGE: usize = 10_000;
+/// The most copies that are read at once.
+const COPIES: usize = 100;
+/// The most messages that are deleted concurrently.
+const AT_ONCE: usize = 16;
 /// How long a cluster may take to learn of a new consumer, and the wait before it is asked again.
 const KNOWN: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
@@ -116,7 +121,7 @@ impl Log {
             Err(e) => return Err(refused(e)),
         };
         let mut found: BTreeMap<(String, u64), DeadLetter> = BTreeMap::new();
-        for message in page_of(&consumer).await? {
+        for message in page_of(&consumer, PAGE).await? {
             let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
             let info = message.info().map_err(refused)?;
             let (stream, position) = match advisory.stream == REPLAY {
@@ -182,6 +187,58 @@ impl Log {
         Ok(given)
     }
 
+    /// Forgets the parked events of a consumer that has no durables: a new one of its name inherits nothing. The streams
+    /// of parked events have to exist.
+    pub(crate) async fn forget_parked(&self, name: &str) -> Result<(), OpenError> {
+        loop {
+            let letters = self.parked(name).await?;
+            if letters.is_empty() {
+                break;
+            }
+            self.are_not_parked(&letters).await?;
+        }
+        // The durable of an attempt to add the consumer that was interrupted: nothing was left when it was created.
+        if self.durable_info(name, REPLAY).await?.is_some() {
+            return Ok(());
+        }
+        let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
+        match copies.get_first_raw_message_by_subject(&replay(name), 1).await {
+            Ok(_) => {}
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(()),
+            Err(e) => return Err(refused(e)),
+        }
+        // A node may not delete copies. A copy that is acknowledged deletes itself.
+        let reading = pull::Config {
+            filter_subject: replay(name),
+            ack_policy: AckPolicy::Explicit,
+            inactive_threshold: Duration::from_secs(20),
+            ..pull::Config::default()
+        };
+        let consumer = copies.create_consumer(reading).await.map_err(refused)?;
+        loop {
+            let page = page_of(&consumer, COPIES).await?;
+            if page.is_empty() {
+                break;
+            }
+            for copy in page {
+                copy.double_ack().await.map_err(refused)?;
+            }
+        }
+        // Otherwise the durable of the next consumer would have to wait until this one expires.
+        copies.delete_consumer(&consumer.cached_info().name).await.map_err(refused)?;
+        Ok(())
+    }
+
+    /// When a parked event was stored; `None` if the log no longer has it.
+    pub(crate) async fn stored_at(&self, letter: &DeadLetter) -> Result<Option<Time>, OpenError> {
+        let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
+        match stream.get_raw_message(letter.position).await {
+            Ok(event) => Ok(Some(Time::of(event.time))),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(refused(e)),
+        }
+    }
+
     /// The stream and the position of the event of a copy that nobody has acknowledged.
     async fn event_of_copy(&self, sequence: u64) -> Result<Option<(String, u64)>, OpenError> {
         let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
@@ -194,9 +251,21 @@ impl Log {
 
     /// Deletes the messages that report an event as parked.
     async fn is_not_parked(&self, letter: &DeadLetter) -> Result<(), OpenError> {
+        self.are_not_parked(slice::from_ref(letter)).await
+    }
+
+    /// Deletes the messages that report events as parked.
+    pub(crate) async fn are_not_parked(&self, letters: &[DeadLetter]) -> Result<(), OpenError> {
         let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
-        for told in &letter.told {
-            advisories.delete_message(*told).await.map_err(refused)?;
+        let mut deleting = Vec::new();
+        for letter in letters {
+            for told in &letter.told {
+                deleting.push(advisories.delete_message(*told));
+            }
+        }
+        let mut deleted = stream::iter(deleting).buffer_unordered(AT_ONCE);
+        while let Some(deleted) = deleted.next().await {
+            deleted.map_err(refused)?;
         }
         Ok(())
     }
@@ -216,12 +285,12 @@ pub(super) fn event_of(copy: &HeaderMap) -> Option<(String, u64)> {
     Some((stream, copy.get(POSITION)?.as_str().parse().ok()?))
 }
 
-/// The messages that a new consumer delivers, at most [`PAGE`]. In a cluster the servers may not know the consumer yet,
+/// The messages that a new consumer delivers, at most `most`. In a cluster the servers may not know the consumer yet,
 /// and answer 503: then nothing was delivered, and the request is repeated.
-async fn page_of(consumer: &PullConsumer) -> Result<Vec<Message>, OpenError> {
+async fn page_of(consumer: &PullConsumer, most: usize) -> Result<Vec<Message>, OpenError> {
     let begun = Instant::now();
     loop {
-        let mut given = consumer.fetch().max_messages(PAGE).messages().await.map_err(refused)?;
+        let mut given = consumer.fetch().max_messages(most).messages().await.map_err(refused)?;
         let mut page = Vec::new();
         let failed = loop {
             match given.next().await {

@@ -1,13 +1,15 @@
 //! The commands, and the REST request to which each of them corresponds.
 
+use std::{borrow::Cow, collections::HashSet};
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use poem::{
     Request,
     http::{Method, StatusCode, Uri, header},
 };
-use serde_json::{Map, Value};
+use serde_json::{Value, value::RawValue};
 
-use crate::problems::Problem;
+use crate::{domain::Fields, problems::Problem};
 
 /// The maximum number of bytes of a body.
 pub(super) const MAX_BODY: usize = 64 << 10;
@@ -78,16 +80,17 @@ pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
         let detail = format!("A command can have at most {MAX_BODY} bytes: send a shorter one.");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
+    let Fields(mut fields) = serde_json::from_slice(body).map_err(|_| {
         Problem::invalid("", "invalid", "A command must be a JSON object with the fields of the command.")
     })?;
+    refuse_repeats(&fields)?;
     let key = match command.method {
         Method::GET => None,
         _ => Some(text(&mut fields, KEY)?),
     };
     let mut path = path(command.path, &mut fields)?;
     let content = match command.rest {
-        Rest::Body => serde_json::to_vec(&fields).map_err(|_| Problem::internal())?,
+        Rest::Body => written(&fields)?,
         Rest::Nothing => {
             refuse_more(&fields)?;
             Vec::new()
@@ -116,8 +119,40 @@ fn unknown() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
 }
 
+/// The fields of a command, each exactly as it was sent: another spelling of a number would be another message.
+type Sent<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+fn refuse_repeats(fields: &Sent<'_>) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    match fields.iter().find(|(name, _)| !seen.insert(name)) {
+        Some((name, _)) => Err(Problem::invalid(pointer(name), "duplicate_field", "must be sent only once")),
+        None => Ok(()),
+    }
+}
+
+/// The fields as a JSON object.
+fn written(fields: &Sent<'_>) -> Result<Vec<u8>, Problem> {
+    let mut object = Vec::from(b"{");
+    for (at, (name, value)) in fields.iter().enumerate() {
+        if at > 0 {
+            object.push(b',');
+        }
+        serde_json::to_writer(&mut object, name).map_err(|_| Problem::internal())?;
+        object.push(b':');
+        object.extend_from_slice(value.get().as_bytes());
+    }
+    object.push(b'}');
+    Ok(object)
+}
+
+/// The JSON pointer of a field. A client's text is never repeated at length.
+fn pointer(name: &str) -> String {
+    let name: String = name.chars().take(64).collect();
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// Fills in the placeholders of `template`, and removes their fields from `fields`.
-fn path(template: &str, fields: &mut Map<String, Value>) -> Result<String, Problem> {
+fn path(template: &str, fields: &mut Sent<'_>) -> Result<String, Problem> {
     let segment = |segment: &str| {
         let name = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));
         let Some(name) = name else { return Ok(segment.to_owned()) };
@@ -126,19 +161,21 @@ fn path(template: &str, fields: &mut Map<String, Value>) -> Result<String, Probl
     Ok(template.split('/').map(segment).collect::<Result<Vec<_>, Problem>>()?.join("/"))
 }
 
-fn text(fields: &mut Map<String, Value>, name: &str) -> Result<String, Problem> {
-    let pointer = || format!("/{name}");
-    match fields.remove(name) {
-        Some(Value::String(text)) if !text.is_empty() => Ok(text),
-        Some(_) => Err(Problem::invalid(pointer(), "invalid", "must be a text of at least one character")),
-        None => Err(Problem::invalid(pointer(), "missing", "this field is required")),
+fn text(fields: &mut Sent<'_>, name: &str) -> Result<String, Problem> {
+    let Some(at) = fields.iter().position(|(field, _)| field == name) else {
+        return Err(Problem::invalid(pointer(name), "missing", "this field is required"));
+    };
+    let (_, value) = fields.remove(at);
+    match serde_json::from_str(value.get()) {
+        Ok(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => Err(Problem::invalid(pointer(name), "invalid", "must be a text of at least one character")),
     }
 }
 
-fn refuse_more(fields: &Map<String, Value>) -> Result<(), Problem> {
-    match fields.keys().next() {
-        Some(name) => Err(Problem::invalid(
-            format!("/{name}"),
+fn refuse_more(fields: &Sent<'_>) -> Result<(), Problem> {
+    match fields.first() {
+        Some((name, _)) => Err(Problem::invalid(
+            pointer(name),
             "unknown_field",
             "the command does not have this field: remove it",
         )),
@@ -146,15 +183,15 @@ fn refuse_more(fields: &Map<String, Value>) -> Result<(), Problem> {
     }
 }
 
-fn query(fields: &Map<String, Value>) -> Result<String, Problem> {
+fn query(fields: &Sent<'_>) -> Result<String, Problem> {
     let mut query = String::new();
     for (name, value) in fields {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
+        let value = match serde_json::from_str(value.get()) {
+            Ok(Value::String(text)) => text,
+            Ok(Value::Number(_)) => value.get().to_owned(),
             _ => {
                 let expected = "must be a text or a number";
-                return Err(Problem::invalid(format!("/{name}"), "invalid", expected));
+                return Err(Problem::invalid(pointer(name), "invalid", expected));
             }
         };
         query.push(if query.is_empty() { '?' } else { '&' });
@@ -205,5 +242,14 @@ mod tests {
         assert_eq!(code("send", r#"{"conversation_id":"c","text":"a"}"#).2, "/client_id");
         assert_eq!(code("typing", r#"{"conversation_id":"c","client_id":"k","loud":true}"#).2, "/loud");
         assert_eq!(code("send", &format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_BODY))).0, 413);
+        let twice = r#"{"conversation_id":"c","client_id":"k","text":"a","t\u0065xt":"b"}"#;
+        assert_eq!(code("send", twice), (400, "invalid_body", "/text".into()));
+    }
+
+    #[tokio::test]
+    async fn the_fields_of_a_body_are_passed_on_as_they_were_sent() {
+        let sent = r#"{"text":"a","client_id":"k","metadata": {"n":[1.50,1E+2,-0.0]},"conversation_id":"c","a\u0062":1}"#;
+        let body = request("send", sent.as_bytes()).expect("a request").into_body().into_string().await;
+        assert_eq!(body.expect("text"), r#"{"text":"a","metadata":{"n":[1.50,1E+2,-0.0]},"ab":1}"#);
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{commands, reply::Reply};
 use crate::{
-    access::Vouched,
+    access::{ON_BEHALF_OF, Vouched},
     credentials::{KeyId, NatsName},
     log::{CommandRequest, CommandRequests},
     problems::Problem,
@@ -88,10 +88,13 @@ impl Responder {
         let _place = self.places.take(KeyId::of_name(&name)).await.map_err(no_place)?;
         let deadline = deadline(request.header(DEADLINE_HEADER))?;
         let mut asked = commands::request(request.command(), request.payload())?;
-        for header in ["traceparent", "verbatim-on-behalf-of"] {
-            if let Some(value) = request.header(header).and_then(|text| HeaderValue::from_str(text).ok()) {
-                asked.headers_mut().insert(header, value);
-            }
+        // The operation treats a repeated or unreadable value as one of a request over HTTP.
+        for value in request.header("traceparent").filter_map(|text| HeaderValue::from_str(text).ok()) {
+            asked.headers_mut().append("traceparent", value);
+        }
+        for text in request.header(ON_BEHALF_OF) {
+            let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| no_user())?;
+            asked.headers_mut().append(ON_BEHALF_OF, value);
         }
         // The security scheme of the operations requires a bearer token. Its text is not read, because nats-server
         // vouches for the name.
@@ -124,9 +127,17 @@ fn no_place(lacking: NoPlace) -> Problem {
     }
 }
 
+/// The refusal of a header that names a user with characters that HTTP cannot carry.
+fn no_user() -> Problem {
+    Problem::parameter("Verbatim-On-Behalf-Of", "invalid", "must be visible ASCII")
+}
+
 /// The time within which a command has to be answered.
-fn deadline(header: Option<&str>) -> Result<Duration, Problem> {
-    let Some(text) = header else { return Ok(DEADLINE) };
+fn deadline<'a>(mut header: impl Iterator<Item = &'a str>) -> Result<Duration, Problem> {
+    let Some(text) = header.next() else { return Ok(DEADLINE) };
+    if header.next().is_some() {
+        return Err(Problem::parameter(DEADLINE_HEADER, "repeated_parameter", "must be sent only once"));
+    }
     let within = text
         .parse()
         .ok()
@@ -144,10 +155,12 @@ mod tests {
 
     #[test]
     fn a_deadline_is_from_a_millisecond_to_half_a_minute() {
-        assert_eq!(deadline(None).expect("the usual"), DEADLINE);
-        assert_eq!(deadline(Some("30000")).expect("the latest"), LATEST);
+        let of = |values: &[&'static str]| deadline(values.iter().copied());
+        assert_eq!(of(&[]).expect("the usual"), DEADLINE);
+        assert_eq!(of(&["30000"]).expect("the latest"), LATEST);
         for wrong in ["0", "30001", "-1", "1s", "", "99999999999999999999"] {
-            assert_eq!(deadline(Some(wrong)).expect_err(wrong).code, "invalid_parameter");
+            assert_eq!(of(&[wrong]).expect_err(wrong).code, "invalid_parameter");
         }
+        assert_eq!(of(&["10", "10"]).expect_err("twice").errors[0].code, "repeated_parameter");
     }
 }

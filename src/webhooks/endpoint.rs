@@ -187,6 +187,33 @@ fn open_secret(
     WebhookSecret::known(kind, &master.open(&format!("webhook secret {id}"), sealed).ok()?)
 }
 
+fn open_headers(id: WebhookId, sealed: &[u8], master: &MasterKey) -> Option<Headers> {
+    let text = master.open(&format!("webhook headers {id}"), sealed).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Replaces the secret of an endpoint. The old one also signs until `until`.
+///
+/// What another master key has sealed can never be opened again, so it is dropped: an old secret, and all headers.
+/// Returns the names of dropped headers.
+pub(super) fn put_secret(
+    endpoint: &mut StoredEndpoint,
+    secret: &WebhookSecret,
+    until: Time,
+    master: &MasterKey,
+) -> Vec<String> {
+    let id = endpoint.id;
+    let old = std::mem::replace(&mut endpoint.secret, seal_secret(id, secret, master));
+    let opens = SignatureKind::named(&endpoint.signature)
+        .is_some_and(|kind| open_secret(id, kind, &old, master).is_some());
+    endpoint.old_secret = opens.then_some((old, until));
+    if open_headers(id, &endpoint.headers, master).is_some() {
+        return Vec::new();
+    }
+    endpoint.headers = seal_headers(id, Vec::new(), master);
+    std::mem::take(&mut endpoint.header_names)
+}
+
 /// What a delivery needs of an endpoint.
 #[derive(Debug)]
 pub(super) struct Endpoint {
@@ -204,22 +231,39 @@ pub(super) struct Endpoint {
     old_secret: Option<(WebhookSecret, Time)>,
 }
 
+/// Why a stored endpoint cannot be used.
+#[derive(Debug, Error)]
+pub(super) enum Unusable {
+    /// Another master key has sealed its secrets or headers.
+    #[error(
+        "its secret or its headers were encrypted with another key than that in VERBATIM_MASTER_KEY_FILE"
+    )]
+    Sealed,
+    /// The settings no longer allow its URL.
+    #[error("its URL is no longer allowed: {0}")]
+    Url(#[from] BadTarget),
+}
+
 impl Endpoint {
-    /// Opens the sealed values; `None` if they were sealed by another master key.
-    pub(super) fn open(stored: &StoredEndpoint, schemes: Schemes, master: &MasterKey) -> Option<Self> {
+    /// Opens the sealed values.
+    pub(super) fn open(
+        stored: &StoredEndpoint,
+        schemes: Schemes,
+        master: &MasterKey,
+    ) -> Result<Self, Unusable> {
         let id = stored.id;
-        let kind = SignatureKind::named(&stored.signature)?;
-        let headers = master.open(&format!("webhook headers {id}"), &stored.headers).ok()?;
-        let Headers(headers) = serde_json::from_slice(&headers).ok()?;
+        let kind = SignatureKind::named(&stored.signature).ok_or(Unusable::Sealed)?;
+        let opened = |sealed: &[u8]| open_secret(id, kind, sealed, master).ok_or(Unusable::Sealed);
+        let Headers(headers) = open_headers(id, &stored.headers, master).ok_or(Unusable::Sealed)?;
         let old_secret = match &stored.old_secret {
-            Some((sealed, until)) => Some((open_secret(id, kind, sealed, master)?, *until)),
+            Some((sealed, until)) => Some((opened(sealed)?, *until)),
             None => None,
         };
         let some = |words: &Vec<String>| (!words.is_empty()).then(|| words.iter().cloned().collect());
         let is_all = stored.types.iter().any(|word| word == "*");
-        Some(Self {
+        Ok(Self {
             id,
-            target: Target::parse_with(&stored.url, schemes == Schemes::HttpToo).ok()?,
+            target: Target::parse_with(&stored.url, schemes == Schemes::HttpToo)?,
             types: (!is_all).then(|| stored.types.iter().cloned().collect()),
             lanes: some(&stored.lanes),
             conversations: (!stored.conversations.is_empty())
@@ -229,7 +273,7 @@ impl Endpoint {
             is_thin: stored.is_thin,
             concurrency: stored.concurrency.into(),
             headers,
-            secret: open_secret(id, kind, &stored.secret, master)?,
+            secret: opened(&stored.secret)?,
             old_secret,
         })
     }

@@ -281,16 +281,15 @@ impl Keeping {
         if !put_back(&self.shared.log, id, &mut progress).await {
             return self.give_back(vec![claim]).await;
         }
-        let Some(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else {
-            if !std::mem::replace(&mut self.has_warned, true) {
-                tracing::warn!(
-                    webhook = %id,
-                    "could not use a webhook: its secret was encrypted with another key than that in \
-                     VERBATIM_MASTER_KEY_FILE, or its URL is no longer allowed"
-                );
+        let endpoint = match Endpoint::open(&stored, sender.schemes, &master) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    tracing::warn!(%error, webhook = %id, "could not use a webhook");
+                }
+                // This node keeps the claim until it expires, so that the nodes do not retry all the time.
+                return;
             }
-            // This node keeps the claim until it expires, so that the nodes do not retry all the time.
-            return;
         };
         self.start_reading();
         let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });

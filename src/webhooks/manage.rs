@@ -1,6 +1,6 @@
 //! What operators do with webhooks: add, change, test, replay and inspect them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use sqlx::PgPool;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::{
     accounts::{By, Stamp},
     credentials::{MasterKey, SignatureKind, WebhookSecret},
-    domain::{ConversationId, EventId, Position, ReplayId, Time, WebhookId},
+    domain::{ConversationId, EventId, Position, ReplayId, WebhookId},
     hooks::{
         Delivery, DeliveryState, Figures, HookError, ReplayWanted, StoredEndpoint, deliveries, endpoints,
         figures::figures, replays,
@@ -18,8 +18,9 @@ use crate::{
     log::Log,
     outbound::Target,
     webhooks::{
-        endpoint::{Endpoint, Shape, seal_secret},
-        not_done::WebhookError,
+        endpoint::{Endpoint, Shape, put_secret, seal_secret},
+        not_done::{Bound, WebhookError},
+        range::{Range, Since},
         request::{Outcome, Request, deliver},
         sender::Sender,
     },
@@ -43,30 +44,12 @@ pub(crate) struct Webhooks {
     tests: Arc<Semaphore>,
 }
 
-/// Where events begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Since {
-    /// With the next event.
-    Now,
-    /// With the first event of the log.
-    Start,
-    /// With the first event that was stored since a time.
-    Time(Time),
-    /// With an event of a conversation, or of a log that has one stream.
-    Position(Position),
-    /// With an event of each named stream, and with the next event of the others.
-    Streams(BTreeMap<usize, Position>),
-}
-
-/// The events of a replay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Range {
-    /// The events from one point on, up to another: of all conversations, or of one.
-    Log { from: Since, conversation: Option<ConversationId>, until: Option<Since> },
-    /// The events of these deliveries.
-    Deliveries(Vec<i64>),
-    /// The parked events.
-    Parked,
+/// An endpoint whose secret was replaced.
+pub(crate) struct RotatedEndpoint {
+    /// The endpoint, and its new secret.
+    pub added: AddedEndpoint,
+    /// The headers that are no longer sent, because another master key has sealed them.
+    pub lost_headers: Vec<String>,
 }
 
 /// An endpoint that was added, or whose secret was replaced.
@@ -183,20 +166,25 @@ impl Webhooks {
         self.one(changed).await
     }
 
-    /// Replaces the secret. Both secrets sign until the overlap is over.
+    /// Replaces the secret. Both secrets sign until the overlap is over. Also repairs an endpoint whose values another
+    /// master key has sealed.
     pub(crate) async fn rotate(
         &self,
         id: WebhookId,
         overlap: Duration,
         by: By,
-    ) -> Result<AddedEndpoint, WebhookError> {
+    ) -> Result<RotatedEndpoint, WebhookError> {
         let master = self.master()?;
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
         let kind = SignatureKind::named(&stored.signature).unwrap_or(SignatureKind::V1);
         let (secret, stamp) = (WebhookSecret::draw(kind), self.stamp(by));
-        let sealed = seal_secret(id, &secret, master);
-        let rotated = endpoints::rotate(&self.pool, id, sealed, stamp.at.plus(overlap), stamp).await?;
-        Ok(AddedEndpoint { seen: self.one(rotated).await?, secret: secret.text() })
+        let (until, mut lost_headers) = (stamp.at.plus(overlap), Vec::new());
+        let put = |endpoint: &mut StoredEndpoint| {
+            lost_headers = put_secret(endpoint, &secret, until, master);
+        };
+        let rotated = endpoints::rotate(&self.pool, id, put, stamp).await?;
+        let added = AddedEndpoint { seen: self.one(rotated).await?, secret: secret.text() };
+        Ok(RotatedEndpoint { added, lost_headers })
     }
 
     /// The endpoint of this id.
@@ -241,7 +229,7 @@ impl Webhooks {
     fn public_key(&self, stored: &StoredEndpoint) -> Option<String> {
         let master =
             self.sender.master.as_deref().filter(|_| stored.signature == SignatureKind::V1a.word())?;
-        Endpoint::open(stored, self.sender.schemes, master)?.public_key()
+        Endpoint::open(stored, self.sender.schemes, master).ok()?.public_key()
     }
 
     /// Stops sending to an endpoint. It misses nothing, because its cursor stays.
@@ -275,7 +263,7 @@ impl Webhooks {
     pub(crate) async fn test(&self, id: WebhookId) -> Result<Tested, WebhookError> {
         let master = self.master()?;
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
-        let endpoint = Endpoint::open(&stored, self.sender.schemes, master).ok_or(WebhookError::Sealed)?;
+        let endpoint = Endpoint::open(&stored, self.sender.schemes, master)?;
         let _place = self.tests.try_acquire().map_err(|_| WebhookError::Busy)?;
         let (event, now) = (self.sender.clock.id(EventId::known), self.sender.clock.now());
         let body = json!({
@@ -306,6 +294,9 @@ impl Webhooks {
             Range::Deliveries(ids) => ReplayWanted::Deliveries(ids),
             Range::Parked => ReplayWanted::Parked,
             Range::Log { from, conversation: Some(conversation), until } => {
+                let streams = self.log.layout().streams;
+                from.is_within(Bound::From, streams)?;
+                until.iter().try_for_each(|until| until.is_within(Bound::Until, streams))?;
                 let stream = self.log.stream_of(conversation);
                 let end = self.log.last(stream).await?;
                 let after = self.before(stream, &from, end).await?;
@@ -316,13 +307,12 @@ impl Webhooks {
                 ReplayWanted::Conversation(conversation, after, until)
             }
             Range::Log { from, conversation: None, until } => {
+                let count = self.log.layout().streams;
+                until.iter().try_for_each(|until| until.is_of_all(Bound::Until, count))?;
                 let mut streams = Vec::new();
                 for (stream, after) in self.cursors(&from).await? {
                     let end = self.log.last(stream).await?;
                     let until = match &until {
-                        Some(Since::Position(_)) if self.log.layout().streams > 1 => {
-                            return Err(WebhookError::NoStream);
-                        }
                         Some(until) => self.upto(stream, until, end).await?,
                         None => end,
                     };
@@ -339,13 +329,7 @@ impl Webhooks {
     /// The position before the first wanted event of each stream.
     async fn cursors(&self, from: &Since) -> Result<Vec<(usize, Position)>, WebhookError> {
         let streams = self.log.layout().streams;
-        match from {
-            Since::Position(_) if streams > 1 => return Err(WebhookError::NoStream),
-            Since::Streams(map) if map.keys().any(|stream| *stream >= streams) => {
-                return Err(WebhookError::Stream(streams));
-            }
-            _ => {}
-        }
+        from.is_of_all(Bound::From, streams)?;
         let mut cursors = Vec::with_capacity(streams);
         for stream in 0..streams {
             let end = self.log.last(stream).await?;
@@ -369,6 +353,7 @@ impl Webhooks {
     async fn upto(&self, stream: usize, until: &Since, end: Position) -> Result<Position, WebhookError> {
         Ok(match until {
             Since::Position(last) => (*last).min(end),
+            Since::Streams(map) => map.get(&stream).map_or(end, |last| (*last).min(end)),
             other => self.before(stream, other, end).await?,
         })
     }

@@ -21,6 +21,7 @@ mod lane;
 mod manage;
 mod not_done;
 mod owner;
+mod range;
 mod reading;
 mod request;
 mod ring;
@@ -34,9 +35,10 @@ mod told;
 pub(crate) use endpoint::{BadEndpoint, MAX_HEADERS, Shape};
 pub(crate) use keeper::{Keeper, Kept};
 pub(crate) use manage::{
-    AddedEndpoint, MAX_ROTATION, ROTATION, Range, SeenEndpoint, Since, Tested, Webhooks,
+    AddedEndpoint, MAX_ROTATION, ROTATION, RotatedEndpoint, SeenEndpoint, Tested, Webhooks,
 };
-pub(crate) use not_done::WebhookError;
+pub(crate) use not_done::{Bound, WebhookError};
+pub(crate) use range::{Range, Since};
 pub(crate) use sender::{Sender, SendingPace};
 
 pub(crate) use crate::hooks::{Delivery, DeliveryState, endpoints::MAX_ENDPOINTS, replays::MAX_REPLAYS};

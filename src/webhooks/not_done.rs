@@ -7,8 +7,18 @@ use crate::{
         replays::{MAX_REPLAYS, NotReplayed},
     },
     log::Unavailable,
-    webhooks::endpoint::BadEndpoint,
+    outbound::BadTarget,
+    webhooks::endpoint::{BadEndpoint, Unusable},
 };
+
+/// An end of a range of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Where it begins.
+    From,
+    /// Where it ends.
+    Until,
+}
 
 /// Why the request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +26,16 @@ pub(crate) enum WebhookError {
     /// There is no master key.
     #[error("webhooks need a key that encrypts their secrets: set VERBATIM_MASTER_KEY_FILE")]
     NotConfigured,
-    /// The stored secret was sealed by another key.
+    /// The stored secret or headers were sealed by another key.
     #[error(
-        "the secret of this webhook was encrypted with another key than the one in VERBATIM_MASTER_KEY_FILE: rotate it"
+        "the secret or the headers of this webhook were encrypted with another key than the one in VERBATIM_MASTER_KEY_FILE: rotate the secret, and then set the headers again"
     )]
     Sealed,
+    /// The settings no longer allow the stored URL.
+    #[error(
+        "the URL of this webhook is no longer allowed: {0}. Change the URL, or the settings of the nodes"
+    )]
+    Disallowed(BadTarget),
     /// A setting cannot be used.
     #[error(transparent)]
     Bad(#[from] BadEndpoint),
@@ -31,10 +46,10 @@ pub(crate) enum WebhookError {
     Address,
     /// A position without a conversation names no event, because the log has several streams.
     #[error("a position belongs to one stream: send a conversation_id, too, or a position for each stream")]
-    NoStream,
+    NoStream(Bound),
     /// There is no such stream.
-    #[error("the log has {0} streams: number them from 0")]
-    Stream(usize),
+    #[error("the log has {1} streams: number them from 0")]
+    NoSuchStream(Bound, usize),
     /// This node is already running as many tests as it may.
     #[error("too many webhooks are being tested: try again in a moment")]
     Busy,
@@ -56,6 +71,15 @@ pub(crate) enum WebhookError {
     /// The log does not answer.
     #[error(transparent)]
     Log(#[from] Unavailable),
+}
+
+impl From<Unusable> for WebhookError {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Sealed => Self::Sealed,
+            Unusable::Url(bad) => Self::Disallowed(bad),
+        }
+    }
 }
 
 impl From<HookError> for WebhookError {

@@ -192,11 +192,12 @@ impl Owner {
         end
     }
 
-    /// Whether more may be read from the log. A receiver that is away first gets the events in memory.
+    /// Whether more may be read from the log. A receiver that is away first gets the events in memory. Lanes that only
+    /// remember a parked event have none: without a new event there would never be a probe again.
     fn may_read(&mut self) -> bool {
-        let is_empty = self.runs.iter().all(|run| run.lanes.is_empty());
+        let has_none = || self.runs.iter().all(|run| run.lanes.values().all(Lane::is_idle));
         self.disabling.is_none()
-            && (is_empty || !self.breaker.is_open())
+            && (!self.breaker.is_open() || has_none())
             && self.runs.iter_mut().all(Run::has_room)
     }
 
@@ -316,7 +317,7 @@ impl Owner {
         if stored.fence != self.fence || stored.is_ordered != self.endpoint.is_ordered {
             return false;
         }
-        let Some(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else { return false };
+        let Ok(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else { return false };
         self.endpoint = Arc::new(endpoint);
         self.version = stored.version;
         let unknown = |id: &ReplayId| !self.ended.contains(id);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::join_all};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use verbatim::dev::NatsUser;
@@ -28,6 +29,22 @@ async fn a_command_is_the_request_of_rest_that_it_names() {
     assert!(first == again && again == by_rest, "{first} {again} {by_rest}");
     let position = first["position"].as_u64().expect("a position");
     assert_eq!(ana.history(&lunch, position).await, ["once"]);
+
+    // The fields reach the operation as they were sent, so the same message over REST is the same again.
+    let (client_id, metadata) = (key(), r#"{"n":[1.50,1E+2,123456789012345678901]}"#);
+    let of = |fields: &str| {
+        format!(r#"{{{fields}"client_id":"{client_id}","text":"typed","metadata":{metadata}}}"#)
+    };
+    let in_lunch = of(&format!(r#""conversation_id":"{}","#, lunch.id));
+    let typed = bot.says("send", &[], in_lunch.clone()).await.expect(201);
+    let messages = format!("/v1/conversations/{}/messages", lunch.id);
+    let (status, by_rest) = bot.program.person.sends_bytes(Method::POST, &messages, &of("")).await;
+    assert_eq!((status, by_rest.contains(metadata)), (201, true), "{by_rest}");
+    let by_rest: Value = serde_json::from_str(&by_rest).expect("JSON");
+    assert_eq!(by_rest["position"], typed["position"]);
+    let twice = in_lunch.replacen('{', r#"{"text":"other","#, 1);
+    let refused = bot.says("send", &[], twice).await.refuses(400, "invalid_body");
+    assert_eq!(refused["errors"][0]["code"], "duplicate_field", "{refused}");
 
     let on_message = json!({ "conversation_id": lunch.id, "message_id": first["id"] });
     let with = |more: Value| {
@@ -107,6 +124,18 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
     ];
     for (command, deadline, body, status, code) in cases {
         bot.says(command, &[("Verbatim-Deadline-Ms", deadline)], body).await.refuses(status, code);
+    }
+    // A program that believes it is acting for a user does not act as itself.
+    let (deadline, behalf) = ("Verbatim-Deadline-Ms", "Verbatim-On-Behalf-Of");
+    for (headers, code) in [
+        (&[(behalf, "ext:é")][..], "invalid"),
+        (&[(behalf, "ext:\u{1}")], "invalid"),
+        (&[(behalf, "ext:7"), ("verbatim-on-behalf-of", "ext:8")], "repeated_parameter"),
+        (&[(behalf, "ext:7"), (behalf, "ext:7")], "repeated_parameter"),
+        (&[(deadline, "10000"), (deadline, "10000")], "repeated_parameter"),
+    ] {
+        let refused = bot.says("send", headers, ok.clone()).await.refuses(400, "invalid_parameter");
+        assert_eq!(refused["errors"][0]["code"], code, "{headers:?}: {refused}");
     }
     let later = json!({ "conversation_id": lunch.id, "min_position": last + 100 }).to_string();
     let late = bot.says("get_conversation", &[("Verbatim-Deadline-Ms", "50")], later).await;

@@ -294,10 +294,39 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     assert_eq!((&state["state"], &state["lag_events"]), (&json!("stuck"), &json!(1)), "{state}");
     node.stops().await;
 
-    let ran = world.runs(&["consumers", "replay", "t5", "--from", "start", "--yes"]).await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let event = next(&tried.durable(&stream, "t5").await).await;
+    // What a consumer reads again is not parked any more. A new durable knows no requests of earlier readers.
+    let is_parked = async |count: u64| listed(world, "t5").await["parked"] == count;
+    let replayed = async |from: &str| {
+        let ran = world.runs(&["consumers", "replay", "t5", "--from", from, "--yes"]).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        tried.durable(&stream, "t5").await.messages().await.expect("events")
+    };
+    let event = next_of(&mut replayed(&waits.to_string()).await).await;
+    assert_eq!(position(&event), waits);
+    event.ack_with(AckKind::Term).await.expect("sent");
+    eventually("it is parked", || is_parked(1)).await;
+    drop(replayed(&(waits + 1).to_string()).await);
+    assert!(is_parked(1).await, "it is before the new start");
+    drop(replayed(&waits.to_string()).await);
+    assert!(is_parked(0).await);
+
+    // The next consumer of the name inherits neither parked events nor copies of them.
+    let mut events = replayed("start").await;
+    let event = next_of(&mut events).await;
     assert_eq!(position(&event), read.said[0]);
+    event.ack_with(AckKind::Term).await.expect("sent");
+    eventually("it is parked", || is_parked(1)).await;
+    let ran = world.runs(&["consumers", "replay", "t5", "--parked"]).await;
+    assert!(ran.stdout.starts_with("1 events"), "{ran:?}");
+    next_of(&mut events).await.ack_with(AckKind::Term).await.expect("sent");
+    eventually("the next one is parked", || is_parked(1)).await;
+    let ran = world.runs(&["consumers", "remove", "t5", "--yes"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    fs::remove_file(&file).expect("the old credentials");
+    let file = added(world, "t5", &["--from", "now", "--lanes", "timeline"]).await;
+    assert!(is_parked(0).await);
+    let tried = Tried::with(world.nats.url(), &file, "t5").await;
+    assert_eq!(tried.durable("REPLAY", "t5").await.cached_info().num_pending, 0);
 }
 
 /// All nodes stop. A consumer continues to read, even while the servers reload their configuration, and a new one

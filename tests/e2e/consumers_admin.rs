@@ -2,13 +2,16 @@
 
 use std::{fs, time::Duration};
 
+use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
+use verbatim::dev::NatsUser;
 
 use crate::{
-    consuming::{Tried, added, listed, next},
-    world::{ALL_SCOPES, PATIENCE, Program, World, eventually},
+    consuming::{Tried, added, listed, next, next_of},
+    world::{ALL_SCOPES, Backbone as _, PATIENCE, Program, World, eventually},
 };
 
 /// A world whose first node has the key that signs consumers.
@@ -34,7 +37,7 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
         "{refused}"
     );
 
-    let wanted = json!({ "name": "r1", "from": "start", "lanes": ["timeline"] });
+    let wanted = json!({ "name": "r1", "from": "start", "lanes": ["timeline"], "expires_in": 3_600 });
     let made = admin.post(path, wanted.clone()).await.expect(201);
     assert_eq!((&made["added"], &made["streams"]), (&json!(true), &json!(["CHAT_0", "CHAT_1"])), "{made}");
     assert!(made["snippet"].as_str().expect("a program").contains("\"r1\""), "{made}");
@@ -42,7 +45,12 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     assert!(again["added"] == false && again.get("credentials").is_none(), "{again}");
     let other = json!({ "name": "r1", "lanes": ["roster"] });
     admin.post(path, other).await.refuses(409, "conflict");
-    admin.post(path, json!({ "name": "R.1" })).await.refuses(400, "invalid_body");
+    for name in ["R.1", "sweep"] {
+        let refused = admin.post(path, json!({ "name": name })).await.refuses(400, "invalid_body");
+        assert_eq!(refused["errors"][0]["pointer"], "/name", "{refused}");
+    }
+    admin.get(&format!("{path}/r%00")).await.refuses(404, "not_found");
+    admin.post(&format!("{path}/r%00/rotate"), json!({})).await.refuses(404, "not_found");
     admin.post(path, json!({ "name": "r2", "lanes": ["typing"] })).await.refuses(400, "invalid_body");
 
     let creds = world.dir().join("r1.creds");
@@ -72,10 +80,23 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     let ran = world.runs_with(&["consumers", "list", "--json"], &remote).await;
     let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!(told["items"][0]["name"], "r1", "{ran:?}");
+    // The same again is no change, even though the file with the credentials exists.
+    let file = creds.to_str().expect("text");
+    let adds = ["consumers", "add", "r1", "--from", "start", "--lanes", "timeline", "--out", file];
+    let ran = world.runs_with(&adds, &remote).await;
+    assert!(ran.code == Some(0) && ran.stderr.contains("already exists and has"), "{ran:?}");
+    let ran = world.runs_with(&["consumers", "add", "r3", "--out", file], &remote).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("is not overwritten"), "{ran:?}");
+    admin.get(&format!("{path}/r3")).await.refuses(404, "not_found");
 
     // The old credentials are due for a sweep, which a node cannot do.
     let rotated = admin.post(&format!("{path}/r1/rotate"), json!({ "overlap_s": 0 })).await.expect(200);
     assert!(rotated["credentials"].as_str().expect("credentials").contains("USER JWT"));
+    // The new credentials live as long as the first ones, however often they are rotated.
+    admin.post(&format!("{path}/r1/rotate"), json!({ "overlap_s": 0 })).await.expect(200);
+    let end = shown().await["expires_at"].as_str().expect("a time").to_owned();
+    let end = OffsetDateTime::parse(&end, &Rfc3339).expect("a time");
+    assert!(end - OffsetDateTime::now_utc() <= Duration::from_secs(3_600), "{end}");
     eventually("it is overdue", || async { shown().await["overdue"] == true }).await;
     let refused = admin.post(&format!("{path}/sweep"), json!({})).await.refuses(503, "not_configured");
     assert!(refused["detail"].as_str().expect("a detail").contains("verbatim consumers sweep"), "{refused}");
@@ -85,10 +106,32 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     timeout(Duration::from_secs(1), cut.wait_for(|cut| *cut)).await.expect("in a second").expect("cut");
     assert_eq!(admin.post(&format!("{path}/sweep"), json!({})).await.expect(200)["overdue"], 0);
 
-    // After the removal, the name is free once the credentials are revoked.
+    // After the removal, the name is free once the credentials are revoked. A node forgets what was parked.
+    let creds = admin.post(&format!("{path}/r1/rotate"), json!({ "overlap_s": 0 })).await.expect(200);
+    let file = world.dir().join("r1-last.creds");
+    fs::write(&file, creds["credentials"].as_str().expect("credentials")).expect("written");
+    let tried = Tried::with(world.nats.url(), &file, "r1").await;
+    let mut events = tried.durable(&stream, "r1").await.messages().await.expect("events");
+    for (text, given) in [("copied", 1), ("refused", 0)] {
+        ana.says(&notes, text).await;
+        next_of(&mut events).await.ack_with(AckKind::Term).await.expect("sent");
+        eventually("it is parked", || async { shown().await["parked"] == 1 }).await;
+        if given > 0 {
+            let again = admin.post(&format!("{path}/r1/replay"), json!({ "parked": true })).await.expect(200);
+            assert_eq!(again["given"], given);
+        }
+    }
+    let operator = jetstream::new(world.nats.client(NatsUser::Operator).await);
+    let left = async |stream: &str, subject: &str| {
+        let stream = operator.get_stream(stream).await.expect("the stream");
+        stream.get_last_raw_message_by_subject(subject).await.is_ok()
+    };
+    let report = format!("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.{stream}.r1");
+    assert!(left("REPLAY", "replay.r1").await && left("ADVISORIES", &report).await);
     admin.post(&format!("{path}/r1/replay"), json!({ "from": "start", "yes": true })).await.expect(200);
     admin.delete(&format!("{path}/r1")).await.expect(204);
     admin.get(&format!("{path}/r1")).await.refuses(404, "not_found");
+    assert!(!left("REPLAY", "replay.r1").await && !left("ADVISORIES", &report).await);
     let renewed = json!({ "name": "r1" });
     let refused = admin.post(path, renewed.clone()).await.refuses(409, "conflict");
     assert!(refused["detail"].as_str().expect("a detail").contains("sweep"), "{refused}");
@@ -114,18 +157,40 @@ async fn the_key_of_a_bot_goes_with_its_consumer_and_no_text_replaces_it() {
     let made = admin.post(path, wanted).await.expect(201);
     assert_eq!(made["streams"], json!([]), "{made}");
     let keys = format!("/v1/admin/services/{}/keys", robot.id);
-    let of_name = async || {
+    let of_name = async |name: &str| {
         let keys = admin.get(&keys).await.expect(200);
         let keys = keys["items"].as_array().expect("keys").clone();
-        keys.into_iter().find(|key| key["name"] == "nats bot1")
+        keys.into_iter().find(|key| key["name"] == format!("nats {name}"))
     };
-    let key = of_name().await.expect("the key of the name");
+    let key = of_name("bot1").await.expect("the key of the name");
     let rotate = format!("{keys}/{}/rotate", key["id"].as_str().expect("an id"));
     let refused = admin.post(&rotate, json!({})).await.refuses(409, "conflict");
     assert!(refused["detail"].as_str().expect("a detail").contains("consumers rotate"), "{refused}");
     let ran = world.runs(&["consumers", "remove", "bot1", "--yes"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(of_name().await.is_none(), "its key is revoked");
+    assert!(of_name("bot1").await.is_none(), "its key is revoked");
+
+    // A consumer that is refused binds no name: neither one that exists without a bot, ...
+    admin.post(path, json!({ "name": "plain" })).await.expect(201);
+    let refused =
+        admin.post(path, json!({ "name": "plain", "bot": robot.id })).await.refuses(409, "conflict");
+    assert!(refused["detail"].as_str().expect("a detail").contains("bot is none and not set"), "{refused}");
+    let ran = world.runs(&["consumers", "add", "plain", "--bot", &robot.id]).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("bot is none and not set"), "{ran:?}");
+    assert!(of_name("plain").await.is_none());
+    // ... nor one whose earlier credentials still work.
+    let wanted = json!({ "name": "bot2", "bot": robot.id });
+    admin.post(path, wanted.clone()).await.expect(201);
+    admin.delete(&format!("{path}/bot2")).await.expect(204);
+    assert!(of_name("bot2").await.is_none());
+    let refused = admin.post(path, wanted).await.refuses(409, "conflict");
+    assert!(refused["detail"].as_str().expect("a detail").contains("sweep"), "{refused}");
+    assert!(of_name("bot2").await.is_none());
+    // The removal of a consumer unbinds its name, even if it was bound by itself.
+    let bound = world.runs(&["services", "keys", "add", &robot.id, "--nats-name", "plain"]).await;
+    assert_eq!(bound.code, Some(0), "{bound:?}");
+    admin.delete(&format!("{path}/plain")).await.expect(204);
+    assert!(of_name("plain").await.is_none());
     world.finish_without_views().await;
 }
 

@@ -395,16 +395,31 @@ async fn a_replay_sends_all_events_again_with_the_same_ids() {
     let part = receiver.has_taken(414).await.split_off(404);
     let found: Vec<u64> = part.iter().map(|request| request.field("position")).collect();
     assert_eq!(found, positions[10..20]);
+    // A map of positions includes its last event, as a position does.
+    let ends: serde_json::Map<String, Value> =
+        (0..4).map(|n| (n.to_string(), json!(positions[19]))).collect();
+    let range = json!({ "from": positions[19], "conversation_id": one.id, "until": ends });
+    replay(range).await;
+    assert_eq!(receiver.has_taken(415).await[414].field("position"), positions[19]);
     // A replay of deliveries.
     let page =
         operator.person.get(&format!("{}/deliveries?state=ok&limit=2", path(&webhook))).await.expect(200);
     let ids: Vec<&Value> = page["items"].as_array().expect("items").iter().map(|item| &item["id"]).collect();
     assert_eq!(replay(json!({ "deliveries": ids })).await["events"], 2);
-    receiver.has_taken(416).await;
+    receiver.has_taken(417).await;
     let ask = async |body: Value| operator.person.post(&format!("{}/replay", path(&webhook)), body).await;
     ask(json!({})).await.refuses(400, "invalid_body");
     ask(json!({ "from": "start", "parked": true })).await.refuses(400, "invalid_body");
-    ask(json!({ "from": 7 })).await.refuses(400, "invalid_body");
+    for (range, pointer) in [
+        (json!({ "from": 7 }), "/from"),
+        (json!({ "from": { "4": 7 }, "conversation_id": one.id }), "/from"),
+        (json!({ "from": "start", "until": 7 }), "/until"),
+        (json!({ "from": "start", "until": { "4": 7 } }), "/until"),
+        (json!({ "from": "start", "until": { "4": 7 }, "conversation_id": one.id }), "/until"),
+    ] {
+        let refused = ask(range.clone()).await.refuses(400, "invalid_body");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{range}");
+    }
     ask(json!({ "deliveries": [999_999] })).await.refuses(404, "not_found");
     world.finish().await;
 }
@@ -440,6 +455,17 @@ async fn a_receiver_that_is_gone_or_busy_is_obeyed() {
     let page = async || operator.person.get(&format!("{}/deliveries", path(&moving))).await.expect(200);
     eventually("it was parked", || async { page().await["items"][0]["state"] == "parked" }).await;
     assert_eq!((&page().await["items"][0]["error"], target.received().len()), (&json!("redirect"), 0));
+    // A receiver that was away until its only event was parked is asked again with the next event.
+    let mut away = Receiver::start().await;
+    away.leaves().await;
+    let parking = adds(&operator, &away.url("/"), json!({})).await;
+    ana.says(&lunch, "parked").await;
+    let page = async || operator.person.get(&format!("{}/deliveries", path(&parking))).await.expect(200);
+    eventually("it was parked", || async { page().await["items"][0]["state"] == "parked" }).await;
+    away.returns().await;
+    ana.says(&lunch, "back").await;
+    let back = away.has_taken(1).await.remove(0);
+    assert_eq!((&back.event()["data"]["text"], back.number("verbatim-parked")), (&json!("back"), 1));
     // A slow body after the status is cut off, and the delivery counts all the same.
     let slow =
         Receiver::answering(|_| Told { drip: Some(Duration::from_millis(100)), ..Told::status(200) }).await;
@@ -594,6 +620,17 @@ async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what
     assert!(run(&["enable", &id, "--from", "now"]).await.contains("state enabled"));
     let status = run_status(&world).await;
     assert!(status.contains("webhooks 1"), "{status}");
+    // With another master key, a rotation drops what can no longer be decrypted, and says so.
+    std::fs::write(&key, KEY.replacen("AAEC", "BBEC", 1)).expect("a file");
+    let all = ["webhooks", "test", &id];
+    let ran = world.runs_with(&all, &settings).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("rotate the secret"), "{ran:?}");
+    let rotated = run(&["rotate", &id]).await;
+    assert!(rotated.contains("lost_headers") && rotated.contains("x-key"), "{rotated}");
+    assert!(run(&["test", &id]).await.contains("ok true"));
+    assert_eq!(receiver.taken().pop().expect("the test").header("x-key"), None);
+    let ran = world.runs_with(&all, &settings[..1]).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("no longer allowed: the scheme"), "{ran:?}");
     assert!(run(&["remove", &id]).await.contains("removed"));
     world.finish().await;
 }

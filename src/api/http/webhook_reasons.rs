@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     api::http::reasons::{AGAIN, LATER, sentence},
     problems::Problem,
-    webhooks::{BadEndpoint, WebhookError},
+    webhooks::{BadEndpoint, Bound, WebhookError},
 };
 
 /// How long a client waits before it retries an operation that an operator has to enable first.
@@ -18,10 +18,12 @@ impl From<WebhookError> for Problem {
             WebhookError::NotConfigured => {
                 Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED)
             }
-            WebhookError::Sealed => Self::conflict("conflict", sentence(error)),
+            WebhookError::Sealed | WebhookError::Disallowed(_) => Self::conflict("conflict", sentence(error)),
             WebhookError::Address => Self::unusable("bad_address", "/url".to_owned(), error.to_string()),
-            WebhookError::NoStream => Self::invalid("/from", "no_stream", error.to_string()),
-            WebhookError::Stream(_) => Self::invalid("/from", "no_such_stream", error.to_string()),
+            WebhookError::NoStream(bound) => Self::invalid(pointer(bound), "no_stream", error.to_string()),
+            WebhookError::NoSuchStream(bound, _) => {
+                Self::invalid(pointer(bound), "no_such_stream", error.to_string())
+            }
             WebhookError::Busy => Self::unavailable("at_capacity", sentence(error), LATER),
             WebhookError::Bad(bad) => bad.into(),
             WebhookError::NotFound => Self::not_found(),
@@ -33,6 +35,13 @@ impl From<WebhookError> for Problem {
                 Self::unavailable("unavailable", again, AGAIN)
             }
         }
+    }
+}
+
+fn pointer(bound: Bound) -> &'static str {
+    match bound {
+        Bound::From => "/from",
+        Bound::Until => "/until",
     }
 }
 

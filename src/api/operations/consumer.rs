@@ -1,8 +1,8 @@
 //! The shapes of consumers in requests and responses.
 
-use std::{path::Path, time::Duration};
+use std::{path, time::Duration};
 
-use poem_openapi::{Object, types::Example};
+use poem_openapi::{Object, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         Added, ConsumerActivity, ConsumerError, ConsumerFilter, Language, ListedConsumer, Snippet,
         WantedConsumer,
     },
+    credentials::NatsName,
     domain::{ConversationId, Time, UserId},
     log::StartAt,
     webhooks::Since,
@@ -65,7 +66,7 @@ impl From<ProgramLanguage> for Language {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 pub(in crate::api) struct NewConsumer {
-    /// The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and -
+    /// The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and -, but not `sweep`
     #[oai(validator(pattern = "^[a-z][a-z0-9-]{1,31}$"))]
     pub(in crate::api) name: String,
     /// The lanes that it reads: `roster`, `timeline`, `receipts` and `control`. The default is all
@@ -102,6 +103,11 @@ pub(in crate::api) struct NewConsumer {
     /// The programming language of the snippet in the response. The default is `python`
     #[serde(default, deserialize_with = "given")]
     lang: Option<ProgramLanguage>,
+}
+
+/// The name of a consumer in a path. A text that cannot be the name of a consumer is not looked up.
+pub(in crate::api) fn named(name: Path<String>) -> Result<String, Problem> {
+    NatsName::parse(&name.0).map(|name| name.to_string()).ok_or_else(Problem::not_found)
 }
 
 /// Converts the field `from` to one starting point for all streams. An error points at the field.
@@ -211,7 +217,7 @@ impl AddedConsumer {
         let snippet = Snippet {
             name,
             servers,
-            creds: Path::new(&creds),
+            creds: path::Path::new(&creds),
             streams: &added.streams,
             types: &types,
             is_exclusive: new.exclusive.unwrap_or(false),

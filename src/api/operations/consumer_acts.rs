@@ -12,7 +12,7 @@ use crate::{
         Body, Caller, Few, Found, Page, Problem, Reply, Ruled, SignedIn, given,
         http::{examples, or_null::OrNull, since::SinceValue},
         operations::{
-            consumer::{CREDENTIALS, start_at},
+            consumer::{CREDENTIALS, named, start_at},
             tag::Tag,
         },
     },
@@ -181,9 +181,10 @@ impl ConsumerActs {
             let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
-        let rotated = consumers::rotate(&self.office, &name.0, overlap, caller.by()).await?;
+        let name = named(name)?;
+        let rotated = consumers::rotate(&self.office, &name, overlap, caller.by()).await?;
         let (credentials, old_expires_at) = (rotated.creds, rotated.old_expires_at);
-        Ok(Reply(RotatedCredentials { name: name.0, credentials, old_expires_at }))
+        Ok(Reply(RotatedCredentials { name, credentials, old_expires_at }))
     }
 
     /// Replay events to a consumer
@@ -199,17 +200,17 @@ impl ConsumerActs {
         body: Body<ConsumerReplay>,
     ) -> Result<Reply<GivenAgain>, Ruled> {
         self.office.scoped()?;
-        let ConsumerReplay { from, yes, parked, ids } = body.0;
+        let (name, ConsumerReplay { from, yes, parked, ids }) = (named(name)?, body.0);
         match (from, parked.unwrap_or(false), ids) {
             (Some(from), false, None) => {
                 let (from, insists) = (start_at(from)?, yes.unwrap_or(false));
-                consumers::read_anew(&self.office, &name.0, from, insists, caller.by()).await?;
+                consumers::read_anew(&self.office, &name, from, insists, caller.by()).await?;
                 Ok(Reply(GivenAgain { given: OrNull(None) }))
             }
             (None, true, ids) => {
                 let ids = ids.map(Few::into_vec).unwrap_or_default();
                 let ids: Vec<u64> = ids.into_iter().map(|position: Position| position.0).collect();
-                let given = consumers::replay_parked(&self.office, &name.0, &ids, caller.by()).await?;
+                let given = consumers::replay_parked(&self.office, &name, &ids, caller.by()).await?;
                 Ok(Reply(GivenAgain { given: OrNull(Some(given)) }))
             }
             _ => {
@@ -226,7 +227,7 @@ impl ConsumerActs {
     #[oai(path = "/admin/consumers/:name/parked", method = "get", operation_id = "list_parked_events")]
     async fn parked(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Page<ParkedEvent>>, Found> {
         self.office.scoped()?;
-        let letters = consumers::parked(&self.office, &name.0).await?;
+        let letters = consumers::parked(&self.office, &named(name)?).await?;
         Ok(Reply(Page::of(letters, None).map(ParkedEvent::from)))
     }
 

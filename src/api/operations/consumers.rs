@@ -16,13 +16,22 @@ use crate::{
             scopes::Need,
         },
         operations::{
-            consumer::{AddedConsumer, Consumer, NewConsumer},
+            consumer::{AddedConsumer, Consumer, NewConsumer, named},
             tag::Tag,
         },
     },
     consumers::{self, Office},
     credentials::{NatsName, Scope},
 };
+
+fn not_bound(refused: ServiceError) -> Problem {
+    match refused {
+        ServiceError::Access(AccessError::NotFound) => {
+            Problem::invalid("/bot", "unknown_service", "there is no service account with this id")
+        }
+        other => other.into(),
+    }
+}
 
 pub(in crate::api) struct ConsumerOperations {
     pub(in crate::api) office: Office,
@@ -47,18 +56,20 @@ impl ConsumerOperations {
         };
         let filter = new.filter()?;
         let wanted = new.wanted(&filter)?;
+        let mut is_newly_bound = false;
         if let Some(service) = new.bot {
             // Otherwise the scope `admin:consumers` alone would grant all scopes of any service account.
             Need::Scope(Scope::AdminServices).of(&caller)?;
-            consumers::is_the_same(&self.office, &new.name, &filter).await?;
-            self.access.bind_name(service, &name, caller.by()).await.map_err(|refused| match refused {
-                ServiceError::Access(AccessError::NotFound) => {
-                    Problem::invalid("/bot", "unknown_service", "there is no service account with this id")
-                }
-                other => other.into(),
-            })?;
+            // Credentials of an earlier consumer of this name could still work, so its name is bound after the checks.
+            consumers::may_add(&self.office, &wanted).await?;
+            let bound = self.access.bind_name(service, &name, caller.by()).await;
+            is_newly_bound = bound.map_err(not_bound)?.is_new;
         }
-        let added = consumers::add(&self.office, wanted, caller.by()).await?;
+        let added = consumers::add(&self.office, wanted, caller.by()).await;
+        if is_newly_bound && consumers::needs_no_binding(&self.office, &new.name, &added).await? {
+            self.access.unbind_name(&name, caller.by()).await?;
+        }
+        let added = added?;
         let is_new = added.is_new;
         let body = AddedConsumer::of(&new, added, &self.office.servers);
         Ok(match is_new {
@@ -91,21 +102,21 @@ impl ConsumerOperations {
     #[oai(path = "/admin/consumers/:name", method = "get", operation_id = "get_consumer")]
     async fn get(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Consumer>, Found> {
         self.office.scoped()?;
-        Ok(Reply(consumers::find(&self.office, &name.0).await?.into()))
+        Ok(Reply(consumers::find(&self.office, &named(name)?).await?.into()))
     }
 
     /// Remove a consumer
     ///
-    /// Removes a consumer, its durable consumers and the key with which it sent commands. It receives no more events.
+    /// Removes a consumer, its durable consumers, its parked events and the key with which it sent commands. It
+    /// receives no more events.
     /// Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
     /// sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
     #[oai(path = "/admin/consumers/:name", method = "delete", operation_id = "remove_consumer")]
     async fn remove(&self, caller: Caller, name: Path<String>) -> Result<Done, Found> {
         self.office.scoped()?;
         let Some(name) = NatsName::parse(&name.0) else { return Err(Problem::not_found().into()) };
-        if consumers::remove(&self.office, &name.to_string(), false, caller.by()).await? {
-            self.access.unbind_name(&name, caller.by()).await?;
-        }
+        consumers::remove(&self.office, &name.to_string(), false, caller.by()).await?;
+        self.access.unbind_name(&name, caller.by()).await?;
         Ok(Done)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         operations::{tag::Tag, webhook::Webhook, webhooks::SECRET},
     },
     domain::{Time, WebhookId},
-    webhooks::{MAX_ROTATION, ROTATION, Tested, Webhooks},
+    webhooks::{MAX_ROTATION, ROTATION, RotatedEndpoint, Tested, Webhooks},
 };
 
 /// The options of a rotation of a secret
@@ -48,14 +48,17 @@ struct RotatedSecret {
     /// The public key with which a receiver verifies `v1a` signatures
     #[serde(skip_serializing_if = "Option::is_none")]
     public_key: Option<String>,
-    /// When the old secret stops signing
+    /// When the old secret stops signing; null if it signs no more, because it was encrypted with another master key
     old_expires_at: OrNull<Time>,
+    /// The headers that are no longer sent, because they were encrypted with another master key: set them again
+    lost_headers: Vec<String>,
 }
 
 impl Example for RotatedSecret {
     fn example() -> Self {
         let old_expires_at = OrNull(Some(examples::time().plus(ROTATION)));
-        Self { id: examples::webhook(), secret: Some(SECRET.into()), public_key: None, old_expires_at }
+        let (id, secret) = (examples::webhook(), Some(SECRET.into()));
+        Self { id, secret, public_key: None, old_expires_at, lost_headers: Vec::new() }
     }
 }
 
@@ -121,7 +124,8 @@ impl WebhookActs {
     /// Replace the secret of a webhook
     ///
     /// Replaces the secret of a webhook. Requests are signed with both secrets until the overlap ends, so the
-    /// receiver can switch at any time in between. Needs the scope `admin:webhooks`.
+    /// receiver can switch at any time in between. An old secret and headers that were encrypted with another master
+    /// key are dropped. Needs the scope `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id/rotate", method = "post", operation_id = "rotate_webhook")]
     async fn rotate(
         &self,
@@ -134,12 +138,14 @@ impl WebhookActs {
             let detail = format!("must be 0 to {} seconds", MAX_ROTATION.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
         }
-        let rotated = self.webhooks.rotate(id.0, overlap, caller.by()).await?;
+        let RotatedEndpoint { added, lost_headers } =
+            self.webhooks.rotate(id.0, overlap, caller.by()).await?;
         Ok(Reply(RotatedSecret {
             id: id.0,
-            secret: rotated.secret.map(|secret| secret.to_string()),
-            public_key: rotated.seen.public_key,
-            old_expires_at: OrNull(rotated.seen.stored.old_secret.map(|(_, until)| until)),
+            secret: added.secret.map(|secret| secret.to_string()),
+            public_key: added.seen.public_key,
+            old_expires_at: OrNull(added.seen.stored.old_secret.map(|(_, until)| until)),
+            lost_headers,
         }))
     }
 

@@ -136,8 +136,8 @@ struct Replay {
     /// The conversation of the events. The default is all
     #[serde(default, deserialize_with = "given")]
     conversation_id: Option<ConversationId>,
-    /// Where the events end: a position, whose event is included, or a time. The default is the current end of the
-    /// log
+    /// Where the events end: a position, whose event is included, a position for each stream, or a time. The default
+    /// is the current end of the log
     #[serde(default, deserialize_with = "given")]
     until: Option<SinceValue>,
     /// The deliveries to repeat, by their numbers in the delivery log

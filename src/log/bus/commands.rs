@@ -64,14 +64,14 @@ impl CommandRequest {
         self.0.message.reply.as_ref().is_some_and(is_inbox)
     }
 
-    /// The value of a header that occurs exactly once. Its name is case-insensitive, as in HTTP.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let named = self.0.message.headers.as_ref()?.iter().filter(|(here, _)| {
+    /// The values of a header. Its name is case-insensitive, as in HTTP.
+    pub fn header(&self, name: &str) -> impl Iterator<Item = &str> {
+        let all = self.0.message.headers.iter().flat_map(HeaderMap::iter);
+        let named = all.filter(move |(here, _)| {
             let here: &str = here.as_ref();
             here.eq_ignore_ascii_case(name)
         });
-        let mut values = named.flat_map(|(_, values)| values);
-        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_str)
+        named.flat_map(|(_, values)| values).map(HeaderValue::as_str)
     }
 
     /// The body.

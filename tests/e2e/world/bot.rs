@@ -79,7 +79,7 @@ impl Bot {
         body: String,
     ) -> Result<Message, RequestError> {
         let mut all = HeaderMap::new();
-        headers.iter().for_each(|(name, value)| all.insert(*name, *value));
+        headers.iter().for_each(|(name, value)| all.append(*name, *value));
         self.client
             .request_with_headers(format!("verbatim.commands.{}.{command}", Self::NAME), all, body.into())
             .await

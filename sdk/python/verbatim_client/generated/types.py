@@ -1594,6 +1594,7 @@ class RotatedSecret(TypedDict):
     """The new secret of a webhook."""
 
     id: str
+    lost_headers: list[str]
     old_expires_at: str | None
     public_key: NotRequired[str]
     secret: NotRequired[str]

@@ -110,7 +110,8 @@ export interface paths {
         post?: never;
         /**
          * Remove a consumer
-         * @description Removes a consumer, its durable consumers and the key with which it sent commands. It receives no more events.
+         * @description Removes a consumer, its durable consumers, its parked events and the key with which it sent commands. It
+         *     receives no more events.
          *     Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
          *     sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
          */
@@ -733,7 +734,8 @@ export interface paths {
         /**
          * Replace the secret of a webhook
          * @description Replaces the secret of a webhook. Requests are signed with both secrets until the overlap ends, so the
-         *     receiver can switch at any time in between. Needs the scope `admin:webhooks`.
+         *     receiver can switch at any time in between. An old secret and headers that were encrypted with another master
+         *     key are dropped. Needs the scope `admin:webhooks`.
          */
         post: operations["rotate_webhook"];
         delete?: never;
@@ -4306,7 +4308,7 @@ export interface components {
             lanes?: string[];
             /** @description The programming language of the snippet in the response. The default is `python` */
             lang?: components["schemas"]["ProgramLanguage"];
-            /** @description The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and - */
+            /** @description The name, which cannot be changed later: a letter a-z, followed by 1 to 31 of a-z, 0-9 and -, but not `sweep` */
             name: string;
             /**
              * @description The types of events that its program handles, such as `message.sent`; the server delivers all types of a lane.
@@ -5052,8 +5054,8 @@ export interface components {
             /** @description Whether to send parked events again, the oldest 1,000 at once */
             parked?: boolean;
             /**
-             * @description Where the events end: a position, whose event is included, or a time. The default is the current end of the
-             *     log
+             * @description Where the events end: a position, whose event is included, a position for each stream, or a time. The default
+             *     is the current end of the log
              */
             until?: components["schemas"]["Since"];
         };
@@ -5132,9 +5134,11 @@ export interface components {
         RotatedSecret: {
             /** @description The id of the webhook */
             id: string;
+            /** @description The headers that are no longer sent, because they were encrypted with another master key: set them again */
+            lost_headers: string[];
             /**
              * Format: date-time
-             * @description When the old secret stops signing
+             * @description When the old secret stops signing; null if it signs no more, because it was encrypted with another master key
              */
             old_expires_at: string | null;
             /** @description The public key with which a receiver verifies `v1a` signatures */
