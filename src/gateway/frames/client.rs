@@ -172,7 +172,9 @@ pub enum ClientFrame {
         /// The new status of the session.
         status: Seen,
     },
-    /// Renews the session with a fresh access token of the same user. The answer is `ack`.
+    /// Renews the session with a fresh access token of the same user. The answer is `ack`. The token may be of another
+    /// login. From then on, its login, its scopes and its expiry count for the session, and not those of the earlier
+    /// token.
     Authenticate {
         /// The id of this frame, echoed in the answer.
         #[serde(default)]

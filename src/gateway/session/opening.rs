@@ -36,7 +36,7 @@ impl Opening<'_> {
     /// Whether the session may still begin. A session that catches up is not among the listeners, so whatever closes
     /// sessions does not find it, and it has to check by itself.
     pub(super) fn may_go_on(self) -> Result<(), Close> {
-        if let Some(ended) = self.gateway.revoked.why(&self.session.caller) {
+        if let Some(ended) = self.gateway.revoked.why(&self.session.caller()) {
             return Err(ended.into());
         }
         if !self.gateway.log.is_current_everywhere() {
