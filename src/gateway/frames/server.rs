@@ -172,7 +172,7 @@ pub enum ServerFrame<'a> {
         cursor: String,
     },
     /// The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the
-    /// cursor of `ready`.
+    /// cursor of the `heartbeat` right behind this frame.
     Reset {
         /// The reason: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`,
         /// `cursor_of_another_log`, `log_incomplete`, or `retention` if the missed messages are older than the
