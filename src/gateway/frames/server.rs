@@ -77,6 +77,8 @@ pub enum ServerFrame<'a> {
         /// The time of the event, for display. The position gives the order, not the time.
         time: Time,
         /// The data of the event, as stored. Of an erased event, only `{"message_id": …, "erased": true}` remains.
+        /// The same holds for an edit of a message from before the user joined, if the history setting of the
+        /// conversation hides that message.
         #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },

@@ -215,6 +215,7 @@ mod tests {
             conversation: id(conversation),
             since: Position(since),
             until: until.map(Position),
+            visible_from: Position::START,
             last,
             parked: false,
         }
