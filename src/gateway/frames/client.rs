@@ -25,12 +25,13 @@ pub enum ClientFrame {
         /// The id of this frame, echoed in `ready`.
         #[serde(default)]
         id: Option<FrameId>,
-        /// The cursor to resume from.
+        /// The cursor to resume from. A cursor of a socket with a filter passes over the events of all other
+        /// conversations: without the same filter, the client misses these events.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
         /// Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers
-        /// all conversations of the user.
+        /// all conversations of the user. Resume from a cursor of this socket with the same filter.
         #[serde(default)]
         filter: Option<Filter>,
     },
