@@ -10,7 +10,7 @@ use crate::{
     overload::WorkKind,
 };
 
-/// The longest `id` of a client's frame, in bytes. The server echoes the id, so it has to be short.
+/// The longest `id` of a client's frame, in characters. The server echoes the id, so it has to be short.
 pub const MAX_ID: usize = 64;
 /// A cursor for examples. Only the server can read cursors.
 pub(in crate::gateway::frames) const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
@@ -293,7 +293,7 @@ impl From<Seen> for Status {
     }
 }
 
-/// An id that the client chooses for a frame, up to [`MAX_ID`] bytes.
+/// An id that the client chooses for a frame, up to [`MAX_ID`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("maxLength" = MAX_ID, "examples" = ["7"]))]
@@ -302,6 +302,9 @@ pub struct FrameId(String);
 impl TryFrom<String> for FrameId {
     type Error = &'static str;
     fn try_from(id: String) -> Result<Self, Self::Error> {
-        if id.len() > MAX_ID { Err("id: at most 64 bytes are echoed") } else { Ok(Self(id)) }
+        match id.chars().nth(MAX_ID) {
+            Some(_) => Err("id: at most 64 characters are echoed"),
+            None => Ok(Self(id)),
+        }
     }
 }
