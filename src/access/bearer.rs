@@ -78,6 +78,14 @@ impl Bearers {
         self.unless_ended(self.by_name(&vouched.0).await?)
     }
 
+    /// Who logs out with an access token that was refused, because it has expired or its login has ended. A client that
+    /// logs out late, or twice, gets what it wants; a token that Verbatim has not issued ends nothing.
+    pub(crate) fn late(&self, bearer: &str, refused: &NotAuthenticated) -> Option<Identity> {
+        let is_late =
+            matches!(refused, NotAuthenticated::Token(BadToken::Expired) | NotAuthenticated::Revoked);
+        if is_late { self.tokens.issued(bearer) } else { None }
+    }
+
     fn unless_ended(&self, identity: Identity) -> Result<Identity, NotAuthenticated> {
         match self.revoked.why(&identity) {
             None => Ok(identity),

@@ -86,9 +86,18 @@ impl Access {
         }
     }
 
-    /// Ends the login of this request on all nodes. The nodes refuse the tokens of the login even if its row is already
-    /// gone.
-    pub async fn log_out(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
+    /// Ends the login of a refresh token of the caller on all nodes, or without one the login of this request. The
+    /// nodes refuse the tokens of the login even if its row is already gone.
+    pub async fn log_out(
+        &self,
+        me: UserId,
+        login: LoginId,
+        refresh_token: Option<&str>,
+    ) -> Result<(), AccessError> {
+        let login = match refresh_token {
+            Some(text) => self.login_of(me, text).await?,
+            None => login,
+        };
         accounts::log_out(&self.pool, me, login, self.clock.now()).await?;
         self.cut_off(&[login]).await;
         Ok(())

@@ -8,7 +8,7 @@ use crate::{
         Tokens,
         refresh_token::{self, Presented},
     },
-    domain::{LoginId, Time},
+    domain::{LoginId, Time, UserId},
 };
 
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +57,14 @@ impl Access {
         }
     }
 
+    /// The login of a refresh token of the caller, even if the token was used or the login has ended.
+    pub(super) async fn login_of(&self, me: UserId, text: &str) -> Result<LoginId, AccessError> {
+        let presented = Presented::parse(text).ok_or(AccessError::InvalidGrant)?;
+        let family = self.family(&presented).await?;
+        let is_mine = family.user == me && presented.is_genuine(&self.tokens.keys(), &family.salt);
+        if is_mine { Ok(presented.login) } else { Err(AccessError::InvalidGrant) }
+    }
+
     async fn family(&self, presented: &Presented) -> Result<Family, AccessError> {
         let family = accounts::refresh::family(&self.pool, presented.login, presented.generation).await?;
         family.ok_or(AccessError::InvalidGrant)
@@ -103,7 +111,6 @@ mod tests {
     use crate::{
         accounts::refresh::WHOLE_LIFE,
         credentials::{Keys, Terms},
-        domain::UserId,
     };
 
     const SALT: &[u8] = &[3; 16];

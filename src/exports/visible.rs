@@ -7,7 +7,7 @@
 
 use super::line::Line;
 use crate::{
-    domain::{Fold, Position, Recorded, UserId},
+    domain::{Event, Fold, Position, Recorded, UserId},
     log::{Log, NotRead, PAGE, Replay},
     views::Stay,
 };
@@ -66,13 +66,24 @@ impl VisibleEvents {
 }
 
 impl Sight {
-    /// Applies the next event. Returns it if it counts and the user may see it.
+    /// Applies the next event. Returns it if it counts and the user may see it. An edit of a message that the user may
+    /// not read has no text.
     fn show(&self, fold: &mut Fold, recorded: Recorded) -> Option<Line> {
         let was_in = fold.conversation.membership(self.user).is_some();
         let previous = recorded.apply_to(fold)?;
         let is_in = fold.conversation.membership(self.user).is_some();
         let is_seen = was_in || is_in || self.behind.is_some_and(|behind| recorded.position > behind);
-        is_seen.then(|| Line::new(recorded, Some(previous)))
+        is_seen.then(|| Line::new(self.readable(fold, recorded), Some(previous)))
+    }
+
+    fn readable(&self, fold: &Fold, recorded: Recorded) -> Recorded {
+        let Some(Event::MessageEdited(edited)) = &recorded.event else { return recorded };
+        let may_read = |from: Option<Position>| from.is_some_and(|from| edited.message_position > from);
+        if may_read(fold.conversation.visible_from(self.user)) || may_read(self.behind) {
+            recorded
+        } else {
+            recorded.without_text()
+        }
     }
 }
 
@@ -82,8 +93,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        ConversationCreated, ConversationId, Event, History, Kind, MemberAdded, MemberRemoved, MessageId,
-        MessageSent, NewMember, Role,
+        ConversationCreated, ConversationId, History, Kind, MemberAdded, MemberRemoved, MessageEdited,
+        MessageId, MessageSent, NewMember, Role,
     };
 
     fn user(n: u128) -> UserId {
@@ -135,5 +146,37 @@ mod tests {
         assert_eq!(seen(None), [3, 4, 5, 7, 8], "of somebody who is no member at the end");
         assert_eq!(seen(Some(7)), [3, 4, 5, 7, 8], "with `since_join`");
         assert_eq!(seen(Some(0)), [1, 2, 3, 4, 5, 6, 7, 8], "with the full history");
+    }
+
+    #[test]
+    fn an_edit_of_a_message_that_a_user_may_not_read_has_no_text() {
+        let (ana, ben) = (user(1), user(2));
+        let created = Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Group,
+            title: None,
+            history: History::SinceJoin,
+            members: vec![NewMember { user_id: ana, role: Role::Owner }],
+        });
+        let edited = |of: u64| {
+            Event::MessageEdited(MessageEdited {
+                message_id: MessageId::known(Uuid::from_u128(of.into())),
+                message_position: Position(of),
+                client_id: None,
+                text: "hello again".into(),
+                mentions: Vec::new(),
+            })
+        };
+        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let events = [(1, created), (2, said(2)), (3, added), (4, said(4)), (5, edited(2)), (6, edited(4))];
+        let texts = |user: UserId, behind: Option<u64>| {
+            let sight = Sight { user, behind: behind.map(Position) };
+            let (mut fold, id) = (Fold::default(), ConversationId::known(Uuid::from_u128(9)));
+            let happened = |(at, event): &(u64, Event)| Recorded::happened(*at, id, ana, Some(event.clone()));
+            let seen = events.iter().filter_map(|event| sight.show(&mut fold, happened(event)));
+            let has_text = |line: &Line| String::from_utf8_lossy(&line.recorded.data).contains("hello again");
+            seen.filter(has_text).map(|line| line.recorded.position.0).collect::<Vec<_>>()
+        };
+        assert_eq!((texts(ana, Some(1)), texts(ben, Some(3))), (vec![5, 6], vec![6]));
+        assert_eq!(texts(ben, Some(0)), [5, 6], "with the full history at the end");
     }
 }

@@ -105,7 +105,7 @@ impl Missed {
             return Err(Behind::Expired);
         }
         loop {
-            let Some((stream, _, reading)) = &mut self.reading else {
+            let Some((stream, stays, reading)) = &mut self.reading else {
                 let Some((stream, stays)) = self.moved.pop_first() else {
                     return Ok(self.rest());
                 };
@@ -116,7 +116,11 @@ impl Missed {
             let (stream, end) = (*stream, self.to[*stream]);
             let (events, is_over) = match reading {
                 Reading::Remembered(shown) => {
-                    let events = front(shown, limit);
+                    let readable = |shown| {
+                        let from = visible_from(stays, &shown);
+                        readable(shown, from)
+                    };
+                    let events = front(shown, limit).into_iter().map(readable).collect();
                     (events, shown.is_empty())
                 }
                 Reading::Stored(replay, folds) => {
@@ -185,13 +189,30 @@ impl Missed {
 /// The event as it is shown. An edit may be newer than the horizon although its message is older. Such an edit keeps
 /// its place in the chain but has no text.
 fn within(horizons: &HashMap<ConversationId, Horizon>, shown: Shown) -> Shown {
-    let Some(Event::MessageEdited(edited)) = &shown.recorded.event else { return shown };
-    match horizons.get(&shown.recorded.conversation) {
-        Some(horizon) if horizon.hides(edited.message_position) => {
+    let horizon = horizons.get(&shown.recorded.conversation);
+    unless(shown, |message| horizon.is_some_and(|horizon| horizon.hides(message)))
+}
+
+/// The event for a user who may read the messages after a position. The user may have joined after a message and before
+/// its edit, which then has no text, too.
+fn readable(shown: Shown, visible_from: Option<Position>) -> Shown {
+    unless(shown, |message| visible_from.is_none_or(|from| message <= from))
+}
+
+fn unless(shown: Shown, is_hidden: impl FnOnce(Position) -> bool) -> Shown {
+    match &shown.recorded.event {
+        Some(Event::MessageEdited(edited)) if is_hidden(edited.message_position) => {
             Shown::new(shown.recorded.without_text(), shown.previous)
         }
         _ => shown,
     }
+}
+
+/// The position after which the user may read the conversation, by the stay to which an event belongs.
+fn visible_from(stays: &Stays, shown: &Shown) -> Option<Position> {
+    let Recorded { conversation, position, .. } = &shown.recorded;
+    let mut at_the_event = stays.get(conversation)?.iter().filter(|stay| stay.covers(*position));
+    at_the_event.next().map(|stay| stay.visible_from)
 }
 
 /// The first events, at most `limit`, [`PAGE`] and [`PAGE_BYTES`].
@@ -215,7 +236,8 @@ fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recor
         let Some(previous) = recorded.apply_to(fold) else { continue };
         let is_in = fold.conversation.membership(user).is_some();
         if was_in || is_in {
-            events.push(Shown::new(recorded, previous));
+            let visible_from = fold.conversation.visible_from(user);
+            events.push(readable(Shown::new(recorded, previous), visible_from));
         }
     }
     events
@@ -226,10 +248,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{MessageEdited, MessageId};
+    use crate::domain::{
+        ConversationCreated, History, Kind, MemberAdded, MessageEdited, MessageId, NewMember, Role,
+    };
 
     #[test]
-    fn an_edit_of_an_expired_message_keeps_its_place_and_loses_its_text() {
+    fn an_edit_of_a_hidden_message_keeps_its_place_and_loses_its_text() {
         let id = ConversationId::known(Uuid::from_u128(1));
         let edited = MessageEdited {
             message_id: MessageId::known(Uuid::from_u128(2)),
@@ -241,12 +265,51 @@ mod tests {
         let event = Event::MessageEdited(edited);
         let shown = Recorded::happened(12, id, UserId::known(Uuid::from_u128(3)), Some(event));
         let shown = Shown::new(shown, Position(9));
-        let text = |expired| {
+        let text = |expired, joined| {
             let horizons = HashMap::from([(id, Horizon { expired: Position(expired), pinned: Vec::new() })]);
-            let shown = within(&horizons, shown.clone());
+            let stay = Stay {
+                conversation: id,
+                since: Position(5),
+                until: None,
+                visible_from: Position(joined),
+                last: Position(12),
+                parked: false,
+            };
+            let stays = HashMap::from([(id, vec![stay])]);
+            let from = visible_from(&stays, &shown);
+            let shown = within(&horizons, readable(shown.clone(), from));
             assert_eq!((shown.recorded.position, shown.previous), (Position(12), Position(9)));
             String::from_utf8_lossy(&shown.recorded.data).contains("hello")
         };
-        assert!(text(6) && !text(7));
+        assert!(text(6, 0) && !text(7, 0), "older than the retention");
+        assert!(text(0, 6) && !text(0, 7), "older than the join");
+    }
+
+    #[test]
+    fn an_edit_from_the_log_is_as_readable_as_its_message_was_at_the_edit() {
+        let (ana, ben) = (UserId::known(Uuid::from_u128(1)), UserId::known(Uuid::from_u128(2)));
+        let id = ConversationId::known(Uuid::from_u128(9));
+        let edited = MessageEdited {
+            message_id: MessageId::known(Uuid::from_u128(2)),
+            message_position: Position(2),
+            client_id: None,
+            text: "hello".into(),
+            mentions: Vec::new(),
+        };
+        let created = Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Group,
+            title: None,
+            history: History::SinceJoin,
+            members: vec![NewMember { user_id: ana, role: Role::Owner }],
+        });
+        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let log = [(1, created), (3, added), (4, Event::MessageEdited(edited))];
+        let has_text = |user| {
+            let happened = |(at, event): &(u64, Event)| Recorded::happened(*at, id, ana, Some(event.clone()));
+            let log = log.iter().map(happened).collect();
+            let shown = show(user, &mut HashMap::from([(id, Fold::default())]), log);
+            String::from_utf8_lossy(&shown.last().expect("the edit").recorded.data).contains("hello")
+        };
+        assert!(has_text(ana) && !has_text(ben));
     }
 }

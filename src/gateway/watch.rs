@@ -68,7 +68,7 @@ impl Gateway {
             }
             Told::UserChanged(user) => self.changed.add(user),
             Told::Revoked => {
-                self.close(|session| self.revoked.why(&session.caller).map(Close::from));
+                self.close(|session| self.revoked.why(&session.caller()).map(Close::from));
             }
             Told::CutOff => self.close(|_| Some(Close::LAGGING)),
         }

@@ -15,8 +15,8 @@ const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const HEADERS: &str =
     "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id";
 /// The response headers that a page may read.
-const TOLD: &str =
-    "allow, location, retry-after, verbatim-cursor, verbatim-position, www-authenticate, x-request-id";
+const TOLD: &str = "allow, location, ratelimit, ratelimit-policy, retry-after, verbatim-cursor, verbatim-position, \
+     www-authenticate, x-request-id";
 /// How long a browser may cache the answer to a preflight request, in seconds.
 const REMEMBER: &str = "7200";
 

@@ -245,6 +245,7 @@ mod tests {
             conversation: id(1),
             since: Position(*since),
             until: until.map(Position),
+            visible_from: Position::START,
             last: Position(upto),
             parked: false,
         };
@@ -294,8 +295,14 @@ mod tests {
     #[test]
     fn an_event_has_one_frame_for_all_sockets_until_it_is_erased() {
         let lately = Lately::new(1);
-        let always =
-            Stay { conversation: id(1), since: Position(0), until: None, last: Position(9), parked: false };
+        let always = Stay {
+            conversation: id(1),
+            since: Position(0),
+            until: None,
+            visible_from: Position::START,
+            last: Position(9),
+            parked: false,
+        };
         let stays = HashMap::from([(id(1), vec![always])]);
         let frames = |word: &'static str| {
             let shown = lately.between(0, Position(4), Position(6), &stays).expect("events");

@@ -19,6 +19,9 @@ pub struct Stay {
     pub since: Position,
     /// The event that ended the stay, if it has ended.
     pub until: Option<Position>,
+    /// The position after which the user may read messages: the beginning of the stay with `since_join`, else that of
+    /// the conversation.
+    pub visible_from: Position,
     /// The last event of the stay: its end, or else the last event of the conversation.
     pub last: Position,
     /// Whether the views of the conversation stand still, so that they may lack later events.
@@ -68,8 +71,10 @@ pub(crate) async fn memberships(
         Vec<Uuid>,
         Vec<i64>,
         Vec<i64>,
+        Vec<i64>,
         Vec<bool>,
         Vec<Uuid>,
+        Vec<i64>,
         Vec<i64>,
         Vec<i64>,
         Vec<i32>,
@@ -79,39 +84,44 @@ pub(crate) async fn memberships(
     let horizons = horizons::of_user(rules);
     // One statement sees one state: the lists are as complete as their checkpoints say.
     let row: MemberRow = sqlx::query_as(AssertSqlSafe(format!(
-        "select coalesce(array_agg(c.id), '{{}}'), coalesce(array_agg(m.since), '{{}}'),
-                coalesce(array_agg(c.head), '{{}}'),
-                coalesce(array_agg(exists (select from parked where conversation = c.id)), '{{}}'),
-                (select coalesce(array_agg(conversation_id order by until, conversation_id), '{{}}')
-                 from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(since order by until, conversation_id), '{{}}')
-                 from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(until order by until, conversation_id), '{{}}')
-                 from past_member where user_id = $1 and until > $2),
+        "select present.*, past.*,
                 (select coalesce(array_agg(stream order by stream), '{{}}')
                  from (select stream from checkpoint group by stream) s),
                 (select coalesce(array_agg(position order by stream), '{{}}')
                  from (select stream, min(position) as position from checkpoint group by stream) p),
                 {horizons}
-         from member m join conversation c on c.id = m.conversation_id where m.user_id = $1"
+         from (select coalesce(array_agg(c.id), '{{}}'), coalesce(array_agg(m.since), '{{}}'),
+                      coalesce(array_agg(case c.history when 'full' then 0 else m.since end), '{{}}'),
+                      coalesce(array_agg(c.head), '{{}}'),
+                      coalesce(array_agg(exists (select from parked where conversation = c.id)), '{{}}')
+               from member m join conversation c on c.id = m.conversation_id where m.user_id = $1) present,
+              (select coalesce(array_agg(p.conversation_id), '{{}}'), coalesce(array_agg(p.since), '{{}}'),
+                      coalesce(array_agg(case c.history when 'full' then 0 else p.since end), '{{}}'),
+                      coalesce(array_agg(p.until), '{{}}')
+               from past_member p left join conversation c on c.id = p.conversation_id
+               where p.user_id = $1 and p.until > $2) past"
     )))
     .bind(user.uuid())
     .bind(bigint(since))
     .fetch_one(pool)
     .await?;
-    let (present, begun, heads, parked, past, since, untils, streams, positions, horizons) = row;
-    let present = present.into_iter().zip(begun).zip(heads).zip(parked);
-    let present = present.map(|(((id, since), head), parked)| Stay {
+    let (present, begun, from, heads, parked, past, since, past_from, untils, streams, positions, horizons) =
+        row;
+    let present = present.into_iter().zip(begun).zip(from).zip(heads).zip(parked);
+    let present = present.map(|((((id, since), visible_from), head), parked)| Stay {
         conversation: ConversationId::known(id),
         since: position(since),
         until: None,
+        visible_from: position(visible_from),
         last: position(head),
         parked,
     });
-    let past = past.into_iter().zip(since).zip(untils).map(|((id, since), until)| Stay {
+    let past = past.into_iter().zip(since).zip(past_from).zip(untils);
+    let past = past.map(|(((id, since), visible_from), until)| Stay {
         conversation: ConversationId::known(id),
         since: position(since),
         until: Some(position(until)),
+        visible_from: position(visible_from),
         last: position(until),
         parked: false,
     });

@@ -137,6 +137,22 @@ async fn a_new_password_ends_the_other_logins() {
     assert_eq!(ana.get(&format!("/v1/users/{}", ana.id)).await.expect(200)["display_name"], "Ana B.");
     let found = ana.get(&format!("/v1/users?username={}", ana.name)).await.expect(200);
     assert_eq!(found["items"][0]["id"], ana.id.as_str());
+
+    // A token whose login has ended is enough to log out, again or another login whose refresh token is there.
+    let typed = json!({ "username": ana.name, "password": "another horse battery" });
+    let tablet = ask(ana.address, Method::POST, "/v1/logins", Some(typed)).await.expect(201);
+    let tablet = Person::with(&tablet, ana.address);
+    let mut of_tablet = tablet.connects().await;
+    let names = |token: &str| Some(json!({ "refresh_token": token }));
+    let logs_out = async |body| phone.send(Method::DELETE, "/v1/logins/current", body).await;
+    logs_out(names(&world.person("ben").await.refresh_token)).await.refuses(401, "invalid_grant");
+    logs_out(names("nonsense")).await.refuses(401, "invalid_grant");
+    tablet.get("/v1/me").await.expect(200);
+    for body in [None, Some(json!({})), names(&tablet.refresh_token), names(&tablet.refresh_token)] {
+        logs_out(body).await.expect(204);
+    }
+    assert_eq!(of_tablet.is_closed_with().await, 4503);
+    ana.get("/v1/me").await.expect(200);
     world.finish().await;
 }
 

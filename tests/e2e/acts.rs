@@ -408,6 +408,24 @@ async fn what_was_said_before_joining_is_not_there_for_who_may_not_read_it() {
     let before = say(&ana, &lunch, "before").await;
     assert_eq!(Door::Rest(ana.clone()).does("pin", &before, "").await, Ok(()));
     ana.invites(&lunch, &ben).await.expect(201);
+    let (mut device, mut of_ana) = (ben.connects().await, ana.connects().await);
+    let after = &say(&ana, &lunch, "after").await;
+    for (message, text) in [(&before, "the secret"), (after, "no secret")] {
+        assert_eq!(Door::Rest(ana.clone()).does("edit", message, text).await, Ok(()));
+    }
+    let hidden = json!({ "message_id": before.id, "erased": true });
+    let events = ben.get(&format!("/v1/events?after={}", device.cursor())).await.expect(200);
+    let mut resumed = ben.resumes(&device.cursor()).await;
+    for device in [&mut device, &mut resumed] {
+        assert_eq!(device.gets_event("message.edited").await["data"], hidden);
+        assert_eq!(device.gets_event("message.edited").await["data"]["text"], "no secret");
+        assert_linked(&device.chain(&lunch));
+    }
+    assert_eq!(of_ana.gets_event("message.edited").await["data"]["text"], "the secret");
+    let edits = events["items"].as_array().expect("items").iter();
+    let edits: Vec<_> = edits.filter(|event| event["type"] == "message.edited").collect();
+    assert!(edits.len() == 2 && edits[0]["data"] == hidden, "{events}");
+    assert_eq!(edits[1]["data"]["text"], "no secret");
     for mut door in Door::both(&ben).await {
         for (op, with) in [("edit", "x"), ("delete", ""), ("react", "👍"), ("unreact", "👍")] {
             assert_eq!(door.does(op, &before, with).await, refused("not_found"), "{op}");
@@ -426,6 +444,6 @@ async fn what_was_said_before_joining_is_not_there_for_who_may_not_read_it() {
     let pins = ben.get(&format!("{path}/pins")).await.expect(200);
     assert_eq!(pins["items"], json!([]));
     let pins = ana.get(&format!("{path}/pins")).await.expect(200);
-    assert_eq!(pins["items"][0]["message"]["text"], "before");
+    assert_eq!(pins["items"][0]["message"]["text"], "the secret");
     world.finish().await;
 }

@@ -125,6 +125,8 @@ async fn pages_of_named_origins_may_come_in_and_others_may_not() {
         "https://chat.example",
         "a page can read what went wrong"
     );
+    let told = problem.headers()["access-control-expose-headers"].to_str().expect("text");
+    assert!(told.split(", ").any(|name| name == "ratelimit-policy"), "{told}");
     world.finish().await;
 }
 

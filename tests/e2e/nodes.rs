@@ -138,11 +138,32 @@ async fn a_login_revoked_at_one_node_is_cut_at_all() {
     let ana = world.person("ana").await;
     let elsewhere = ana.at(world.nodes[1].address);
     let (mut here, mut there) = (ana.connects().await, elsewhere.connects().await);
+    // A socket that goes on with the token of another login of its user belongs to that login from then on.
+    let phone = Person::logs_in(ana.address, &ana.name, &ana.id).await;
+    let mut renewed = [ana.connects().await, elsewhere.connects().await];
+    let renews = json!({ "op": "authenticate", "id": "renews", "token": phone.token });
+    for device in &mut renewed {
+        device.tells(renews.clone()).await;
+        device.waits_for("an acknowledgement", |frame| frame["op"] == "ack" && frame["id"] == "renews").await;
+    }
+    let mut stranger = world.person("ben").await.connects().await;
+    stranger.tells(renews).await;
+    assert_eq!(stranger.is_closed_with().await, 4501);
+
     ana.delete("/v1/logins/current").await.expect(204);
     assert_eq!(here.is_closed_with().await, 4503);
     assert_eq!(there.is_closed_with().await, 4503);
     elsewhere.get("/v1/me").await.refuses(401, "login_revoked");
     ana.get("/v1/me").await.refuses(401, "login_revoked");
+    ana.delete("/v1/logins/current").await.expect(204);
+    for device in &mut renewed {
+        device.tells(json!({ "op": "ping", "id": "still here" })).await;
+        device.gets("pong").await;
+    }
+    phone.delete("/v1/logins/current").await.expect(204);
+    for device in &mut renewed {
+        assert_eq!(device.is_closed_with().await, 4503);
+    }
     world.finish().await;
 }
 

@@ -128,6 +128,12 @@ async fn what_is_older_than_the_retention_is_shown_at_no_door() {
     ben.with_header("accept", "text/event-stream").get(&events).await.refuses_cursor("retention");
     let mut device = ben.resumes(&cursor).await;
     assert_eq!(device.gets("reset").await["reason"], "retention");
+    let after = device.gets("heartbeat").await;
+    for cursor in [&device.ready["cursor"], &after["cursor"]] {
+        let cursor = cursor.as_str().expect("a cursor");
+        ben.get(&format!("/v1/events?after={cursor}")).await.expect(200);
+        ben.resumes(cursor).await.gets("caught_up").await;
+    }
     ana.says(&lunch, "fresh").await;
     device.sees("fresh").await;
 

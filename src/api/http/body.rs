@@ -2,9 +2,9 @@
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
-    impl_apirequest_for_payload,
+    ApiExtractor, ApiExtractorType, ExtractParamOptions, impl_apirequest_for_payload,
     payload::{ParsePayload, Payload},
-    registry::{MetaSchemaRef, Registry},
+    registry::{MetaRequest, MetaSchemaRef, Registry},
     types::Type,
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
@@ -57,6 +57,39 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
 }
 
 impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
+
+/// The same for a request that may also have no body.
+pub struct BodyIfAny<T>(pub Option<T>);
+
+impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for BodyIfAny<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        <Body<T> as ApiExtractor>::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let meta = <Body<T> as ApiExtractor>::request_meta()?;
+        Some(MetaRequest { required: false, ..meta })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let whole = body.take()?.into_bytes().await?;
+        if whole.is_empty() {
+            return Ok(Self(None));
+        }
+        let mut whole = RequestBody::new(whole.into());
+        let Body(shape) = <Body<T> as ApiExtractor>::from_request(request, &mut whole, options).await?;
+        Ok(Self(Some(shape)))
+    }
+}
 
 /// Parses the shape in `bytes`, or returns a problem that points at the first error.
 pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

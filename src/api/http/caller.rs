@@ -65,12 +65,14 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
         Some(vouched) => door.bearers.authenticate_name(vouched).await,
         None => door.bearers.authenticate(&bearer.token, from.map(|client| client.0)).await,
     };
+    let need = request.data::<Need>().ok_or_else(Problem::internal)?;
     let caller = match authenticated {
         Ok(caller) => caller,
         Err(unjudged) if unjudged.is_unjudged() => return Err(Problem::from(unjudged).into()),
         Err(refused) => {
             strangers::charge(&door.limits, from).map_err(Problem::from)?;
-            return Err(Problem::from(refused).into());
+            let late = door.bearers.late(&bearer.token, &refused).filter(|_| *need == Need::AnyLogin);
+            late.ok_or_else(|| Problem::from(refused))?
         }
     };
     asking::note(&caller);
@@ -78,7 +80,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     // The connection counts as known only now. Otherwise an account could hold any number of connections with refusals
     // that wait to be sent.
     listen::is_known(request);
-    request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
+    need.of(&caller)?;
     let caller = match request.data::<ActedFor>() {
         Some(user) => door.bearers.acting_for(&caller, user).await.map_err(Problem::from)?,
         None => caller,

@@ -16,6 +16,8 @@ pub(in crate::api) enum Need {
     Scope(Scope),
     /// The caller needs a login: API keys are refused.
     Login,
+    /// The caller needs a login, which may have ended, or whose access token may have expired.
+    AnyLogin,
     /// The caller needs a scope and must be a program that acts in its own name. People have some of these scopes too,
     /// but none of them may see or change the users of a host application.
     OfProgram(Scope),
@@ -53,7 +55,7 @@ const NEEDS: &[(&str, Need)] = {
         ("update_me", Need::Scope(ConversationsWrite)),
         ("change_password", Need::Login),
         ("list_logins", Need::Login),
-        ("log_out", Need::Login),
+        ("log_out", Need::AnyLogin),
         ("revoke_login", Need::Login),
         ("request_own_erasure", Need::Login),
         ("get_own_erasure", Need::Login),
@@ -138,7 +140,7 @@ impl Need {
         match self {
             Self::Nothing => true,
             Self::Scope(scope) => Scopes::PERSON.contains(scope),
-            Self::OfProgram(_) | Self::AnyAdmin | Self::Login => false,
+            Self::OfProgram(_) | Self::AnyAdmin | Self::Login | Self::AnyLogin => false,
         }
     }
 
@@ -154,11 +156,16 @@ impl Need {
             {
                 Err(missing("admin:…"))
             }
-            Self::Login if caller.proof == Proof::Key => Err(Problem::forbidden(
+            Self::Login | Self::AnyLogin if caller.proof == Proof::Key => Err(Problem::forbidden(
                 "forbidden",
                 "The operation cannot be called with an API key: log in as the user.",
             )),
-            Self::Scope(_) | Self::OfProgram(_) | Self::AnyAdmin | Self::Login | Self::Nothing => Ok(()),
+            Self::Scope(_)
+            | Self::OfProgram(_)
+            | Self::AnyAdmin
+            | Self::Login
+            | Self::AnyLogin
+            | Self::Nothing => Ok(()),
         }
     }
 }

@@ -155,7 +155,8 @@ words! {
     Kind as "ConversationKind": "direct" "group";
     /// What a member may do: an admin can also add and remove members, and an owner can also change roles
     Role as "Role": "owner" "admin" "member";
-    /// How much of the history a new member may read: all of it, or the messages since joining
+    /// How much of the history a new member may read: all of it, or the messages since joining. With `since_join`, an
+    /// edit of an earlier message reaches the new member without its text
     History as "HistorySetting": "full" "since_join";
     /// The presence of a user
     Status as "PresenceStatus": "online" "away" "offline";

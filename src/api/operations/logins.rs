@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{self, Access, Attempt, Exchange, Grant},
     api::{
-        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Proven, Reply, SignedIn, given,
+        Body, BodyIfAny, Caller, Created, Cursor, Done, Found, Limit, Page, Proven, Reply, SignedIn, given,
         http::{examples, typed::at, values::words},
         operations::tag::Tag,
     },
@@ -59,6 +59,22 @@ struct RefreshRequest {
 impl Example for RefreshRequest {
     fn example() -> Self {
         Self { refresh_token: REFRESH_TOKEN.into() }
+    }
+}
+
+/// The login to end, if it is not the login of the request
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct LogOutRequest {
+    /// A refresh token of the login
+    #[serde(default, deserialize_with = "given")]
+    refresh_token: Option<String>,
+}
+
+impl Example for LogOutRequest {
+    fn example() -> Self {
+        Self { refresh_token: Some(REFRESH_TOKEN.into()) }
     }
 }
 
@@ -293,10 +309,14 @@ impl Logins {
 
     /// Log out
     ///
-    /// Ends the login of this request. Its tokens are no longer valid, and the server closes its sockets.
+    /// Ends the login of this request, or that of a refresh token in the body. Its tokens are no longer valid, and the
+    /// server closes its sockets. The response is the same if the login has already ended. An access token of this
+    /// server that has expired is accepted here. The body is optional, and so is `refresh_token`: a refresh token that
+    /// was used before names its login, too. One of another user is refused with `invalid_grant`.
     #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
-    async fn log_out(&self, caller: Caller) -> Result<Done, SignedIn> {
-        self.access.log_out(caller.user, caller.login).await?;
+    async fn log_out(&self, caller: Caller, body: BodyIfAny<LogOutRequest>) -> Result<Done, SignedIn> {
+        let refresh_token = body.0.and_then(|body| body.refresh_token);
+        self.access.log_out(caller.user, caller.login, refresh_token.as_deref()).await?;
         Ok(Done)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     overload::WorkKind,
 };
 
-/// The longest `id` of a client's frame, in bytes. The server echoes the id, so it has to be short.
+/// The longest `id` of a client's frame, in characters. The server echoes the id, so it has to be short.
 pub const MAX_ID: usize = 64;
 /// A cursor for examples. Only the server can read cursors.
 pub(in crate::gateway::frames) const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
@@ -25,12 +25,13 @@ pub enum ClientFrame {
         /// The id of this frame, echoed in `ready`.
         #[serde(default)]
         id: Option<FrameId>,
-        /// The cursor to resume from.
+        /// The cursor to resume from. A cursor of a socket with a filter passes over the events of all other
+        /// conversations: without the same filter, the client misses these events.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
         /// Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers
-        /// all conversations of the user.
+        /// all conversations of the user. Resume from a cursor of this socket with the same filter.
         #[serde(default)]
         filter: Option<Filter>,
     },
@@ -172,7 +173,9 @@ pub enum ClientFrame {
         /// The new status of the session.
         status: Seen,
     },
-    /// Renews the session with a fresh access token of the same user. The answer is `ack`.
+    /// Renews the session with a fresh access token of the same user. The answer is `ack`. The token may be of another
+    /// login. From then on, its login, its scopes and its expiry count for the session, and not those of the earlier
+    /// token.
     Authenticate {
         /// The id of this frame, echoed in the answer.
         #[serde(default)]
@@ -290,7 +293,7 @@ impl From<Seen> for Status {
     }
 }
 
-/// An id that the client chooses for a frame, up to [`MAX_ID`] bytes.
+/// An id that the client chooses for a frame, up to [`MAX_ID`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("maxLength" = MAX_ID, "examples" = ["7"]))]
@@ -299,6 +302,9 @@ pub struct FrameId(String);
 impl TryFrom<String> for FrameId {
     type Error = &'static str;
     fn try_from(id: String) -> Result<Self, Self::Error> {
-        if id.len() > MAX_ID { Err("id: at most 64 bytes are echoed") } else { Ok(Self(id)) }
+        match id.chars().nth(MAX_ID) {
+            Some(_) => Err("id: at most 64 characters are echoed"),
+            None => Ok(Self(id)),
+        }
     }
 }

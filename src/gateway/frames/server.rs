@@ -77,6 +77,8 @@ pub enum ServerFrame<'a> {
         /// The time of the event, for display. The position gives the order, not the time.
         time: Time,
         /// The data of the event, as stored. Of an erased event, only `{"message_id": …, "erased": true}` remains.
+        /// The same holds for an edit of a message from before the user joined, if the history setting of the
+        /// conversation hides that message.
         #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },
@@ -172,7 +174,7 @@ pub enum ServerFrame<'a> {
         cursor: String,
     },
     /// The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the
-    /// cursor of `ready`.
+    /// cursor of the `heartbeat` right behind this frame.
     Reset {
         /// The reason: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`,
         /// `cursor_of_another_log`, `log_incomplete`, or `retention` if the missed messages are older than the

@@ -40,8 +40,9 @@ fn frames_are_read_strictly() {
 fn an_error_echoes_the_id_if_it_is_short_enough() {
     let bad = ClientFrame::read(r#"{"op":"sing","id":"seven"}"#).expect_err("no such op");
     assert_eq!(bad.id, Some(FrameId::try_from("seven".to_owned()).expect("short")));
-    let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
-    assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
+    let ping = |length| format!(r#"{{"op":"ping","id":"{}"}}"#, "é".repeat(length));
+    assert_eq!(ClientFrame::read(&ping(MAX_ID + 1)).expect_err("too long").id, None);
+    assert!(ClientFrame::read(&ping(MAX_ID)).is_ok(), "characters count, not bytes");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     credentials::Identity,
-    domain::{ConversationId, LoginId, Point, Status, Time, UserId},
+    domain::{ConversationId, Point, Status, Time, UserId},
     gateway::{
         frames::{
             close::Close,
@@ -27,18 +27,15 @@ use crate::{
     },
 };
 
-/// One socket with its login.
+/// One socket with its user.
 pub struct Session {
     pub(in crate::gateway) id: Uuid,
     pub(in crate::gateway) user: UserId,
-    pub(in crate::gateway) login: LoginId,
-    /// The identity that was proven when the socket was opened.
-    pub(in crate::gateway) caller: Identity,
     pub(in crate::gateway) socket: Arc<Socket>,
+    /// The identity that the client proved last: when it opened the socket, or by a frame `authenticate`.
+    caller: Mutex<Identity>,
     /// The conversations whose events the session wants. Without a filter, it wants all.
     filter: Option<Filter>,
-    /// The Unix time, in seconds, at which the session's access token expires.
-    expires_at: AtomicI64,
 }
 
 impl Session {
@@ -48,9 +45,12 @@ impl Session {
         socket: Arc<Socket>,
         filter: Option<Filter>,
     ) -> Arc<Self> {
-        let Identity { user, login, expires_at, .. } = *caller;
-        let expires_at = AtomicI64::new(expires_at.unix_seconds());
-        Arc::new(Self { id, user, login, caller: *caller, socket, filter, expires_at })
+        Arc::new(Self { id, user: caller.user, socket, caller: Mutex::new(*caller), filter })
+    }
+
+    /// The identity in whose name the session acts. Its login ends the session when it is revoked.
+    pub(in crate::gateway) fn caller(&self) -> Identity {
+        *self.caller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the session wants the events of a conversation.
@@ -58,13 +58,9 @@ impl Session {
         self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
 
-    /// Extends the session until a fresh token expires.
-    pub(in crate::gateway) fn renew(&self, until: Time) {
-        self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
-    }
-
+    /// The Unix time, in seconds, at which the proof of the session expires.
     pub(in crate::gateway) fn expires_at(&self) -> i64 {
-        self.expires_at.load(Ordering::Relaxed)
+        self.caller().expires_at.unix_seconds()
     }
 }
 
@@ -286,6 +282,14 @@ impl Listeners {
         listener.sessions().push(session.clone());
         self.note_expiry(session);
         listener
+    }
+
+    /// Continues a session with another identity of its user. From now on its login and its expiry count, and those
+    /// from before do not.
+    pub(in crate::gateway) fn renew(&self, session: &Session, caller: Identity) {
+        *session.caller.lock().unwrap_or_else(PoisonError::into_inner) = caller;
+        // The new proof may expire before all others.
+        self.note_expiry(session);
     }
 
     /// Whether a token may have expired before a Unix time, in seconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     feed::Reset,
     gateway::{
-        frames::{client::FrameId, close::Close, server::ServerFrame},
+        frames::{client::FrameId, close::Close},
         hub::listeners::Session,
         session::{
             answers::refuse_for_now,
@@ -48,19 +48,10 @@ pub(in crate::gateway) async fn begin(
 ///
 /// Live first, `ready` second: `ready` names the points at which the hub has joined the session, and live events are
 /// held until it is written. In the other order, an event between the two would be neither before the points of `ready`
-/// nor among the held events, and the client would miss it. `reset` comes after `ready`, because `ready` answers the
-/// `hello` of the client.
+/// nor among the held events, and the client would miss it.
 async fn afresh(opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
-    let live = Live::go(opening, None).await?;
-    let pages = opening.ready(live.at(), live.heads());
-    let (last, before) = pages.split_last().expect("there is a page, also without a conversation");
-    for page in before {
-        opening.write(std::slice::from_ref(page)).await?;
-    }
-    live.release(last);
-    if let Some(reset) = reset {
+    if reset.is_some() {
         SOCKETS.resumed.get_or_create(&[("result", "reset")]).inc();
-        opening.session.socket.send(&ServerFrame::Reset { reason: reset.word() }.encode());
     }
-    Ok(())
+    Live::go(opening, None).await?.begin(opening, reset).await
 }

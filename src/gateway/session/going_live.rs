@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     domain::{ConversationId, Point, Position},
-    feed::{Behind, Memberships, Stay},
+    feed::{Behind, Memberships, Reset, Stay},
     gateway::{
         frames::{close::Close, server::Head},
         hub::{listeners::Session, requests::Joined, topics::Admission},
@@ -154,6 +154,25 @@ impl Live {
         }
     }
 
+    /// Sends `ready` for a session that begins here, and the reason if the client cannot continue from its cursor.
+    ///
+    /// `reset` comes after `ready`, because `ready` answers the `hello` of the client.
+    pub(super) async fn begin(self, opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
+        let pages = opening.ready(self.at(), self.heads());
+        let (last, before) = pages.split_last().expect("there is a page, also without a conversation");
+        for page in before {
+            opening.write(std::slice::from_ref(page)).await?;
+        }
+        match reset {
+            None => self.release(last),
+            Some(why) => {
+                let reset = opening.reset(why, self.at());
+                self.release(&[&last[..], &reset].concat().into());
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a first frame, and then the held events that have not been delivered yet.
     pub(super) fn release(self, first: &Bytes) {
         let is_new = |(id, position): &Tag| self.heads.get(id).is_none_or(|head| position > head);
@@ -196,6 +215,7 @@ mod tests {
             conversation: id(conversation),
             since: Position(since),
             until: until.map(Position),
+            visible_from: Position::START,
             last,
             parked: false,
         }

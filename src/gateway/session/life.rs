@@ -210,11 +210,12 @@ impl<'a> Conversing<'a> {
     fn admit(&mut self, frame: &ClientFrame) -> Result<(), NotNow> {
         self.frames.admit()?;
         frame.work().map_or(Ok(()), |work| self.gateway.overload.admit(work))?;
-        if let Some(scope) = frame.scope().filter(|scope| !self.session.caller.scopes.contains(*scope)) {
+        let caller = self.session.caller();
+        if let Some(scope) = frame.scope().filter(|scope| !caller.scopes.contains(*scope)) {
             return Err(NotNow::Without(scope));
         }
         if !frame.is_ephemeral() {
-            acting::charge(&self.gateway.limits, &self.session.caller)?;
+            acting::charge(&self.gateway.limits, &caller)?;
         }
         Ok(())
     }
@@ -252,7 +253,7 @@ impl<'a> Conversing<'a> {
 
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
-        acting::note(&self.session.caller);
+        acting::note(&self.session.caller());
         match self.admit(&frame) {
             Ok(()) => {}
             Err(NotNow::Without(scope)) => return refuse_without(socket, frame.id(), scope),
@@ -345,7 +346,7 @@ impl<'a> Conversing<'a> {
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
             let advanced = async {
-                acting::note(&session.caller);
+                acting::note(&session.caller());
                 gateway.commands.advance(session.user, conversation, delivered, read).await
             };
             let advanced = in_time(acting::within(advanced)).await;
@@ -358,12 +359,25 @@ impl<'a> Conversing<'a> {
         });
     }
 
+    /// Goes on with the identity of a fresh proof, which may be of another login of the user.
+    ///
+    /// Renew first, check second: a revocation of the login before the check is in the deny set, and a later one finds
+    /// the session with its new login. In the other order, a revocation between the two would find the session with
+    /// its old login, and the socket would stay open.
+    fn renew(&self, id: Option<&FrameId>, caller: Identity) {
+        let Gateway { listeners, revoked, .. } = &**self.gateway;
+        listeners.renew(self.session, caller);
+        match revoked.why(&caller) {
+            Some(ended) => self.session.socket.close(ended.into()),
+            None => acknowledge(&self.session.socket, id, None, None),
+        }
+    }
+
     async fn authenticate(&self, id: Option<&FrameId>, token: &str) {
         let socket = &self.session.socket;
         match self.gateway.bearers.authenticate(token, self.from).await {
-            Ok(caller) if caller.user == self.session.user && caller.login == self.session.login => {
-                self.session.renew(caller.expires_at);
-                acknowledge(socket, id, None, None);
+            Ok(caller) if caller.user == self.session.user && caller.scopes.contains(Scope::EventsRead) => {
+                self.renew(id, caller);
             }
             Ok(_) => socket.close(Close::INVALID_TOKEN),
             Err(refused) => match Close::of_refused(&refused) {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::{
     domain::Point,
-    feed::Behind,
+    feed::{Behind, Reset},
     gateway::{
         frames::{
             client::FrameId,
@@ -36,7 +36,7 @@ impl Opening<'_> {
     /// Whether the session may still begin. A session that catches up is not among the listeners, so whatever closes
     /// sessions does not find it, and it has to check by itself.
     pub(super) fn may_go_on(self) -> Result<(), Close> {
-        if let Some(ended) = self.gateway.revoked.why(&self.session.caller) {
+        if let Some(ended) = self.gateway.revoked.why(&self.session.caller()) {
             return Err(ended.into());
         }
         if !self.gateway.log.is_current_everywhere() {
@@ -76,6 +76,14 @@ impl Opening<'_> {
             pages.push(ServerFrame::Conversations { conversations, more }.encode());
         }
         pages
+    }
+
+    /// The frame `reset`, and a heartbeat with the cursor from which the client goes on. `ready` may have been sent with
+    /// the cursor that is refused.
+    pub(super) fn reset(self, why: Reset, at: &[Point]) -> Bytes {
+        let cursor = self.gateway.feed.cursor(self.session.user, at);
+        let heartbeat = ServerFrame::Heartbeat { cursor, heads: &[] }.encode();
+        [ServerFrame::Reset { reason: why.word() }.encode(), heartbeat].concat().into()
     }
 }
 

@@ -22,7 +22,7 @@
 //!                      │
 //!       ┌──────────────┴──────────────────┐
 //!       ▼ all heads reached               ▼ the log has a hole
-//!   `caught_up`                        `reset`
+//!   `caught_up`                        `reset`, a cursor
 //!       └──────────────┬──────────────────┘
 //!                      ▼
 //!       the held events that have not been sent; the session goes on
@@ -57,7 +57,7 @@ use tokio::{
 
 use crate::{
     domain::{Point, Position, UserId},
-    feed::{Behind, Memberships, Missed, Reset},
+    feed::{Behind, Missed, Reset, Stay},
     gateway::{
         frames::{
             close::Close,
@@ -182,13 +182,28 @@ impl<'a> Resume<'a> {
         let (since, upto) = (Point::positions(&self.at), Point::positions(&to));
         let memberships =
             gateway.feed.memberships(session.user, &since, &upto).await.map_err(|e| later(&e))?;
-        if !self.is_greeted {
-            self.greet_far(&memberships, upto).await?;
-        }
+        let stays = if self.is_greeted { Vec::new() } else { memberships.present.clone() };
         let mut missed = gateway.feed.missed_in(session.user, self.at.clone(), to.clone(), memberships);
+        if self.begins_afresh(&missed) {
+            return Ok(());
+        }
+        if !self.is_greeted {
+            self.greet_far(&stays, upto).await?;
+        }
         self.give(&mut missed).await?;
         self.at = to;
         Ok(())
+    }
+
+    /// Whether the client has to begin afresh and has not got `ready` yet. Then it gets `ready` and `reset` together at
+    /// the end. If it got `ready` first, with the cursor of a new beginning, and lost its connection before the `reset`,
+    /// it would resume from there and never know that it has missed something.
+    fn begins_afresh(&mut self, missed: &Missed) -> bool {
+        let begins = missed.is_expired() && !self.is_greeted;
+        if begins {
+            self.given = Given::NotAll(Reset::Retention);
+        }
+        begins
     }
 
     /// Sends `ready` for a session that is not live, with the heads that the views have.
@@ -196,16 +211,16 @@ impl<'a> Resume<'a> {
     /// The views may be ahead of this node. All events up to the heads in `ready` are sent before `caught_up`, so this
     /// node *first* catches up with the views and *then* writes `ready`. In the other order, a client could get
     /// `caught_up` without an event that `ready` has named.
-    async fn greet_far(&mut self, memberships: &Memberships, mut named: Vec<Position>) -> Result<(), Close> {
+    async fn greet_far(&mut self, stays: &[Stay], mut named: Vec<Position>) -> Result<(), Close> {
         let Gateway { log, conversations, .. } = self.opening.gateway;
-        for stay in &memberships.present {
+        for stay in stays {
             let of_stream = &mut named[log.stream_of(stay.conversation)];
             *of_stream = (*of_stream).max(stay.last);
         }
         if !conversations.all_reached(&named, BEHIND).await {
             return Err(Close::LAGGING);
         }
-        let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
+        let heads = stays.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
         self.greet(heads.collect()).await
     }
 
@@ -220,24 +235,26 @@ impl<'a> Resume<'a> {
 
     /// Live: sends the last stretch and then the held events.
     async fn end(mut self, mut live: Live) -> Result<Given, Close> {
-        if !self.is_greeted {
-            self.greet(live.heads()).await?;
-        }
         if self.given == Given::All {
             self.give_last_stretch(&mut live).await?;
         }
-        let Opening { gateway, session, .. } = self.opening;
-        let first = match self.given {
+        let Self { opening, given, is_greeted, .. } = self;
+        opening.may_go_on()?;
+        match given {
             Given::All => {
-                ServerFrame::CaughtUp { cursor: gateway.feed.cursor(session.user, live.at()) }.encode()
+                let cursor = opening.gateway.feed.cursor(opening.session.user, live.at());
+                live.release(&ServerFrame::CaughtUp { cursor }.encode());
             }
-            Given::NotAll(why) => reset(why),
-        };
-        self.opening.may_go_on()?;
-        live.release(&first);
-        Ok(self.given)
+            Given::NotAll(why) if is_greeted => {
+                let reset = opening.reset(why, live.at());
+                live.release(&reset);
+            }
+            Given::NotAll(why) => live.begin(opening, Some(why)).await?,
+        }
+        Ok(given)
     }
 
+    /// Sends `ready`, if it has not been sent, and the last stretch.
     async fn give_last_stretch(&mut self, live: &mut Live) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         let (from, to) = (self.at.clone(), live.at().to_vec());
@@ -245,6 +262,12 @@ impl<'a> Resume<'a> {
             Some(memberships) => gateway.feed.missed_in(session.user, from.clone(), to, memberships),
             None => gateway.feed.missed(session.user, from.clone(), to).await.map_err(|e| later(&e))?,
         };
+        if self.begins_afresh(&missed) {
+            return Ok(());
+        }
+        if !self.is_greeted {
+            self.greet(live.heads()).await?;
+        }
         self.give(&mut missed).await?;
         let stream_of = |id| gateway.log.stream_of(id);
         if self.given == Given::All && !live.is_complete(&from, missed.heads(), stream_of) {
@@ -262,8 +285,10 @@ impl<'a> Resume<'a> {
         if self.given == Given::All {
             self.give_up_to_now().await?;
         }
-        if let Given::NotAll(why) = self.given {
-            self.opening.session.socket.send(&reset(why));
+        if let Given::NotAll(why) = self.given
+            && self.is_greeted
+        {
+            self.opening.session.socket.send(&ServerFrame::Reset { reason: why.word() }.encode());
         }
         Ok(close)
     }
@@ -327,8 +352,4 @@ fn piece(rest: &mut &[&Shown], most_bytes: usize) -> Vec<Bytes> {
         *rest = behind;
     }
     frames
-}
-
-fn reset(why: Reset) -> Bytes {
-    ServerFrame::Reset { reason: why.word() }.encode()
 }

@@ -952,13 +952,13 @@ class Rest:
             None,
         )
 
-    async def log_out(self) -> None:
+    async def log_out(self, *, body: t.LogOutRequest | None = None) -> None:
         """Log out."""
         return await self._send(
             "DELETE",
             "/v1/logins/current",
             {},
-            None,
+            body,
             True,
             None,
         )

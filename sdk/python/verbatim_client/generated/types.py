@@ -799,6 +799,12 @@ class Limits(TypedDict):
     webhooks: int
 
 
+class LogOutRequest(TypedDict):
+    """The login to end, if it is not the login of the request."""
+
+    refresh_token: NotRequired[str]
+
+
 class Login(TypedDict):
     """A login of the caller."""
 

@@ -1294,7 +1294,10 @@ export interface paths {
         post?: never;
         /**
          * Log out
-         * @description Ends the login of this request. Its tokens are no longer valid, and the server closes its sockets.
+         * @description Ends the login of this request, or that of a refresh token in the body. Its tokens are no longer valid, and the
+         *     server closes its sockets. The response is the same if the login has already ended. An access token of this
+         *     server that has expired is accepted here. The body is optional, and so is `refresh_token`: a refresh token that
+         *     was used before names its login, too. One of another user is refused with `invalid_grant`.
          */
         delete: operations["log_out"];
         options?: never;
@@ -2927,7 +2930,7 @@ export interface components {
             text: string;
         };
         /**
-         * @description How much of the history a new member may read: all of it, or the messages since joining
+         * @description How much of the history a new member may read: all of it, or the messages since joining. With `since_join`, an edit of an earlier message reaches the new member without its text
          * @enum {string}
          */
         HistorySetting: "full" | "since_join";
@@ -3547,6 +3550,11 @@ export interface components {
             password: string;
             /** @description The user name */
             username: string;
+        };
+        /** @description The login to end, if it is not the login of the request */
+        LogOutRequest: {
+            /** @description A refresh token of the login */
+            refresh_token?: string;
         };
         /** @description A new API key */
         MadeApiKey: {
@@ -7324,7 +7332,11 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["LogOutRequest"];
+            };
+        };
         responses: {
             /** @description Done. The response has no body */
             204: {

@@ -10,7 +10,7 @@ export type ConversationHead = {
   id: string;
 };
 
-/** Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers all conversations of the user. */
+/** Limits this socket to some conversations for as long as it is open. Without a filter, the socket covers all conversations of the user. Resume from a cursor of this socket with the same filter. */
 export type EventFilter = {
   /** The conversations, at most 100. If the user joins one of them later, it is included from then on. */
   conversations: Array<string>;
@@ -28,7 +28,7 @@ export type SessionLimits = {
   text_bytes: number;
 };
 
-/** Renews the session with a fresh access token of the same user. The answer is `ack`. */
+/** Renews the session with a fresh access token of the same user. The answer is `ack`. The token may be of another login. From then on, its login, its scopes and its expiry count for the session, and not those of the earlier token. */
 export type ClientAuthenticate = {
   /** The id of this frame, echoed in the answer. */
   id?: string | null;
@@ -78,7 +78,7 @@ export type ClientEdit = {
 
 /** Begins the session. This must be the first frame on a socket. */
 export type ClientHello = {
-  /** The cursor to resume from. */
+  /** The cursor to resume from. A cursor of a socket with a filter passes over the events of all other conversations: without the same filter, the client misses these events. */
   cursor?: string | null;
   filter?: EventFilter | null;
   /** The id of this frame, echoed in `ready`. */
@@ -298,7 +298,7 @@ export type ServerReady = {
   user_id: string;
 };
 
-/** The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the cursor of `ready`. */
+/** The server cannot continue from the cursor of `hello`. Load the state over REST and resume from the cursor of the `heartbeat` right behind this frame. */
 export type ServerReset = {
   op: "reset";
   /** The reason: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention` if the missed messages are older than the retention period of their conversation. */
