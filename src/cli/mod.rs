@@ -19,6 +19,7 @@ mod log;
 mod logins;
 mod migrate;
 mod mirrors;
+mod misspelt;
 mod nats;
 mod open_files;
 mod people;

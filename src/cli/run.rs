@@ -14,7 +14,7 @@ use crate::{
         dev::{self, Dev},
         erasures,
         failed::Failed,
-        holds, log, logins, migrate, nats, people, programs, rebuild, restore, running,
+        holds, log, logins, migrate, misspelt, nats, people, programs, rebuild, restore, running,
         serve::{self, Serve},
         servers::Servers,
         signing_key, status, webhooks,
@@ -27,6 +27,9 @@ use crate::{
 /// cannot read.
 pub fn main() -> ExitCode {
     let command = read().command.unwrap_or_else(default_command);
+    if let Some(why) = misspelt::refusal(&Cli::command(), env::vars_os()) {
+        return fail(&why);
+    }
     match &command {
         Command::Dev(Dev { settings, .. })
         | Command::Serve(Serve { settings, .. })

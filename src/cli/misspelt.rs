@@ -1,0 +1,191 @@
+//! Refuses variables that look like settings but are none. A misspelt setting would have no effect, and nobody would
+//! notice.
+
+use std::ffi::OsString;
+
+use clap::Command;
+
+/// The beginning of the names of all settings.
+const OURS: &str = "VERBATIM_";
+/// Variables of the scripts and configurations beside the program, and of its tests.
+const BESIDE: [&str; 16] = [
+    // `deploy/tools.sh`, which dev mode runs.
+    "VERBATIM_NATS_SERVER",
+    "VERBATIM_PG_BIN",
+    "VERBATIM_TOOLS_DIR",
+    "VERBATIM_TOOLS_FETCH",
+    // The configuration of nats-server. The names of its passwords end with `_PASSWORD`.
+    "VERBATIM_NATS_CLUSTER_LISTEN",
+    "VERBATIM_NATS_DIR",
+    "VERBATIM_NATS_JWT_DIR",
+    "VERBATIM_NATS_LISTEN",
+    "VERBATIM_NATS_NAME",
+    "VERBATIM_NATS_ROUTES",
+    // Tests and benches. More names begin with the words of `TESTS`.
+    "VERBATIM_BENCH",
+    "VERBATIM_BIN",
+    "VERBATIM_LIMITS_SECONDS",
+    "VERBATIM_MANY",
+    "VERBATIM_OUTAGE_SECONDS",
+    "VERBATIM_OVERLOAD_SECONDS",
+];
+const TESTS: [&str; 3] = ["VERBATIM_BENCH_", "VERBATIM_FAULTS_", "VERBATIM_TEST_"];
+/// The most letters in which a name may differ from the setting that is proposed instead. In a short name, only a third
+/// of the letters may differ.
+const NEAR: usize = 3;
+
+/// Says what is wrong with the first variable that is not a setting of any command.
+pub(super) fn refusal(
+    command: &Command,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Option<String> {
+    let mut known = Vec::new();
+    collect(command, &mut known);
+    let mut unknown: Vec<String> = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, value)| name.starts_with(OURS) && !known.contains(name) && !is_beside(name, value))
+        .map(|(name, _)| name)
+        .collect();
+    unknown.sort();
+    let name = unknown.first()?;
+    let distance = |setting: &&String| distance(name, setting);
+    let near = NEAR.min((name.len() - OURS.len()) / 3);
+    let nearest = known.iter().min_by_key(distance).filter(|setting| distance(setting) <= near);
+    Some(match nearest {
+        Some(setting) => format!("{name} is not a setting: did you mean {setting}?"),
+        None => format!("{name} is not a setting: unset it (`verbatim serve --help` lists the settings)"),
+    })
+}
+
+/// Adds the variables of a command and its subcommands.
+fn collect(command: &Command, known: &mut Vec<String>) {
+    let names = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
+    known.extend(names.map(str::to_owned));
+    command.get_subcommands().for_each(|command| collect(command, known));
+}
+
+fn is_beside(name: &str, value: &OsString) -> bool {
+    BESIDE.contains(&name)
+        || TESTS.iter().any(|test| name.starts_with(test))
+        || (name.starts_with("VERBATIM_NATS_") && name.ends_with("_PASSWORD"))
+        || is_of_kubernetes(name, value)
+}
+
+/// Whether Kubernetes sets a variable in every container, because a service has the name `verbatim` or one like
+/// `verbatim-nats`.
+fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = || value.to_str().is_some_and(|value| value.contains("://"));
+    let of_a_port = |rest: &str| {
+        let mut words = rest.split('_');
+        words.next().is_some_and(is_number)
+            && words.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol))
+            && words.next().is_none_or(|what| ["PROTO", "PORT", "ADDR"].contains(&what))
+            && words.next().is_none()
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && is_address())
+        || name.match_indices("_PORT_").any(|(at, found)| of_a_port(&name[at + found.len()..]))
+}
+
+/// The number of letters to insert, remove or replace between two names.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, with) in other.bytes().enumerate() {
+            let replaced = diagonal + usize::from(letter != with);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::command::Cli;
+
+    fn refused(variables: &[(&str, &str)]) -> Option<String> {
+        refusal(&Cli::command(), variables.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_named_with_the_nearest_one() {
+        for (name, instead) in [
+            ("VERBATIM_LIMIT_SEN", "did you mean VERBATIM_LIMIT_SEND?"),
+            ("VERBATIM_DATABSE_URL", "did you mean VERBATIM_DATABASE_URL?"),
+            ("VERBATIM_NATS_URL_FIEL", "did you mean VERBATIM_NATS_URL_FILE?"),
+            ("VERBATIM_JWT_EXPIERY", "--help"),
+            ("VERBATIM_PORT", "--help"),
+            ("VERBATIM_", "--help"),
+        ] {
+            let said = refused(&[("VERBATIM_LISTEN", ""), (name, "8080")]).expect("refused");
+            assert!(
+                said.starts_with(&format!("{name} is not a setting")) && said.contains(instead),
+                "{said}"
+            );
+        }
+        assert_eq!(
+            refused(&[("HOME", "/"), ("verbatim_x", ""), ("VERBATIM_KEY", "of another command")]),
+            None
+        );
+    }
+
+    #[test]
+    fn the_variables_of_kubernetes_are_let_by() {
+        for (name, value) in [
+            ("VERBATIM_SERVICE_HOST", "10.0.0.1"),
+            ("VERBATIM_SERVICE_PORT", "80"),
+            ("VERBATIM_SERVICE_PORT_HTTP", "80"),
+            ("VERBATIM_PORT", "tcp://10.0.0.1:80"),
+            ("VERBATIM_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("VERBATIM_PORT_80_TCP_PROTO", "tcp"),
+            ("VERBATIM_NATS_PORT_4222_TCP_ADDR", "10.0.0.1"),
+            ("VERBATIM_ADMIN_SERVICE_PORT_METRICS", "8081"),
+        ] {
+            assert_eq!(refused(&[(name, value)]), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_in_the_repository_is_a_setting_or_known_beside_them() {
+        fn names(folder: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+            {
+                if entry.is_dir() {
+                    names(&entry, found);
+                } else if let Ok(text) = fs::read_to_string(&entry) {
+                    let is_letter = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+                    let words = text.split(|c| !is_letter(c)).filter(|word| word.starts_with(OURS));
+                    found.extend(words.filter(|word| !word.ends_with('_')).map(str::to_owned));
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for folder in [".ci", "benches", "deploy", "docs", "tests/e2e", "tests/faults", "tests/sdk"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            if folder.is_dir() {
+                names(&folder, &mut found);
+            }
+        }
+        assert!(found.len() > 100, "{}", found.len());
+        let variables: Vec<_> = found.iter().map(|name| (&**name, "")).collect();
+        assert_eq!(refused(&variables), None);
+    }
+
+    #[test]
+    fn a_distance_is_the_number_of_letters_that_differ() {
+        assert_eq!(distance("SEND", "SEND"), 0);
+        assert_eq!(distance("SEN", "SEND"), 1);
+        assert_eq!(distance("SNED", "SEND"), 2);
+        assert_eq!(distance("", "SEND"), 4);
+    }
+}
