@@ -2,6 +2,8 @@
 //! application requests.
 
 use std::{
+    fmt::Display,
+    str::FromStr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -9,7 +11,7 @@ use std::{
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use jsonwebtoken::{Algorithm, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use thiserror::Error;
 use time::OffsetDateTime;
 
@@ -123,7 +125,9 @@ struct StrictHeader {
 struct Claims {
     iss: String,
     aud: String,
+    #[serde(deserialize_with = "as_issued")]
     sub: UserId,
+    #[serde(deserialize_with = "as_issued")]
     login_id: LoginId,
     jti: String,
     iat: i64,
@@ -132,6 +136,17 @@ struct Claims {
     /// The service account that asked for the login. It is absent from the tokens of all other logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     via: Option<UserId>,
+}
+
+/// An id in the spelling of [`Tokens::issue_on`]: a token with another spelling was not issued by Verbatim.
+fn as_issued<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: Display> + Display,
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    let id: T = text.parse().map_err(D::Error::custom)?;
+    if id.to_string() == text { Ok(id) } else { Err(D::Error::custom("not in lower case")) }
 }
 
 impl Tokens {

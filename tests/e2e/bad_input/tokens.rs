@@ -32,6 +32,9 @@ struct Token {
     at: Map<String, Value>,
     #[serde(default)]
     drop: Vec<String>,
+    /// The claims whose letters are written in upper case.
+    #[serde(default)]
+    upper: Vec<String>,
     sign: Option<String>,
     status: u16,
     code: Option<String>,
@@ -55,6 +58,10 @@ impl Signer {
             let part = part.as_object_mut().expect("an object");
             part.extend(changes.clone());
             part.retain(|name, _| !case.drop.contains(name));
+        }
+        for name in &case.upper {
+            let claim = claims[name].as_str().expect("a text");
+            claims[name] = claim.to_uppercase().into();
         }
         let signed = format!("{}.{}", encode(&header), encode(&claims));
         let signature = match case.sign.as_deref() {
