@@ -43,8 +43,9 @@ pub(crate) struct Family {
     pub expires_at: Time,
     /// The time at which the login was revoked.
     pub revoked_at: Option<Time>,
-    /// The time at which the presented token was spent, if its row is still stored.
-    pub spent_at: Option<Time>,
+    /// Whether the presented token was spent within its grace period, by the clock of Postgres: the clocks of two nodes
+    /// may differ by more than the period.
+    pub is_just_spent: bool,
 }
 
 #[derive(FromRow)]
@@ -59,7 +60,7 @@ struct Row {
     last_used_at: OffsetDateTime,
     expires_at: OffsetDateTime,
     revoked_at: Option<OffsetDateTime>,
-    spent_at: Option<OffsetDateTime>,
+    is_just_spent: bool,
 }
 
 impl From<Row> for Family {
@@ -74,7 +75,7 @@ impl From<Row> for Family {
             last_used_at: Time::of(row.last_used_at),
             expires_at: Time::of(row.expires_at),
             revoked_at: row.revoked_at.map(Time::of),
-            spent_at: row.spent_at.map(Time::of),
+            is_just_spent: row.is_just_spent,
         }
     }
 }
@@ -87,11 +88,13 @@ pub(crate) async fn family(
 ) -> Result<Option<Family>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select account_id, via, life_s, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at,
-                (select spent_at from auth.spent_refresh s where s.login_id = login.id and s.generation = $2)
+                exists (select from auth.spent_refresh s
+                        where s.login_id = login.id and s.generation = $2 and s.spent_at >= now() - make_interval(secs => $3)) as is_just_spent
          from auth.login where id = $1",
     )
     .bind(login.uuid())
     .bind(presented)
+    .bind(GRACE.as_secs_f64())
     .fetch_optional(pool)
     .await?;
     Ok(row.map(Family::from))
@@ -111,17 +114,17 @@ pub(crate) async fn rotate(
              update auth.login set generation = $3, token_hash = $4, rotated_at = $5, last_used_at = $5
              where id = $1 and generation = $2 and revoked_at is null returning id
          ), forgotten as (
-             delete from auth.spent_refresh where login_id = $1 and spent_at < $6
+             delete from auth.spent_refresh where login_id = $1 and spent_at < now() - make_interval(secs => $6)
          )
          insert into auth.spent_refresh (login_id, generation, spent_at)
-         select id, $2, $5 from rotated",
+         select id, $2, now() from rotated",
     )
     .bind(login.uuid())
     .bind(spent)
     .bind(generation)
     .bind(token_hash)
     .bind(now.datetime())
-    .bind(now.datetime() - GRACE)
+    .bind(GRACE.as_secs_f64())
     .execute(pool)
     .await?;
     Ok(changed.rows_affected() == 1)
