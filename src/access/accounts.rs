@@ -39,6 +39,10 @@ impl Access {
                     Some(code)
                 }
             };
+            // Of many requests for one name, only the first ones cost a hash.
+            if accounts::is_taken(&self.pool, username).await? {
+                return Err(UsernameTaken);
+            }
             let hash = turn.hash(password).await?;
             let id = self.clock.id(UserId::known);
             let stamp = Stamp::now(&self.clock, By::account(id));

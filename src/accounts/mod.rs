@@ -55,7 +55,8 @@ pub(crate) use self::logins::{Begun, Login, MAX_LOGINS, NewLogin, begin, list, r
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
 pub(crate) use self::outbox::{RelayTurn, Waiting};
 pub(crate) use self::people::{
-    Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, register, saw,
+    Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, is_taken,
+    register, saw,
 };
 pub(crate) use self::programs::ServiceAccount;
 pub(crate) use self::provisioned::{

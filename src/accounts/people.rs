@@ -133,6 +133,14 @@ pub(crate) async fn register(
     Ok(row.into())
 }
 
+/// Whether an account has this name, or one that looks like it.
+pub(crate) async fn is_taken(pool: &PgPool, username: &Username) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from auth.account where username_key = $1)")
+        .bind(username.key())
+        .fetch_one(pool)
+        .await
+}
+
 /// The account with this id.
 pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
     Ok(find_many(pool, &[id]).await?.pop())

@@ -96,8 +96,9 @@ pub(crate) struct Turn {
 
 /// The maximum number of requests that wait for a turn on a node.
 const WAITING: usize = 256;
-/// The maximum number of requests of one holder that wait for a turn.
-const WAITING_OF_ONE: usize = 64;
+/// The maximum number of requests of one holder that wait for a turn. Many people may share a group of addresses, so
+/// most of the places are for one group, and the rest stays free for the others.
+const WAITING_OF_ONE: usize = 192;
 /// The longest wait behind requests of the same holder, and then again behind those of other holders.
 const PATIENCE: Duration = Duration::from_secs(5);
 

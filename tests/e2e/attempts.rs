@@ -259,7 +259,8 @@ async fn a_flood_of_passwords_from_one_side_keeps_nobody_else_from_logging_in() 
     let (node, ana) = (world.nodes[0].address, world.person("ana").await);
     let (strangers, elsewhere) = (Guest::at("127.0.1.1"), Guest::at("127.0.2.1"));
     let (mut flood, refused) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
-    for n in 0..100 {
+    // More than the places in which one group can wait.
+    for n in 0..250 {
         let (strangers, refused) = (strangers.clone(), refused.clone());
         flood.spawn(async move {
             loop {
