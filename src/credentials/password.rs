@@ -113,6 +113,7 @@ mod tests {
             "        ",
             " lead and trail ",
             "🔑🔑🔑🔑🔑🔑🔑🔑",
+            "I ❤\u{FE0F} 👩\u{200D}💻",
             "caf\u{e9} noir",
             "correct horse battery staple",
             "Correct Horse Battery Staple",

@@ -9,6 +9,8 @@ use icu_properties::props::{
 };
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::domain::belongs_to_emoji;
+
 /// A string class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -31,7 +33,8 @@ enum Derived {
     Disallowed,
 }
 
-/// The first character that is not allowed in its place in a text of this class. Takes linear time.
+/// The first character that is not allowed in its place in a text of this class. Takes linear time. Unlike RFC 8264, the
+/// class for free text accepts the invisible parts of emoji, because keyboards type them.
 pub(super) fn misplaced(text: &str, class: Class) -> Option<char> {
     // ASCII needs no table, and the contextual rules concern only other characters.
     let is_plain = |c: char| c.is_ascii_graphic() || (c == ' ' && class == Class::Freeform);
@@ -40,16 +43,17 @@ pub(super) fn misplaced(text: &str, class: Class) -> Option<char> {
     }
     let mut kinds = None;
     text.char_indices().find_map(|(at, c)| {
+        let (before, after) = (&text[..at], &text[at + c.len_utf8()..]);
         let is_accepted = match derived(c) {
             Derived::Valid => true,
             Derived::FreeformOnly => class == Class::Freeform,
             Derived::InContext => {
-                let after = &text[at + c.len_utf8()..];
-                fits_context(c, &text[..at], after, *kinds.get_or_insert_with(|| Kinds::of(text)))
+                fits_context(c, before, after, *kinds.get_or_insert_with(|| Kinds::of(text)))
             }
             Derived::Disallowed => false,
         };
-        (!is_accepted).then_some(c)
+        let is_in_emoji = || class == Class::Freeform && belongs_to_emoji(c, before, after);
+        (!is_accepted && !is_in_emoji()).then_some(c)
     })
 }
 
@@ -197,6 +201,17 @@ mod tests {
     }
 
     #[test]
+    fn a_free_text_has_every_emoji_and_an_identifier_has_none() {
+        for emoji in include_str!("../../tests/emoji.txt").lines() {
+            let twice = emoji.repeat(2);
+            // The list may be of a later version of Unicode than the tables.
+            let is_known = |c: &char| GeneralCategory::for_char(*c) != GeneralCategory::Unassigned;
+            assert_eq!(misplaced(&twice, Freeform).filter(is_known), None, "{}", twice.escape_unicode());
+            assert!(misplaced(emoji, Identifier).is_some(), "{}", emoji.escape_unicode());
+        }
+    }
+
+    #[test]
     fn a_free_text_has_symbols_and_spaces_but_nothing_invisible() {
         for text in ["πßå", "Jack of ♦s", "foo\u{1680}bar", "henry\u{2163}", "🥑🫠", "«¿…?»", "ｗｉｄｅ"]
         {
@@ -209,8 +224,12 @@ mod tests {
             ("a\u{2028}b", '\u{2028}'),
             ("a\u{AD}b", '\u{AD}'),
             ("a\u{200B}b", '\u{200B}'),
-            ("❤\u{FE0F}", '\u{FE0F}'),
-            ("👨\u{200D}👩", '\u{200D}'),
+            ("a\u{FE0F}", '\u{FE0F}'),
+            ("a\u{200D}👩", '\u{200D}'),
+            ("👨\u{200D}a", '\u{200D}'),
+            ("👨\u{200D}", '\u{200D}'),
+            ("🏴\u{E0067}\u{E0062}", '\u{E0067}'),
+            ("👍\u{E0067}\u{E0062}\u{E0065}\u{E007F}", '\u{E0067}'),
             ("a\u{202E}b", '\u{202E}'),
             ("\u{0600}", '\u{0600}'),
             ("\u{E000}", '\u{E000}'),

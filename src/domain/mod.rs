@@ -45,6 +45,7 @@ pub use words::host::{ExternalId, HostRole};
 pub use words::ids::{
     ConversationId, Epoch, ErasureId, EventId, ExportId, HoldId, LoginId, MessageId, Point, Position, UserId,
 };
+pub(crate) use words::joiners::belongs_to_emoji;
 pub(crate) use words::json::Fields;
 pub use words::json::Json;
 pub use words::metadata::Metadata;

@@ -16,6 +16,8 @@ const AS_TEXT: char = '\u{FE0E}';
 const KEYCAP: char = '\u{20E3}';
 pub(in crate::domain) const BLACK_FLAG: char = '\u{1F3F4}';
 const END_OF_TAGS: char = '\u{E007F}';
+/// The most tags of a flag, with the end tag.
+pub(in crate::domain) const LONGEST_TAGS: usize = 7;
 
 /// A reaction: one sign of at most 64 bytes of UTF-8, usually an emoji, with everything joined to it. An
 /// emoji is kept fully qualified, as Unicode lists it: with U+FE0F where it is needed and nowhere else. Every
@@ -146,7 +148,7 @@ pub(in crate::domain) fn may_be_selected(c: char) -> bool {
 pub(in crate::domain) fn length_of_tags(signs: &[char]) -> usize {
     let is_tag = |c: &&char| matches!(c, '\u{E0030}'..='\u{E0039}' | '\u{E0061}'..='\u{E007A}');
     let tags = signs.iter().take_while(is_tag).count();
-    let is_whole = (3..=6).contains(&tags) && signs.get(tags) == Some(&END_OF_TAGS);
+    let is_whole = (3..LONGEST_TAGS).contains(&tags) && signs.get(tags) == Some(&END_OF_TAGS);
     if is_whole { tags + 1 } else { 0 }
 }
 

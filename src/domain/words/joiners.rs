@@ -7,7 +7,7 @@ use icu_properties::props::{
 };
 
 use crate::domain::words::{
-    emoji::{BLACK_FLAG, JOINER, is_pictograph, length_of_tags, may_be_selected},
+    emoji::{BLACK_FLAG, JOINER, LONGEST_TAGS, is_pictograph, length_of_tags, may_be_selected},
     visible::is_invisible,
 };
 
@@ -32,6 +32,24 @@ pub(in crate::domain) fn out_of_place(text: &str) -> Option<char> {
         }
     }
     None
+}
+
+/// Whether a selector, a joiner or a tag is a part of the emoji around it. The text is `before`, `c` and `after`.
+pub(crate) fn belongs_to_emoji(c: char, before: &str, after: &str) -> bool {
+    match c {
+        '\u{FE0E}' | '\u{FE0F}' => before.chars().next_back().is_some_and(may_be_selected),
+        JOINER => {
+            let base = before.strip_suffix('\u{FE0F}').unwrap_or(before);
+            base.chars().next_back().is_some_and(is_pictograph)
+                && after.chars().next().is_some_and(is_pictograph)
+        }
+        _ if is_tag(c) => {
+            let flag = before.trim_end_matches(is_tag);
+            let tags = before[flag.len()..].chars().chain([c]).chain(after.chars()).take(LONGEST_TAGS);
+            flag.ends_with(BLACK_FLAG) && length_of_tags(&tags.collect::<Vec<_>>()) > 0
+        }
+        _ => false,
+    }
 }
 
 fn belongs(c: char, before: &[char], after: &[char]) -> bool {
