@@ -1,58 +1,31 @@
-//! Refuses variables that look like settings but are none. A misspelt setting would have no effect, and nobody would
-//! notice.
+//! Refuses variables that are settings with a slip of the pen. A misspelt setting would have no effect, and nobody would
+//! notice. Other variables of this prefix are let by: Kubernetes, compose files and scripts set some of their own.
 
 use std::ffi::OsString;
 
 use clap::Command;
 
-/// The beginning of the names of all settings.
+/// The prefix of the names of all settings.
 const OURS: &str = "VERBATIM_";
-/// Variables of the scripts and configurations beside the program, and of its tests.
-const BESIDE: [&str; 16] = [
-    // `deploy/tools.sh`, which dev mode runs.
-    "VERBATIM_NATS_SERVER",
-    "VERBATIM_PG_BIN",
-    "VERBATIM_TOOLS_DIR",
-    "VERBATIM_TOOLS_FETCH",
-    // The configuration of nats-server. The names of its passwords end with `_PASSWORD`.
-    "VERBATIM_NATS_CLUSTER_LISTEN",
-    "VERBATIM_NATS_DIR",
-    "VERBATIM_NATS_JWT_DIR",
-    "VERBATIM_NATS_LISTEN",
-    "VERBATIM_NATS_NAME",
-    "VERBATIM_NATS_ROUTES",
-    // Tests and benches. More names begin with the words of `TESTS`.
-    "VERBATIM_BENCH",
-    "VERBATIM_BIN",
-    "VERBATIM_LIMITS_SECONDS",
-    "VERBATIM_MANY",
-    "VERBATIM_OUTAGE_SECONDS",
-    "VERBATIM_OVERLOAD_SECONDS",
-];
-const TESTS: [&str; 3] = ["VERBATIM_BENCH_", "VERBATIM_FAULTS_", "VERBATIM_TEST_"];
-/// The most letters in which a name may differ from the setting that is proposed instead.
+/// The most letters in which a misspelt name differs from the setting. In a short name, only a third of the letters may
+/// differ.
 const NEAR: usize = 3;
 
-/// Says what is wrong with the first variable that is not a setting of any command.
-pub(super) fn refusal(
-    command: &Command,
-    variables: impl Iterator<Item = (OsString, OsString)>,
-) -> Option<String> {
+/// Says what is wrong with the first variable that is nearly a setting of some command.
+pub(super) fn refusal(command: &Command, variables: impl Iterator<Item = OsString>) -> Option<String> {
     let mut known = Vec::new();
     collect(command, &mut known);
-    let mut unknown: Vec<String> = variables
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, value)| name.starts_with(OURS) && !known.contains(name) && !is_beside(name, value))
-        .map(|(name, _)| name)
+    let mut misspelt: Vec<String> = variables
+        .filter_map(|name| name.into_string().ok())
+        .filter(|name| name.starts_with(OURS) && !known.contains(name))
+        .filter_map(|name| {
+            let near = NEAR.min((name.len() - OURS.len()) / 3);
+            let nearest = known.iter().map(|setting| (distance(&name, setting), setting)).min()?;
+            (nearest.0 <= near).then(|| format!("{name} is not a setting: did you mean {}?", nearest.1))
+        })
         .collect();
-    unknown.sort();
-    let name = unknown.first()?;
-    let distance = |setting: &&String| distance(name, setting);
-    let nearest = known.iter().min_by_key(distance).filter(|setting| distance(setting) <= NEAR);
-    Some(match nearest {
-        Some(setting) => format!("{name} is not a setting: did you mean {setting}?"),
-        None => format!("{name} is not a setting: unset it (`verbatim serve --help` lists the settings)"),
-    })
+    misspelt.sort();
+    misspelt.into_iter().next()
 }
 
 /// Adds the variables of a command and its subcommands.
@@ -60,32 +33,6 @@ fn collect(command: &Command, known: &mut Vec<String>) {
     let names = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str());
     known.extend(names.map(str::to_owned));
     command.get_subcommands().for_each(|command| collect(command, known));
-}
-
-fn is_beside(name: &str, value: &OsString) -> bool {
-    BESIDE.contains(&name)
-        || TESTS.iter().any(|test| name.starts_with(test))
-        || (name.starts_with("VERBATIM_NATS_") && name.ends_with("_PASSWORD"))
-        || is_of_kubernetes(name, value)
-}
-
-/// Whether Kubernetes sets a variable in every container, because a service has the name `verbatim` or one like
-/// `verbatim-nats`.
-fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_address = || value.to_str().is_some_and(|value| value.contains("://"));
-    let of_a_port = |rest: &str| {
-        let mut words = rest.split('_');
-        words.next().is_some_and(is_number)
-            && words.next().is_some_and(|protocol| ["TCP", "UDP", "SCTP"].contains(&protocol))
-            && words.next().is_none_or(|what| ["PROTO", "PORT", "ADDR"].contains(&what))
-            && words.next().is_none()
-    };
-    name.ends_with("_SERVICE_HOST")
-        || name.ends_with("_SERVICE_PORT")
-        || name.contains("_SERVICE_PORT_")
-        || (name.ends_with("_PORT") && is_address())
-        || name.match_indices("_PORT_").any(|(at, found)| of_a_port(&name[at + found.len()..]))
 }
 
 /// The number of letters to insert, remove or replace between two names.
@@ -112,7 +59,7 @@ mod tests {
     use crate::cli::command::Cli;
 
     fn refused(variables: &[(&str, &str)]) -> Option<String> {
-        refusal(&Cli::command(), variables.iter().map(|(name, value)| (name.into(), value.into())))
+        refusal(&Cli::command(), variables.iter().map(|(name, _)| name.into()))
     }
 
     #[test]
@@ -121,9 +68,6 @@ mod tests {
             ("VERBATIM_LIMIT_SEN", "did you mean VERBATIM_LIMIT_SEND?"),
             ("VERBATIM_DATABSE_URL", "did you mean VERBATIM_DATABASE_URL?"),
             ("VERBATIM_NATS_URL_FIEL", "did you mean VERBATIM_NATS_URL_FILE?"),
-            ("VERBATIM_JWT_EXPIERY", "--help"),
-            ("VERBATIM_PORT", "--help"),
-            ("VERBATIM_", "--help"),
         ] {
             let said = refused(&[("VERBATIM_LISTEN", ""), (name, "8080")]).expect("refused");
             assert!(
@@ -138,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_of_kubernetes_are_let_by() {
+    fn the_variables_of_kubernetes_and_of_scripts_are_let_by() {
         for (name, value) in [
             ("VERBATIM_SERVICE_HOST", "10.0.0.1"),
             ("VERBATIM_SERVICE_PORT", "80"),
@@ -148,6 +92,10 @@ mod tests {
             ("VERBATIM_PORT_80_TCP_PROTO", "tcp"),
             ("VERBATIM_NATS_PORT_4222_TCP_ADDR", "10.0.0.1"),
             ("VERBATIM_ADMIN_SERVICE_PORT_METRICS", "8081"),
+            ("VERBATIM_IMAGE", "verbatim:1.0"),
+            ("VERBATIM_VERSION", "1.0"),
+            ("VERBATIM_BIN", "/usr/bin/verbatim"),
+            ("VERBATIM_", ""),
         ] {
             assert_eq!(refused(&[(name, value)]), None, "{name}");
         }

@@ -27,7 +27,7 @@ use crate::{
 /// cannot read.
 pub fn main() -> ExitCode {
     let command = read().command.unwrap_or_else(default_command);
-    if let Some(why) = misspelt::refusal(&Cli::command(), env::vars_os()) {
+    if let Some(why) = misspelt::refusal(&Cli::command(), env::vars_os().map(|(name, _)| name)) {
         return fail(&why);
     }
     match &command {
