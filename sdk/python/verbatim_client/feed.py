@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol
 
-from .errors import VerbatimError
+from .errors import VerbatimError, gone
 from .generated.types import Event, EventPage
 
 
@@ -23,6 +23,9 @@ class Ports(Protocol):
 
     def mark(self, cursor: str) -> None:
         """The cursor covers all events that have been given so far."""
+
+    def reset(self) -> None:
+        """Events may have been skipped here, and the positions before mean nothing from here on."""
 
     def resync(self) -> None:
         """What was loaded by REST may lack something: load it again."""
@@ -62,6 +65,8 @@ class Feed:
                 self._hear(frame)
             case "reset":
                 # The cursor means nothing here, nor do the positions before it.
+                self._ports.error(gone(frame["reason"]))
+                self._ports.reset()
                 self._begin()
                 self._ports.resync()
             case "event":
