@@ -13,8 +13,8 @@ export interface FeedPorts {
   page(after: string): Promise<components["schemas"]["EventPage"]>;
   /** An event, for the parts of the client that fold it at once. */
   event(event: ChatEvent): void;
-  /** What was loaded by REST may lack something: load it again. */
-  resync(): void;
+  /** What was loaded by REST may lack something: load it again. After a reset, no position of before means anything. */
+  resync(isReset: boolean): void;
   caughtUp(isLive: boolean): void;
   /** Breaks the connection off, because only a new one helps. */
   cut(): void;
@@ -30,7 +30,7 @@ export class Feed {
   readonly begun: Promise<void>;
   #isBegun!: () => void;
   /** The last position of each conversation that has been given on. */
-  readonly heads = new Map<string, number>();
+  heads = new Map<string, number>();
   /** The heads that `ready` named. */
   #here = new Map<string, number>();
   #readyCursor = "";
@@ -82,8 +82,10 @@ export class Feed {
         return this.#hear(frame.conversations, frame.more);
       case "reset":
         // The cursor means nothing here, nor do the positions before it.
+        this.ports.resync(true);
         this.#begin();
-        return this.ports.resync();
+        // A cursor that a request refuses has the same code, and its reason in the same place.
+        return this.ports.error(new VerbatimError("cursor_gone", `events may be missing: ${frame.reason}`, { errors: [{ code: frame.reason }] }));
       case "event":
         return this.#event(frame);
       case "heartbeat":
@@ -92,7 +94,7 @@ export class Feed {
         return this.#mark(frame.cursor);
       case "caught_up":
         // After a reload no head is known before the first event; then `ready` names the beginning of the chain.
-        for (const [id, head] of this.#here) if (!this.heads.has(id)) this.heads.set(id, head);
+        this.heads = new Map([...this.#here, ...this.heads]);
         await this.#compare([...this.#here]);
         this.#mark(frame.cursor);
         return this.ports.caughtUp(true);
@@ -109,8 +111,7 @@ export class Feed {
   }
 
   #begin(): void {
-    this.heads.clear();
-    for (const [id, head] of this.#here) this.heads.set(id, head);
+    this.heads = new Map(this.#here);
     this.#mark(this.#readyCursor);
     this.ports.caughtUp(true);
   }
@@ -128,7 +129,7 @@ export class Feed {
 
   async #compare(heads: Array<[string, number]>): Promise<void> {
     const behind = (): Array<[string, number]> => heads.filter(([id, head]) => this.head(id) < head);
-    if (behind().length === 0) return;
+    if (!behind().length) return;
     await this.#fetch();
     // The fetch may also have told that the user has left a conversation, which then has no head here.
     for (const [id, head] of behind()) if (this.heads.has(id)) this.#hole(id, head);
@@ -141,14 +142,14 @@ export class Feed {
       const { items, next_cursor } = await this.ports.page(after);
       for (const event of items) this.#give(event);
       this.#mark((after = next_cursor));
-      if (items.length === 0) return;
+      if (!items.length) return;
     }
   }
 
   #hole(id: string, to: number): void {
-    this.ports.error(new VerbatimError("gap", `${id}: an event up to ${to} is missing`));
+    this.ports.error(new VerbatimError("gap", `events may be missing: ${id} up to ${to}`));
     this.heads.set(id, to);
-    this.ports.resync();
+    this.ports.resync(false);
   }
 
   #give(event: ChatEvent): void {

@@ -1,6 +1,6 @@
 // The access token: asked for when it is needed, and again before it expires, never twice at once.
 
-import { asError } from "./errors.js";
+import { asError, type VerbatimError } from "./errors.js";
 
 /** Why the client asks: it begins, the token ends soon, or the server has refused it. */
 export type Why = "start" | "expiring" | "refused";
@@ -18,17 +18,17 @@ export class Token {
     readonly callback: TokenCallback,
     /** A new token has replaced one that ends soon: the socket has to show it. */
     readonly renewed: (token: string) => unknown,
-    readonly failed: (thrown: unknown) => void,
+    readonly failed: (error: VerbatimError) => void,
   ) {}
 
   /** The present token. */
-  get(): Promise<string> {
-    return this.#token === undefined ? this.#ask("start") : Promise.resolve(this.#token);
+  async get(): Promise<string> {
+    return this.#token ?? this.#ask("start");
   }
 
   /** The server has refused `token`: another one, unless somebody else got one meanwhile. */
-  refused(token: string): Promise<string> {
-    return this.#token === token || this.#token === undefined ? this.#ask("refused") : Promise.resolve(this.#token);
+  async refused(token: string): Promise<string> {
+    return this.#token === undefined || this.#token === token ? this.#ask("refused") : this.#token;
   }
 
   stop(): void {
@@ -69,9 +69,9 @@ export class Token {
     try {
       this.renewed(await this.#ask("expiring"));
     } catch (error) {
-      this.failed(error);
       // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
       this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
+      this.failed(error as VerbatimError);
     }
   }
 }

@@ -46,7 +46,7 @@ export class Users extends Changing {
     this.#isAsking = true;
     // All that a page wants in one moment is one question.
     await sleep(0);
-    while (this.#wanted.size > 0) {
+    while (this.#wanted.size) {
       const ids = [...this.#wanted].slice(0, AT_ONCE);
       for (const id of ids) this.#wanted.delete(id);
       try {
