@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Server, until } from "../../typescript/test/server.mjs";
-import { Browser, say, shows, talkWith } from "./browser.mjs";
+import { Browser, ends, open, say, shows, talkWith } from "./browser.mjs";
 
 // The server gets a key that the tests know, so the tests can sign tokens that expire soon.
 const { privateKey } = generateKeyPairSync("ed25519");
@@ -32,20 +32,56 @@ function ending(token, seconds) {
   return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
 }
 
-test("tokens end while two people chat", async () => {
+/** A context whose access tokens end after four seconds, and how many have been given. */
+async function hasty() {
   const context = await browser.context();
-  let given = 0;
+  const given = { count: 0 };
   await context.route(/\/v1\/logins(\/refresh)?$/, async (route) => {
     const response = await route.fetch();
     const tokens = await response.json();
-    given++;
-    await route.fulfill({ response, json: { ...tokens, access_token: ending(tokens.access_token, 4) } });
+    given.count++;
+    const json = response.ok() ? { ...tokens, access_token: ending(tokens.access_token, 4) } : tokens;
+    await route.fulfill({ response, json });
   });
+  return { context, given };
+}
+
+test("two tabs with a login each share a socket, and each shows its own tokens on it", async () => {
+  const { context, given } = await hasty();
+  const ben = await browser.person(server.url, "tabben");
+  const first = await browser.person(server.url, "tabana", { context });
+  const second = await browser.person(server.url, "tabana", { context, isKnown: true });
+  await talkWith(first, "tabben");
+  await open(second, "tabben");
+  await open(ben, "tabana");
+  const before = given.count;
+  await until("the tokens of both have been renewed twice", () => given.count >= before + 4, 20);
+  await say(first, "one");
+  await shows(second, ["one"]);
+  await say(second, "two");
+  await Promise.all([first, second, ben].map((page) => shows(page, ["one", "two"])));
+  for (const page of [first, second]) assert.equal(await page.getByText("Disconnected").count(), 0);
+
+  // Each tab ends with its own login, whichever of both has the socket.
+  const login = (page) => page.evaluate(() => JSON.parse(sessionStorage.getItem("verbatim.login")).login);
+  const { access_token } = await server.post("/logins", { username: "tabana", password: "correct horse battery" });
+  const headers = { Authorization: `Bearer ${access_token}` };
+  await fetch(`${server.url}/v1/logins/${await login(first)}`, { method: "DELETE", headers });
+  await first.getByRole("button", { name: "Sign in again" }).waitFor();
+  await say(ben, "three");
+  await shows(second, ["one", "two", "three"]);
+  await say(second, "four");
+  await shows(ben, ["one", "two", "three", "four"]);
+  await ends(second, ben);
+});
+
+test("tokens end while two people chat", async () => {
+  const { context, given } = await hasty();
   const ben = await browser.person(server.url, "ben");
   const ana = await browser.person(server.url, "ana", { context });
   await talkWith(ana, "ben");
   await say(ana, "before");
-  await until("the token has been renewed twice", () => given >= 3, 15);
+  await until("the token has been renewed twice", () => given.count >= 3, 15);
   await say(ana, "after");
   await shows(ana, ["before", "after"]);
   // A reload needs the refresh token from the last renewal.

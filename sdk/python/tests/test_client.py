@@ -6,12 +6,17 @@ import secrets
 import tempfile
 import time
 import unittest
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from verbatim_client import Event, File, Memory, PasswordLogin, Verbatim, VerbatimError
 
 from .server import PASSWORD, Proxy, Server, User, until
+
+# A cursor that no server has made.
+GONE = "AZIIfR8MmkvjYlih0POyxJV-aA"
 
 
 class Client(unittest.IsolatedAsyncioTestCase):
@@ -76,6 +81,54 @@ class Client(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(once, again)
         self.assertEqual(self.server.texts(self.ana, self.id), ["once"])
 
+    async def test_what_no_server_can_read_is_refused_at_once(self) -> None:
+        store = Memory()
+        async with self.client(self.ana, store=store) as chat:
+            talk = chat.conversation(self.id)
+            metadata = {"n": 1}
+            first = talk.send("one", metadata=metadata)
+            metadata["n"] = 2
+            for bad in ({"n": float("nan")}, {"at": datetime.now()}, {"name": "\udcff"}):
+                with self.assertRaises(VerbatimError) as refused:
+                    talk.send("never", metadata=bad)
+                self.assertEqual((refused.exception.code, refused.exception.retryable), ("invalid_frame", False))
+            self.assertEqual(talk.outgoing, [first])
+            done = await talk.send("two")
+            page = await chat.rest.list_messages(self.id, min_position=done.position)
+            self.assertEqual([one.get("metadata") for one in page["items"]], [None, {"n": 1}])
+        # An earlier version has stored one.
+        act = {"op": "send", "text": "never", "metadata": {"n": float("inf")}, "conversation_id": self.id, "client_id": "a-bad-one"}
+        store.set("out/000000000001/a-bad-one", {"n": 1, "act": act})
+        async with self.client(self.ana, store=store) as chat:
+            talk = chat.conversation(self.id)
+            await talk.send("three")
+            self.assertEqual([(one.state, one.error and one.error.code) for one in talk.outgoing], [("failed", "invalid_frame")])
+        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two", "three"])
+        self.assertEqual(self.failures, [])
+
+    async def test_sending_goes_on_after_a_failure_of_the_program_or_its_store(self) -> None:
+        class Full(Memory):
+            def set(self, key: str, value: object) -> None:
+                if value is None:
+                    raise OSError("no space is left")
+                super().set(key, value)
+
+        broken = mock.patch("verbatim_client.socket.Socket.ask", side_effect=RuntimeError("broken"))
+
+        def failed(error: VerbatimError) -> None:
+            self.failures.append(error)
+            broken.stop()
+            raise RuntimeError("broken, too")
+
+        async with Verbatim(self.server.url, self.ana.token, store=Full(), on_error=failed) as chat:
+            broken.start()
+            with self.assertLogs("verbatim_client", "ERROR") as logs:
+                await asyncio.wait_for(chat.conversation(self.id).send("one"), 20)
+                await asyncio.wait_for(chat.conversation(self.id).send("two"), 20)
+        self.assertEqual([error.code for error in self.failures], ["network", "store_failed", "store_failed"])
+        self.assertIn("RuntimeError: broken, too", logs.output[0])
+        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two"])
+
     async def test_other_acts_go_the_same_way(self) -> None:
         async with self.client(self.ana) as chat:
             talk = chat.conversation(self.id)
@@ -125,6 +178,21 @@ class Client(unittest.IsolatedAsyncioTestCase):
         async with self.client(self.ben, store=store) as reader:
             told = texts(await asyncio.wait_for(take_until(reader.events(), "299"), 20))
             self.assertEqual(told[-301:], ["second", *map(str, range(300))])
+
+    async def test_a_reader_whose_place_is_gone_is_told_once_and_goes_on(self) -> None:
+        store = Memory()
+        store.set("cursor", GONE)
+        for text in ("first", "second"):
+            async with self.client(self.ben, store=store) as reader, self.client(self.ana) as chat:
+                told = asyncio.create_task(take_until(reader.events(), text))
+                await until("the cursor of the session is stored", lambda: store.get("cursor") != GONE)
+                await chat.conversation(self.id).send(text)
+                self.assertEqual(texts(await asyncio.wait_for(told, 20))[-1:], [text])
+                # Of the reader's own cursor the reader is told.
+                with self.assertRaises(VerbatimError) as failed:
+                    await anext(reader.conversation(self.id).events(from_=GONE))
+                self.assertEqual(failed.exception.code, "cursor_gone")
+        self.assertEqual([(one.code, one.errors[0]["code"]) for one in self.failures], [("cursor_gone", "cursor_unreadable")])
 
     async def test_a_slow_reader_misses_nothing(self) -> None:
         async with self.client(self.ben) as reader, self.client(self.ana) as chat:
@@ -185,6 +253,48 @@ class Client(unittest.IsolatedAsyncioTestCase):
             async with client("wrong horse battery"):
                 pass
         self.assertEqual((failed.exception.code, failed.exception.retryable), ("bad_credentials", False))
+
+    async def test_a_login_by_password_is_renewed_by_its_refresh_token_as_long_as_that_counts(self) -> None:
+        name = "echo" + secrets.token_hex(4)
+        self.server.ask("POST", "/accounts", {"username": name, "password": PASSWORD})
+        async with self.client(self.ana) as chat:
+            token = PasswordLogin(name, PASSWORD).callback(chat.rest)
+            first = await token("start")
+            real = chat.rest.refresh_login
+            away = VerbatimError("unavailable", "in a moment", status=503)
+
+            def logins() -> list[str]:
+                return [one["id"] for one in self.server.ask("GET", "/logins", token=first)["items"]]
+
+            async def lost(**more: Any) -> Any:
+                await real(**more)
+                raise VerbatimError("network", "the answer was lost", retryable=True)
+
+            async def refresh(**more: Any) -> Any:
+                return await (answered.pop(0) if answered else real)(**more)
+
+            async def unavailable(**_: Any) -> Any:
+                raise away
+
+            with mock.patch.object(chat.rest, "refresh_login", refresh):
+                answered: list[Any] = [unavailable, lost]
+                self.assertNotIn(await token("expiring"), (first, None))
+                with mock.patch("verbatim_client.password.GRACE", 0.0):
+                    answered = [unavailable]
+                    with self.assertRaises(VerbatimError) as failed:
+                        await token("expiring")
+                    self.assertIs(failed.exception, away)
+                    await token("refused")
+                    self.assertEqual(len(logins()), 1)
+                    # Another use of a token that may have been used would end the login.
+                    answered = [lost]
+                    await token("expiring")
+                    self.assertEqual(len(logins()), 2)
+                for one in self.server.ask("GET", "/logins", token=first)["items"]:
+                    if not one["current"]:
+                        self.server.ask("DELETE", f"/logins/{one['id']}", token=first)
+                await token("expiring")
+                self.assertEqual(len(logins()), 2)
 
     async def test_errors_have_codes(self) -> None:
         async with self.client(self.ana) as chat:

@@ -12,6 +12,7 @@ from verbatim_client import Folded, VerbatimError, fold
 from verbatim_client.feed import Feed
 from verbatim_client.link import after, fatal
 from verbatim_client.socket import ended
+from verbatim_client.stream import Stream
 from verbatim_client.token import renewal
 from verbatim_client.wait import pause, retry_after
 
@@ -91,6 +92,9 @@ class Seen:
     def mark(self, cursor: str) -> None:
         self.marked = cursor
 
+    def reset(self) -> None:
+        pass
+
     def resync(self) -> None:
         self.resyncs += 1
 
@@ -99,6 +103,36 @@ class Seen:
 
     def error(self, error: VerbatimError) -> None:
         self.errors.append(error.code)
+
+
+class Reset(unittest.IsolatedAsyncioTestCase):
+    async def test_a_stream_gives_what_waits_and_then_events_at_lower_positions(self) -> None:
+        stream = Stream(None, None, "c1", is_given=False)
+        handled: list[str] = []
+
+        async def page(after: str) -> Any:
+            raise AssertionError(f"nothing is to be fetched after {after}")
+
+        def tell(*positions: int) -> None:
+            for position in positions:
+                stream.give({"conversation_id": "a", "position": position})  # type: ignore[typeddict-item, misc]
+
+        reading = stream.read(page, lambda error: self.fail(str(error)), handled.append)
+
+        async def told(count: int) -> list[int]:
+            return [(await anext(reading))["position"] for _ in range(count)]
+
+        tell(8, 9)
+        stream.reset()
+        stream.mark("c2")
+        tell(5, 5, 6)
+        self.assertEqual((await told(4), handled), ([8, 9, 5, 6], ["c2"]))
+        # What the buffer has no room for is gone with the log, and is not asked for.
+        tell(*range(10, 310))
+        stream.reset()
+        self.assertEqual((await told(256))[-1], 265)
+        tell(2)
+        self.assertEqual(await told(1), [2])
 
 
 class Retry(unittest.TestCase):

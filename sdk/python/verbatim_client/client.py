@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from .errors import VerbatimError
+from .errors import VerbatimError, lost
 from .feed import Feed
 from .generated.rest import Rest
 from .generated.types import Event, EventPage, StartConversation
@@ -23,6 +23,8 @@ from .token import Token, TokenCallback
 from .transport import Transport
 
 _log = logging.getLogger("verbatim_client")
+
+Told = TypeVar("Told")
 
 
 class Verbatim:
@@ -40,8 +42,8 @@ class Verbatim:
         """`store` keeps what must survive a restart: waiting messages, and how far `events()` was read."""
         url = url.rstrip("/")
         self._store = store or Memory()
-        self._on_error = on_error or (lambda error: _log.warning("%s", error))
-        self._on_state = on_state or (lambda _: None)
+        self._on_error = _safe(on_error or (lambda error: _log.warning("%s", error)))
+        self._on_state = _safe(on_state or (lambda _: None))
         self._token = Token(self._renewed, self._on_error)
         # Every operation of the REST interface, by its `operationId`.
         self.rest = Rest(Transport(url, self._token).send)
@@ -53,7 +55,7 @@ class Verbatim:
         self._ports = _Ports(self)
         self._feed = Feed(self._ports)
         self._link = Link(f"ws{url.removeprefix('http')}/v1/ws", self._token, self._ports)
-        self._outbox = Outbox(self._link, self._store)
+        self._outbox = Outbox(self._link, self._store, self._on_error)
         self._streams: set[Stream] = set()
         self._running: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -110,24 +112,23 @@ class Verbatim:
     async def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
         """The events of all conversations, each once and none missing, at the pace of the reader.
 
-        Without `from_`, they continue after the last event that an earlier reader handled, and the store records the
-        progress of this reader. An event counts as handled when the next one is requested. After a crash the last
-        events are delivered again.
+        Without `from_` they continue where the store says that an earlier reader was, and the store learns how far this
+        one is: an event counts as handled when the next one is asked for. After a crash the last events come again.
+        If the server cannot continue there, `on_error` is told `cursor_gone`, and the events of the session follow.
         """
         is_kept = from_ is None
         if from_ is None:
             from_ = self._store.get("cursor") or self._feed.cursor
-        async for event in self._read(None, from_, self._keep if is_kept else _ignore):
+        async for event in self._read(None, from_, is_kept=is_kept):
             yield event
 
     async def _begin(self, body: StartConversation) -> Conversation | None:
         made = await self.rest.start_conversation(body=body)
         return self.conversation(made["id"]) if made else None
 
-    async def _read(
-        self, conversation: str | None, from_: str | None, handled: Callable[[str], None]
-    ) -> AsyncIterator[Event]:
-        stream = Stream(conversation, from_)
+    async def _read(self, conversation: str | None, from_: str | None, *, is_kept: bool) -> AsyncIterator[Event]:
+        stream = Stream(conversation, from_, self._feed.cursor, is_given=from_ is not None and not is_kept)
+        handled = self._keep if is_kept else _ignore
         self._streams.add(stream)
         if self.state == "stopped":
             stream.stop(self.why)
@@ -137,7 +138,7 @@ class Verbatim:
         finally:
             self._streams.discard(stream)
 
-    def _keep(self, cursor: str) -> None:
+    def _keep(self, cursor: str, /) -> None:
         self._store.set("cursor", cursor)
 
     async def _renewed(self, token: str) -> None:
@@ -172,14 +173,18 @@ class _Ports:
     def event(self, event: Event) -> None:
         self._chat._outbox.seen(event, self._chat.me)
         for stream in self._chat._streams:
-            stream.give(event, self.cursor())
+            stream.give(event)
 
     def mark(self, cursor: str) -> None:
         for stream in self._chat._streams:
             stream.mark(cursor)
 
+    def reset(self) -> None:
+        for stream in self._chat._streams:
+            stream.reset()
+
     def resync(self) -> None:
-        """Does nothing, because this client loads no state by REST."""
+        """Nothing here was loaded by REST. What the program has loaded it loads again when it hears of the error."""
 
     def caught_up(self, is_live: bool) -> None:
         self._chat._link.opened()
@@ -190,7 +195,13 @@ class _Ports:
         return self._chat._feed.cursor
 
     async def frame(self, frame: Frame) -> None:
-        await self._chat._feed.take(frame)
+        try:
+            await self._chat._feed.take(frame)
+        except VerbatimError as error:
+            if error.retryable:
+                raise
+            # What is missing cannot be had here. The next session gives everything behind the cursor, or a reset.
+            raise lost(f"an event is missing, and cannot be fetched: {error}") from error
 
     def become(self, state: State, why: VerbatimError | None = None) -> None:
         self._chat._become(state, why)
@@ -255,7 +266,7 @@ class Conversation:
 
     def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
         """The events of this conversation, each once and none missing, from a cursor or from now on."""
-        return self._chat._read(self.id, from_, _ignore)
+        return self._chat._read(self.id, from_, is_kept=False)
 
     def _act(self, op: str, client_id: str | None = None, **fields: Any) -> Outgoing:
         kept = {name: value for name, value in fields.items() if value is not None}
@@ -264,5 +275,17 @@ class Conversation:
         )
 
 
-def _ignore(_: str) -> None:
-    """Does nothing, because a reader with its own cursor stores it itself."""
+def _safe(callback: Callable[[Told], None]) -> Callable[[Told], None]:
+    """The same callback of the program, whose failure ends nothing but itself."""
+
+    def told(value: Told) -> None:
+        try:
+            callback(value)
+        except Exception:
+            _log.exception("a callback has failed")
+
+    return told
+
+
+def _ignore(_: str, /) -> None:
+    """A reader with a cursor of its own keeps it itself."""

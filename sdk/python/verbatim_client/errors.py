@@ -16,7 +16,11 @@ ClientCode = Literal[
     "gap",
     # The token callback failed.
     "token_failed",
-    # The message was discarded before the server acknowledged it.
+    # The store failed: what it keeps may be older than what has happened.
+    "store_failed",
+    # The server would not understand the message.
+    "invalid_frame",
+    # The message was discarded before the server had it.
     "discarded",
     # The client was stopped.
     "stopped",
@@ -49,6 +53,12 @@ class VerbatimError(Exception):
         self.retryable = code in PASSING if retryable is None else retryable
         # The invalid fields of the request.
         self.errors = errors
+
+
+def gone(reason: str) -> VerbatimError:
+    """What a `reset` says. A refused cursor of a request has the same code, and its reason in the same place."""
+    detail = f"the server cannot continue from the cursor ({reason}): load your data by REST again"
+    return VerbatimError("cursor_gone", detail, errors=[{"pointer": "/cursor", "code": reason, "detail": detail}])
 
 
 def lost(detail: str = "the connection was lost") -> VerbatimError:

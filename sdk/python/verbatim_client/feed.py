@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol
 
-from .errors import VerbatimError
+from .errors import VerbatimError, gone
 from .generated.types import Event, EventPage
 
 
@@ -24,6 +24,9 @@ class Ports(Protocol):
 
     def mark(self, cursor: str) -> None:
         """Takes a cursor that covers all events delivered so far."""
+
+    def reset(self) -> None:
+        """Events may have been skipped here, and the positions before mean nothing from here on."""
 
     def resync(self) -> None:
         """Reloads what was loaded by REST, because it may be incomplete."""
@@ -62,7 +65,9 @@ class Feed:
             case "conversations":
                 self._hear(frame)
             case "reset":
-                # The old cursor is not valid here, nor are the positions from before it.
+                # The cursor means nothing here, nor do the positions before it.
+                self._ports.error(gone(frame["reason"]))
+                self._ports.reset()
                 self._begin()
                 self._ports.resync()
             case "event":

@@ -131,8 +131,11 @@ def _conversation(state: Folded, event: Event, me: str) -> set[str]:
         case "member.added":
             stale = data["user_id"] == me
         case "conversation.updated":
-            now |= {name: data[name] for name in ("title", "history") if name in data}
-            # The counts depend on how far back a member may read.
+            now |= {name: data[name] for name in ("title", "history", "retention_s") if name in data}
+            # The group has none of its own any more.
+            if now.get("retention_s") == 0:
+                del now["retention_s"]
+            # How far back a member may read decides what is counted.
             stale = "history" in data
     return {"conversation"} if stale else set()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,9 +100,10 @@ class Outgoing:
 class Outbox:
     """The acts of all conversations."""
 
-    def __init__(self, link: Link, store: Store) -> None:
+    def __init__(self, link: Link, store: Store, failed: Callable[[VerbatimError], None]) -> None:
         self._link = link
         self._store = store
+        self._failed = failed
         self._all: dict[str, Outgoing] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
         self._n = 0
@@ -125,21 +126,31 @@ class Outbox:
         known = self._all.get(act["client_id"])
         if known:
             return known
+        # A copy: what the program changes later was not said.
+        act = json.loads(_encoded(act))
+        outgoing = Outgoing(self, {"n": self._n + 1, "act": act})
+        # The key is in the store before the first attempt: an attempt that a crash forgets could happen twice.
+        self._store.set(_key(outgoing), outgoing._saved)
         self._n += 1
-        outgoing = self._all[act["client_id"]] = Outgoing(self, {"n": self._n, "act": act})
-        # The key is in the store before the first attempt. Otherwise a retry after a crash would have another key, and
-        # the act could take effect twice.
-        self.keep(outgoing)
+        self._all[outgoing.client_id] = outgoing
+        self._pump(act["conversation_id"])
         return outgoing
 
     def keep(self, outgoing: Outgoing) -> None:
-        self._store.set(_key(outgoing), outgoing._saved)
+        self._set(outgoing, outgoing._saved)
         if outgoing.state == "sending":
             self._pump(outgoing.act["conversation_id"])
 
     def forget(self, outgoing: Outgoing) -> None:
         self._all.pop(outgoing.client_id, None)
-        self._store.set(_key(outgoing), None)
+        self._set(outgoing, None)
+
+    def _set(self, outgoing: Outgoing, value: dict[str, Any] | None) -> None:
+        """A store that fails here makes another attempt after a restart, and the key makes that harmless."""
+        try:
+            self._store.set(_key(outgoing), value)
+        except Exception as error:
+            self._failed(VerbatimError("store_failed", str(error), retryable=True))
 
     def seen(self, event: Event, me: str) -> None:
         """Marks an act as done if the event is its result, even if the answer was lost."""
@@ -168,9 +179,9 @@ class Outbox:
             await asyncio.sleep(self._not_before - time.monotonic())
             try:
                 limit = (socket.limits or {}).get("frame_bytes", 65_536)
-                # The server would close the socket because of this frame, at every attempt.
-                if len(json.dumps(outgoing.act, separators=(",", ":"))) > limit - 100:
-                    raise VerbatimError("too_large", f"a frame has at most {limit} bytes: send less")
+                # The server would close the socket because of this frame, each time anew.
+                if len(_encoded(outgoing.act)) > limit - 100:
+                    raise VerbatimError("too_large", f"send at most {limit} bytes")
                 ack = await socket.ask(outgoing.act)
                 self._done(outgoing, ack.get("position", 0), ack.get("message_id", ""))
                 attempt = 0
@@ -184,12 +195,26 @@ class Outbox:
                     self.keep(outgoing)
                     outgoing.settle(error)
                     attempt = 0
+            except Exception as error:
+                # Nobody waits for this task, so it has to tell, and to go on.
+                self._failed(VerbatimError("network", f"sending failed: {error!r}", retryable=True))
+                await asyncio.sleep(pause(attempt))
+                attempt += 1
         del self._pumps[conversation]
 
     def _done(self, outgoing: Outgoing, position: int, message_id: str) -> None:
         if self._all.get(outgoing.client_id) is outgoing:
             self.forget(outgoing)
             outgoing.settle(Done(message_id, position, outgoing.act["conversation_id"], outgoing.client_id))
+
+
+def _encoded(act: dict[str, Any]) -> str:
+    """An act as it goes out. The server cannot read what is not JSON in Unicode, and could not say which act it was."""
+    try:
+        json.dumps(act, ensure_ascii=False).encode()
+        return json.dumps(act, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise VerbatimError("invalid_frame", f"use text and metadata that are JSON in Unicode: {error}") from error
 
 
 def _key(outgoing: Outgoing) -> str:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from .errors import VerbatimError
 from .generated.rest import Rest
 from .generated.types import Tokens
 from .token import TokenCallback, Why
+from .wait import pause
+
+# Seconds in which a refresh token whose answer was lost counts again, with a reserve for the way. The server's are 10;
+# a later use would end the login as if the token had been stolen.
+GRACE = 8.0
 
 
 class PasswordLogin:
@@ -21,14 +29,11 @@ class PasswordLogin:
         """The token callback for a client. Each client has its own login."""
         tokens: Tokens | None = None
 
-        async def token(why: Why) -> str:
+        async def token(_: Why) -> str:
             nonlocal tokens
-            # A refresh token can be used once. If the answer is lost, it is unknown whether the token was used, so the
-            # next attempt logs in with the password.
-            if tokens and why == "expiring":
-                refresh, tokens = tokens["refresh_token"], None
-                tokens = await rest.refresh_login(body={"refresh_token": refresh})
-            else:
+            if tokens:
+                tokens = await _refreshed(rest, tokens["refresh_token"])
+            if not tokens:
                 if self._register:
                     await self._make_account(rest)
                     self._register = False
@@ -43,3 +48,27 @@ class PasswordLogin:
         except VerbatimError as error:
             if error.code != "username_taken":
                 raise
+
+
+async def _refreshed(rest: Rest, refresh_token: str) -> Tokens | None:
+    """The next tokens; none if the login is over, or nobody knows any more whether the token still counts."""
+    end = time.monotonic() + GRACE
+    attempt = 0
+    is_answer_lost = False
+    while True:
+        try:
+            return await rest.refresh_login(body={"refresh_token": refresh_token})
+        except VerbatimError as error:
+            if error.code == "invalid_grant":
+                return None
+            if not error.retryable:
+                raise
+            # A refusal of the server says that it has not used the token.
+            is_answer_lost |= error.code in ("network", "not_verbatim")
+            wait = pause(attempt, error.retry_after or 0.0)
+            if time.monotonic() + wait > end:
+                if is_answer_lost:
+                    return None
+                raise
+            await asyncio.sleep(wait)
+            attempt += 1

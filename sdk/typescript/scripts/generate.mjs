@@ -50,12 +50,12 @@ function operations(document, name, wanted) {
       const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed].join(" ").trimEnd();
+      const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed].join(" ").trimEnd().replace(/ GET$/, "");
       rows.push([`${path} ${method}`, `  ${operationId}: "${row}",`]);
     }
   }
   return `
-/** The path and the method of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
+/** The path and the method (or GET) of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
 export const ${name} = {
 ${rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row).join("\n")}
 } as const;

@@ -37,7 +37,7 @@ export class Delivery {
   give(event: ChatEvent): void {
     const numbered = { n: ++this.given, event };
     if (this.isManual) this.#unacked.push(numbered);
-    if (this.handlers.size === 0) return;
+    if (!this.handlers.size) return;
     this.#queue.push(numbered);
     if (!this.#isRunning) void this.#run();
   }

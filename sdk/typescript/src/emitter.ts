@@ -17,15 +17,11 @@ export class Emitter<Events> {
       try {
         (listener as (value: Events[Name]) => unknown)(value);
       } catch (error) {
-        reportLater(error);
+        // Where nothing of the client is under way: so the runtime reports it as an error of the application.
+        queueMicrotask(() => {
+          throw error;
+        });
       }
     }
   }
-}
-
-/** Throws outside the call stack of the client, so that the runtime reports it as an error of the application. */
-function reportLater(error: unknown): void {
-  queueMicrotask(() => {
-    throw error;
-  });
 }

@@ -14,8 +14,8 @@ export interface FeedPorts {
   page(after: string): Promise<components["schemas"]["EventPage"]>;
   /** Passes an event to the parts of the client that fold it at once. */
   event(event: ChatEvent): void;
-  /** Reloads what was loaded by REST, because it may be incomplete. */
-  resync(): void;
+  /** What was loaded by REST may lack something: load it again. After a reset, no position of before means anything. */
+  resync(isReset: boolean): void;
   caughtUp(isLive: boolean): void;
   /** Closes the connection, because only a new one helps. */
   cut(): void;
@@ -32,9 +32,9 @@ export class Feed {
    */
   readonly begun: Promise<void>;
   #isBegun!: () => void;
-  /** The position of the last delivered event of each conversation. */
-  readonly heads = new Map<string, number>();
-  /** The heads from `ready`. */
+  /** The last position of each conversation that has been given on. */
+  heads = new Map<string, number>();
+  /** The heads that `ready` named. */
   #here = new Map<string, number>();
   #readyCursor = "";
   #isResumed = false;
@@ -84,9 +84,11 @@ export class Feed {
       case "conversations":
         return this.#hear(frame.conversations, frame.more);
       case "reset":
-        // The old cursor is not valid here, nor are the positions from before it.
+        // The cursor means nothing here, nor do the positions before it.
+        this.ports.resync(true);
         this.#begin();
-        return this.ports.resync();
+        // A cursor that a request refuses has the same code, and its reason in the same place.
+        return this.ports.error(new VerbatimError("cursor_gone", `events may be missing: ${frame.reason}`, { errors: [{ code: frame.reason }] }));
       case "event":
         return this.#event(frame);
       case "heartbeat":
@@ -94,9 +96,8 @@ export class Feed {
         await this.#compare(Object.entries(frame.heads));
         return this.#mark(frame.cursor);
       case "caught_up":
-        // After a reload no head is known before the first event. For such conversations `ready` gives the start of the
-        // chain.
-        for (const [id, head] of this.#here) if (!this.heads.has(id)) this.heads.set(id, head);
+        // After a reload no head is known before the first event; then `ready` names the beginning of the chain.
+        this.heads = new Map([...this.#here, ...this.heads]);
         await this.#compare([...this.#here]);
         this.#mark(frame.cursor);
         return this.ports.caughtUp(true);
@@ -113,8 +114,7 @@ export class Feed {
   }
 
   #begin(): void {
-    this.heads.clear();
-    for (const [id, head] of this.#here) this.heads.set(id, head);
+    this.heads = new Map(this.#here);
     this.#mark(this.#readyCursor);
     this.ports.caughtUp(true);
   }
@@ -132,7 +132,7 @@ export class Feed {
 
   async #compare(heads: Array<[string, number]>): Promise<void> {
     const behind = (): Array<[string, number]> => heads.filter(([id, head]) => this.head(id) < head);
-    if (behind().length === 0) return;
+    if (!behind().length) return;
     await this.#fetch();
     // The fetch may also have delivered the event with which the user left a conversation, which then has no head here.
     for (const [id, head] of behind()) if (this.heads.has(id)) this.#hole(id, head);
@@ -145,14 +145,14 @@ export class Feed {
       const { items, next_cursor } = await this.ports.page(after);
       for (const event of items) this.#give(event);
       this.#mark((after = next_cursor));
-      if (items.length === 0) return;
+      if (!items.length) return;
     }
   }
 
   #hole(id: string, to: number): void {
-    this.ports.error(new VerbatimError("gap", `${id}: an event up to ${to} is missing`));
+    this.ports.error(new VerbatimError("gap", `events may be missing: ${id} up to ${to}`));
     this.heads.set(id, to);
-    this.ports.resync();
+    this.ports.resync(false);
   }
 
   #give(event: ChatEvent): void {

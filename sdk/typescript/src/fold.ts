@@ -22,7 +22,7 @@ export interface Shown {
 }
 
 export function shown(message: Message, at: number): Shown {
-  return { message, at, reactedAt: at, reactors: message.reactions.length === 0 ? [] : undefined };
+  return { message, at, reactedAt: at, reactors: message.reactions.length ? undefined : [] };
 }
 
 /** The message from a `message.sent` event, in the form of REST. */
@@ -199,7 +199,10 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
     case "conversation.updated":
       if (data.title !== undefined) now.title = data.title;
       if (data.history !== undefined) now.history = data.history;
-      // The counts depend on how far back a member may read.
+      if (data.retention_s !== undefined) now.retention_s = data.retention_s;
+      // 0 says that the group has none of its own any more.
+      if (!now.retention_s) delete now.retention_s;
+      // How far back a member may read decides what is counted.
       stale = data.history !== undefined;
       break;
   }

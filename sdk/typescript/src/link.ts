@@ -124,8 +124,7 @@ export class Link {
 
 /** The error for a close after which the client does not reconnect. */
 export function fatal({ code, word }: End, refused: number): VerbatimError | undefined {
-  const isFinal = (code >= 4500 && code <= 4999) || (code === 4401 && refused > 0);
-  if (!isFinal) return undefined;
+  if (code < 4500 && !(code === 4401 && refused)) return undefined;
   const why = (word || (code === 4401 ? "token_expired" : "invalid_token")) as Code;
   return new VerbatimError(why, `the server closed the socket: ${code}`, { status: code, retryable: false });
 }

@@ -1,7 +1,7 @@
 // The conversations of the user, the latest first, kept up to date by events.
 
 import { asError } from "./errors.js";
-import { Changing } from "./changing.js";
+import { Loading } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
@@ -13,16 +13,13 @@ export type ListPorts = Pick<ViewPorts, "call" | "feed" | "users"> & {
   open: Set<ConversationList>;
 };
 
-export class ConversationList extends Changing {
-  /** Whether the first page is loaded. */
+export class ConversationList extends Loading {
+  /** Whether the first page is here. */
   isLoaded = false;
   /** Whether there are more conversations than the loaded ones. */
   hasMore = false;
   #all = new Map<string, Conversation>();
   #cursor: string | undefined;
-  /** The events that arrive while something is being loaded. */
-  #recent: ChatEvent[] = [];
-  #loading = 0;
   #asked = new Set<string>();
 
   constructor(readonly ports: ListPorts, readonly limit = 50) {
@@ -57,7 +54,7 @@ export class ConversationList extends Changing {
   }
 
   take(event: ChatEvent): void {
-    if (this.#loading > 0) this.#recent.push(event);
+    this.note(event);
     const { conversation_id: id, type, data } = event;
     const me = this.ports.feed.me;
     const old = this.#all.get(id);
@@ -72,7 +69,7 @@ export class ConversationList extends Changing {
   }
 
   async #page(isFirst: boolean): Promise<void> {
-    await this.#during(async () => {
+    await this.during(async () => {
       const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor: this.#cursor });
       this.ports.users.learn(body.users);
       if (isFirst) this.#all.clear();
@@ -80,8 +77,8 @@ export class ConversationList extends Changing {
       this.hasMore = body.next_cursor !== undefined;
       this.isLoaded = true;
       for (const item of body.items) this.#put(item);
-      // A conversation to which the user was added meanwhile is on no page.
-      for (const { conversation_id } of this.#recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
+      // A conversation that has come to the user meanwhile is on no page.
+      for (const { conversation_id } of this.recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
     });
     this.changed();
   }
@@ -90,8 +87,8 @@ export class ConversationList extends Changing {
   async #ask(id: string): Promise<void> {
     if (this.#asked.has(id)) return;
     this.#asked.add(id);
-    await this.#during(async () => {
-      // One request covers all events of this moment.
+    await this.during(async () => {
+      // All events of this moment belong to one question.
       await sleep(0);
       this.#asked.delete(id);
       const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
@@ -110,7 +107,7 @@ export class ConversationList extends Changing {
 
   #put(item: Conversation): void {
     let now = item;
-    for (const event of this.#recent) {
+    for (const event of this.recent) {
       if (event.conversation_id !== item.id) continue;
       const [next, isStale] = foldConversation(now, event, this.ports.feed.me);
       now = next;
@@ -118,14 +115,5 @@ export class ConversationList extends Changing {
     }
     const old = this.#all.get(item.id);
     if (!old || old.position <= now.position) this.#all.set(item.id, now);
-  }
-
-  async #during(load: () => Promise<void>): Promise<void> {
-    this.#loading++;
-    try {
-      await load();
-    } finally {
-      if (--this.#loading === 0) this.#recent = [];
-    }
   }
 }

@@ -2,7 +2,7 @@
 // it.
 
 import { VerbatimError, asError } from "./errors.js";
-import { Changing } from "./changing.js";
+import { Loading } from "./changing.js";
 import type { Off } from "./emitter.js";
 import type { ChatEvent, Feed } from "./feed.js";
 import {
@@ -28,8 +28,8 @@ export interface ViewPorts {
 /** The maximum number of members whose roles and receipts a view loads. */
 const MOST_MEMBERS = 1_000;
 
-export class LiveView extends Changing {
-  /** The conversation with its title and counts; `undefined` before it is loaded. */
+export class LiveView extends Loading {
+  /** The conversation with its title and counts; none before it is loaded. */
   conversation: Conversation | undefined;
   /** Why there is nothing to show: the user is not a member, or no longer one. */
   error: VerbatimError | undefined;
@@ -43,11 +43,10 @@ export class LiveView extends Changing {
   /** The positions up to which the members and receipts are current. */
   #membersAt = 0;
   #receiptsAt = 0;
-  /** The events that arrive while something is being loaded. The response may be older than they are. */
-  #recent: ChatEvent[] = [];
-  #loading = 0;
-  /** Counts the full loads. A response for an earlier load is ignored. */
+  /** Counts the loads of everything; an answer for an earlier one comes too late. */
   #life = 0;
+  /** Counts the places that the view has shown; a page for an earlier one comes too late, too. */
+  #place = 0;
   #isClosed = false;
   #isStale = false;
   #isCounting = false;
@@ -125,7 +124,12 @@ export class LiveView extends Changing {
 
   /** Shows the messages around a position instead. */
   async around(position: number): Promise<void> {
-    const page = await this.#page({ around: position }, () => (this.#shown = []));
+    this.#place++;
+    // A message that comes meanwhile belongs behind those that lie between it and the page.
+    const page = await this.#page({ around: position }, () => {
+      this.#shown = [];
+      this.atEnd = false;
+    });
     if (!page) return;
     this.hasOlder = true;
     this.atEnd = (this.#shown.at(-1)?.message.position ?? 0) >= (this.conversation?.last_message?.position ?? 0);
@@ -136,8 +140,8 @@ export class LiveView extends Changing {
   async reload(): Promise<void> {
     const life = ++this.#life;
     await this.ports.feed.begun;
-    // If a later load has replaced this one, there is no need to retry.
-    const load = async (): Promise<void> => (life === this.#life ? this.#during(() => this.#load(life)) : undefined);
+    // A later load has made this one pointless: then there is nothing to insist on.
+    const load = async (): Promise<void> => (life === this.#life ? this.during(() => this.#load(life)) : undefined);
     await insist(load, this.ports.error).catch((error: unknown) => {
       if (life === this.#life) this.error = asError(error);
     });
@@ -147,7 +151,7 @@ export class LiveView extends Changing {
   /** Takes an event of this conversation. */
   take(event: ChatEvent): void {
     if (this.#isClosed) return;
-    if (this.#loading > 0) this.#recent.push(event);
+    this.note(event);
     const me = this.ports.feed.me;
     const { type, data } = event;
     if (type === "member.removed" && data.user_id === me) {
@@ -181,16 +185,6 @@ export class LiveView extends Changing {
     });
   }
 
-  /** Keeps the events that arrive while `load` runs, because the loaded data may be older than they are. */
-  async #during<T>(load: () => Promise<T>): Promise<T> {
-    this.#loading++;
-    try {
-      return await load();
-    } finally {
-      if (--this.#loading === 0) this.#recent = [];
-    }
-  }
-
   get #from(): { id: string; min_position: number } {
     return { id: this.id, min_position: this.ports.feed.head(this.id) };
   }
@@ -212,7 +206,7 @@ export class LiveView extends Changing {
     this.atEnd = true;
     this.hasOlder = page.body.items.length === limit;
     this.#merge(page);
-    for (const event of this.#recent) this.#fold(event);
+    for (const event of this.recent) this.#fold(event);
   }
 
   #fold(event: ChatEvent): void {
@@ -222,10 +216,10 @@ export class LiveView extends Changing {
   }
 
   async #page(which: object, before?: (length: number) => void): Promise<Message[] | undefined> {
-    const life = this.#life;
-    return this.#during(async () => {
+    const [life, place] = [this.#life, this.#place];
+    return this.during(async () => {
       const page = await this.ports.call("list_messages", { ...this.#from, ...which, limit: this.#limit, include: "users" });
-      if (life !== this.#life) return undefined;
+      if (life !== this.#life || place !== this.#place) return undefined;
       before?.(page.body.items.length);
       this.#merge(page);
       return page.body.items;
@@ -238,7 +232,7 @@ export class LiveView extends Changing {
     const here = new Set(this.#shown.map(({ message }) => message.position));
     const added = body.items.filter((message) => !here.has(message.position)).map((message) => shown(message, position));
     this.#shown = [...this.#shown, ...added].sort((a, b) => a.message.position - b.message.position);
-    const later = this.#recent.filter((event) => event.position > position);
+    const later = this.recent.filter((event) => event.position > position);
     for (const event of later) {
       if (this.atEnd) this.#append(event);
       this.#touch(event);
@@ -285,19 +279,19 @@ export class LiveView extends Changing {
 
   /** Loads a quote, because an event names the message to which it replies, but not its text. */
   async #loadQuote(position: number): Promise<void> {
-    await this.#during(async () => {
+    await this.during(async () => {
       const page = await this.ports.call("list_messages", { ...this.#from, after: position - 1, limit: 1 });
       const message = page.body.items[0];
       if (message?.position !== position) return;
       this.#quote(position, quote_of(message));
-      for (const event of this.#recent) if (event.position > page.position && targets(event).includes(position)) this.#touch(event);
+      for (const event of this.recent) if (event.position > page.position && targets(event).includes(position)) this.#touch(event);
     });
     this.changed();
   }
 
   /** Loads the users who reacted. Counts do not contain them, but folding the next reaction needs them. */
   async #loadReactors(position: number): Promise<void> {
-    await this.#during(async () => {
+    await this.during(async () => {
       const message_id = this.#at(position)?.message.id;
       if (message_id === undefined) return;
       const reactors: NonNullable<Shown["reactors"]> = [];
@@ -311,7 +305,7 @@ export class LiveView extends Changing {
       } while (cursor !== undefined);
       const one = this.#at(position);
       if (!one || one.reactors || one.message.deleted_at !== undefined) return;
-      const later = this.#recent.filter((event) => event.position > moment && targets(event).includes(position));
+      const later = this.recent.filter((event) => event.position > moment && targets(event).includes(position));
       const now = later.reduce(react, reactors);
       const reactions = counts(now, this.ports.feed.me);
       const reactedAt = Math.max(moment, ...later.map((event) => event.position));
@@ -333,12 +327,12 @@ export class LiveView extends Changing {
   }
 
   async #count(): Promise<void> {
-    await this.#during(async () => {
+    await this.during(async () => {
       const { body } = await this.ports.call("get_conversation", this.#from);
       if (!this.conversation) return;
       const { users: _, ...now } = body;
       this.conversation = now;
-      for (const event of this.#recent) this.#fold(event);
+      for (const event of this.recent) this.#fold(event);
     }).catch(this.ports.error);
     this.changed();
   }
@@ -358,7 +352,7 @@ export class LiveView extends Changing {
     into: Map<string, Item>,
     fold: (into: Map<string, Item>, event: ChatEvent) => void,
   ): Promise<number> {
-    return this.#during(async () => {
+    return this.during(async () => {
       const items: Item[] = [];
       // Events after the first page are folded into all pages. They contain the new state, so folding one twice is
       // harmless.
@@ -372,7 +366,7 @@ export class LiveView extends Changing {
       } while (cursor !== undefined && items.length < MOST_MEMBERS);
       into.clear();
       for (const item of items) into.set(item.user_id, item);
-      for (const event of this.#recent) if (event.position > at) fold(into, event);
+      for (const event of this.recent) if (event.position > at) fold(into, event);
       return at;
     });
   }

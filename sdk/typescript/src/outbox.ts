@@ -78,6 +78,11 @@ export class Outbox {
     }
   }
 
+  /** The event that would show what has been acked may never come. */
+  reset(): void {
+    for (const one of this.#all.values()) if (one.state === "sent") this.#forget(one);
+  }
+
   keep({ saved }: Outgoing): Promise<void> {
     return this.store.set(key(saved), { ...saved });
   }
@@ -98,7 +103,7 @@ export class Outbox {
         const limit = socket.limits?.frame_bytes ?? Infinity;
         // The server would close the socket because of this frame, at every attempt.
         if (new TextEncoder().encode(JSON.stringify(next.act)).length > limit - 100) {
-          throw new VerbatimError("too_large", `a frame has at most ${limit} bytes: send less`);
+          throw new VerbatimError("too_large", `send at most ${limit} bytes`);
         }
         const ack = await socket.ask(next.act);
         this.#acked(next, ack);

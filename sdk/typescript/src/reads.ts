@@ -17,6 +17,12 @@ export class Reads {
     if (!this.#isRunning) void this.#run();
   }
 
+  /** The positions that are known here mean nothing any more. */
+  reset(): void {
+    this.#wanted.clear();
+    this.#told.clear();
+  }
+
   async #run(): Promise<void> {
     this.#isRunning = true;
     for (const [conversation_id, position] of this.#wanted) {

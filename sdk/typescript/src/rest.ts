@@ -57,7 +57,7 @@ const ATTEMPTS = 6;
 
 export function sender(url: string, token: Token, fetcher: typeof fetch): Sender {
   return async (row, input, options = {}) => {
-    const [path = "", method = "", marks = ""] = row.split(" ");
+    const [path = "", method = "GET", marks = ""] = row.split(" ");
     const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>);
     const open = marks.includes("!");
     if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();

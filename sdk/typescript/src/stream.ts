@@ -8,8 +8,8 @@ const BUFFER = 256;
 
 export interface Source {
   feed: Feed;
-  /** Calls the listener with every event and its number. */
-  listen(listener: (event: ChatEvent, n: number) => void): () => unknown;
+  /** Hears every event with its number, and nothing where events may have been skipped and positions begin anew. */
+  listen(listener: (event: ChatEvent | undefined, n: number) => void): () => unknown;
 }
 
 export interface StreamOptions {
@@ -24,22 +24,29 @@ export async function* stream(
   conversation: string | undefined,
   { from, signal }: StreamOptions,
 ): AsyncGenerator<ChatEvent, void, void> {
-  const buffer: Array<{ event: ChatEvent; n: number }> = [];
-  /** The cursor from which to fetch the events that are not in the buffer, and the number of the first of them. */
+  /** The last position of each conversation; another map after a reset, and events that wait for the reader keep theirs. */
+  let seen = new Map<string, number>();
+  const buffer: Array<{ event: ChatEvent; n: number; seen: typeof seen }> = [];
+  /** From where to fetch what the buffer does not have, and the number of the first such event. */
   let behind = from === undefined ? undefined : { cursor: from, n: 0 };
   /** The number of the event that the reader is handling. */
   let held = Infinity;
   let wake = (): void => {};
-  const seen = new Map<string, number>();
-  const isNew = ({ conversation_id, position }: ChatEvent): boolean => {
-    if (position <= (seen.get(conversation_id) ?? 0)) return false;
-    seen.set(conversation_id, position);
+  const isNew = ({ conversation_id, position }: ChatEvent, before: typeof seen): boolean => {
+    if (position <= (before.get(conversation_id) ?? 0)) return false;
+    before.set(conversation_id, position);
     return true;
   };
   const off = listen((event, n) => {
+    if (!event) {
+      // What did not fit cannot be fetched any more.
+      behind = undefined;
+      seen = new Map();
+      return;
+    }
     if (conversation !== undefined && event.conversation_id !== conversation) return;
-    // After an event that did not fit, no later event may be added, or the order would be lost.
-    if (behind === undefined && buffer.length < BUFFER) buffer.push({ event, n });
+    // Behind an event that did not fit nothing may fit either, or the order would be lost.
+    if (!behind && buffer.length < BUFFER) buffer.push({ event, n, seen });
     else behind ??= { cursor: feed.cursor ?? "", n };
     wake();
   });
@@ -51,27 +58,30 @@ export async function* stream(
     while (!signal?.aborted) {
       for (let next; (next = buffer.shift()); ) {
         held = next.n;
-        if (isNew(next.event)) yield next.event;
+        if (isNew(next.event, next.seen)) yield next.event;
         held = Infinity;
         feed.delivery.commit();
         if (signal?.aborted) return;
       }
-      if (behind === undefined) {
+      if (!behind) {
         await new Promise<void>((resolve) => (wake = resolve));
         continue;
       }
       // From here on the buffer accepts events again, so each later event is in the buffer, on one of the pages, or
       // both.
       let cursor: string | undefined = behind.cursor;
+      const before = seen;
       held = behind.n;
       behind = undefined;
       while (cursor !== undefined && !signal?.aborted) {
         const after: string = cursor;
         const { items, next_cursor } = await insist(() => feed.ports.page(after), feed.ports.error, signal);
+        // A page that was asked for before a reset may have what comes behind it, too.
+        if (before !== seen) break;
         for (const event of items) {
-          if ((conversation === undefined || event.conversation_id === conversation) && isNew(event)) yield event;
+          if ((conversation === undefined || event.conversation_id === conversation) && isNew(event, before)) yield event;
         }
-        cursor = items.length === 0 ? undefined : next_cursor;
+        cursor = items.length ? next_cursor : undefined;
       }
       held = Infinity;
       feed.delivery.commit();

@@ -1,6 +1,6 @@
 // The access token: requested when needed, and again before it expires, with only one request at a time.
 
-import { asError } from "./errors.js";
+import { asError, type VerbatimError } from "./errors.js";
 
 /** Why the client requests a token: it starts, the token expires soon, or the server has refused the token. */
 export type Why = "start" | "expiring" | "refused";
@@ -18,17 +18,17 @@ export class Token {
     readonly callback: TokenCallback,
     /** Called when a new token has replaced one that expires soon. The socket has to present it. */
     readonly renewed: (token: string) => unknown,
-    readonly failed: (thrown: unknown) => void,
+    readonly failed: (error: VerbatimError) => void,
   ) {}
 
-  /** The current token. */
-  get(): Promise<string> {
-    return this.#token === undefined ? this.#ask("start") : Promise.resolve(this.#token);
+  /** The present token. */
+  async get(): Promise<string> {
+    return this.#token ?? this.#ask("start");
   }
 
-  /** The server has refused `token`: requests another one, unless another caller has already got one. */
-  refused(token: string): Promise<string> {
-    return this.#token === token || this.#token === undefined ? this.#ask("refused") : Promise.resolve(this.#token);
+  /** The server has refused `token`: another one, unless somebody else got one meanwhile. */
+  async refused(token: string): Promise<string> {
+    return this.#token === undefined || this.#token === token ? this.#ask("refused") : this.#token;
   }
 
   stop(): void {
@@ -70,10 +70,9 @@ export class Token {
     try {
       this.renewed(await this.#ask("expiring"));
     } catch (error) {
-      this.failed(error);
-      // The old token is still valid. If no attempt succeeds, the server closes the socket with 4401, and the client
-      // asks again.
+      // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
       this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
+      this.failed(error as VerbatimError);
     }
   }
 }

@@ -47,7 +47,7 @@ export class Users extends Changing {
     this.#isAsking = true;
     // One request covers all users that a page needs in one moment.
     await sleep(0);
-    while (this.#wanted.size > 0) {
+    while (this.#wanted.size) {
       const ids = [...this.#wanted].slice(0, AT_ONCE);
       for (const id of ids) this.#wanted.delete(id);
       try {

@@ -79,19 +79,21 @@ export class Verbatim {
   readonly #views = new Set<LiveView>();
   readonly #lists = new Set<ConversationList>();
   readonly #presences = new Set<PresenceView>();
-  readonly #streams = new Set<(event: ChatEvent, n: number) => void>();
+  readonly #streams = new Set<Parameters<ConversationPorts["listen"]>[0]>();
   #running: AbortController | undefined;
 
   constructor(options: Options) {
     const url = options.url.replace(/\/+$/, "");
     const tabs = (this.#tabs = options.tabs ?? {});
     const Class = tabs.WebSocket ?? options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Class) throw new TypeError("There is no WebSocket: set the option `WebSocket`.");
+    if (!Class) throw new TypeError("set the option `WebSocket`: there is none here");
     const error = this.#failed;
     const store = told(options.store ?? memory(), error);
     // The socket has to present the new token before the old one expires.
     const renewed = (token: string): unknown => this.#link.socket?.ask({ op: "authenticate", token }).catch(error);
-    this.#token = new Token(options.token, renewed, error);
+    // Without a new token the server closes the socket, but not one that other tabs keep open with theirs.
+    const unrenewed = (why: VerbatimError): void => (why.retryable || !this.#running ? error(why) : this.#link.stop(why));
+    this.#token = new Token(options.token, renewed, unrenewed);
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
     this.rest = functions(OPERATIONS, this.request);
     this.users = new Users(
@@ -102,7 +104,17 @@ export class Verbatim {
       {
         page: (after) => this.rest.follow_events({ after, limit: 200 }),
         event: (event) => this.#take(event),
-        resync: () => this.#resync(),
+        resync: (isReset) => {
+          if (isReset) {
+            for (const listener of this.#streams) listener(undefined, 0);
+            this.#outbox.reset();
+            reads.reset();
+          }
+          for (const one of [...this.#views, ...this.#lists]) {
+            if (isReset) one.recent = [];
+            void one.reload();
+          }
+        },
         caughtUp: (isLive) => this.#opened(isLive),
         cut: () => this.#link.cut(),
         error,
@@ -175,7 +187,7 @@ export class Verbatim {
     (globalThis as Partial<EventTarget>).addEventListener?.("online", () => this.#link.hurry(), { signal });
     watchVisibility((status) => this.setPresence(status), signal);
     this.#outbox.isStopped = false;
-    if (this.#feed.delivery.handlers.size > 0 || this.#feed.delivery.isManual) await this.#feed.restore();
+    if (this.#feed.delivery.handlers.size || this.#feed.delivery.isManual) await this.#feed.restore();
     await this.#outbox.restore();
     if (!signal.aborted) this.#link.start();
   }
@@ -183,6 +195,8 @@ export class Verbatim {
   /** Disconnects. Waiting messages stay in the store. */
   stop(): void {
     this.#link.stop();
+    // Also if `start` has not come to the link yet.
+    this.#become("stopped");
   }
 
   conversation(id: string): ConversationHandle {
@@ -198,8 +212,7 @@ export class Verbatim {
 
   /** Creates a group. */
   async group({ title, members = [] }: { title: string; members?: string[] }): Promise<ConversationHandle> {
-    const handle = await this.#begin({ kind: "group", title, members });
-    return handle!;
+    return (await this.#begin({ kind: "group", title, members }))!;
   }
 
   /** The conversations of the user, the latest first, kept up to date. */
@@ -226,7 +239,11 @@ export class Verbatim {
   setPresence(status: Status): void {
     if (status === (this.#tabs.status ?? "online")) return;
     this.#tabs.status = status;
-    this.#link.socket?.tell({ op: "presence", status });
+    this.#tellPresence();
+  }
+
+  #tellPresence(): void {
+    this.#link.socket?.tell({ op: "presence", status: this.#tabs.status! });
   }
 
   async #begin(body: Parameters<Rest["start_conversation"]>[0]["body"]): Promise<ConversationHandle | undefined> {
@@ -289,14 +306,11 @@ export class Verbatim {
   #opened(isLive: boolean): void {
     if (!this.#link.socket) return;
     this.#link.opened();
-    if (this.#tabs.status === "away") this.#link.socket.tell({ op: "presence", status: "away" });
+    if (this.#tabs.status === "away") this.#tellPresence();
     this.#become(isLive ? "live" : "catching_up");
   }
 
   #become(state: State, why?: VerbatimError): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#why = why;
     if (state === "stopped") {
       this.#running?.abort();
       this.#running = undefined;
@@ -304,13 +318,12 @@ export class Verbatim {
       this.#outbox.isStopped = true;
       this.#typing.stop();
     }
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#why = why;
     if (state === "live") for (const view of this.#presences) for (const id of view.users) void this.#askPresence(view, id);
     this.#emitter.emit("state", state);
     if (why) this.#failed(why);
-  }
-
-  #resync(): void {
-    for (const one of [...this.#views, ...this.#lists]) void one.reload();
   }
 
   #changed(id: string): void {

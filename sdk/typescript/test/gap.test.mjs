@@ -20,9 +20,12 @@ const say = (text) => server.post(`/conversations/${id}/messages`, { text, clien
 
 async function listener(more = {}) {
   const chat = new Verbatim({ url: way.url, token: () => ben.token, ...more });
-  const told = { states: [], errors: [], texts: [] };
+  const told = { states: [], errors: [], reasons: [], texts: [] };
   chat.on("state", (state) => told.states.push(state));
-  chat.on("error", (error) => told.errors.push(error.code));
+  chat.on("error", (error) => {
+    told.errors.push(error.code);
+    if (error.code === "cursor_gone") told.reasons.push(error.errors[0].code);
+  });
   chat.on("event", (event) => void (event.type === "message.sent" && told.texts.push(event.data.text)));
   await chat.start();
   await until("live", () => chat.state === "live");
@@ -117,11 +120,20 @@ test("a slow reader of a stream misses nothing and holds little", async () => {
 
 test("a cursor of another log begins anew, and the views load again", async () => {
   const store = memory();
-  await store.set("cursor", "AZIIfR8MmkvjYlih0POyxJV-aA");
+  const gone = "AZIIfR8MmkvjYlih0POyxJV-aA";
+  await store.set("cursor", gone);
   const { chat, told } = await listener({ store });
   const view = await chat.conversation(id).live().ready();
   assert.ok(view.messages.length > 0);
   await say("anew");
   await until("told", () => told.texts.includes("anew"));
+  assert.deepEqual([told.errors, told.reasons], [["cursor_gone"], ["cursor_unreadable"]]);
+  await until("the cursor of the session is stored", async () => (await store.get("cursor")) !== gone, 10);
   chat.stop();
+  // The next start knows nothing of it any more.
+  const next = await listener({ store });
+  assert.deepEqual(next.told.errors, []);
+  // A stream from a cursor that does not count says so to whoever has it.
+  await assert.rejects(next.chat.events({ from: gone }).next(), { code: "cursor_gone" });
+  next.chat.stop();
 });

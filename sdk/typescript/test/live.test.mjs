@@ -76,6 +76,41 @@ test("a view pages to older messages, around a position, and back to the newest"
   view.close();
 });
 
+test("no message is missing behind a page around a position that was on its way when it came", async () => {
+  const texts = Array.from({ length: 8 }, (_, i) => `hole ${i}`);
+  for (const text of texts) await talk.send(text).done;
+  let arrive;
+  const c = new Verbatim({
+    url: server.url,
+    token: () => ben.token,
+    fetch: async (url, init) => {
+      const answer = await fetch(url, init);
+      // One page around a position, and one of older messages that was asked for before it.
+      if (/around=/.test(url)) await new Promise((resolve) => (arrive = resolve));
+      else if (/before=/.test(url)) await sleep(300);
+      return answer;
+    },
+  });
+  await c.start();
+  const view = await c.conversation(talk.id).live({ limit: 4 }).ready();
+  assert.deepEqual(view.messages.map(({ text }) => text), texts.slice(4));
+  const { items } = await c.rest.list_messages({ id: talk.id, limit: 8 });
+  const older = view.older();
+  const around = view.around(items.find(({ text }) => text === "hole 1").position);
+  await until("the page is on its way", () => arrive);
+  await talk.send("meanwhile").done;
+  await until("the event is there", () => view.conversation.last_message.text === "meanwhile");
+  arrive();
+  await around;
+  assert.equal(await older, false);
+  assert.equal(view.atEnd, false);
+  while (await view.newer());
+  const all = [...texts, "meanwhile"];
+  assert.deepEqual(view.messages.map(({ text }) => text), all.slice(all.indexOf(view.messages[0].text)));
+  assert.equal(view.atEnd, true);
+  c.stop();
+});
+
 test("the list has a new conversation, its order and its unread count; and others are notified", async () => {
   const list = b.conversations();
   await until("loaded", () => list.isLoaded);

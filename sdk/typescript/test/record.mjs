@@ -82,6 +82,11 @@ const CASES = {
   },
   "the own role": ({ ana, ben }) => ana.role(ben.id, "admin"),
   "the title": ({ ana }) => ana.title("Another"),
+  "a retention of the group": ({ ana }) => ana.retention(86_400),
+  "a retention that is removed again": async ({ ana }) => {
+    await ana.retention(86_400);
+    await ana.retention(null);
+  },
   "an erased title is gone, and no earlier one comes back": async ({ ana, forget }) => forget((await ana.title("Another")).position),
 };
 
@@ -135,6 +140,7 @@ async function recorded(name, act, people, erases) {
     role: async (user_id, role) => reach(await rest.change_role({ id, user_id, body: { role } })),
     remove: async (user_id) => reach(await rest.remove_member({ id, user_id })),
     title: async (title) => reach(await rest.update_conversation({ id, body: { title } })),
+    retention: async (retention_s) => reach(await rest.update_conversation({ id, body: { retention_s } })),
   });
   const seen = async () => {
     const from = { id, min_position: head };

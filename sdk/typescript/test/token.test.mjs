@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Verbatim } from "../dist/index.js";
+import { memory, Verbatim, VerbatimError } from "../dist/index.js";
 import { Server, proxy, sleep, until } from "./server.mjs";
 
 // The server gets a key that the tests know, so the tests can sign tokens that expire soon.
@@ -141,6 +141,38 @@ test("a callback that fails is asked again", async () => {
   await chat.start();
   await until("live", () => chat.state === "live");
   assert.deepEqual(told.errors, ["token_failed", "token_failed"]);
+  chat.stop();
+});
+
+test("a renewal that is refused for good stops the client", async () => {
+  const { chat, told } = client((n) => {
+    if (n === 1) return ending(ana.token, 20);
+    throw new VerbatimError("invalid_grant", "the login is over", { retryable: false });
+  });
+  const begin = Date.now();
+  await chat.start();
+  await until("stopped", () => chat.state === "stopped");
+  // The server has not closed the socket: another tab may show it tokens of another login for ever.
+  assert.ok(Date.now() - begin < 18_000);
+  assert.deepEqual([chat.why.code, told.errors, told.states], ["invalid_grant", ["invalid_grant"], ["connecting", "live", "stopped"]]);
+});
+
+test("a client that is stopped before it has started stays stopped, and can be started again", async () => {
+  const store = memory();
+  let isSlow = true;
+  const { chat, told } = client(() => ana.token, { store: { ...store, all: (prefix) => sleep(isSlow ? 100 : 0).then(() => store.all(prefix)) } });
+  for (let i = 0; i < 2; i++) {
+    const starting = chat.start();
+    await sleep(20);
+    chat.stop();
+    assert.equal(chat.state, "stopped");
+    await starting;
+  }
+  await sleep(500);
+  assert.deepEqual(told.states, ["stopped"]);
+  isSlow = false;
+  await chat.start();
+  await until("live", () => chat.state === "live");
   chat.stop();
 });
 

@@ -5,7 +5,9 @@ import { test } from "node:test";
 import { Feed } from "../dist/feed.js";
 import { fatal } from "../dist/link.js";
 import { LiveView } from "../dist/live.js";
+import { Reads } from "../dist/reads.js";
 import { Socket } from "../dist/socket.js";
+import { stream } from "../dist/stream.js";
 import { memory } from "../dist/index.js";
 import { Token } from "../dist/token.js";
 import { pause, retryAfter } from "../dist/wait.js";
@@ -87,6 +89,41 @@ for (const { name, start, frames, pages = {}, fetched = [], told, errors = [], r
     assert.deepEqual({ ...seen, cursor: feed.cursor }, { told, fetched, errors, resyncs, cursor });
   });
 }
+
+test("after a reset a stream gives what waits, and then events at lower positions", async () => {
+  let hear;
+  const feed = { cursor: "c1", delivery: { readers: new Set(), commit() {} }, ports: { page: assert.fail, error: assert.fail } };
+  const reading = stream({ feed, listen: (listener) => ((hear = listener), () => {}) }, undefined, {});
+  const next = async () => (await reading.next()).value.position;
+  const tell = (position) => hear({ conversation_id: "a", position }, position);
+  const first = next();
+  tell(8);
+  assert.equal(await first, 8);
+  tell(9);
+  hear(undefined, 0);
+  for (const position of [5, 5, 6]) tell(position);
+  assert.deepEqual([await next(), await next(), await next()], [9, 5, 6]);
+  // What the buffer has no room for is gone with the log, and is not asked for.
+  for (let i = 0; i < 300; i++) tell(10 + i);
+  hear(undefined, 0);
+  const all = [];
+  for (let i = 0; i < 256; i++) all.push(await next());
+  assert.deepEqual([all[0], all.at(-1)], [10, 265]);
+  const last = next();
+  tell(2);
+  assert.equal(await last, 2);
+});
+
+test("after a reset a lower position is marked as read", async () => {
+  const asked = [];
+  const reads = new Reads({ open: async () => ({ ask: async ({ position }) => asked.push(position) }) }, assert.fail);
+  for (const position of [9, 5]) reads.mark("a", position);
+  await sleep(5);
+  reads.reset();
+  reads.mark("a", 5);
+  await sleep(5);
+  assert.deepEqual(asked, [9, 5]);
+});
 
 test("pauses, closes and tokens", async () => {
   const { pauses, retry_after, closes, tokens } = await vectors("retry");

@@ -102,7 +102,10 @@ export class Guest implements WebSocketLike {
       const response = await fetch(events + encodeURIComponent(cursor), { headers });
       if (this.#isClosed) return;
       const { status } = response;
-      if (status === 410) return this.#goOn({ op: "reset", reason: "cursor_gone" });
+      if (status === 410) {
+        const { errors } = (await response.json()) as { errors?: Array<{ code: string }> };
+        return this.#goOn({ op: "reset", reason: errors?.[0]?.code ?? "cursor_gone" });
+      }
       if (status === 401) return this.#end(4401);
       if (!response.ok) return this.#end(1006, `;retry_after_ms=${retryAfter(response.headers.get("Retry-After")) ?? 0}`);
       const { items, next_cursor } = (await response.json()) as components["schemas"]["EventPage"];

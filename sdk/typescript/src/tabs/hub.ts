@@ -15,6 +15,8 @@ export class Hub {
   #socket: WebSocket | undefined;
   /** The guest whose token the socket uses. Only its client gets the close code of the server. */
   #owner = "";
+  /** A guest's token that the server has not judged yet, and the owner before it. */
+  #proof: { id: string; before: string } | undefined;
   #ready: ServerReady | undefined;
   #isBegun = false;
   #heads = new Map<string, number>();
@@ -98,7 +100,9 @@ export class Hub {
       socket.close();
     }
     clearTimeout(this.#timer);
-    this.#socket = this.#ready = undefined;
+    // Whether the login that has ended is that of this token or of the one before nobody can tell: each shows its own.
+    if (code === 4503 && this.#proof) this.#owner = "";
+    this.#socket = this.#ready = this.#proof = undefined;
     this.#isBegun = false;
     this.#heads.clear();
     // The other guests have their own tokens, which may still be valid, so they get a code after which they reconnect.
@@ -119,6 +123,10 @@ export class Hub {
       case "ack":
       case "error":
       case "pong": {
+        if (this.#proof && frame.id === this.#proof.id) {
+          if (frame.op === "error") this.#owner = this.#proof.before;
+          this.#proof = undefined;
+        }
         const [to, id] = frame.id?.split(" ") ?? [];
         if (to === undefined || id === undefined) break;
         return this.#say({ op: "frame", to, data: JSON.stringify({ ...frame, id }) });
@@ -160,8 +168,11 @@ export class Hub {
       this.#guests.set(from, frame.status);
       return this.#tellSoon();
     }
-    if (frame.op === "authenticate") this.#owner = from;
     if (frame.id != null) frame.id = `${from} ${frame.id}`;
+    if (frame.op === "authenticate") {
+      this.#proof = { id: frame.id ?? "", before: this.#owner };
+      this.#owner = from;
+    }
     this.#socket?.send(JSON.stringify(frame));
   }
 
