@@ -5,6 +5,7 @@ pub mod delivery;
 pub mod held;
 pub mod listeners;
 pub mod outages;
+mod pending;
 pub mod requests;
 pub mod stream;
 pub mod sweep;

@@ -2,7 +2,6 @@
 //! joining, leaving and delivering happen in one order, the order of the log, without a lock.
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, PoisonError},
     time::Duration,
@@ -12,19 +11,17 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{
-        ConversationId, Event, Fold, History, Lane, Point, Position, PresenceChanged, Recorded, UserId,
-    },
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, PresenceChanged, Recorded, UserId},
     gateway::{
         frames::{
             close::Close,
-            server::{self, Head, ServerFrame},
+            server::{Head, ServerFrame},
         },
         hub::{
             held::{GivenUp, Held},
             listeners::Listener,
+            pending::PendingFrames,
         },
-        wire::socket::Durable,
     },
     live::{Blocklist, Tracked, is_blocked},
     telemetry::METRICS,
@@ -67,22 +64,10 @@ struct Topic {
     tracked: Arc<Tracked>,
     listeners: Vec<Arc<Listener>>,
     /// Frames of the present batch that have not been sent yet.
-    pending: Vec<Durable>,
-    /// The edits among the pending frames that not every listener may read.
-    edits: Vec<PendingEdit>,
+    pending: PendingFrames,
     /// The number of listeners that have been sent the pending frames.
     sent_to: usize,
     moved: Moved,
-}
-
-/// A pending edit in a conversation whose members may only read what came after they joined.
-struct PendingEdit {
-    /// The place among the pending frames.
-    index: usize,
-    /// The message that was edited.
-    message: Position,
-    /// The edit for members who may not read the message: it keeps its place in the chain but has no text.
-    without_text: Durable,
 }
 
 /// Whether a beat has to name a topic. Beats keep naming a topic until a beat that named it is known to have been sent:
@@ -92,19 +77,6 @@ enum Moved {
     No,
     SinceTheLastBeat,
     InBeat(u64),
-}
-
-impl Topic {
-    /// The pending frames for a member who may read the messages after a position. Somebody who is no member any more
-    /// reads no edit of an earlier message: nobody knows since when that user was a member.
-    fn frames_from(&self, visible_from: Option<Position>) -> Cow<'_, [Durable]> {
-        let mut frames = Cow::Borrowed(&self.pending[..]);
-        let is_hidden = |edit: &&PendingEdit| visible_from.is_none_or(|from| edit.message <= from);
-        for edit in self.edits.iter().filter(is_hidden) {
-            frames.to_mut()[edit.index] = edit.without_text.clone();
-        }
-        frames
-    }
 }
 
 impl Topics {
@@ -152,17 +124,7 @@ impl Topics {
         if topic.pending.is_empty() {
             self.dirty.push(recorded.conversation);
         }
-        let durable = |recorded: &Recorded| Durable {
-            tag: (recorded.conversation, recorded.position),
-            frame: server::event(recorded, previous),
-        };
-        if let Some(Event::MessageEdited(edited)) = &recorded.event
-            && topic.tracked.conversation().history() == History::SinceJoin
-        {
-            let (index, message) = (topic.pending.len(), edited.message_position);
-            topic.edits.push(PendingEdit { index, message, without_text: durable(&recorded.without_text()) });
-        }
-        topic.pending.push(durable(recorded));
+        topic.pending.push(recorded, previous, &topic.tracked);
     }
 
     /// Sends all pending frames of a conversation.
@@ -175,18 +137,13 @@ impl Topics {
     fn flush_to_some(&mut self, id: ConversationId) -> Option<usize> {
         let topic = self.all.get_mut(&id).filter(|topic| !topic.pending.is_empty())?;
         let some = topic.listeners.iter().skip(topic.sent_to).take(AT_ONCE);
-        let roster = (!topic.edits.is_empty()).then(|| topic.tracked.conversation());
-        let frames = |listener: &Listener| match &roster {
-            None => Cow::Borrowed(&topic.pending[..]),
-            Some(roster) => topic.frames_from(roster.visible_from(listener.user)),
-        };
-        let sockets: usize = some.map(|listener| listener.deliver(id, &frames(listener))).sum();
+        let frames = topic.pending.of_each(&topic.tracked);
+        let sockets: usize = some.map(move |listener| listener.deliver(id, &frames(listener.user))).sum();
         let deliveries = sockets * topic.pending.len();
         METRICS.deliveries.inc_by(deliveries as u64);
         topic.sent_to += AT_ONCE;
         if topic.sent_to >= topic.listeners.len() {
             topic.pending.clear();
-            topic.edits.clear();
             topic.sent_to = 0;
             topic.moved = Moved::SinceTheLastBeat;
         }
@@ -349,8 +306,7 @@ impl Topics {
             Entry::Vacant(place) => place.insert(Topic {
                 tracked: tracked.clone(),
                 listeners: Vec::new(),
-                pending: Vec::new(),
-                edits: Vec::new(),
+                pending: PendingFrames::default(),
                 sent_to: 0,
                 moved: Moved::No,
             }),

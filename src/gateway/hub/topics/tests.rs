@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::{
     credentials::{Identity, Proof, Scopes},
     domain::{
-        ConversationCreated, ConversationUpdated, EventId, History, Kind, LoginId, MemberAdded,
-        MemberRemoved, MessageEdited, MessageId, NewMember, Recorded, Role, Status, Time,
+        ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember,
+        Recorded, Role, Status, Time,
     },
     gateway::{
         hub::{
@@ -375,39 +375,4 @@ async fn who_joins_is_told_the_head_and_hears_what_follows() {
     let frames = guest.frames(1).await;
     let ops: Vec<&str> = frames.iter().map(|frame| frame["op"].as_str().unwrap()).collect();
     assert_eq!(ops, ["event", "typing", "presence", "mark"], "nothing of who is no member");
-}
-
-#[tokio::test]
-async fn an_edit_of_what_was_said_before_a_member_joined_reaches_that_member_without_its_text() {
-    let (listeners, mut stage) = (Listeners::default(), Stage::new());
-    let id = conversation(LUNCH);
-    let history = ConversationUpdated { history: Some(History::SinceJoin), ..Default::default() };
-    let history = Recorded::happened(2, id, user(ANA), Some(Event::ConversationUpdated(history)));
-    let mut guests = [Guest::of(&listeners, HERE[0]).await, Guest::of(&listeners, HERE[1]).await];
-    let here = |number| listeners.get(user(number)).into_iter().collect();
-    stage.happens(history, Vec::new());
-    stage.happens(added(3, LUNCH, HERE[0]), here(HERE[0]));
-    stage.is_read();
-    stage.happens(said(4, LUNCH, ANA), Vec::new());
-    stage.happens(added(5, LUNCH, HERE[1]), here(HERE[1]));
-    for (position, message_position) in [(6, 4), (7, 6)] {
-        let edited = MessageEdited {
-            message_id: MessageId::known(Uuid::from_u128(4)),
-            message_position: Position(message_position),
-            client_id: None,
-            text: "hello".into(),
-            mentions: Vec::new(),
-        };
-        let edited = Some(Event::MessageEdited(edited));
-        stage.happens(Recorded::happened(position, id, user(ANA), edited), Vec::new());
-    }
-    let mut texts = Vec::new();
-    for guest in &mut guests {
-        guest.mark(0);
-        let frames = guest.frames(0).await;
-        let edits = frames.iter().filter(|frame| frame["type"] == "message.edited");
-        texts.push(edits.map(|frame| frame["data"]["text"] == "hello").collect::<Vec<_>>());
-        assert!(chain(&frames).ends_with(&[(6, 5), (7, 6)]));
-    }
-    assert_eq!(texts, [[true, true], [false, true]]);
 }
