@@ -78,8 +78,8 @@ impl Bearers {
         self.unless_ended(self.by_name(&vouched.0).await?)
     }
 
-    /// Who logs out with an access token that was refused, because it has expired or its login has ended. A client that
-    /// logs out late, or twice, gets what it wants; a token that Verbatim has not issued ends nothing.
+    /// The identity of an access token that was refused because it has expired or its login has ended, for logging out:
+    /// a client may log out late or twice. A token that Verbatim has not issued has none.
     pub(crate) fn late(&self, bearer: &str, refused: &NotAuthenticated) -> Option<Identity> {
         let is_late =
             matches!(refused, NotAuthenticated::Token(BadToken::Expired) | NotAuthenticated::Revoked);

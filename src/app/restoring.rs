@@ -120,7 +120,7 @@ pub(crate) async fn plan_restore(
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 
-/// An error that may pass with time does not say that the command may be run again.
+/// Adds the next step to an error that may pass with time.
 fn what_to_do(error: AppError) -> AppError {
     match error.passes() {
         true => AppError::Refused(format!(
@@ -188,8 +188,9 @@ async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backu
     Ok(())
 }
 
-/// Erases and suspends again the accounts that AUDIT says are erased or suspended: the backup may be older, and nobody
-/// would ask a second time. Changes nothing about an account of which the backup knows it.
+/// Erases and suspends again the accounts that AUDIT lists as erased or suspended. The backup may be older than these
+/// events, and nobody would request them a second time. An account that is erased or suspended in the backup already does
+/// not change.
 async fn apply_audit(log: &Log, pool: &PgPool) -> Result<(), AppError> {
     let (mut erased, mut suspended) = (BTreeSet::new(), BTreeSet::new());
     let mut range = AuditRange { area: Some("account".into()), ..AuditRange::default() };

@@ -1,5 +1,5 @@
-//! Refuses variables that are settings with a slip of the pen. A misspelt setting would have no effect, and nobody would
-//! notice. Other variables of this prefix are let by: Kubernetes, compose files and scripts set some of their own.
+//! Refuses variables whose name is almost that of a setting. A misspelt setting would have no effect, and nobody would
+//! notice. Other variables with the prefix pass: Kubernetes, compose files and scripts set some of their own.
 
 use std::ffi::OsString;
 
@@ -7,13 +7,13 @@ use clap::Command;
 
 /// The prefix of the names of all settings.
 const OURS: &str = "VERBATIM_";
-/// The most letters in which a misspelt name differs from the setting. In a short name, only a third of the letters may
+/// The maximum distance between a misspelt name and the setting. In a short name, at most a third of the letters may
 /// differ.
 const NEAR: usize = 3;
 /// A variable of the configuration of nats-server (`deploy/log.conf`), which is near `VERBATIM_DATA_DIR`.
 const OF_NATS: &str = "VERBATIM_NATS_DIR";
 
-/// Says what is wrong with the first variable that is nearly a setting of some command.
+/// The error for the first variable whose name is almost that of a setting of any command.
 pub(super) fn refusal(command: &Command, variables: impl Iterator<Item = OsString>) -> Option<String> {
     let mut known = Vec::new();
     collect(command, &mut known);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_of_kubernetes_and_of_scripts_are_let_by() {
+    fn the_variables_of_kubernetes_and_of_scripts_pass() {
         for (name, value) in [
             ("VERBATIM_SERVICE_HOST", "10.0.0.1"),
             ("VERBATIM_SERVICE_PORT", "80"),

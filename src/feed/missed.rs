@@ -252,16 +252,20 @@ mod tests {
         ConversationCreated, History, Kind, MemberAdded, MessageEdited, MessageId, NewMember, Role,
     };
 
-    #[test]
-    fn an_edit_of_a_hidden_message_keeps_its_place_and_loses_its_text() {
-        let id = ConversationId::known(Uuid::from_u128(1));
-        let edited = MessageEdited {
+    fn edit_of(message_position: Position) -> MessageEdited {
+        MessageEdited {
             message_id: MessageId::known(Uuid::from_u128(2)),
-            message_position: Position(7),
+            message_position,
             client_id: None,
             text: "hello".into(),
             mentions: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn an_edit_of_a_hidden_message_keeps_its_place_and_loses_its_text() {
+        let id = ConversationId::known(Uuid::from_u128(1));
+        let edited = edit_of(Position(7));
         let event = Event::MessageEdited(edited);
         let shown = Recorded::happened(12, id, UserId::known(Uuid::from_u128(3)), Some(event));
         let shown = Shown::new(shown, Position(9));
@@ -289,13 +293,7 @@ mod tests {
     fn an_edit_from_the_log_is_as_readable_as_its_message_was_at_the_edit() {
         let (ana, ben) = (UserId::known(Uuid::from_u128(1)), UserId::known(Uuid::from_u128(2)));
         let id = ConversationId::known(Uuid::from_u128(9));
-        let edited = MessageEdited {
-            message_id: MessageId::known(Uuid::from_u128(2)),
-            message_position: Position(2),
-            client_id: None,
-            text: "hello".into(),
-            mentions: Vec::new(),
-        };
+        let edited = edit_of(Position(2));
         let created = Event::ConversationCreated(ConversationCreated {
             kind: Kind::Group,
             title: None,

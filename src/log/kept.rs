@@ -1,16 +1,15 @@
 //! The durables of consumers as an archive keeps them.
 //!
-//! In a cluster, a durable with one replica is away with its server. Until nats-server takes the server for offline, it
-//! waits for 4 s and lists the other durables. Afterwards it lists the durable, too, as if nothing had been acknowledged.
-//! Both times it names the durable as missing.
+//! In a cluster, a durable with one replica is away with its server. Until nats-server considers the server offline, it
+//! waits for 4 s and lists only the other durables. Afterwards it also lists this durable, as if nothing had been
+//! acknowledged. In both cases it names the durable as missing.
 
 use std::time::Duration;
 
+use async_nats::jetstream::response::Response;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use async_nats::jetstream::response::Response;
 
 use crate::log::{Log, OpenError, errors::refused};
 
@@ -26,7 +25,7 @@ pub(crate) struct KeptDurable {
     pub stream: String,
     /// Its name.
     pub name: String,
-    /// All up to this position are acknowledged.
+    /// All events up to this position are acknowledged.
     pub ack_floor: u64,
     /// Its configuration, as JetStream's API has it.
     pub config: Value,

@@ -55,14 +55,14 @@ impl PendingFrames {
         self.frames.push(durable(recorded));
     }
 
-    /// The frames for each of some users. The roster is only looked at if there is an edit that matters.
+    /// The frames for each of some users. The roster is read only if a pending edit needs it.
     pub(super) fn of_each<'a>(&'a self, tracked: &Tracked) -> impl Fn(UserId) -> Cow<'a, [Durable]> {
         let roster = (!self.edits.is_empty()).then(|| tracked.conversation());
         move |user| roster.as_ref().map_or(Cow::Borrowed(&self.frames[..]), |roster| self.of(user, roster))
     }
 
-    /// The frames for a user. Somebody who is no member any more reads no edit of an earlier message: the roster does
-    /// not tell since when that user was a member.
+    /// The frames for a user. A former member reads no edit of an earlier message, because the roster does not say when
+    /// that membership began.
     fn of(&self, user: UserId, roster: &Conversation) -> Cow<'_, [Durable]> {
         let visible_from = roster.visible_from(user);
         let mut frames = Cow::Borrowed(&self.frames[..]);
