@@ -154,14 +154,24 @@ async function recorded(name, act, people, erases) {
   const two = (await acts(ben).send("two")).id;
   const before = await seen();
   const { next_cursor: after } = await ben.rest.follow_events({});
+  let isErased = false;
+  const forget = async (position) => {
+    await erases(id, position);
+    isErased = true;
+  };
   const erase = async (message_id) => {
     const { items } = await ana.rest.list_messages({ id, min_position: head });
-    await erases(id, items.find((message) => message.id === message_id).position);
+    await forget(items.find((message) => message.id === message_id).position);
   };
-  const forget = (position) => erases(id, position);
   await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two, erase, forget });
-  const { items } = await ben.rest.follow_events({ after, limit: 200 });
-  const events = items.filter((event) => event.conversation_id === id);
+  // The server may tell an event a moment after it has answered the command, and the position of an erasure is known
+  // from its event alone.
+  const events = await until("the events of the acts are told", async () => {
+    const { items } = await ben.rest.follow_events({ after, limit: 200 });
+    const told = items.filter((event) => event.conversation_id === id && event.position > before.conversation.position);
+    const last = told.at(-1);
+    return last?.position >= head && (last.type === "content.erased" || !isErased) && told;
+  });
   head = events.at(-1).position;
   return { name, me: ben.id, before, events, after: await seen() };
 }
