@@ -368,7 +368,7 @@ async fn start(
         clock: clock.clone(),
         stopping: stopping.subscribe(),
     };
-    let exports = exporting::exports(settings, &events, &pool, &overload, &cursor_key);
+    let exports = exporting::exports(settings, &events, &pool, &limits, &overload, &cursor_key);
     let parts = api::Parts {
         commands,
         reading,

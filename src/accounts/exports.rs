@@ -1,8 +1,6 @@
 //! The exports that an account requested: of its own data, or of the content that a legal hold keeps. A row has no
 //! content; it only describes the range that an export reads.
 
-use std::time::Duration;
-
 use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,10 +11,6 @@ use crate::{
     domain::{Audited, Epoch, ExportId, ExportRequested, HoldId, LoginId, Position, Time, UserId},
 };
 
-/// The maximum number of exports within [`WINDOW`] that an account may request: of its own data, and of each hold.
-pub(crate) const MOST: i64 = 2;
-/// The period in which an account may request [`MOST`] exports of the same data.
-const WINDOW: Duration = Duration::from_secs(86_400);
 /// How long an export that has expired is still listed.
 const LISTED: &str = "30 days";
 
@@ -106,38 +100,17 @@ impl From<Row> for Export {
     }
 }
 
-/// Stores an export. If the account requested [`MOST`] exports of the same data within [`WINDOW`], stores nothing and
-/// returns the time from which it may request another. An export of a hold is recorded in the audit trail, because it
-/// shows the messages of some users to another one.
-pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::Result<Result<(), Time>> {
+/// Stores an export, and forgets the account's exports that are no longer listed. An export of a hold is recorded in the
+/// audit trail, because it shows the messages of some users to another one.
+pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::Result<()> {
     let (now, hold) = (export.created_at, export.of.hold());
     let mut transaction = pool.begin().await?;
-    // The lock on the account makes its requests happen one after the other. Without the lock, two concurrent
-    // transactions would not count each other's row.
-    sqlx::query("select 1 from auth.account where id = $1 for no key update")
-        .bind(export.user.uuid())
-        .execute(&mut *transaction)
-        .await?;
     sqlx::query("delete from auth.export where account_id = $1 and expires_at < $2 - $3::interval")
         .bind(export.user.uuid())
         .bind(now.datetime())
         .bind(LISTED)
         .execute(&mut *transaction)
         .await?;
-    let full: Option<OffsetDateTime> = sqlx::query_scalar(
-        "select created_at from auth.export
-         where account_id = $1 and created_at > $2 and hold_id is not distinct from $4
-         order by created_at desc offset $3 limit 1",
-    )
-    .bind(export.user.uuid())
-    .bind(now.datetime() - WINDOW)
-    .bind(MOST - 1)
-    .bind(hold.map(HoldId::uuid))
-    .fetch_optional(&mut *transaction)
-    .await?;
-    if let Some(earlier) = full {
-        return Ok(Err(Time::of(earlier).plus(WINDOW)));
-    }
     sqlx::query(
         "insert into auth.export (id, account_id, since, epoch, positions, created_at, expires_at, hold_id)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -157,8 +130,7 @@ pub(crate) async fn add(pool: &PgPool, export: &Export, stamp: Stamp) -> sqlx::R
         audit::note(&mut transaction, stamp, Audited::ExportRequested(export.id.uuid().into(), requested))
             .await?;
     }
-    transaction.commit().await?;
-    Ok(Ok(()))
+    transaction.commit().await
 }
 
 /// An export of any account.

@@ -1,10 +1,13 @@
 //! Assembles the exports of a node from the parts that they need.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 
 use crate::{
     config::Settings,
     exports::{ExportParts, Exports},
+    limits::RateLimits,
     overload::Overload,
     reading::Events,
 };
@@ -14,6 +17,7 @@ pub(super) fn exports(
     settings: &Settings,
     events: &Events,
     pool: &PgPool,
+    limits: &Arc<RateLimits>,
     overload: &Overload,
     key: &[u8; 32],
 ) -> Exports {
@@ -23,6 +27,7 @@ pub(super) fn exports(
         feed: events.feed.clone(),
         pool: pool.clone(),
         revoked: events.revoked.clone(),
+        limits: limits.clone(),
         overload: overload.clone(),
         clock: events.clock.clone(),
         public_url: settings.public_url.clone(),

@@ -71,6 +71,10 @@ pub(super) struct LimitSettings {
     /// Requests and frames per API key of a service account.
     #[arg(long, env = "VERBATIM_LIMIT_SERVICE", default_value_t = Policy::Service.default_limit(), value_name = "RATE")]
     limit_service: PolicyLimit,
+
+    /// Exports requested per account: of its own data, and of each legal hold.
+    #[arg(long, env = "VERBATIM_LIMIT_EXPORT", default_value_t = Policy::Export.default_limit(), value_name = "RATE")]
+    limit_export: PolicyLimit,
 }
 
 impl LimitSettings {
@@ -96,6 +100,7 @@ impl LimitSettings {
             Policy::Typing => self.limit_typing,
             Policy::Presence => self.limit_presence,
             Policy::Service => self.limit_service,
+            Policy::Export => self.limit_export,
         }
     }
 }

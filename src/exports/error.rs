@@ -1,8 +1,9 @@
 //! Why an export is refused.
 
 use crate::{
-    domain::{HoldId, Time},
+    domain::HoldId,
     feed::Behind,
+    limits::Exceeded,
     log::{NotRead, Unavailable},
     shares::NoPlace,
 };
@@ -10,12 +11,9 @@ use crate::{
 /// Why an export is refused, or was cut off.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The account has asked for as many exports as a day allows.
-    #[error("there are two such exports within a day already: ask again later")]
-    TooMany {
-        /// The time from which the account may ask again.
-        again: Time,
-    },
+    /// The account has requested too many exports.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
     /// `since` is later than this node's clock.
     #[error("that time has not come yet")]
     InTheFuture,

@@ -33,6 +33,5 @@ pub use download::Download;
 pub use error::ExportError;
 pub use requests::{ExportSettings, Exports, SeenExport};
 
-pub(crate) use crate::accounts::exports::MOST;
 pub(crate) use requests::{ExportParts, LIFE};
 pub(crate) use sending::BYTES_PER_SECOND;

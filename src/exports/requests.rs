@@ -20,6 +20,7 @@ use crate::{
     credentials::{Identity, Scope},
     domain::{ExportId, HoldId, Position, Time, UserId},
     feed::Feed,
+    limits::{Policy, RateLimits},
     live::{Conversations, Revoked},
     log::{Log, PublicUrl, Unavailable},
     overload::Overload,
@@ -64,6 +65,7 @@ pub(crate) struct ExportParts {
     pub(crate) pool: PgPool,
     pub(crate) revoked: Arc<Revoked>,
     pub(crate) overload: Overload,
+    pub(crate) limits: Arc<RateLimits>,
     pub(crate) clock: Clock,
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -120,15 +122,13 @@ impl Exports {
             created_at: stamp.at,
             expires_at: stamp.at.plus(LIFE),
         };
-        match exports::add(&self.parts.pool, &export, stamp).await? {
-            Ok(()) => Ok(self.seen(export, caller)),
-            Err(again) => Err(ExportError::TooMany { again }),
+        let (limits, budget) = (&self.parts.limits, (caller.user, of.hold()));
+        limits.admit(Policy::Export, budget)?;
+        if let Err(error) = exports::add(&self.parts.pool, &export, stamp).await {
+            limits.give_back(Policy::Export, budget, 1);
+            return Err(error.into());
         }
-    }
-
-    /// How long a caller has to wait until a time.
-    pub fn wait(&self, until: Time) -> Duration {
-        until.since(self.parts.clock.now())
+        Ok(self.seen(export, caller))
     }
 
     /// An export of the caller's own data.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use aws_lc_rs::{digest, hmac};
 
 use super::{policy::Policy, siphash::siphash};
-use crate::domain::{ConversationId, LoginId, UserId};
+use crate::domain::{ConversationId, HoldId, LoginId, UserId};
 
 /// The most bytes of a key: its policy and two ids.
 const MOST: usize = 33;
@@ -66,6 +66,14 @@ impl BudgetKey {
     /// The budget of an account within one conversation.
     pub fn member(user: UserId, conversation: ConversationId) -> Self {
         Self::of([user.uuid().as_bytes(), conversation.uuid().as_bytes()])
+    }
+}
+
+/// The budget of an account for one kind of data that it exports: its own, or that of a legal hold.
+impl From<(UserId, Option<HoldId>)> for BudgetKey {
+    fn from((user, hold): (UserId, Option<HoldId>)) -> Self {
+        let hold = hold.map(HoldId::uuid);
+        Self::of([user.uuid().as_bytes(), hold.as_ref().map_or(&[], |hold| hold.as_bytes())])
     }
 }
 

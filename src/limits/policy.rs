@@ -69,11 +69,13 @@ policies! {
     Presence = 14, "presence", "account", 6 / 60 : 6;
     /// Every request and frame of an API key, instead of `user` and `send`.
     Service = 15, "service", "API key", 6000 / 60 : 600;
+    /// Requesting exports of the account's own data, and of each legal hold.
+    Export = 16, "export", "account", 2 / 86_400 : 2;
 }
 
 impl Policy {
     /// The length of a table that is indexed by [`Policy::number`].
-    pub(super) const ROWS: usize = 16;
+    pub(super) const ROWS: usize = 17;
 
     /// The index of the policy in tables, and its number in messages between nodes.
     pub(super) const fn number(self) -> u8 {

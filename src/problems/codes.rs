@@ -87,7 +87,6 @@ codes! {
     too_many_at_once 429: "This user has too many requests of this kind in progress on this node." => "Wait for their responses, then send the request again.";
     too_many_blocks 409: "The caller has blocked too many users." => "Unblock a user first.";
     too_many_conversations 409: "A new member is in too many conversations." => "Ask the user to leave a conversation first.";
-    too_many_exports 429: "The account has requested two exports of its data, or of the legal hold, within 24 hours." => "Download one of them, or try again after the time in `Retry-After`.";
     too_many_followers 429: "This user follows events with too many requests on this node." => "End another of these requests first.";
     too_many_holds 409: "There are 100 active holds." => "Lift a hold first.";
     too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";

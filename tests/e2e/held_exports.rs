@@ -175,11 +175,11 @@ async fn an_export_of_a_hold_is_for_whoever_asked_and_ends_with_the_hold() {
     world.database.does(&scopes.replace("{}", "{admin:export}")).await;
     downloads(ana.address, link).await;
 
-    // Two exports a day are allowed for each hold.
+    // Each hold has a budget of its own.
     requests(&clerk, &hold).await;
     let refused = clerk.person.post(EXPORTS, wanted.clone()).await;
     assert!(refused.headers.contains_key("retry-after"));
-    refused.refuses(429, "too_many_exports");
+    refused.refuses(429, "rate_limited");
     let third = places(&counsel, json!({ "name": "c", "users": [ana.id] })).await;
     requests(&clerk, &third).await;
 

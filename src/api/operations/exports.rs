@@ -1,7 +1,5 @@
 //! Exports of the caller's own data as a file.
 
-use std::time::Duration;
-
 use poem::{
     Body as Bytes, IntoResponse, Response,
     http::{StatusCode, header},
@@ -150,12 +148,12 @@ impl ExportOperations {
     /// Export my data
     ///
     /// Requests an export of everything that the caller may see at this moment: the account, the logins, the
-    /// settings, and the events of each conversation. The export is ready at once, for seven days. An account may
-    /// request two exports within 24 hours; another request gets 429 `too_many_exports`.
+    /// settings, and the events of each conversation. The export is ready at once, for seven days. The rate
+    /// limit `export` counts the requests of an account: by default it may make two at once, and two a day.
     #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
     async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
         let requested = self.exports.request(&caller, body.0.since).await;
-        let export: Export = requested.map_err(|error| refused(&self.exports, error))?.into();
+        let export: Export = requested.map_err(refused)?.into();
         Ok(Requested { location: format!("/v1/me/exports/{}", export.id), body: export })
     }
 
@@ -171,9 +169,7 @@ impl ExportOperations {
     ) -> Result<Reply<Page<Export>>, SignedIn> {
         let part = limit.0.part(cursor.0);
         let found = self.exports.list(&caller, part.after, part.limit).await;
-        let page = Page::cut(found.map_err(|error| refused(&self.exports, error))?, limit.0, |last| {
-            (last.created_at, last.id)
-        });
+        let page = Page::cut(found.map_err(refused)?, limit.0, |last| (last.created_at, last.id));
         Ok(Reply(page.map(Export::from)))
     }
 
@@ -183,7 +179,7 @@ impl ExportOperations {
     #[oai(path = "/me/exports/:id", method = "get", operation_id = "get_export")]
     async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<Export>, Found> {
         let found = self.exports.one(&caller, id.0).await;
-        Ok(Reply(found.map_err(|error| refused(&self.exports, error))?.into()))
+        Ok(Reply(found.map_err(refused)?.into()))
     }
 
     /// Download an export
@@ -202,19 +198,14 @@ impl ExportOperations {
         token: Query<String>,
     ) -> Result<Zip, Downloaded> {
         let download = self.exports.download(id.0, &token.0).await;
-        Ok(Zip(download.map_err(|error| refused(&self.exports, error))?))
+        Ok(Zip(download.map_err(refused)?))
     }
 }
 
-pub(super) fn refused(exports: &Exports, error: ExportError) -> Problem {
+pub(super) fn refused(error: ExportError) -> Problem {
     use ExportError::*;
     match error {
-        TooMany { again } => {
-            // One second is added, because the header has whole seconds.
-            let wait = exports.wait(again) + Duration::from_secs(1);
-            let detail = "The account has requested two such exports within 24 hours: download one of them, or try again later.";
-            Problem::too_many("too_many_exports", detail, wait)
-        }
+        RateLimited(exceeded) => exceeded.into(),
         InTheFuture => Problem::invalid("/since", "in_the_future", "must be in the past"),
         NoHold(_) => Problem::invalid("/hold", "no_hold", error.to_string()),
         HoldLifted => Problem::new(StatusCode::GONE, "hold_lifted", sentence(error)),

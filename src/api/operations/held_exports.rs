@@ -76,9 +76,8 @@ impl HeldExportOperations {
     /// Requests an export of everything that an active hold covers at this moment: the events of its users or of its
     /// conversations as they are stored in the log, including texts that were deleted, that are older than their
     /// retention, or whose erasure is held. The export is ready at once, for seven days or until the hold is lifted.
-    /// If the hold was lifted already, the response is 410 `hold_lifted`. A service account may request two exports
-    /// of each hold within 24 hours; another request gets 429 `too_many_exports`. Only the audit trail records the
-    /// export. Needs the scope `admin:export`.
+    /// If the hold was lifted already, the response is 410 `hold_lifted`. The rate limit `export` counts the
+    /// requests of a service account for each hold. Only the audit trail records the export. Needs the scope `admin:export`.
     #[oai(path = "/admin/exports", method = "post", operation_id = "request_held_export")]
     async fn request(
         &self,
@@ -87,7 +86,7 @@ impl HeldExportOperations {
     ) -> Result<Requested<HeldExport>, Followed> {
         let hold = body.0.hold;
         let requested = self.exports.request_held(&caller, hold).await;
-        let export = HeldExport::of(hold, &requested.map_err(|error| refused(&self.exports, error))?);
+        let export = HeldExport::of(hold, &requested.map_err(refused)?);
         Ok(Requested { location: format!("/v1/admin/exports/{}", export.id), body: export })
     }
 
@@ -97,7 +96,7 @@ impl HeldExportOperations {
     #[oai(path = "/admin/exports/:id", method = "get", operation_id = "get_held_export")]
     async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<HeldExport>, Found> {
         let found = self.exports.one_held(&caller, id.0).await;
-        let (hold, seen) = found.map_err(|error| refused(&self.exports, error))?;
+        let (hold, seen) = found.map_err(refused)?;
         Ok(Reply(HeldExport::of(hold, &seen)))
     }
 }

@@ -162,8 +162,6 @@ struct Limits {
     host_token_seconds_min: u64,
     /// The longest lifetime of an access token that a host application may request, in seconds
     host_token_seconds_max: u64,
-    /// Exports that an account may request within 24 hours
-    exports_per_day: i64,
     /// The seconds for which an export can be downloaded
     export_seconds: u64,
     /// The seconds within which the download of an export has to finish
@@ -279,7 +277,6 @@ impl Info {
                 provision_roles: host_user::MOST_ROLES,
                 host_token_seconds_min: SHORTEST_HOST_LIFE.as_secs(),
                 host_token_seconds_max: HOST_LIFE.as_secs(),
-                exports_per_day: exports::MOST,
                 export_seconds: exports::LIFE.as_secs(),
                 export_download_seconds: export_deadline.as_secs(),
                 export_bytes_per_second: exports::BYTES_PER_SECOND,

@@ -67,7 +67,6 @@ ServerCode = Literal[
     "too_many_at_once",
     "too_many_blocks",
     "too_many_conversations",
-    "too_many_exports",
     "too_many_followers",
     "too_many_holds",
     "too_many_invitations",

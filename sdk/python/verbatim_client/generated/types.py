@@ -766,7 +766,6 @@ class Limits(TypedDict):
     export_bytes_per_second: int
     export_download_seconds: int
     export_seconds: int
-    exports_per_day: int
     external_id_chars: int
     frames_at_once: int
     frames_per_second: int

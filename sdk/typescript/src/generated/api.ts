@@ -293,9 +293,8 @@ export interface paths {
          * @description Requests an export of everything that an active hold covers at this moment: the events of its users or of its
          *     conversations as they are stored in the log, including texts that were deleted, that are older than their
          *     retention, or whose erasure is held. The export is ready at once, for seven days or until the hold is lifted.
-         *     If the hold was lifted already, the response is 410 `hold_lifted`. A service account may request two exports
-         *     of each hold within 24 hours; another request gets 429 `too_many_exports`. Only the audit trail records the
-         *     export. Needs the scope `admin:export`.
+         *     If the hold was lifted already, the response is 410 `hold_lifted`. The rate limit `export` counts the
+         *     requests of a service account for each hold. Only the audit trail records the export. Needs the scope `admin:export`.
          */
         post: operations["request_held_export"];
         delete?: never;
@@ -1470,8 +1469,8 @@ export interface paths {
         /**
          * Export my data
          * @description Requests an export of everything that the caller may see at this moment: the account, the logins, the
-         *     settings, and the events of each conversation. The export is ready at once, for seven days. An account may
-         *     request two exports within 24 hours; another request gets 429 `too_many_exports`.
+         *     settings, and the events of each conversation. The export is ready at once, for seven days. The rate
+         *     limit `export` counts the requests of an account: by default it may make two at once, and two a day.
          */
         post: operations["request_export"];
         delete?: never;
@@ -3355,11 +3354,6 @@ export interface components {
              * @description The seconds for which an export can be downloaded
              */
             export_seconds: number;
-            /**
-             * Format: int64
-             * @description Exports that an account may request within 24 hours
-             */
-            exports_per_day: number;
             /**
              * Format: uint64
              * @description Characters of an external id

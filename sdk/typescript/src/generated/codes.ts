@@ -124,8 +124,6 @@ export type ServerCode =
   | "too_many_blocks"
   /** A new member is in too many conversations. */
   | "too_many_conversations"
-  /** The account has requested two exports of its data, or of the legal hold, within 24 hours. */
-  | "too_many_exports"
   /** This user follows events with too many requests on this node. */
   | "too_many_followers"
   /** There are 100 active holds. */
