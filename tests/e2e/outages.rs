@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{Device, Person, World, assert_linked, eventually, key};
+use crate::world::{Device, Person, Wire, World, assert_linked, eventually, key};
 
 #[tokio::test]
 async fn nats_is_killed_and_comes_back() {
@@ -158,6 +158,30 @@ async fn a_node_that_is_cut_off_from_the_log_lets_nobody_in() {
 }
 
 /// Resumes as soon as the node accepts sockets again.
+#[tokio::test]
+async fn what_a_node_could_not_store_in_time_is_never_stored() {
+    let mut world = World::start().await;
+    let (to_nats, nats) = Wire::to(world.nats.url()).await;
+    world.add_node_with("api,gateway", &[("VERBATIM_NATS_URL", &*nats)]).await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let there = ana.at(world.nodes[1].address);
+    there.says(&notes, "before").await;
+
+    to_nats.cut();
+    eventually("the node has noticed", || async {
+        world.nodes[1].readiness().await.1["parts"]["log"]["code"] == "not_connected"
+    })
+    .await;
+    // The node still believes its roster, and tries until its deadline.
+    there.sends(&notes, &key(), "too late").await.refuses(503, "unavailable");
+    to_nats.mend();
+    eventually("sends go on", || async { there.sends(&notes, &key(), "after").await.status == 201 }).await;
+    let last = ana.says(&notes, "last").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["before", "after", "last"]);
+    world.finish().await;
+}
+
 async fn comes_back(who: &Person, cursor: &str) -> Device {
     loop {
         let hello = json!({ "op": "hello", "cursor": cursor });

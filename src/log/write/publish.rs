@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, HeaderName, client::RequestErrorKind, jetstream::ErrorCode};
+use async_nats::{HeaderMap, HeaderName, client::RequestErrorKind, connection::State, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
@@ -93,6 +93,7 @@ pub(in crate::log) async fn publish_batch(
             headers.insert(BATCH_COMMIT.clone(), "1");
             return send(client, subject, headers, payload, until).await;
         }
+        must_arrive(client, until)?;
         client
             .publish_with_headers(subject, headers, payload)
             .await
@@ -109,8 +110,8 @@ pub(in crate::log) async fn send(
     payload: Bytes,
     until: Instant,
 ) -> Result<PublishAnswer, Refused> {
+    must_arrive(client, until)?;
     let request = async_nats::Request::new().headers(headers).payload(payload).timeout(None);
-    // Without a connection the request may have to wait even to be sent.
     let answer = timeout_at(until, client.send_request(subject, request))
         .await
         .map_err(|_| Refused::Other("no answer in time".into()))?
@@ -126,6 +127,19 @@ pub(in crate::log) async fn send(
         Some(e) if e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Err(Refused::TooLarge),
         Some(e) => Err(Refused::Other(e.to_string())),
     }
+}
+
+/// Refuses to publish without a connection, or after the deadline. The client would keep the message until it connects
+/// again, however long that takes. If JetStream has forgotten the id by then, because another node has stored the same
+/// event long ago, the event would be stored twice.
+fn must_arrive(client: &async_nats::Client, until: Instant) -> Result<(), Refused> {
+    if client.connection_state() != State::Connected {
+        return Err(Refused::Other("there is no connection to nats-server".into()));
+    }
+    if Instant::now() >= until {
+        return Err(Refused::Other("no answer in time".into()));
+    }
+    Ok(())
 }
 
 /// nats-server 2.15 has two codes for a wrong last sequence: 10071 and 10164.
