@@ -4,11 +4,17 @@
 //! A sign of a stream is an event that its follower hands over, or an answer of its leader that the stream ends where
 //! the follower is. An event may be old when it arrives, but its arrival shows that events get through. How far a busy
 //! follower lags is checked elsewhere (`/readyz`).
+//!
+//! Once the rosters are too old, events alone prove nothing: a process that was stopped finds old ones in its buffers.
+//! Then they count as soon as the follower has reached the end that the leader has reported meanwhile.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -43,6 +49,8 @@ struct Stream {
     followed: AtomicU64,
     /// The furthest end of the stream that its leader has reported.
     told: AtomicU64,
+    /// When the leader was last asked for it.
+    asked: AtomicU64,
 }
 
 impl Signs {
@@ -60,16 +68,29 @@ impl Signs {
     pub(in crate::log) fn followed(&self, stream: usize, last: Position) {
         let its = &self.0.streams[stream];
         its.followed.fetch_max(last.0, Relaxed);
-        its.sign.fetch_max(self.time(Instant::now()), Relaxed);
+        let now = Instant::now();
+        if self.is_current(stream, now) {
+            its.sign.fetch_max(self.time(now), Relaxed);
+        } else {
+            self.meet(its);
+        }
+    }
+
+    /// Takes the last answer of the leader for a sign, if the follower has reached the end that the leader reported.
+    fn meet(&self, its: &Stream) {
+        // The time is read first: an end that is reported in between is a later one.
+        let asked = its.asked.load(Acquire);
+        if its.sign.load(Relaxed) > 0 && its.followed.load(Relaxed) >= its.told.load(Relaxed) {
+            its.sign.fetch_max(asked, Relaxed);
+        }
     }
 
     /// The leader of a stream, asked at `asked`, has reported where the stream ends and that it can store events.
     pub(in crate::log) fn told(&self, stream: usize, end: Position, asked: Instant) {
         let its = &self.0.streams[stream];
         its.told.fetch_max(end.0, Relaxed);
-        if its.sign.load(Relaxed) > 0 && its.followed.load(Relaxed) >= end.0 {
-            its.sign.fetch_max(self.time(asked), Relaxed);
-        }
+        its.asked.fetch_max(self.time(asked), Release);
+        self.meet(its);
     }
 
     /// The servers as a whole have answered.
@@ -119,6 +140,26 @@ mod tests {
         assert!(!is_current(0) && signs.lacks_some(0), "it has not heard of the last event");
         signs.followed(0, Position(8));
         assert!(is_current(0) && !signs.lacks_some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_events_do_not_end_a_silence() {
+        let signs = Signs::of(1);
+        let is_current = || signs.is_current(0, Instant::now());
+        signs.followed(0, Position(7));
+        signs.told(0, Position(7), Instant::now());
+        advance(SECOND * 30).await;
+        signs.followed(0, Position(8));
+        assert!(!is_current(), "the event may have waited in a buffer");
+        signs.told(0, Position(10), Instant::now());
+        signs.followed(0, Position(9));
+        assert!(!is_current(), "one more is stored");
+        signs.followed(0, Position(10));
+        assert!(is_current());
+        advance(SECOND * 4).await;
+        signs.followed(0, Position(11));
+        advance(SECOND * 4).await;
+        assert!(is_current(), "from then on, each event is a sign again");
     }
 
     #[tokio::test(start_paused = true)]
