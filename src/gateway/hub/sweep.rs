@@ -56,10 +56,10 @@ pub(in crate::gateway) async fn run(sweep: Sweep) {
     let mut told = vec![0; sweep.hub.streams()];
     loop {
         tokio::select! {
-            _ = look.tick() => look_at_all(&sweep).await,
-            _ = expired.tick() => {
+            due = look.tick() => look_at_all(&sweep, due).await,
+            due = expired.tick() => {
                 if sweep.listeners.has_expired(expired_before(&sweep)) {
-                    look_at_all(&sweep).await;
+                    look_at_all(&sweep, due).await;
                 }
             }
             _ = beat.tick() => heartbeat(&sweep, &mut told).await,
@@ -72,14 +72,18 @@ fn expired_before(sweep: &Sweep) -> i64 {
     sweep.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
 }
 
-async fn look_at_all(sweep: &Sweep) {
+/// Closes silent and expired sessions. A look that is late says that this process was stopped: the pongs of its clients
+/// may be unread, so nobody is silent yet.
+async fn look_at_all(sweep: &Sweep, due: Instant) {
     let now = Instant::now();
+    let was_stopped = now.duration_since(due) >= LOOK;
     let expired_before = expired_before(sweep);
     sweep.listeners.forget_expiry();
     for (seen, session) in sweep.listeners.sessions().iter().enumerate() {
         let socket = &session.socket;
         let silent = socket.hearing.idle_for(now);
-        if silent >= GIVE_UP || socket.hearing.stalled_for(now).is_some_and(|stalled| stalled >= UNFINISHED) {
+        let stalled = socket.hearing.stalled_for(now).is_some_and(|stalled| stalled >= UNFINISHED);
+        if !was_stopped && (silent >= GIVE_UP || stalled) {
             socket.close(Close::NO_PONG);
         } else if session.expires_at() < expired_before {
             socket.close(Close::TOKEN_EXPIRED);
