@@ -52,6 +52,14 @@ async fn a_socket_that_breaks_the_rules_is_closed_and_the_others_are_not() {
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
     let (mut good, mut bad) = (ana.connects().await, ana.connects().await);
+    // A user may type nothing as often as he likes. A client that does not know the protocol is sent away.
+    let empty =
+        json!({ "op": "send", "id": "1", "conversation_id": lunch.id, "client_id": key(), "text": "" });
+    for _ in 0..12 {
+        bad.tells(empty.clone()).await;
+        let refused = bad.gets("error").await;
+        assert_eq!((&refused["id"], &refused["code"]), (&json!("1"), &json!("invalid_frame")), "{refused}");
+    }
     for _ in 0..10 {
         bad.tells(json!({ "op": "sing" })).await;
     }

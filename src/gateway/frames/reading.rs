@@ -29,6 +29,9 @@ pub struct BadFrame {
     pub id: Option<FrameId>,
     /// What is wrong with the frame, and the correct form.
     pub detail: String,
+    /// Whether the frame has an id and only a value is wrong. This may be the fault of a user, whose text is empty for
+    /// example, and not of the client.
+    pub is_command: bool,
 }
 
 impl ClientFrame {
@@ -40,8 +43,10 @@ impl ClientFrame {
         }
         tagged(text).map_err(|e| {
             let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
-            let detail = wrong_field(text).unwrap_or_else(|| e.to_string());
-            BadFrame { id, detail: detail.chars().take(DETAIL).collect() }
+            let wrong = wrong_field(text);
+            let is_command = id.is_some() && wrong.is_some();
+            let detail = wrong.unwrap_or_else(|| e.to_string());
+            BadFrame { id, detail: detail.chars().take(DETAIL).collect(), is_command }
         })
     }
 }

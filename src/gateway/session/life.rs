@@ -13,6 +13,7 @@ use crate::{
             client::{ClientFrame, FrameId},
             close::Close,
             filter::Filter,
+            reading::BadFrame,
             server::ServerFrame,
         },
         hub::listeners::{Listener, Listeners, Session},
@@ -192,16 +193,25 @@ impl<'a> Conversing<'a> {
                         let session = self.session;
                         session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
                     }
-                    Err(bad) => {
-                        SOCKETS.frame("unreadable");
-                        refuse_bad(&self.session.socket, &bad);
-                        self.bad_frames += 1;
-                        if self.bad_frames >= BAD_FRAMES {
-                            self.session.socket.close(Close::BAD_FRAMES);
-                        }
-                    }
+                    Err(bad) => self.unreadable(&bad),
                 },
             }
+        }
+    }
+
+    /// Refuses a frame that cannot be understood. A command with a wrong value costs what every frame costs; other bad
+    /// frames end the session once there are too many in a row.
+    fn unreadable(&mut self, bad: &BadFrame) {
+        SOCKETS.frame("unreadable");
+        if bad.is_command
+            && let Err(exceeded) = self.frames.admit()
+        {
+            return self.limited(bad.id.as_ref(), exceeded);
+        }
+        refuse_bad(&self.session.socket, bad);
+        self.bad_frames += u32::from(!bad.is_command);
+        if self.bad_frames >= BAD_FRAMES {
+            self.session.socket.close(Close::BAD_FRAMES);
         }
     }
 
