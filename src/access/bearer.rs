@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use super::{external::External, not_authenticated::NotAuthenticated};
 use crate::{
+    accounts::refresh::WHOLE_LIFE,
     clock::Clock,
     credentials::{BadToken, Identity, NatsName, PresentedKey, Proof, Tokens},
     limits::RateLimits,
@@ -79,11 +80,13 @@ impl Bearers {
     }
 
     /// The identity of an access token that was refused because it has expired or its login has ended, for logging out:
-    /// a client may log out late or twice. A token that Verbatim has not issued has none.
+    /// a client may log out late or twice. A token that Verbatim has not issued has none, nor has one whose login is
+    /// surely over.
     pub(crate) fn late(&self, bearer: &str, refused: &NotAuthenticated) -> Option<Identity> {
         let is_late =
             matches!(refused, NotAuthenticated::Token(BadToken::Expired) | NotAuthenticated::Revoked);
-        if is_late { self.tokens.issued(bearer) } else { None }
+        let issued = if is_late { self.tokens.issued(bearer) } else { None };
+        issued.filter(|identity| self.clock.now().since(identity.expires_at) < WHOLE_LIFE)
     }
 
     fn unless_ended(&self, identity: Identity) -> Result<Identity, NotAuthenticated> {
@@ -107,5 +110,35 @@ impl Bearers {
     pub(crate) fn of_tokens(tokens: Tokens, limits: &Arc<RateLimits>, clock: Clock) -> Self {
         let pool = PgPool::connect_lazy("postgres://127.0.0.1:1/nothing").expect("a URL");
         Self::new(&pool, &tokens.into(), &Arc::default(), limits, &clock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        credentials::{ACCESS_LIFE, Keys, LEEWAY},
+        domain::{LoginId, Time, UserId},
+        limits::Rates,
+    };
+
+    #[tokio::test]
+    async fn a_late_token_is_enough_to_log_out_as_long_as_its_login_may_exist() {
+        let now = Time::MAX;
+        let keys = Keys::from_pem(&Keys::generate_pem(), None).expect("keys");
+        let limits = Arc::new(RateLimits::new(Rates::default(), &[0; 32]));
+        let tokens = Tokens::new(keys, "verbatim", "verbatim");
+        let bearers = Bearers::of_tokens(tokens, &limits, Clock::new(move || now.datetime()));
+        let (user, login) = (Clock::system().id(UserId::known), Clock::system().id(LoginId::known));
+        let is_enough = async |age: Duration| {
+            let token = bearers.tokens.issue(user, login, now.minus(age), "1".into());
+            let refused = bearers.authenticate(&token, None).await.expect_err("it has expired");
+            bearers.late(&token, &refused).is_some_and(|late| late.login == login)
+        };
+        assert!(is_enough(ACCESS_LIFE + LEEWAY + Duration::from_secs(1)).await);
+        assert!(is_enough(WHOLE_LIFE).await);
+        assert!(!is_enough(ACCESS_LIFE + WHOLE_LIFE).await);
     }
 }

@@ -171,6 +171,10 @@ async fn two_people_behind_one_address_are_not_throttled_by_strangers_there() {
         ana.get("/v1/me").await.expect(200);
         ben.get("/v1/me").await.expect(200);
     }
+
+    // Without a valid token, the address pays for a log out, also if it succeeds, and the user pays nothing.
+    ben.delete("/v1/logins/current").await.expect(204);
+    ben.delete("/v1/logins/current").await.refuses(429, "rate_limited");
     world.finish().await;
 }
 
@@ -306,6 +310,15 @@ async fn what_one_node_admits_the_other_counts_and_nonsense_harms_nobody() {
     })
     .await;
     assert_eq!(world.nodes[1].metric(ignored).await, 3);
+
+    // A login that has ended costs its user nothing, although it may log out again.
+    let phone = Person::logs_in(there.address, &ana.name, &ana.id).await;
+    phone.delete("/v1/logins/current").await.expect(204);
+    let before = left(&there.get("/v1/me").await, "user");
+    for _ in 0..5 {
+        phone.delete("/v1/logins/current").await.expect(204);
+    }
+    assert_eq!(left(&there.get("/v1/me").await, "user"), before - 1);
     world.finish().await;
 }
 

@@ -67,19 +67,23 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     };
     let need = request.data::<Need>().ok_or_else(Problem::internal)?;
     let caller = match authenticated {
-        Ok(caller) => caller,
+        Ok(caller) => {
+            asking::note(&caller);
+            acting::charge(&door.limits, &caller).map_err(Problem::from)?;
+            // The connection counts as known only now. Otherwise an account could hold any number of connections with
+            // refusals that wait to be sent.
+            listen::is_known(request);
+            caller
+        }
         Err(unjudged) if unjudged.is_unjudged() => return Err(Problem::from(unjudged).into()),
+        // A late request remains a stranger's: it is paid by its address alone. Otherwise an old token could exhaust the
+        // budget of its user.
         Err(refused) => {
             strangers::charge(&door.limits, from).map_err(Problem::from)?;
             let late = door.bearers.late(&bearer.token, &refused).filter(|_| *need == Need::AnyLogin);
             late.ok_or_else(|| Problem::from(refused))?
         }
     };
-    asking::note(&caller);
-    acting::charge(&door.limits, &caller).map_err(Problem::from)?;
-    // The connection counts as known only now. Otherwise an account could hold any number of connections with refusals
-    // that wait to be sent.
-    listen::is_known(request);
     need.of(&caller)?;
     let caller = match request.data::<ActedFor>() {
         Some(user) => door.bearers.acting_for(&caller, user).await.map_err(Problem::from)?,

@@ -311,8 +311,8 @@ impl Logins {
     ///
     /// Ends the login of this request, or that of a refresh token in the body. Its tokens are no longer valid, and the
     /// server closes its sockets. The response is the same if the login has already ended. An access token of this
-    /// server that has expired is accepted here. The body is optional, and so is `refresh_token`: a refresh token that
-    /// was used before names its login, too. One of another user is refused with `invalid_grant`.
+    /// server is accepted here for 30 days after it has expired. The body is optional, and so is `refresh_token`: a
+    /// refresh token that was used before names its login, too. One of another user is refused with `invalid_grant`.
     #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
     async fn log_out(&self, caller: Caller, body: BodyIfAny<LogOutRequest>) -> Result<Done, SignedIn> {
         let refresh_token = body.0.and_then(|body| body.refresh_token);
