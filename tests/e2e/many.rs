@@ -116,5 +116,13 @@ async fn a_first_socket_names_all_conversations_in_bounded_frames() {
     back.gets("caught_up").await;
     back.sees("nobody listens").await;
     assert_linked(&back.chain(&last));
+
+    // A client whose cursor is refused keeps it until the `reset` behind the last frame, also if it is cut off before.
+    let mut refused = ben.resumes("nonsense").await;
+    assert_eq!(refused.ready["cursor"], "nonsense");
+    assert_complete(&named(&mut refused).await, count + 1);
+    refused.gets("reset").await;
+    let cursor = refused.gets("heartbeat").await["cursor"].as_str().expect("a cursor").to_owned();
+    ben.resumes(&cursor).await.gets("caught_up").await;
     world.finish().await;
 }

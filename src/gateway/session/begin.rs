@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    feed::Reset,
     gateway::{
         frames::{client::FrameId, close::Close},
         hub::listeners::Session,
         session::{
             answers::refuse_for_now,
             going_live::Live,
-            opening::{Opening, later},
+            opening::{Opening, RefusedCursor, later},
             resume::Resume,
             shared::Gateway,
         },
@@ -40,7 +39,7 @@ pub(in crate::gateway) async fn begin(
     let points = gateway.feed.points(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
     match points {
         Ok(from) => Resume::new(opening, from).run().await,
-        Err(reset) => afresh(opening, Some(reset)).await,
+        Err(why) => afresh(opening, Some(RefusedCursor { cursor, why })).await,
     }
 }
 
@@ -49,9 +48,9 @@ pub(in crate::gateway) async fn begin(
 /// Live first, `ready` second: `ready` names the points at which the hub has joined the session, and live events are
 /// held until it is written. In the other order, an event between the two would be neither before the points of `ready`
 /// nor among the held events, and the client would miss it.
-async fn afresh(opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
-    if reset.is_some() {
+async fn afresh(opening: Opening<'_>, refused: Option<RefusedCursor>) -> Result<(), Close> {
+    if refused.is_some() {
         SOCKETS.resumed.get_or_create(&[("result", "reset")]).inc();
     }
-    Live::go(opening, None).await?.begin(opening, reset).await
+    Live::go(opening, None).await?.begin(opening, refused).await
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 use crate::{
     domain::{ConversationId, Point, Position},
-    feed::{Behind, Memberships, Reset, Stay},
+    feed::{Behind, Memberships, Stay},
     gateway::{
         frames::{close::Close, server::Head},
         hub::{listeners::Session, requests::Joined, topics::Admission},
-        session::opening::{Opening, later},
+        session::opening::{Opening, RefusedCursor, later},
         wire::socket::Tag,
     },
 };
@@ -157,15 +157,19 @@ impl Live {
     /// Sends `ready` for a session that begins here, and the reason if the client cannot continue from its cursor.
     ///
     /// `reset` comes after `ready`, because `ready` answers the `hello` of the client.
-    pub(super) async fn begin(self, opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
-        let pages = opening.ready(self.at(), self.heads());
+    pub(super) async fn begin(
+        self,
+        opening: Opening<'_>,
+        refused: Option<RefusedCursor>,
+    ) -> Result<(), Close> {
+        let pages = opening.ready(self.at(), self.heads(), refused.as_ref());
         let (last, before) = pages.split_last().expect("there is a page, also without a conversation");
         for page in before {
             opening.write(std::slice::from_ref(page)).await?;
         }
-        match reset {
+        match refused {
             None => self.release(last),
-            Some(why) => {
+            Some(RefusedCursor { why, .. }) => {
                 let reset = opening.reset(why, self.at());
                 self.release(&[&last[..], &reset].concat().into());
             }

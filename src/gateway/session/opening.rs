@@ -32,6 +32,12 @@ pub(super) struct Opening<'a> {
     pub(super) id: Option<&'a FrameId>,
 }
 
+/// A cursor from which the client cannot continue.
+pub(super) struct RefusedCursor {
+    pub(super) cursor: String,
+    pub(super) why: Reset,
+}
+
 impl Opening<'_> {
     /// Whether the session may still begin. A session that catches up is not among the listeners, so whatever closes
     /// sessions does not find it, and it has to check by itself.
@@ -55,15 +61,27 @@ impl Opening<'_> {
     }
 
     /// The frames that begin a session: `ready`, followed by the conversations for which it has no room.
-    pub(super) fn ready(self, at: &[Point], mut conversations: Vec<Head>) -> Vec<Bytes> {
+    ///
+    /// If a client has to begin afresh, `reset` comes behind the last frame. A client whose connection breaks before that
+    /// must get the `reset` again, so with several frames it keeps the cursor that was refused.
+    pub(super) fn ready(
+        self,
+        at: &[Point],
+        mut conversations: Vec<Head>,
+        refused: Option<&RefusedCursor>,
+    ) -> Vec<Bytes> {
         conversations.retain(|head| self.session.wants(head.id));
         let (first, rest) = conversations.split_at(conversations.len().min(HEADS));
+        let cursor = match refused {
+            Some(RefusedCursor { cursor, .. }) if !rest.is_empty() => cursor.clone(),
+            _ => self.gateway.feed.cursor(self.session.user, at),
+        };
         let ready = ServerFrame::Ready {
             id: self.id,
             session_id: self.session.id,
             user_id: self.session.user,
             epoch: self.gateway.log.epoch(),
-            cursor: self.gateway.feed.cursor(self.session.user, at),
+            cursor,
             conversations: first,
             more: !rest.is_empty(),
             heartbeat_ms: self.gateway.settings.heartbeat.as_millis() as u64,

@@ -65,7 +65,7 @@ use crate::{
         },
         session::{
             going_live::{Live, NotLive},
-            opening::{Opening, later},
+            opening::{Opening, RefusedCursor, later},
             shared::Gateway,
         },
     },
@@ -227,7 +227,7 @@ impl<'a> Resume<'a> {
     /// The cursor in `ready` is the client's own, so that an interrupted resume starts over.
     async fn greet(&mut self, heads: Vec<Head>) -> Result<(), Close> {
         self.is_greeted = true;
-        for page in self.opening.ready(&self.at, heads) {
+        for page in self.opening.ready(&self.at, heads, None) {
             self.opening.write(&[page]).await?;
         }
         Ok(())
@@ -238,7 +238,7 @@ impl<'a> Resume<'a> {
         if self.given == Given::All {
             self.give_last_stretch(&mut live).await?;
         }
-        let Self { opening, given, is_greeted, .. } = self;
+        let Self { opening, at, given, is_greeted, .. } = self;
         opening.may_go_on()?;
         match given {
             Given::All => {
@@ -249,7 +249,10 @@ impl<'a> Resume<'a> {
                 let reset = opening.reset(why, live.at());
                 live.release(&reset);
             }
-            Given::NotAll(why) => live.begin(opening, Some(why)).await?,
+            Given::NotAll(why) => {
+                let cursor = opening.gateway.feed.cursor(opening.session.user, &at);
+                live.begin(opening, Some(RefusedCursor { cursor, why })).await?;
+            }
         }
         Ok(given)
     }
