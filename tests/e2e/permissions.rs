@@ -165,17 +165,27 @@ async fn a_node_that_may_not_make_the_log_says_who_does() {
     // It may not correct a setting either, but it serves and logs a warning.
     world.nodes[0].stop().await;
     let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
-    let stream = operator.get_stream("CHAT_2").await.expect("the stream");
-    let shorter = Duration::from_secs(60);
-    let wrong = Config { duplicate_window: shorter, ..stream.cached_info().config.clone() };
-    operator.update_stream(wrong).await.expect("an operator may");
+    let changes = async |name: &str, change: fn(Config) -> Config| {
+        let stream = operator.get_stream(name).await.expect("the stream");
+        operator.update_stream(change(stream.cached_info().config.clone())).await.expect("an operator may");
+    };
+    changes("CHAT_2", |config| Config { duplicate_window: Duration::from_secs(60), ..config }).await;
+    // An older version made this stream with another age.
+    changes("REPLAY", |config| Config { max_age: Duration::from_secs(86_400), ..config }).await;
     let node = world.add_node("api,gateway,projector").await;
     let told = || async {
-        let wrong = "CHAT_2: duplicate_window is 60s and must be 120s";
+        let wrong =
+            "CHAT_2: duplicate_window is 60s and must be 120s; REPLAY: max_age is 86400s and must be 604800s";
         node.warnings().iter().any(|line| line["settings"] == wrong)
     };
     eventually("the wrong setting is told", told).await;
     let migrated = world.runs(&["migrate"]).await;
-    assert!(migrated.stdout.contains("CHAT_2: duplicate_window was 60s and is now 120s"), "{migrated:?}");
+    for mended in
+        ["CHAT_2: duplicate_window was 60s and is now 120s", "REPLAY: max_age was 86400s and is now 604800s"]
+    {
+        assert!(migrated.stdout.contains(mended), "{migrated:?}");
+    }
+    let again = world.runs(&["migrate"]).await;
+    assert!(again.code == Some(0) && !again.stdout.contains("is now"), "{again:?}");
     world.finish().await;
 }

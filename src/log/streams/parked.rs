@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
-use crate::log::streams::layout::Layout;
+use crate::log::{limits::DUPLICATE_WINDOW, streams::layout::Layout};
 
 /// The stream of nats-server's reports.
 pub(in crate::log) const ADVISORIES: &str = "ADVISORIES";
@@ -34,6 +34,10 @@ pub(in crate::log) fn advisories(layout: Layout) -> Config {
         num_replicas: layout.replicas,
         max_age: 7 * DAY,
         max_messages: 1_000_000,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        duplicate_window: DUPLICATE_WINDOW,
         ..Config::default()
     }
 }
@@ -49,6 +53,10 @@ pub(in crate::log) fn replays(layout: Layout) -> Config {
         num_replicas: layout.replicas,
         // A copy that fails is known by its headers, so it lives as long as the report of its failure.
         max_age: 7 * DAY,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        duplicate_window: DUPLICATE_WINDOW,
         ..Config::default()
     }
 }

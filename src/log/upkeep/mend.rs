@@ -16,7 +16,7 @@ use crate::log::{
     streams::{
         audit::audit,
         layout::{self, AUDIT, Found, PRESENCE, chat, is_not_found, presence},
-        parked::{ADVISORIES, REPLAY},
+        parked::{ADVISORIES, REPLAY, advisories, replays},
     },
     subject,
 };
@@ -77,6 +77,8 @@ impl Log {
             let ours = match name {
                 PRESENCE => presence(layout.replicas),
                 AUDIT => audit(layout),
+                ADVISORIES => advisories(layout),
+                REPLAY => replays(layout),
                 // All other settings of a bucket come from the client library.
                 _ => Config { num_replicas: layout.replicas, ..found.clone() },
             };
