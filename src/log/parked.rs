@@ -2,13 +2,14 @@
 //! ever, so a dead letter is only a position, and the consumer gets the event again as a copy.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     slice,
     time::Duration,
 };
 
 use async_nats::{
     HeaderMap, HeaderName,
+    header::NATS_MESSAGE_ID,
     jetstream::{
         Message,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -23,6 +24,7 @@ use crate::{
     domain::{Position, Time},
     log::{
         Log, OpenError, Unavailable,
+        erase::delete_at,
         errors::refused,
         streams::{
             layout,
@@ -39,7 +41,7 @@ const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 const PAGE: usize = 10_000;
 /// The most copies that are read at once.
 const COPIES: usize = 100;
-/// The most messages that are deleted concurrently.
+/// The most messages that are looked up or deleted concurrently.
 const AT_ONCE: usize = 16;
 /// How long a cluster may take to learn of a new consumer, and the wait before it is asked again.
 const KNOWN: Duration = Duration::from_secs(5);
@@ -120,16 +122,22 @@ impl Log {
             Err(e) if e.to_string().contains("not found") => return Ok(Vec::new()),
             Err(e) => return Err(refused(e)),
         };
+        let page = page_of(&consumer, PAGE).await?;
+        let advisories: Vec<(&Message, Advisory)> = page
+            .iter()
+            .filter_map(|message| Some((message, serde_json::from_slice(&message.payload).ok()?)))
+            .collect();
+        let copies = advisories.iter().filter(|(_, advisory)| advisory.stream == REPLAY);
+        let copied = self.events_of_copies(copies.map(|(_, advisory)| advisory.stream_seq).collect()).await?;
         let mut found: BTreeMap<(String, u64), DeadLetter> = BTreeMap::new();
-        for message in page_of(&consumer, PAGE).await? {
-            let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
+        for (message, advisory) in advisories {
             let info = message.info().map_err(refused)?;
             let (stream, position) = match advisory.stream == REPLAY {
                 // The durable that delivers copies has the same name. A copy that was
                 // delivered in vain is parked as its event. A copy that the consumer has refused for good is gone, as if
                 // it had been acknowledged.
-                true => match self.event_of_copy(advisory.stream_seq).await? {
-                    Some(event) => event,
+                true => match copied.get(&advisory.stream_seq) {
+                    Some(event) => event.clone(),
                     None => continue,
                 },
                 false => (advisory.stream, advisory.stream_seq),
@@ -169,7 +177,8 @@ impl Log {
             }
             let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
             let event = stream.get_raw_message(letter.position).await.map_err(refused)?;
-            // With the id of the event, JetStream would take a second copy for a retry of the first one.
+            // With the id of the event, JetStream would take a second copy for a retry of the first one. With the
+            // position of the report, it stores one copy when two requests have read the same report.
             let mut headers = HeaderMap::new();
             for (name, values) in
                 event.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"))
@@ -179,10 +188,13 @@ impl Log {
             headers.insert(POSITION, letter.position.to_string());
             headers.insert(SUBJECT, event.subject.to_string());
             headers.insert(STREAM, letter.stream.clone());
+            if let Some(told) = letter.told.last() {
+                headers.insert(NATS_MESSAGE_ID, told.to_string());
+            }
             let stored = self.jetstream.publish_with_headers(replay(name), headers, event.payload).await;
-            stored.map_err(refused)?.await.map_err(refused)?;
+            let stored = stored.map_err(refused)?.await.map_err(refused)?;
             self.is_not_parked(letter).await?;
-            given += 1;
+            given += u32::from(!stored.duplicate);
         }
         Ok(given)
     }
@@ -239,14 +251,23 @@ impl Log {
         }
     }
 
-    /// The stream and the position of the event of a copy that nobody has acknowledged.
-    async fn event_of_copy(&self, sequence: u64) -> Result<Option<(String, u64)>, OpenError> {
+    /// The stream and the position of the event of each copy that nobody has acknowledged, by the sequence of the copy.
+    async fn events_of_copies(
+        &self,
+        sequences: BTreeSet<u64>,
+    ) -> Result<HashMap<u64, (String, u64)>, OpenError> {
         let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
-        match copies.get_raw_message(sequence).await {
-            Ok(copy) => Ok(event_of(&copy.headers)),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(e) => Err(refused(e)),
+        let asked: Vec<_> = sequences.iter().map(|sequence| copies.get_raw_message(*sequence)).collect();
+        let mut found = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut events = HashMap::new();
+        while let Some(found) = found.next().await {
+            match found {
+                Ok(copy) => events.extend(event_of(&copy.headers).map(|event| (copy.sequence, event))),
+                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => {}
+                Err(e) => return Err(refused(e)),
+            }
         }
+        Ok(events)
     }
 
     /// Deletes the messages that report an event as parked.
@@ -254,13 +275,14 @@ impl Log {
         self.are_not_parked(slice::from_ref(letter)).await
     }
 
-    /// Deletes the messages that report events as parked.
+    /// Deletes the messages that report events as parked. One that is gone already is no error: another request may have
+    /// been faster, and they expire.
     pub(crate) async fn are_not_parked(&self, letters: &[DeadLetter]) -> Result<(), OpenError> {
         let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
         let mut deleting = Vec::new();
         for letter in letters {
             for told in &letter.told {
-                deleting.push(advisories.delete_message(*told));
+                deleting.push(delete_at(&advisories, Position(*told)));
             }
         }
         let mut deleted = stream::iter(deleting).buffer_unordered(AT_ONCE);
