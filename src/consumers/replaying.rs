@@ -1,5 +1,7 @@
 //! Delivers events again: copies of parked events, or all events from an earlier position.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use crate::{
     accounts::{By, Stamp, consumers},
     consumers::{
@@ -7,8 +9,12 @@ use crate::{
         adding::{durables, make},
         looking::{ConsumerActivity, activity, figures},
     },
+    domain::Time,
     log::{DeadLetter, Durables, StartAt},
 };
+
+/// The most events that are looked up concurrently.
+const AT_ONCE: usize = 16;
 
 /// Delivers copies of a consumer's parked events, of all or of those at `positions`. Returns their number.
 pub(crate) async fn replay_parked(
@@ -74,13 +80,11 @@ async fn read_again(
         StartAt::Now => parked.clear(),
         StartAt::Position(first) => parked.retain(|letter| letter.position >= first),
         StartAt::Time(first) => {
-            let mut again = Vec::new();
-            for letter in parked {
-                if office.log.stored_at(&letter).await?.is_none_or(|stored| stored >= first) {
-                    again.push(letter);
-                }
-            }
-            parked = again;
+            let asked: Vec<_> = parked.iter().map(|letter| office.log.stored_at(letter)).collect();
+            let stored: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+            let is_again = |stored: &Option<Time>| stored.is_none_or(|stored| stored >= first);
+            let all = parked.into_iter().zip(stored);
+            parked = all.filter(|(_, stored)| is_again(stored)).map(|(letter, _)| letter).collect();
         }
     }
     Ok(parked)
