@@ -84,6 +84,20 @@ impl Copies {
         Ok(is_clean)
     }
 
+    /// The streams of copies that may have had events of these streams of the log; `None` if a copy is unknown. A mirror
+    /// in another JetStream domain has a Raft log, too, but the servers here do not report it.
+    pub(super) fn streams_of(&self, origins: &BTreeSet<usize>) -> Option<Vec<String>> {
+        let parked = self.parked.as_ref().ok()?;
+        let mut streams: Vec<String> =
+            parked.were_there.then(|| Log::COPIES.to_owned()).into_iter().collect();
+        for (_, mirror) in &self.mirrors {
+            let mirror = mirror.as_ref().ok()?;
+            let is_of_these = origins.contains(&mirror.origin);
+            streams.extend(mirror.at_home().filter(|_| is_of_these).map(str::to_owned));
+        }
+        Some(streams)
+    }
+
     /// The copies that may still have some of these events, each with the reason.
     pub(super) async fn lacking(&self, listed: &[(usize, Vec<ErasedEvent>)]) -> BTreeMap<String, String> {
         if listed.iter().all(|(_, events)| events.is_empty()) {

@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     domain::{ConversationId, ErasurePositions, HoldId, Position},
     erasures::{
-        compacting::Compacting,
+        compacting::{Compacting, Streams},
         copies::{self, Copies, CopiesSeen},
         error::ErasureError,
         held::{held, holds_of_account},
@@ -229,11 +229,9 @@ impl Eraser {
             let gone = self.positions(erasure).await?;
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now(), gone).await?;
         }
-        let of_raft = self.is_out_of_raft(erasure, looks).await?;
-        if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await?
-            || !self.is_out_of_copies(erasure, looks, copies).await?
-            || !of_raft
-        {
+        let of_copies = self.is_out_of_copies(erasure, looks, copies).await?;
+        let of_raft = self.is_out_of_raft(erasure, looks, of_copies.then_some(copies)).await?;
+        if !of_copies || !of_raft || !erasure_archives::is_out_of_all(&self.pool, erasure.id).await? {
             return Ok(());
         }
         if left(&self.log, erasure).await?.is_some_and(|left| left.is_empty()) {
@@ -242,18 +240,26 @@ impl Eraser {
         Ok(())
     }
 
-    /// Whether all Raft logs have dropped the content of a request, as far as the servers report it.
+    /// Whether all Raft logs have dropped the content of a request, as far as the servers report it. The `copies` are
+    /// there as soon as they have nothing of it any more.
     async fn is_out_of_raft(
         &self,
         erasure: &ErasureRequest,
         looks: &mut Looks,
+        copies: Option<&Copies>,
     ) -> Result<bool, ErasureError> {
         if erasure.wal_compacted_at.is_some() {
             return Ok(true);
         }
-        let streams = erasure.parts.iter().map(|part| self.log.stream_of(part.conversation)).collect();
+        let origins = erasure.parts.iter().map(|part| self.log.stream_of(part.conversation)).collect();
+        let of_copies = copies.and_then(|copies| copies.streams_of(&origins));
+        let are_all = of_copies.is_some();
+        let streams = Streams {
+            of_log: origins.iter().map(|stream| self.log.stream_name(*stream)).collect(),
+            of_copies: of_copies.unwrap_or_default(),
+        };
         match looks.compacting.is_over(&self.log, erasure.id, &streams).await {
-            Ok(Some(true)) => {
+            Ok(Some(true)) if are_all => {
                 erasures::wal_is_compacted(&self.pool, erasure.id, self.clock.now()).await?;
                 Ok(true)
             }

@@ -14,7 +14,7 @@ use crate::{
         limits::REQUEST_TIMEOUT,
         memory::{
             age::Signs, erased::Erased, gathered::Gathered, holes::Seen, known::Known, outcomes::Outcomes,
-            places::Places, snapshots::Snapshots, tail::Tail, window::Window,
+            places::Places, reports::Reports, snapshots::Snapshots, tail::Tail, window::Window,
         },
         public_url::PublicUrl,
         streams::{
@@ -48,6 +48,7 @@ pub struct Log {
     pub(in crate::log) outcomes: Outcomes,
     pub(in crate::log) waited: Shortest,
     pub(in crate::log) signs: Signs,
+    pub(in crate::log) reports: Reports,
     pub(in crate::log) snapshots: Snapshots,
     pub(in crate::log) public_url: Option<Arc<PublicUrl>>,
     pub(in crate::log) maker: Maker,
@@ -111,6 +112,7 @@ impl Connection {
             outcomes,
             waited,
             signs: Signs::of(layout.streams),
+            reports: Reports::default(),
             snapshots: Snapshots::none(),
             public_url: None,
             maker,

@@ -23,6 +23,8 @@ pub(crate) struct ErasedCopies {
     pub sequences: Vec<u64>,
     /// Whether all replicas were as far as the leader when it was asked.
     pub replicas_follow: bool,
+    /// Whether there has ever been a copy.
+    pub were_there: bool,
 }
 
 /// The last sequence of the stream, and the number of positions that were listed as erased, at a time when no copy was
@@ -43,18 +45,19 @@ impl Log {
             Ok(stream) => stream,
             // A log of an older version has no such stream until it is migrated.
             Err(e) if is_not_found(e.kind()) => {
-                return Ok(ErasedCopies { sequences: Vec::new(), replicas_follow: true });
+                return Ok(ErasedCopies { sequences: Vec::new(), replicas_follow: true, were_there: false });
             }
             Err(e) => return Err(Unavailable::because(e)),
         };
         let replicas_follow = follow(stream.cached_info());
         let listed = (0..self.layout.streams).map(|stream| self.erased(stream).count()).sum();
-        let now = CopiesRead { last: stream.cached_info().state.last_sequence, listed };
+        let last = stream.cached_info().state.last_sequence;
+        let now = CopiesRead { last, listed };
         let sequences = if *read == now { Vec::new() } else { self.found_in(&stream).await? };
         if sequences.is_empty() {
             *read = now;
         }
-        Ok(ErasedCopies { sequences, replicas_follow })
+        Ok(ErasedCopies { sequences, replicas_follow, were_there: last > 0 })
     }
 
     async fn found_in(&self, copies: &Stream) -> Result<Vec<u64>, Unavailable> {

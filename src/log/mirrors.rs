@@ -187,6 +187,12 @@ impl Mirror {
         Some(format!("{why}, so nothing can be erased there: make the mirror again without it"))
     }
 
+    /// Its stream, if it is in the JetStream domain of the log.
+    pub(crate) fn at_home(&self) -> Option<&str> {
+        let (stream, domain) = self.name.parts();
+        domain.is_none().then_some(stream)
+    }
+
     /// How many positions it lags behind the end of its stream.
     pub(crate) fn behind(&self, end: Position) -> u64 {
         end.0.saturating_sub(self.stream.cached_info().state.last_sequence)

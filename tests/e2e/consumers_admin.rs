@@ -11,6 +11,7 @@ use verbatim::dev::NatsUser;
 
 use crate::{
     consuming::{Tried, added, listed, next, next_of},
+    operator_mode::an_eraser_without_reports_does_not_wait,
     world::{ALL_SCOPES, Backbone as _, PATIENCE, Program, World, eventually},
 };
 
@@ -270,5 +271,7 @@ async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
     for stream in ["CHAT_0", "CHAT_1", "CHAT_2", "CHAT_3", "REPLAY"] {
         eventually("its durable is there", || async { reader.finds(stream, "reader").await.is_some() }).await;
     }
+    world.add_node("api,gateway,projector").await;
+    an_eraser_without_reports_does_not_wait(&world).await;
     world.finish_without_views().await;
 }

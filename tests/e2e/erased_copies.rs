@@ -19,7 +19,7 @@ async fn operator(world: &World) -> Context {
     jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"))
 }
 
-async fn makes_mirror(log: &Context, name: &str, other: Config) {
+pub async fn makes_mirror(log: &Context, name: &str, other: Config) {
     let mirror =
         other.mirror.clone().unwrap_or_else(|| Source { name: "CHAT_0".into(), ..Source::default() });
     let mirror = Config { name: name.into(), mirror: Some(mirror), ..other };

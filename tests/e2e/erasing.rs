@@ -6,12 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream;
+use async_nats::{
+    HeaderMap,
+    jetstream::{self, stream::Config},
+};
 use serde_json::{Value, json};
 use tokio::{process::Child, time::sleep};
 use verbatim::dev::NatsUser;
 
 use crate::{
+    erased_copies::makes_mirror,
     erased_titles::renames,
     world::{Backbone, Conversation, Person, Program, World, assert_linked},
 };
@@ -213,21 +217,38 @@ async fn an_eraser_that_is_killed_is_followed_by_another_one() {
     world.finish().await;
 }
 
-/// The Raft log of a server has an erased message until the server compacts it, within three minutes.
+/// Stores a copy of an event for a consumer, as for one that was parked.
+async fn is_given_again(log: &jetstream::Context, position: u64) {
+    let stream = log.get_stream("CHAT_0").await.expect("the stream");
+    let event = stream.get_raw_message(position).await.expect("an event");
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-id", event.headers.get("ce-id").expect("an id").clone());
+    headers.insert("verbatim-stream", "CHAT_0");
+    headers.insert("verbatim-position", position.to_string());
+    let stored = log.publish_with_headers("replay.nobody", headers, event.payload).await.expect("NATS");
+    stored.await.expect("stored");
+}
+
+/// The Raft log of a server has an erased message until the server compacts it, within three minutes. Copies have Raft
+/// logs of their own.
 #[tokio::test]
 async fn a_replica_that_was_away_comes_back_clean() {
     let mut world = World::with_cluster(1).await;
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
+    let log = jetstream::new(world.nats.client(NatsUser::Operator).await);
+    makes_mirror(&log, "CHAT_0_COPY", Config { num_replicas: 3, ..Config::default() }).await;
     let mut erased = Vec::new();
     for n in 0..6 {
         erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
     }
+    is_given_again(&log, erased[0].1).await;
     world.nats.settled().await.expect("all have all");
     let away = world.nats.leader_of("CHAT_0").await.map_or(0, |leader| (leader + 1) % 3);
     world.nats.nats(away).kill9();
-    let mut eraser = starts_eraser(&world);
+    let mirrors = ["--mirrors", "CHAT_0_COPY"];
+    let mut eraser = starts_eraser_with(&world, &mirrors);
     let id = asks(&program, &erased).await;
     eventually_long("the others have erased it", async || {
         receipt(&program, &id).await["log_done_at"].is_string()
@@ -242,10 +263,10 @@ async fn a_replica_that_was_away_comes_back_clean() {
     let receipt = is_done(&program, &id).await;
     assert!(receipt["wal_compacted_at"].is_string(), "{receipt}");
     for server in 0..3 {
-        // The blocks of the stream, and the Raft logs.
+        // The blocks of the streams, and the Raft logs.
         assert_eq!(with_marker(world.nats.nats(server).folder()), [] as [PathBuf; 0], "server {server}");
     }
-    assert_eq!(world.runs(&["erasures", "verify", &id]).await.code, Some(0));
+    assert_eq!(world.runs(&[&["erasures", "verify", &id], &mirrors[..]].concat()).await.code, Some(0));
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }

@@ -14,7 +14,10 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Backbone, World, command, eventually, folder, now, tools};
+use crate::{
+    erasing::{asks, is_done, says_the_marker},
+    world::{Backbone, Program, World, command, eventually, folder, now, tools},
+};
 
 /// A NATS JWT, made by hand.
 fn token(by: &KeyPair, claims: &Value) -> String {
@@ -151,6 +154,34 @@ pub async fn the_eraser_reads_raft_logs<B: Backbone>(world: &World<B>, stream: &
             .collect();
         assert_eq!(firsts.len(), 1, "{answer}");
     }
+}
+
+/// An eraser that may not ask for the Raft logs does not wait for them.
+pub async fn an_eraser_without_reports_does_not_wait<B: Backbone>(world: &World<B>) {
+    let chat = seed(&fs::read_to_string(world.nats.folder().join("chat.nk")).expect("the key"));
+    let user = KeyPair::new_user();
+    let may = [
+        "$JS.API.STREAM.MSG.DELETE.*",
+        "$JS.API.INFO",
+        "$JS.API.STREAM.INFO.*",
+        "$JS.API.STREAM.MSG.GET.*",
+        "$JS.API.DIRECT.GET.>",
+    ];
+    let limits = json!({
+        "type": "user", "version": 2, "pub": { "allow": may }, "sub": {}, "subs": -1, "data": -1, "payload": -1,
+    });
+    let file = world.dir().join("silent.creds");
+    fs::write(&file, creds(&token(&chat, &claims(&chat, &user, limits)), &user)).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("ours");
+    let file = file.to_str().expect("UTF-8");
+    let mut eraser = world.starts(&["eraser", "--nats-eraser-credentials-file", file]);
+    let program = Program::bootstraps(world).await.makes("forgets", &["admin:erasure"]).await;
+    let eve = world.person("eve").await;
+    let notes = eve.starts_group("Notes", &[]).await;
+    let id = asks(&program, &[(&notes, says_the_marker(&eve, &notes, 1).await)]).await;
+    let done = is_done(&program, &id).await;
+    assert!(done["log_done_at"].is_string() && done.get("wal_compacted_at").is_none(), "{done}");
+    eraser.kill().await.expect("it runs");
 }
 
 #[tokio::test]

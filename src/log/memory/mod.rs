@@ -8,6 +8,7 @@ pub(in crate::log) mod holes;
 pub(in crate::log) mod known;
 pub(in crate::log) mod outcomes;
 pub(in crate::log) mod places;
+pub(in crate::log) mod reports;
 pub(in crate::log) mod snapshots;
 pub(in crate::log) mod tail;
 pub(in crate::log) mod window;
