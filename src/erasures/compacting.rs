@@ -49,7 +49,7 @@ impl Goal {
     }
 }
 
-/// The latest answers of the servers, or why there was none. A server that is away costs each question a second.
+/// The latest answers of the servers, or why there was none: a question that a server does not answer takes time.
 #[derive(Default)]
 struct Seen(BTreeMap<String, (Instant, Result<RaftLogs, Unavailable>)>);
 
@@ -78,9 +78,13 @@ impl Compacting {
         erasure: ErasureId,
         streams: &Streams,
     ) -> Result<Option<bool>, Unavailable> {
+        // A stream with one replica has no Raft log.
+        let of_log = streams.of_log.iter().filter(|_| log.layout().replicas > 1);
+        let all = of_log.map(|stream| (stream, false));
+        let all = all.chain(streams.of_copies.iter().map(|stream| (stream, true)));
         let goals = self.goals.entry(erasure).or_default();
-        let of_log = streams.of_log.iter().map(|stream| (stream, false));
-        for (stream, may_be_idle) in of_log.chain(streams.of_copies.iter().map(|stream| (stream, true))) {
+        let mut waits = Vec::new();
+        for (stream, may_be_idle) in all {
             if goals.contains_key(stream) {
                 continue;
             }
@@ -89,9 +93,12 @@ impl Compacting {
             let Some(logs) = self.seen.look(log, stream, true).await? else { return Ok(None) };
             let goal = Goal { index: logs.committed, since: Instant::now(), may_be_idle };
             if !goal.is_reached(&logs) {
-                tracing::info!(%erasure, stream, "a stream has lost the content of an erasure; waiting until the servers compact its Raft log, within about three minutes");
+                waits.push(stream);
             }
             goals.insert(stream.clone(), goal);
+        }
+        if !waits.is_empty() {
+            tracing::info!(%erasure, streams = ?waits, "streams have lost the content of an erasure; waiting until the servers compact their Raft logs, within about three minutes");
         }
         for (stream, goal) in goals {
             let Some(logs) = self.seen.look(log, stream, false).await? else { return Ok(None) };

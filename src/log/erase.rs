@@ -80,7 +80,7 @@ impl Log {
         has_nothing_at(&of, position).await.map_err(Unavailable::because)
     }
 
-    /// The positions at which a replica of a stream still has a message; `None` if a replica is offline or behind.
+    /// The positions at which a replica of a stream still has a message; `None` if a replica is offline, behind or silent.
     ///
     /// The leader is read. Another replica has nothing at these positions either once it has executed what the leader had
     /// committed by then, which the servers report. If they do not, the replicas are read, too, as far as chance allows.
@@ -102,10 +102,15 @@ impl Log {
         if self.layout.replicas == 1 {
             return Ok(Some(left));
         }
-        match self.replicas_are_current(stream).await? {
-            Some(true) => {}
-            Some(false) => return Ok(None),
-            None => {
+        match self.replicas_are_current(stream).await {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => return Ok(None),
+            // Other requests need not wait for a replica that does not report, so this is not an error.
+            Err(error) => {
+                tracing::debug!(%error, "could not read the Raft logs");
+                return Ok(None);
+            }
+            Ok(None) => {
                 for position in positions {
                     if !self.is_gone_by_chance(&of, *position).await? {
                         left.insert(*position);
