@@ -143,7 +143,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The data of a user: rows of `accounts`, and the events that the log and the views show to the user.
-    ("exports", At(5), &["accounts", "credentials", "domain", "feed", "live", "log", "views"]),
+    ("exports", At(5), &["accounts", "credentials", "domain", "feed", "limits", "live", "log", "views"]),
     // It combines accounts and proofs to use cases, so that `accounts` is only SQL.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "issuers", "limits", "live"]),
     // A revocation is announced with the lifetime of access tokens, which `credentials` knows. A view recognises the
