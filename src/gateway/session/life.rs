@@ -1,6 +1,6 @@
 //! One session, from `hello` to its end.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::time::{Instant, timeout};
 
@@ -12,7 +12,6 @@ use crate::{
         frames::{
             client::{ClientFrame, FrameId},
             close::Close,
-            filter::Filter,
             reading::BadFrame,
             server::ServerFrame,
         },
@@ -20,6 +19,7 @@ use crate::{
         session::{
             answers::{acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without},
             begin::begin,
+            hello::hello,
             shared::Gateway,
             strikes::Strikes,
         },
@@ -33,8 +33,6 @@ use crate::{
     telemetry::{self, METRICS, SOCKETS, traces},
 };
 
-/// The time within which a client has to send its `hello`.
-const HELLO: Duration = Duration::from_secs(10);
 /// A session ends after this many frames in a row that cannot be understood.
 const BAD_FRAMES: u32 = 10;
 /// The most receipts of one session that can be pending at once.
@@ -113,29 +111,6 @@ pub(in crate::gateway) async fn turn_away(socket: &Socket, incoming: Incoming, w
 /// Waits for the client's answer to the close frame, which is on its way.
 async fn gone(mut incoming: Incoming) {
     while !matches!(incoming.next().await, Event::Gone(_)) {}
-}
-
-/// The fields of the first frame.
-type Hello = (Option<FrameId>, Option<String>, Option<Filter>);
-
-/// Waits for the first frame.
-async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
-    match timeout(HELLO, incoming.next()).await {
-        Err(_) => {}
-        Ok(Event::Gone(_)) => return None,
-        Ok(Event::Text(text)) => match ClientFrame::read(&text) {
-            Ok(ClientFrame::Hello { id, cursor, filter }) => {
-                SOCKETS.frame("hello");
-                return Some((id, cursor, filter));
-            }
-            Ok(_) => {
-                refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
-            }
-            Err(bad) => refuse_bad(socket, &bad),
-        },
-    }
-    socket.close(Close::NO_HELLO);
-    None
 }
 
 /// The result of a command within its deadline, which is the same as for a request.

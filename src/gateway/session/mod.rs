@@ -5,6 +5,7 @@ mod begin;
 pub mod door;
 mod going_live;
 pub mod handshake;
+mod hello;
 mod life;
 mod opening;
 pub mod places;
