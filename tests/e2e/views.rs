@@ -9,10 +9,13 @@ use std::{
 };
 
 use async_nats::{HeaderMap, jetstream};
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use verbatim::{
     app,
     dev::NatsUser,
+    domain::{ContentErased, ConversationId, ErasedEntry, Event, EventId, Lane, Position, Recorded, UserId},
     log::{Log, Wanted},
     projector,
     supervise::Supervisor,
@@ -458,6 +461,83 @@ async fn the_views_of_another_version_are_built_and_kept_beside_these() {
     let world = World::start().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
+/// Erases 5,000 edits in a conversation that has 20,000 keys of erased messages and 10,000 other keys, in a transaction
+/// that is rolled back.
+async fn erasing_reads_only_what_is_erased(connection: &mut PgConnection) {
+    let (conversation, actor) = (Uuid::now_v7(), Uuid::now_v7());
+    let erased = |position: u64| ErasedEntry {
+        position: Position(position),
+        id: EventId::known(Uuid::nil()),
+        kind: "message.edited".into(),
+        lane: "timeline".into(),
+        actor: UserId::known(actor),
+        time: "2026-11-24T13:10:00.000Z".parse().expect("time"),
+        message_id: None,
+        message_position: Some(Position(1)),
+        client_hash: Some(format!("of-{position}")),
+        counts: true,
+        data: None,
+    };
+    let tells = |part: u64| {
+        let entries = (1..=200).map(|number| erased(part * 200 + number)).collect();
+        let event = ContentErased { request_id: Uuid::nil(), reason: "retention".into(), erased: entries };
+        views::Fact {
+            recorded: Recorded {
+                position: Position(100_000 + part),
+                conversation: ConversationId::known(conversation),
+                lane: Lane::Control,
+                id: EventId::known(Uuid::nil()),
+                actor: UserId::known(actor),
+                via: None,
+                time: "2026-11-24T13:10:00.000Z".parse().expect("time"),
+                word: "content.erased".into(),
+                event: Some(Event::ContentErased(event)),
+                data: bytes::Bytes::new(),
+                poison: None,
+                erased: None,
+            },
+            counts: true,
+            changes: 1,
+            snapshot: None,
+        }
+    };
+    let keys = views::ALL.iter().find(|projection| projection.name == "keys").expect("it is there");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    // A projector plans once, while the table is small.
+    sqlx::raw_sql("set local plan_cache_mode = force_generic_plan; analyze key")
+        .execute(&mut *transaction)
+        .await
+        .expect("set");
+    (keys.apply)(&mut transaction, &[tells(100)]).await.expect("nothing is there to erase");
+    sqlx::query(
+        "insert into key select $1, $2, 'erased:' || n, 20000 + n from generate_series(1, 20000) n
+         union all select $1, $2, 'key-' || n, n from generate_series(1, 10000) n",
+    )
+    .bind(conversation)
+    .bind(actor)
+    .execute(&mut *transaction)
+    .await
+    .expect("inserted");
+    let read = "select (seq_tup_read + idx_tup_fetch)::bigint from pg_stat_xact_user_tables
+                where relid = 'key'::regclass";
+    let before: i64 = sqlx::query_scalar(read).fetch_one(&mut *transaction).await.expect("counts");
+    let facts: Vec<_> = (0..25).map(tells).collect();
+    (keys.apply)(&mut transaction, &facts).await.expect("erased");
+    let after: i64 = sqlx::query_scalar(read).fetch_one(&mut *transaction).await.expect("counts");
+    // Each row is found, and then deleted.
+    assert!(after - before <= 3 * 5_000, "{} rows were read to erase 5,000 of 30,000", after - before);
+    let left: Vec<(bool, i64)> = sqlx::query_as(
+        "select client_id like 'erased:of-%', count(*) from key
+         where conversation_id = $1 and position <= 10000 group by 1 order by 1",
+    )
+    .bind(conversation)
+    .fetch_all(&mut *transaction)
+    .await
+    .expect("rows");
+    assert_eq!(left, [(false, 5_000), (true, 5_000)], "the hashes take the place of the erased keys");
+    transaction.rollback().await.expect("rolled back");
+}
+
     ana.says(&lunch, "before").await;
 
     let pool = app::database_with(&world.database.url, 2, "view_2".into()).await.expect("Postgres");
@@ -483,3 +563,4 @@ async fn the_views_of_another_version_are_built_and_kept_beside_these() {
     pool.close().await;
     world.finish().await;
 }
+    erasing_reads_only_what_is_erased(&mut connection).await;
