@@ -96,8 +96,11 @@ impl Reading {
         // Only views that have reached the position of this process can say that the two share nothing.
         let heard = conversations.positions().into_iter().enumerate();
         let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
-        views.all_reached(&heard, HEARD_WITHIN).await?;
-        shared().await
+        let has_reached = views.all_reached(&heard, HEARD_WITHIN).await?;
+        match shared().await? {
+            false if !has_reached => Err(ReadError::NotYet),
+            shares => Ok(shares),
+        }
     }
 
     /// The users among `users` who have blocked the caller.

@@ -1778,7 +1778,9 @@ export interface paths {
         /**
          * Get the presence of a user
          * @description Returns the presence of the caller, or of a user who shares a conversation with the caller. For all other
-         *     users, and for users who have blocked the caller, the response is 404.
+         *     users, and for users who have blocked the caller, the response is 404. There is no `min_position`: before the
+         *     server answers 404 for want of a shared conversation, it waits up to 2 s for its views, and answers 503 `not_yet`
+         *     if they still lag.
          */
         get: operations["get_presence"];
         put?: never;
