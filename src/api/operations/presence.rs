@@ -27,7 +27,8 @@ struct Presence {
     user_id: UserId,
     /// The presence of the user
     status: Status,
-    /// When the user was last online; absent if the user has never been online
+    /// When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+    /// never been online
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<Time>,
 }

@@ -4621,7 +4621,8 @@ export interface components {
         Presence: {
             /**
              * Format: date-time
-             * @description When the user was last online; absent if the user has never been online
+             * @description When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+             *     never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
@@ -4652,7 +4653,8 @@ export interface components {
         PresenceWithUsers: {
             /**
              * Format: date-time
-             * @description When the user was last online; absent if the user has never been online
+             * @description When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+             *     never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
