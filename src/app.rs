@@ -157,7 +157,7 @@ pub async fn serve(
     connections.close();
     let finished = async {
         if let Some(gateway) = &started.gateway {
-            gateway.sessions.wait().await;
+            gateway.ended().await;
         }
         connections.wait().await;
     };

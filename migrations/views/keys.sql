@@ -7,3 +7,5 @@ create table key (
     position        bigint not null,
     primary key (conversation_id, user_id, client_id)
 );
+-- An erasure names positions. The rows that it leaves, one for each erased message, it never looks for.
+create index key_position on key (conversation_id, position) where client_id not like 'erased:%';

@@ -212,14 +212,17 @@ pub(crate) async fn change(
     Ok(Some(after))
 }
 
-/// Stores the time at which a user was online. A time before the stored one changes nothing.
-pub(crate) async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error> {
+/// Stores the times at which users were online. A time before the stored one changes nothing, and an erased account keeps
+/// none.
+pub(crate) async fn saw(pool: &PgPool, seen: &[(UserId, Time)]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update auth.account set last_seen_at = $2
-         where id = $1 and (last_seen_at is null or last_seen_at < $2)",
+        "update auth.account set last_seen_at = seen.at
+         from unnest($1::uuid[], $2::timestamptz[]) as seen (id, at)
+         where account.id = seen.id and erased_at is null
+               and (last_seen_at is null or last_seen_at < seen.at)",
     )
-    .bind(id.uuid())
-    .bind(at.datetime())
+    .bind(seen.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
+    .bind(seen.iter().map(|(_, at)| at.datetime()).collect::<Vec<_>>())
     .execute(pool)
     .await?;
     Ok(())

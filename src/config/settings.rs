@@ -267,6 +267,7 @@ impl Settings {
             grace: Duration::from_secs(self.presence_grace),
             fan_out: self.presence_fan_out.into(),
             crowd: self.presence_crowd.into(),
+            ..presence::PresenceSettings::default()
         }
     }
 

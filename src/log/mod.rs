@@ -43,7 +43,7 @@ pub use audited::{audit_headers, audit_subject, read_audit};
 pub(crate) use bus::claims::{CLAIM, Claim, ClaimBucket};
 pub(crate) use bus::commands::{CommandRequest, CommandRequests};
 pub use bus::lease::LEASE;
-pub(crate) use bus::lease::{Here, LeaseChange, Leases, NodeId};
+pub(crate) use bus::lease::{Here, LeaseChange, LeaseNews, Leases, MARKER, NodeId, NotKept};
 pub(crate) use bus::peers::Peer;
 pub(crate) use bus::signal::Signal;
 pub(crate) use bus::spending::Spendings;

@@ -10,7 +10,15 @@ use crate::{
 /// The entries of all nodes for each present user, and for users who have just left.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    users: HashMap<UserId, BTreeMap<NodeId, Here>>,
+    users: HashMap<UserId, BTreeMap<NodeId, Heard>>,
+}
+
+/// An entry, as it was heard last.
+#[derive(Debug)]
+struct Heard {
+    here: Here,
+    /// Whether the watch has begun anew since then, so that the entry may have been removed.
+    is_doubted: bool,
 }
 
 /// A change of a user's merged status.
@@ -29,8 +37,16 @@ pub(super) struct Tipped {
 impl Board {
     /// The highest status that any node reports.
     pub(super) fn status(&self, user: UserId) -> Status {
-        let nodes = self.users.get(&user);
-        nodes.and_then(|nodes| nodes.values().map(|here| here.status).max()).unwrap_or(Status::Offline)
+        self.of(user).map(|here| here.status).max().unwrap_or(Status::Offline)
+    }
+
+    /// The time of the last news of a user, for a user who is present or has just left.
+    pub(super) fn last_seen_at(&self, user: UserId) -> Option<Time> {
+        self.of(user).map(|here| here.at).max()
+    }
+
+    fn of(&self, user: UserId) -> impl Iterator<Item = &Here> {
+        self.users.get(&user).into_iter().flat_map(|nodes| nodes.values().map(|heard| &heard.here))
     }
 
     /// Applies a change, and returns the merged status if the change has affected it.
@@ -42,7 +58,7 @@ impl Board {
             return None;
         };
         let (at, by) = (here.at, here.by.clone());
-        self.users.entry(user).or_default().insert(node, here);
+        self.users.entry(user).or_default().insert(node, Heard { here, is_doubted: false });
         let status = self.status(user);
         (status != before).then_some(Tipped { user, status, at, by })
     }
@@ -54,9 +70,25 @@ impl Board {
     ) -> impl Iterator<Item = (UserId, &'a NodeId)> + 'a {
         self.users
             .iter()
-            .flat_map(|(user, nodes)| nodes.iter().map(move |(node, here)| (*user, node, here)))
-            .filter(move |(_, node, here)| here.status > Status::Offline && dead(node))
+            .flat_map(|(user, nodes)| nodes.iter().map(move |(node, heard)| (*user, node, heard)))
+            .filter(move |(_, node, heard)| heard.here.status > Status::Offline && dead(node))
             .map(|(user, node, _)| (user, node))
+    }
+
+    /// Doubts all entries, because the watch begins anew and tells those that exist. The board keeps them for now: they
+    /// count until they are known to be gone, and an entry that is told again is no change.
+    pub(super) fn doubt_all(&mut self) {
+        self.users.retain(|_, nodes| {
+            nodes.retain(|_, heard| heard.here.status > Status::Offline);
+            nodes.values_mut().for_each(|heard| heard.is_doubted = true);
+            !nodes.is_empty()
+        });
+    }
+
+    /// The users who are present according to entries that have not been told again.
+    pub(super) fn doubted(&self) -> impl Iterator<Item = (UserId, &NodeId)> {
+        let entries = self.users.iter().flat_map(|(user, nodes)| nodes.iter().map(move |of| (*user, of)));
+        entries.filter(|(_, (_, heard))| heard.is_doubted).map(|(user, (node, _))| (user, node))
     }
 
     fn forget(&mut self, user: UserId, node: &NodeId) {
@@ -113,5 +145,33 @@ mod tests {
         assert_eq!(board.of_nodes(|node| *node == one).count(), 0);
         board.apply(LeaseChange { user: ana(), node: one, here: None, revision: 2 });
         assert_eq!(board.status(ana()), Status::Offline);
+    }
+
+    #[test]
+    fn an_entry_that_is_not_told_again_is_doubted_and_counts_until_it_is_over() {
+        let (mut board, one, two, three) = (Board::default(), NodeId::new(), NodeId::new(), NodeId::new());
+        board.apply(says(&one, Status::Online));
+        board.apply(says(&two, Status::Away));
+        board.apply(says(&three, Status::Offline));
+        assert_eq!(board.doubted().count(), 0);
+        board.doubt_all();
+        assert_eq!(board.users[&ana()].len(), 2, "nobody asks whether an end is gone");
+        assert_eq!(board.apply(says(&two, Status::Away)), None, "it was not away in between");
+        assert_eq!(board.doubted().collect::<Vec<_>>(), [(ana(), &one)]);
+        assert_eq!(board.status(ana()), Status::Online);
+        let tipped = board.apply(says(&one, Status::Offline)).map(|tipped| tipped.status);
+        assert_eq!((tipped, board.doubted().count()), (Some(Status::Away), 0));
+    }
+
+    #[test]
+    fn who_is_on_several_nodes_was_last_seen_on_the_latest() {
+        let (mut board, one, two) = (Board::default(), NodeId::new(), NodeId::new());
+        assert_eq!(board.last_seen_at(ana()), None);
+        board.apply(says(&one, Status::Online));
+        let mut later = says(&two, Status::Away);
+        let at = "2026-11-24T13:20:00.000Z".parse().expect("time");
+        later.here.as_mut().expect("an entry").at = at;
+        board.apply(later);
+        assert_eq!((board.status(ana()), board.last_seen_at(ana())), (Status::Online, Some(at)));
     }
 }

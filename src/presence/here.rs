@@ -9,13 +9,14 @@ use std::{
 use sqlx::PgPool;
 use tokio::{
     sync::Notify,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
+    accounts,
     clock::Clock,
-    domain::{Status, UserId},
-    log::{LeaseChange, Leases, Log, NodeId, Unavailable},
+    domain::{Status, Time, UserId},
+    log::{LeaseChange, LeaseNews, Leases, Log, NodeId, Unavailable},
     presence::{
         board::Board,
         local::{Local, PACE, SessionId},
@@ -29,6 +30,8 @@ use crate::{
 
 /// The time between two renewals of the lease, and between two searches for dead nodes.
 pub(super) const RENEW: Duration = Duration::from_secs(4);
+/// How long a stopping node waits for Postgres.
+const ANSWER: Duration = Duration::from_secs(3);
 /// The number of changes that are announced concurrently.
 const TELLERS: usize = 8;
 
@@ -51,8 +54,8 @@ pub(super) struct Inner {
     pub(super) pending: Mutex<Pending>,
     /// Wakes the tasks that announce the changes in `pending`.
     pub(super) has_news: Notify,
-    /// Since when every renewal of the lease has succeeded. After an outage, all leases are gone until their nodes have
-    /// returned.
+    /// Since when every renewal of the lease has succeeded, and the watch has not broken off. After an outage, all leases
+    /// are gone until their nodes have returned.
     pub(super) calm_since: Mutex<Instant>,
 }
 
@@ -62,10 +65,26 @@ impl Presence {
         self.0.board.read().unwrap_or_else(PoisonError::into_inner).status(user)
     }
 
+    /// When a user was last here, as far as a node knows that they are, or that they have just left.
+    pub fn last_seen_at(&self, user: UserId) -> Option<Time> {
+        self.0.board.read().unwrap_or_else(PoisonError::into_inner).last_seen_at(user)
+    }
+
     /// Notes a session that has begun, has another status, or has ended (`offline`).
     pub fn tell(&self, user: UserId, session: SessionId, status: Status) {
         self.local().session(user, session, status, Instant::now());
         self.0.has_changed.notify_one();
+    }
+
+    /// Stores when the users of this node were last here, before it stops: the buckets may not outlive it.
+    pub async fn keep_last_seen(&self) {
+        let (seen, now) = (self.local().seen(Instant::now()), self.0.clock.now());
+        let seen: Vec<_> = seen.into_iter().map(|(user, since)| (user, now.minus(since))).collect();
+        match timeout(ANSWER, accounts::saw(&self.0.pool, &seen)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!(error = %e, "could not store when users were last seen"),
+            Err(_) => tracing::warn!("could not store in time when users were last seen"),
+        }
     }
 
     /// Starts the tasks that watch presence and announce its changes.
@@ -145,7 +164,14 @@ impl Presence {
     async fn watch(self) {
         let mut changes = self.0.leases.changes();
         loop {
-            let change = changes.next().await;
+            let change = match changes.next().await {
+                LeaseNews::Changed(change) => change,
+                LeaseNews::Anew => {
+                    self.0.board.write().unwrap_or_else(PoisonError::into_inner).doubt_all();
+                    *self.calm_since() = Instant::now();
+                    continue;
+                }
+            };
             let LeaseChange { user, node, here, revision } = &change;
             let ours = here.as_ref().is_some_and(|here| here.by == self.0.node);
             if *node == self.0.node && !ours {

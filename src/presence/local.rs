@@ -108,6 +108,16 @@ impl Local {
         }
     }
 
+    /// The users with sessions, and those who have just left, each with the time since then. In the order of their ids,
+    /// so that nodes that store all of them at once wait for one another in one order.
+    pub(super) fn seen(&self, now: Instant) -> Vec<(UserId, Duration)> {
+        let since = |left: Option<Instant>| left.map_or(Duration::ZERO, |left| now - left);
+        let seen = self.users.iter().map(|(user, sessions)| (*user, since(sessions.left)));
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort_unstable();
+        seen
+    }
+
     /// Whether an entry has to be written, now or after the grace period.
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
@@ -258,6 +268,21 @@ mod tests {
         local.write_all_again();
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline), "the bucket may still have them");
         assert!(local.users.is_empty());
+    }
+
+    #[test]
+    fn who_is_here_is_seen_now_and_who_has_left_was_seen_then() {
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
+        let ben = UserId::known(SessionId::from_u128(1));
+        for user in [ana(), ben] {
+            local.session(user, SessionId::from_u128(1), Status::Online, now);
+        }
+        for write in local.due(now, 10) {
+            local.wrote(write);
+        }
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
+        let later = now + GRACE / 2;
+        assert_eq!(local.seen(later), [(ben, Duration::ZERO), (ana(), GRACE / 2)]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Presence {
                 self.announce(&tipped).await;
             }
             for (node, revision) in over {
-                if let Err(e) = self.0.leases.clear(user, &node, revision).await {
+                if let Err(e) = self.0.leases.clear(user, &node, revision, self.0.settings.marker).await {
                     tracing::debug!(error = %e, "an entry that is over stays, or is in use again");
                 }
             }
@@ -55,7 +55,7 @@ impl Presence {
     async fn announce(&self, tipped: &Tipped) {
         let deadline = Instant::now() + WORTH;
         if tipped.status == Status::Offline
-            && let Err(e) = accounts::saw(&self.0.pool, tipped.user, tipped.at).await
+            && let Err(e) = accounts::saw(&self.0.pool, &[(tipped.user, tipped.at)]).await
         {
             tracing::warn!(error = %e, user = %tipped.user, "could not record when the user was last seen");
         }

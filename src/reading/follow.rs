@@ -1,6 +1,6 @@
 //! Following the events of a user without a socket: reading the events that exist, and then waiting for more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -12,11 +12,14 @@ use crate::{
     clock::Clock,
     credentials::{BadToken, Identity, LEEWAY},
     domain::Point,
-    feed::{Feed, MissedPage, Reset},
+    feed::{Behind, Feed, MissedPage, Reset},
     live::{Conversations, Ended, Follower, Followers, Revoked, Shown},
     log::Log,
     views::Stay,
 };
+
+/// How long a reader pauses that has got no place to look.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The source of the events of all users. Cheap to clone: each reader has a clone.
 #[derive(Clone)]
@@ -110,27 +113,37 @@ impl EventReader {
     ) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
         loop {
             self.may_go_on()?;
+            let mut is_crowded = false;
             if self.is_behind {
-                let events = self.look_unless_cut(limit).await?;
+                let looked = self.look_unless_cut(limit).await;
                 self.may_go_on()?;
-                if !events.is_empty() {
-                    return Ok(events);
+                match looked {
+                    Ok(events) if events.is_empty() => {}
+                    Ok(events) => return Ok(events),
+                    // A reader that waits anyway looks again. If it ended, it would come back and cost more look-ups.
+                    Err(FollowError::Behind(Behind::Crowded(_))) if self.is_settled => is_crowded = true,
+                    Err(e) => return Err(e),
                 }
             }
             let Some(follower) = &self.follower else { return Ok(Vec::new()) };
-            let Some(quiet) = follower.quiet() else {
+            let wakes_at = if is_crowded {
+                self.is_behind = true;
+                until.min(Instant::now() + PAUSE)
+            } else if let Some(quiet) = follower.quiet() {
+                self.at = farther(&self.at, &quiet);
+                until
+            } else {
                 self.is_behind = true;
                 continue;
             };
-            self.at = farther(&self.at, &quiet);
             if Instant::now() >= until || self.is_stopping() {
                 return Ok(Vec::new());
             }
             let mut stopping = self.source.stopping.clone();
             tokio::select! {
-                () = follower.woken() => {}
+                () = follower.woken(), if !is_crowded => {}
                 () = follower.is_cut() => return Err(self.why_cut()),
-                () = sleep_until(until.min(self.expires())) => {}
+                () = sleep_until(wakes_at.min(self.expires())) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
             }
         }

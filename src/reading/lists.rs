@@ -61,7 +61,7 @@ impl Reading {
         }
         let known = || async {
             let (rows, moment) = read().await?;
-            let standing = self.standing(me, Some(id), &moment);
+            let standing = self.standing(me, id, &moment);
             Ok((after.is_some() || !rows.is_empty()).then_some((rows, standing)))
         };
         self.once_known(id, &tracked, known).await

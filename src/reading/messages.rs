@@ -39,7 +39,7 @@ impl Reading {
                 views::around(self.views.pool(), reader, position, older, newer).await?
             }
         };
-        Ok((found, Standing { floor, ..self.standing(me, Some(id), &moment) }))
+        Ok((found, Standing { floor, ..self.standing(me, id, &moment) }))
     }
 
     /// A message that the user may see.
@@ -84,7 +84,7 @@ impl Reading {
         }
         let message = self.visible(reader, message).await?.position;
         let (found, moment) = views::reactions(self.views.pool(), id, message, after, limit).await?;
-        Ok((found, self.standing(me, Some(id), &moment)))
+        Ok((found, self.standing(me, id, &moment)))
     }
 
     /// A part of the pins, the latest first, each with its message. A pin comes without a message if the

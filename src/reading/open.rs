@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 
-use super::{error::ReadError, when::Standing};
+use super::{
+    error::{ReadError, unless_missing},
+    when::Standing,
+};
 use crate::{
     clock::Clock,
     commands::{Commands, Refused},
@@ -20,6 +23,8 @@ use crate::{
 
 /// How long a read waits until the views have reached a position.
 const VIEWS_WITHIN: Duration = Duration::from_secs(2);
+/// The most parked conversations that are checked for whether a user is a member.
+const MOST_PARKED: usize = 100;
 
 /// Reads what users may see. Cheap to clone.
 #[derive(Clone)]
@@ -116,16 +121,30 @@ impl Reading {
         read().await?.ok_or(ReadError::NotYet)
     }
 
-    /// The moment of a list of one conversation, or of all conversations of a user. A conversation that the views have
-    /// parked has none.
-    pub(super) fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
-        if id.is_some_and(|id| moment.is_parked(id)) {
+    /// The moment of a list of one conversation. A conversation that the views have parked has none.
+    pub(super) fn standing(&self, user: UserId, id: ConversationId, moment: &Moment) -> Standing {
+        if moment.is_parked(id) {
             return Standing::default();
         }
-        let log = &self.log;
-        let points = moment.points(log.layout().streams);
-        let position = id.map(|id| points[log.stream_of(id)].position);
+        let points = moment.points(self.log.layout().streams);
+        let position = Some(points[self.log.stream_of(id)].position);
         Standing { position, cursor: Some(self.feed.cursor(user, &points)), floor: None }
+    }
+
+    /// The moment of the list of a user's conversations. There is none while one of them is parked, on whatever page. The
+    /// log says which are the user's, because the views may not know it yet.
+    pub(super) async fn standing_of_all(&self, user: UserId, moment: &Moment) -> Result<Standing, ReadError> {
+        let parked = moment.parked();
+        if parked.len() > MOST_PARKED {
+            return Ok(Standing::default());
+        }
+        for id in parked {
+            if unless_missing(self.open(user, id, None).await)?.is_some() {
+                return Ok(Standing::default());
+            }
+        }
+        let points = moment.points(self.log.layout().streams);
+        Ok(Standing { cursor: Some(self.feed.cursor(user, &points)), ..Standing::default() })
     }
 
     /// Waits until the views have reached a position of a conversation. Fails if the views do not reach the

@@ -65,14 +65,14 @@ impl Reading {
         Ok(presences)
     }
 
-    /// The presence of users, in the order of `users`.
+    /// The presence of users, in the order of `users`. While a user is here, the accounts do not know it yet.
     async fn presences_of(&self, users: &[UserId]) -> Result<Vec<SeenPresence>, ReadError> {
         let accounts = accounts::find_many(&self.pool, users).await?;
         let last: HashMap<_, _> = accounts.into_iter().map(|a| (a.id, a.last_seen_at)).collect();
         let presence = |user: &UserId| SeenPresence {
             user: *user,
             status: self.presence.status(*user),
-            last_seen_at: last.get(user).copied().flatten(),
+            last_seen_at: self.presence.last_seen_at(*user).max(last.get(user).copied().flatten()),
         };
         Ok(users.iter().map(presence).collect())
     }
@@ -96,8 +96,11 @@ impl Reading {
         // Only views that have reached the position of this process can say that the two share nothing.
         let heard = conversations.positions().into_iter().enumerate();
         let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
-        views.all_reached(&heard, HEARD_WITHIN).await?;
-        shared().await
+        let has_reached = views.all_reached(&heard, HEARD_WITHIN).await?;
+        match shared().await? {
+            false if !has_reached => Err(ReadError::NotYet),
+            shares => Ok(shares),
+        }
     }
 
     /// The users among `users` who have blocked the caller.

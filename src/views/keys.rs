@@ -77,14 +77,22 @@ async fn put(
     Ok(())
 }
 
-/// Deletes the keys of erased events.
+/// Deletes the keys of erased events. `offset 0` makes Postgres look up each position: while the table is small, it would
+/// plan to read all keys and to compare each with all positions, and would keep that plan.
 async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]) -> sqlx::Result<()> {
     if gone.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "delete from key k using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, position)
-         where k.conversation_id = gone.conversation_id and k.position = gone.position",
+        "delete from key where ctid = any(array(
+             select of_gone.ctid from unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, position)
+             cross join lateral (
+                 select ctid from key
+                 where conversation_id = gone.conversation_id and position = gone.position
+                       and client_id not like 'erased:%'
+                 offset 0
+             ) of_gone
+         ))",
     )
     .bind(gone.iter().map(|place| place.0.uuid()).collect::<Vec<_>>())
     .bind(gone.iter().map(|place| bigint(place.1)).collect::<Vec<_>>())

@@ -43,6 +43,11 @@ impl Moment {
     pub fn is_parked(&self, id: ConversationId) -> bool {
         self.parked.contains(&id.uuid())
     }
+
+    /// The conversations whose views stood still.
+    pub(crate) fn parked(&self) -> impl ExactSizeIterator<Item = ConversationId> + '_ {
+        self.parked.iter().copied().map(ConversationId::known)
+    }
 }
 
 /// The statement for the rows of a list, each with the moment after its columns. The columns of an empty list are null.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::BoxStream};
 use reqwest::header::HeaderValue;
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     time::timeout,
@@ -315,6 +316,19 @@ async fn whoever_waits_is_not_looked_after_when_others_talk() {
     eventually("Postgres has counted", || async { asked().await >= WAITING }).await;
     let asked = asked().await;
     assert!(asked <= WAITING * 6, "twice at the beginning, and twice for each of two messages: {asked}");
+
+    // The first two look-ups of a user take both places, for longer than the others wait for one.
+    let mut holder = PgConnection::connect(&world.database.url).await.expect("Postgres");
+    let mut locked = holder.begin().await.expect("a transaction");
+    let lock = "lock table view.past_member in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *locked).await.expect("a lock");
+    ana.says(&lunch, "in spite of the crowd").await;
+    let begun = Instant::now();
+    eventually("some have waited in vain", || async { begun.elapsed() > Duration::from_millis(3_700) }).await;
+    locked.rollback().await.expect("unlocked");
+    for stream in &mut streams {
+        assert_eq!(stream.happens().await.0["data"]["text"], "in spite of the crowd");
+    }
     world.finish().await;
 }
 

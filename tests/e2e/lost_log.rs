@@ -1,6 +1,6 @@
 //! A log is created once. A lost log or stream is reported and not recreated.
 
-use async_nats::jetstream;
+use async_nats::jetstream::{self, stream::Config};
 use verbatim::dev::NatsUser;
 
 use crate::world::{Database, World, eventually};
@@ -107,6 +107,13 @@ async fn looking_changes_no_setting_and_serving_only_those_that_are_ours() {
     (set.max_bytes, set.deny_delete, set.allow_direct) = (1 << 30, true, false);
     jetstream.update_stream(set.clone()).await.expect("an operator may");
 
+    // The bucket of an older version, in which markers of removed entries stay for ever.
+    let bucket =
+        jetstream.get_stream("KV_verbatim_here").await.expect("the bucket").cached_info().config.clone();
+    let older = Config { allow_message_ttl: false, subject_delete_marker_ttl: None, ..bucket.clone() };
+    jetstream.delete_stream(&bucket.name).await.expect("an operator may");
+    jetstream.create_stream(older).await.expect("an operator may");
+
     let checked = world.runs(&["check"]).await;
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.stdout.contains("deny_delete is set on CHAT_0"), "{checked:?}");
@@ -119,6 +126,11 @@ async fn looking_changes_no_setting_and_serving_only_those_that_are_ours() {
     let migrated = world.runs(&["migrate"]).await;
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
     assert!(migrated.stdout.contains("CHAT_0: allow_direct was false and is now true"), "{migrated:?}");
+    let after = jetstream.get_stream(&bucket.name).await.expect("the bucket").cached_info().config.clone();
+    assert_eq!(
+        (after.allow_message_ttl, after.subject_delete_marker_ttl),
+        (true, bucket.subject_delete_marker_ttl)
+    );
     world.add_node("api,gateway,projector").await;
     let after = config().await;
     assert_eq!((after.max_bytes, after.deny_delete, after.allow_direct), (1 << 30, true, true));

@@ -78,6 +78,19 @@ async fn presence_comes_back_after_nats_has_forgotten_it() {
     device.waits_for("news of ben", |f| f["op"] == "presence" && f["status"] == "online").await;
     bens.leaves().await;
     device.waits_for("more news of ben", |f| f["op"] == "presence" && f["status"] == "offline").await;
+
+    // A stop of everything, as of dev mode: the node has to store when the users were last here. Cleo never left before.
+    let cleo = world.person("cleo").await;
+    ana.starts_group("Dinner", &[&cleo]).await;
+    let of_cleo = format!("/v1/users/{}/presence", cleo.id);
+    let _cleos = cleo.connects().await;
+    eventually("cleo is here", || async { ana.get(&of_cleo).await.expect(200)["status"] == "online" }).await;
+    world.nodes[0].stop().await;
+    world.nats.kill9();
+    world.nats.start_again().await.expect("nats-server starts again");
+    world.add_node("api,gateway,projector").await;
+    let presence = ana.at(world.nodes[1].address).get(&of_cleo).await.expect(200);
+    assert!(presence["status"] == "offline" && presence["last_seen_at"].is_string(), "{presence}");
     world.finish().await;
 }
 

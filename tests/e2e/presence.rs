@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::jetstream::{self, stream::Config};
 use serde_json::{Value, json};
 use uuid::Uuid;
 use verbatim::{
     app,
     clock::Clock,
+    dev::NatsUser,
     domain::{Status, UserId},
     log::{Log, Wanted},
     presence::{Presence, PresenceSettings},
@@ -49,6 +51,8 @@ async fn those_who_share_a_conversation_see_who_comes_and_goes() {
     let mut laptop = ben.connects().await;
     of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
     until(&ana, &ben, "online").await;
+    let path = format!("/v1/users/{}/presence", ben.id);
+    assert!(ana.get(&path).await.expect(200)["last_seen_at"].is_string(), "it is known before it is kept");
     phone.leaves().await;
     laptop.tells(json!({ "op": "presence", "status": "away" })).await;
     of_ana.waits_for("ben looks away", |frame| frame["op"] == "presence" && frame["status"] == "away").await;
@@ -70,7 +74,29 @@ async fn those_who_share_a_conversation_see_who_comes_and_goes() {
     eve.get(&format!("/v1/users/{}/presence", ben.id)).await.refuses(404, "not_found");
     of_eve.catches_up().await;
     assert!(told(&of_eve, &ben).is_empty() && told(&of_eve, &ana).is_empty());
+    a_full_bucket_holds_up_no_end(&world, &ana, of_ana).await;
     world.finish().await;
+}
+
+/// Leaves too little room for another entry in the bucket, for as long as ana takes to leave.
+async fn a_full_bucket_holds_up_no_end(world: &World, ana: &Person, of_ana: Device) {
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let cleo = world.person("cleo").await;
+    ana.starts_group("Tea", &[&cleo]).await;
+    until(&cleo, ana, "online").await;
+    let bucket = jetstream.get_stream("KV_verbatim_here").await.expect("the bucket").cached_info().clone();
+    let full = Config { max_bytes: bucket.state.bytes as i64 + 100, ..bucket.config.clone() };
+    jetstream.update_stream(full).await.expect("an operator may");
+    let _of_cleo = cleo.connects().await;
+    eventually("cleo has no room", || async {
+        world.nodes[0].metric("verbatim_presence_refusals_total").await > 0
+    })
+    .await;
+    of_ana.leaves().await;
+    until(&cleo, ana, "offline").await;
+    assert_eq!(status(ana, &cleo).await, "offline");
+    jetstream.update_stream(bucket.config).await.expect("an operator may");
+    until(ana, &cleo, "online").await;
 }
 
 #[tokio::test]
@@ -151,7 +177,11 @@ async fn typing_is_told_to_the_others_and_kept_nowhere() {
 /// The presence part of a node, next to the node of the story.
 async fn presence_of<B: Backbone>(world: &World<B>, log: &Log, tasks: &Supervisor) -> Presence {
     let pool = app::database(&world.database.url, 2).await.expect("Postgres");
-    let settings = PresenceSettings { grace: Duration::ZERO, ..PresenceSettings::default() };
+    let settings = PresenceSettings {
+        grace: Duration::ZERO,
+        marker: Duration::from_secs(1),
+        ..PresenceSettings::default()
+    };
     Presence::start(log.clone(), pool, Clock::system(), settings, tasks).await.expect("the buckets")
 }
 
@@ -182,6 +212,12 @@ async fn whatever_comes_at_once_an_end_is_never_lost() {
         presence.tell(*user, *session, Status::Offline);
     }
     eventually("all have gone", || all_are(Status::Offline)).await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    eventually("nothing is left of them, and of their removal", || async {
+        let here = jetstream.get_stream("KV_verbatim_here").await.expect("the bucket");
+        here.cached_info().state.messages == 0
+    })
+    .await;
     assert!(tasks.stop(Duration::from_secs(5)).await);
     drop((presence, log));
     world.finish().await;
@@ -223,8 +259,13 @@ async fn whoever_was_removed_sees_nobody_although_the_views_lag_behind() {
     until(&ben, &ana, "offline").await;
     signal(world.nodes[1].pid(), "STOP").await;
     ana.removes(&lunch, &ben).await.expect(204);
-    ben.get(&format!("/v1/users/{}/presence", ana.id)).await.refuses(404, "not_found");
-    ana.get(&format!("/v1/users/{}/presence", ben.id)).await.refuses(404, "not_found");
+    let (of_ana, of_ben) =
+        (format!("/v1/users/{}/presence", ana.id), format!("/v1/users/{}/presence", ben.id));
+    // Other views might say that the two share another conversation.
+    ben.get(&of_ana).await.refuses(503, "not_yet");
+    ana.get(&of_ben).await.refuses(503, "not_yet");
     signal(world.nodes[1].pid(), "CONT").await;
+    eventually("the views know", || async { ben.get(&of_ana).await.status == 404 }).await;
+    ana.get(&of_ben).await.refuses(404, "not_found");
     world.finish().await;
 }

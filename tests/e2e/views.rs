@@ -9,10 +9,13 @@ use std::{
 };
 
 use async_nats::{HeaderMap, jetstream};
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use verbatim::{
     app,
     dev::NatsUser,
+    domain::{ContentErased, ConversationId, ErasedEntry, Event, EventId, Lane, Position, Recorded, UserId},
     log::{Log, Wanted},
     projector,
     supervise::Supervisor,
@@ -388,6 +391,11 @@ async fn poison_parks_its_conversation_and_no_other() {
         page.headers.contains_key("verbatim-position") && page.headers.contains_key("verbatim-cursor")
     };
     assert!(says_its_moment(&dinner).await && !says_its_moment(&lunch).await, "a page of what stands still");
+    let has_cursor = async |who: &Person| {
+        who.get("/v1/conversations?limit=1").await.headers.contains_key("verbatim-cursor")
+    };
+    // Dinner alone is on the page, and the cursor would skip what lunch lacks.
+    assert!(!has_cursor(&ana).await && has_cursor(&world.person("eve").await).await);
     eventually("the node warns of what is parked", || async {
         let (status, body) = world.nodes[0].readiness().await;
         assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
@@ -453,6 +461,83 @@ async fn what_postgres_refuses_is_parked_and_taken_up_when_it_does_not_any_more(
     world.finish_with_errors(&[meant]).await;
 }
 
+/// Erases 5,000 edits in a conversation that has 20,000 keys of erased messages and 10,000 other keys, in a transaction
+/// that is rolled back.
+async fn erasing_reads_only_what_is_erased(connection: &mut PgConnection) {
+    let (conversation, actor) = (Uuid::now_v7(), Uuid::now_v7());
+    let erased = |position: u64| ErasedEntry {
+        position: Position(position),
+        id: EventId::known(Uuid::nil()),
+        kind: "message.edited".into(),
+        lane: "timeline".into(),
+        actor: UserId::known(actor),
+        time: "2026-11-24T13:10:00.000Z".parse().expect("time"),
+        message_id: None,
+        message_position: Some(Position(1)),
+        client_hash: Some(format!("of-{position}")),
+        counts: true,
+        data: None,
+    };
+    let tells = |part: u64| {
+        let entries = (1..=200).map(|number| erased(part * 200 + number)).collect();
+        let event = ContentErased { request_id: Uuid::nil(), reason: "retention".into(), erased: entries };
+        views::Fact {
+            recorded: Recorded {
+                position: Position(100_000 + part),
+                conversation: ConversationId::known(conversation),
+                lane: Lane::Control,
+                id: EventId::known(Uuid::nil()),
+                actor: UserId::known(actor),
+                via: None,
+                time: "2026-11-24T13:10:00.000Z".parse().expect("time"),
+                word: "content.erased".into(),
+                event: Some(Event::ContentErased(event)),
+                data: bytes::Bytes::new(),
+                poison: None,
+                erased: None,
+            },
+            counts: true,
+            changes: 1,
+            snapshot: None,
+        }
+    };
+    let keys = views::ALL.iter().find(|projection| projection.name == "keys").expect("it is there");
+    let mut transaction = connection.begin().await.expect("a transaction");
+    // A projector plans once, while the table is small.
+    sqlx::raw_sql("set local plan_cache_mode = force_generic_plan; analyze key")
+        .execute(&mut *transaction)
+        .await
+        .expect("set");
+    (keys.apply)(&mut transaction, &[tells(100)]).await.expect("nothing is there to erase");
+    sqlx::query(
+        "insert into key select $1, $2, 'erased:' || n, 20000 + n from generate_series(1, 20000) n
+         union all select $1, $2, 'key-' || n, n from generate_series(1, 10000) n",
+    )
+    .bind(conversation)
+    .bind(actor)
+    .execute(&mut *transaction)
+    .await
+    .expect("inserted");
+    let read = "select (seq_tup_read + idx_tup_fetch)::bigint from pg_stat_xact_user_tables
+                where relid = 'key'::regclass";
+    let before: i64 = sqlx::query_scalar(read).fetch_one(&mut *transaction).await.expect("counts");
+    let facts: Vec<_> = (0..25).map(tells).collect();
+    (keys.apply)(&mut transaction, &facts).await.expect("erased");
+    let after: i64 = sqlx::query_scalar(read).fetch_one(&mut *transaction).await.expect("counts");
+    // Each row is found, and then deleted.
+    assert!(after - before <= 3 * 5_000, "{} rows were read to erase 5,000 of 30,000", after - before);
+    let left: Vec<(bool, i64)> = sqlx::query_as(
+        "select client_id like 'erased:of-%', count(*) from key
+         where conversation_id = $1 and position <= 10000 group by 1 order by 1",
+    )
+    .bind(conversation)
+    .fetch_all(&mut *transaction)
+    .await
+    .expect("rows");
+    assert_eq!(left, [(false, 5_000), (true, 5_000)], "the hashes take the place of the erased keys");
+    transaction.rollback().await.expect("rolled back");
+}
+
 #[tokio::test]
 async fn the_views_of_another_version_are_built_and_kept_beside_these() {
     let world = World::start().await;
@@ -478,6 +563,7 @@ async fn the_views_of_another_version_are_built_and_kept_beside_these() {
     stop.cancel();
     projecting.await.expect("the projection ends");
     let mut connection = pool.acquire().await.expect("a connection");
+    erasing_reads_only_what_is_erased(&mut connection).await;
     views::discard(&mut connection, "view_2").await.expect("it is not needed any more");
     drop(connection);
     pool.close().await;

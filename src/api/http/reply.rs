@@ -173,7 +173,8 @@ impl<T: Serialize + MentionsUsers> ApiResponse for Listed<T> {
         let position = "For a list of one conversation: the page includes every event up to this position, and none \
                         after it";
         let cursor = "The cursor for `after` of `/v1/events`, or for `cursor` of `hello`: the events after it have \
-                      every change that the page does not include. Absent with `as_of`";
+                      every change that the page does not include. Absent with `as_of`, and while the server cannot \
+                      show one of the conversations as it is now";
         let headers = vec![
             header("Verbatim-Position", position, Position::schema_ref()),
             header("Verbatim-Cursor", cursor, String::schema_ref()),

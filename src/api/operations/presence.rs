@@ -27,7 +27,8 @@ struct Presence {
     user_id: UserId,
     /// The presence of the user
     status: Status,
-    /// When the user was last online; absent if the user has never been online
+    /// When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+    /// never been online
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<Time>,
 }
@@ -60,7 +61,9 @@ impl Presences {
     /// Get the presence of a user
     ///
     /// Returns the presence of the caller, or of a user who shares a conversation with the caller. For all other
-    /// users, and for users who have blocked the caller, the response is 404.
+    /// users, and for users who have blocked the caller, the response is 404. There is no `min_position`: before the
+    /// server answers 404 for want of a shared conversation, it waits up to 2 s for its views, and answers 503 `not_yet`
+    /// if they still lag.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(
         &self,

@@ -74,4 +74,10 @@ impl Gateway {
             session.socket.close(Close::DRAIN);
         }
     }
+
+    /// Waits until all sessions have ended. Their users are seen for the last time now, on this node.
+    pub async fn ended(&self) {
+        self.presence.keep_last_seen().await;
+        self.sessions.wait().await;
+    }
 }

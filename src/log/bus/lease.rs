@@ -1,12 +1,14 @@
 //! The presence board: two buckets in the memory of the servers. One has the leases of the nodes, and a node counts as
 //! alive while it renews its lease. The other has an entry for each user on each node.
 
-use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
+use std::{collections::HashSet, error::Error, fmt, str::FromStr as _, time::Duration};
 
 use async_nats::jetstream::{
-    kv::{Config, Entry, Operation, Store, Watch, WatchError},
+    self, ErrorCode,
+    kv::{Config, CreateErrorKind, Entry, Operation, Store, Watch, WatchError},
     stream::StorageType,
 };
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::sleep};
@@ -28,6 +30,12 @@ pub(in crate::log) const HERE_STREAM: &str = "KV_verbatim_here";
 const NODES_BYTES: i64 = 1 << 20;
 /// Room for some 250,000 connected users.
 const HERE_BYTES: i64 = 64 << 20;
+/// The bytes of each entry, filled up with spaces. A full bucket takes a message only if it is not larger than the one
+/// that it replaces: so it still takes the end of a user, and the marker of its removal, which has up to 125 bytes.
+const ENTRY: usize = 128;
+/// How long the marker of a removed entry stays. A watch that breaks off for longer may miss the removal, so a new watch
+/// says that it begins anew.
+pub(crate) const MARKER: Duration = Duration::from_secs(300);
 
 /// How long to wait before the board is watched again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -67,6 +75,26 @@ pub struct Here {
     pub by: NodeId,
 }
 
+/// What a watch of the board tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseNews {
+    /// The changes begin again, with all existing entries. Removals may have been missed.
+    Anew,
+    /// An entry has changed.
+    Changed(LeaseChange),
+}
+
+/// Why an entry was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotKept {
+    /// The servers do not store the entry: the bucket is full.
+    #[error("the bucket {HERE_STREAM} does not take the entry: {0}")]
+    Full(String),
+    /// The servers do not answer.
+    #[error(transparent)]
+    Unavailable(Unavailable),
+}
+
 /// A change of an entry, in an order that is the same for all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseChange {
@@ -104,26 +132,27 @@ impl Log {
     /// Opens the buckets, and creates those that are missing.
     pub async fn leases(&self) -> Result<Leases, Unavailable> {
         // The server reserves all of `max_bytes`, however little is used.
-        let bucket = |bucket: &str, max_age, max_bytes| Config {
+        let bucket = |bucket: &str, max_age, max_bytes, limit_markers| Config {
             bucket: bucket.to_owned(),
             storage: StorageType::Memory,
             history: 1,
             max_age,
             max_bytes,
             num_replicas: self.layout.replicas,
+            limit_markers,
             ..Config::default()
         };
         let open = async |config: Config| {
             let bucket = config.bucket.clone();
             match self.jetstream.create_key_value(config).await {
                 Ok(made) => Ok(made),
-                // A bucket that exists with other settings stays as it is.
+                // A bucket that exists with other settings stays as it is, until its settings are mended.
                 Err(_) => self.jetstream.get_key_value(bucket).await.map_err(Unavailable::because),
             }
         };
         Ok(Leases {
-            nodes: open(bucket(NODES, LEASE, NODES_BYTES)).await?,
-            here: open(bucket("verbatim_here", Duration::ZERO, HERE_BYTES)).await?,
+            nodes: open(bucket(NODES, LEASE, NODES_BYTES, None)).await?,
+            here: open(bucket("verbatim_here", Duration::ZERO, HERE_BYTES, Some(MARKER))).await?,
             connections: self.connections.clone(),
         })
     }
@@ -180,15 +209,34 @@ impl Leases {
     }
 
     /// Writes the entry of a user on a node.
-    pub async fn put(&self, user: UserId, node: &NodeId, here: &Here) -> Result<(), Unavailable> {
-        let value = serde_json::to_vec(here).map_err(Unavailable::because)?;
-        self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
+    pub(crate) async fn put(&self, user: UserId, node: &NodeId, here: &Here) -> Result<(), NotKept> {
+        let put = self.here.put(key(user, node), value(here)?).await;
+        put.map(drop).map_err(|e| not_kept(&e))
+    }
+
+    /// Writes the entry of a user on a node, unless there is one.
+    pub(crate) async fn put_if_missing(
+        &self,
+        user: UserId,
+        node: &NodeId,
+        here: &Here,
+    ) -> Result<(), NotKept> {
+        match self.here.create(key(user, node), value(here)?).await {
+            Err(e) if e.kind() != CreateErrorKind::AlreadyExists => Err(not_kept(&e)),
+            _ => Ok(()),
+        }
     }
 
     /// Removes an entry that is no longer needed, provided that it still has that revision: the user may have come back
-    /// in the meantime.
-    pub async fn clear(&self, user: UserId, node: &NodeId, revision: u64) -> Result<(), Unavailable> {
-        let cleared = self.here.purge_expect_revision(key(user, node), Some(revision)).await;
+    /// in the meantime. A marker tells the watches, and goes by itself.
+    pub(crate) async fn clear(
+        &self,
+        user: UserId,
+        node: &NodeId,
+        revision: u64,
+        marker: Duration,
+    ) -> Result<(), Unavailable> {
+        let cleared = self.here.purge_expect_revision_with_ttl(key(user, node), revision, marker).await;
         cleared.map_err(Unavailable::because)
     }
 
@@ -200,9 +248,9 @@ impl Leases {
 }
 
 impl LeaseChanges {
-    /// The next change. The changes begin with all existing entries, and may start over after an outage. Safe to
+    /// The next news. The changes begin with all existing entries, and may start over after an outage. Safe to
     /// cancel.
-    pub async fn next(&mut self) -> LeaseChange {
+    pub async fn next(&mut self) -> LeaseNews {
         loop {
             let Some(watch) = &mut self.watch else {
                 let here = self.here.clone();
@@ -217,6 +265,9 @@ impl LeaseChanges {
                 let begun = self.begun.get_or_insert_with(|| begin().boxed()).await;
                 self.begun = None;
                 self.watch = begun.ok();
+                if self.watch.is_some() {
+                    return LeaseNews::Anew;
+                }
                 continue;
             };
             let next = tokio::select! {
@@ -229,7 +280,7 @@ impl LeaseChanges {
             match next {
                 Some(Ok(entry)) => {
                     if let Some(change) = read(&entry) {
-                        return change;
+                        return LeaseNews::Changed(change);
                     }
                 }
                 other => {
@@ -243,6 +294,21 @@ impl LeaseChanges {
 
 fn key(user: UserId, node: &NodeId) -> String {
     format!("{user}.{node}")
+}
+
+fn value(here: &Here) -> Result<Bytes, NotKept> {
+    let value = serde_json::to_string(here).map_err(|e| NotKept::Unavailable(Unavailable::because(e)))?;
+    Ok(format!("{value:<ENTRY$}").into())
+}
+
+/// The reason by its first cause, the answer of JetStream if there is one.
+fn not_kept(error: &(dyn Error + 'static)) -> NotKept {
+    let mut causes = std::iter::successors(Some(error), |error| Error::source(*error));
+    let answer = causes.find_map(|cause| cause.downcast_ref::<jetstream::Error>());
+    match answer.filter(|answer| answer.error_code() == ErrorCode::STREAM_STORE_FAILED) {
+        Some(answer) => NotKept::Full(answer.to_string()),
+        None => NotKept::Unavailable(Unavailable::because(error)),
+    }
 }
 
 fn read(entry: &Entry) -> Option<LeaseChange> {

@@ -79,6 +79,12 @@ impl Log {
                 AUDIT => audit(layout),
                 ADVISORIES => advisories(layout),
                 REPLAY => replays(layout),
+                lease::HERE_STREAM => Config {
+                    num_replicas: layout.replicas,
+                    allow_message_ttl: true,
+                    subject_delete_marker_ttl: Some(lease::MARKER),
+                    ..found.clone()
+                },
                 // All other settings of a bucket come from the client library.
                 _ => Config { num_replicas: layout.replicas, ..found.clone() },
             };
@@ -163,6 +169,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         allow_direct,
         allow_atomic_publish,
         allow_message_ttl,
+        subject_delete_marker_ttl,
         metadata
     );
     for told in &mut mended {

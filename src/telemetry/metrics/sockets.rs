@@ -36,6 +36,8 @@ metrics! {
         backlog: Gauge = "socket_backlog_bytes";
         /// Presence changes that were announced to a conversation.
         presence_told: Counter = "presence_announcements";
+        /// Entries of presence for which the bucket had no room.
+        presence_refused: Counter = "presence_refusals";
     }
 }
 

@@ -1778,7 +1778,9 @@ export interface paths {
         /**
          * Get the presence of a user
          * @description Returns the presence of the caller, or of a user who shares a conversation with the caller. For all other
-         *     users, and for users who have blocked the caller, the response is 404.
+         *     users, and for users who have blocked the caller, the response is 404. There is no `min_position`: before the
+         *     server answers 404 for want of a shared conversation, it waits up to 2 s for its views, and answers 503 `not_yet`
+         *     if they still lag.
          */
         get: operations["get_presence"];
         put?: never;
@@ -4619,7 +4621,8 @@ export interface components {
         Presence: {
             /**
              * Format: date-time
-             * @description When the user was last online; absent if the user has never been online
+             * @description When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+             *     never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
@@ -4650,7 +4653,8 @@ export interface components {
         PresenceWithUsers: {
             /**
              * Format: date-time
-             * @description When the user was last online; absent if the user has never been online
+             * @description When the user was last online; for a user who is present, the time of the last change. Absent if the user has
+             *     never been online
              */
             last_seen_at?: string;
             /** @description The presence of the user */
