@@ -23,6 +23,7 @@ use prometheus_client::{
 pub(crate) use appends::{APPENDS, StreamAppends};
 pub(crate) use caches::{CACHES, OneCache};
 pub(crate) use process::PROCESS;
+pub(super) use process::begins;
 pub(crate) use progress::PROGRESS;
 pub(crate) use requests::REQUESTS;
 pub(crate) use sockets::{OneMore, SOCKETS};
