@@ -66,6 +66,8 @@ metrics! {
         part_status: Family<Label, Gauge> = "part_status";
         /// Background tasks that panicked or ended early. The first one stops the process.
         failed_tasks: Counter = "failed_tasks";
+        /// Time when a background task of any node last failed, as a Unix time; 0 if none has within the last day.
+        failed_task_at: Gauge = "failed_task_timestamp_seconds";
         /// Open sockets with a session.
         sessions: Gauge = "sessions";
         /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
