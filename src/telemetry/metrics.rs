@@ -54,8 +54,12 @@ metrics! {
         archived: Counter = "archived_records";
         /// Archive segments from which this process has removed erased content.
         rewritten: Counter = "rewritten_segments";
-        /// Time when this process last wrote the manifest of the archive, as a Unix time.
+        /// Time when this process last wrote the manifest of the archive, or became an archiver, as a Unix time; 0
+        /// without the role.
         archive_written: Gauge = "archive_written_timestamp_seconds";
+        /// Time when this process last found that the archive has a backup of the accounts that is less than an hour
+        /// old, or became an archiver, as a Unix time; 0 without the role.
+        archive_accounts: Gauge = "archive_accounts_timestamp_seconds";
         /// Restarts of archiving in this process, because the archive, the log or Postgres failed.
         archive_failures: Counter = "archive_failures";
         /// Times that this process did not archive a stream beyond an unexplained hole.
