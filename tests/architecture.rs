@@ -289,7 +289,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("poem_openapi", &["api", "problems"]),
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["cache"]),
-    ("rustix", &["dev", "gateway"]),
+    ("rustix", &["archive", "dev", "gateway"]),
     ("rustls_native_certs", &["outbound"]),
     ("rusty_s3", &["archive"]),
     ("schemars", &["domain", "gateway"]),

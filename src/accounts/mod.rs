@@ -52,8 +52,8 @@ pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::invite_codes::InviteCode;
 pub(crate) use self::known_issuers::note_issuers;
 pub(crate) use self::logins::{Begun, Login, MAX_LOGINS, NewLogin, begin, list, replace_password};
-pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
-pub(crate) use self::outbox::{RelayTurn, Waiting};
+pub(crate) use self::nodes::{NodeNote, OtherNodes, is_there, note_node, other_nodes};
+pub(crate) use self::outbox::{RelayTurn, Waiting, oldest_waiting};
 pub(crate) use self::people::{
     Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, is_taken,
     register, saw,

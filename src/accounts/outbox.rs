@@ -112,6 +112,14 @@ impl RelayTurn {
     }
 }
 
+/// How long the oldest event has been waiting; `None` if none waits.
+pub(crate) async fn oldest_waiting(connection: &mut PgConnection) -> sqlx::Result<Option<Duration>> {
+    let query = "select extract(epoch from now() - time)::float8 from auth.audit order by seq limit 1";
+    let seconds: Option<f64> = sqlx::query_scalar(query).fetch_optional(connection).await?;
+    // The time of an event comes from the clock of its node, which may be ahead.
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}
+
 async fn in_time<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {ANSWER:?}"));
     timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(late().into()))

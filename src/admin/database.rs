@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::{
-    accounts::{self, OtherNodes},
+    accounts::{self, NodeNote, OtherNodes},
     admin::clocks::postgres_ahead,
     clock::Clock,
     domain::Position,
@@ -37,6 +37,8 @@ pub(super) struct DatabaseSeen {
     pub(super) parked: i64,
     /// The webhooks; `None` if their tables are missing.
     pub(super) webhooks: Option<hooks::Summary>,
+    /// How long the oldest audit event has been waiting for the stream AUDIT; `None` if none waits.
+    pub(super) audit_waiting: Option<Duration>,
     /// The other processes that Postgres knows.
     pub(super) others: OtherNodes,
 }
@@ -54,22 +56,22 @@ impl Database {
         Self { options: pool.connect_options(), connection: None, node, noted: None }
     }
 
-    /// Checks Postgres once; the error says why Postgres could not answer. Records `has_log` for the other processes,
-    /// and counts the other processes that reached the log within `lately`.
+    /// Checks Postgres once; the error says why Postgres could not answer. Records the note for the other processes, at
+    /// once if a task has failed, and counts the other processes that reached the log within `lately`.
     pub(super) async fn look(
         &mut self,
         clock: &Clock,
-        has_log: bool,
+        note: NodeNote,
         lately: Duration,
     ) -> Result<DatabaseSeen, String> {
         let mut connection = self.connection.take();
-        let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= NOTE);
+        let is_due = note.has_failed || self.noted.is_none_or(|noted| noted.elapsed() >= NOTE);
         let looked = timeout(ANSWER, async {
             let connection = match &mut connection {
                 Some(connection) => connection,
                 none => none.insert(views::connect(&self.options, &views::schema()).await?),
             };
-            look(connection, self.node, clock, is_due.then_some(has_log), lately).await
+            look(connection, self.node, clock, is_due.then_some(note), lately).await
         });
         match looked.await {
             Ok(Ok(seen)) => {
@@ -89,18 +91,19 @@ async fn look(
     connection: &mut PgConnection,
     node: Uuid,
     clock: &Clock,
-    note: Option<bool>,
+    note: Option<NodeNote>,
     lately: Duration,
 ) -> sqlx::Result<DatabaseSeen> {
     let ahead = postgres_ahead(connection, clock).await?;
     let has_accounts = accounts::is_there(connection).await?;
-    let mut others = OtherNodes::default();
+    let (mut others, mut audit_waiting) = (OtherNodes::default(), None);
     if has_accounts {
-        if let Some(has_log) = note {
-            accounts::note_node(connection, node, has_log).await?;
+        if let Some(note) = note {
+            accounts::note_node(connection, node, note).await?;
             accounts::budgets::forget_old(connection).await?;
         }
         others = accounts::other_nodes(connection, node, lately).await?;
+        audit_waiting = accounts::oldest_waiting(connection).await?;
     }
     let schema = views::schema();
     let has_views = views::is_whole(connection, &schema).await?;
@@ -112,5 +115,15 @@ async fn look(
         let hindmost = hindmost.entry(*stream).or_insert(*at);
         *hindmost = (*hindmost).min(*at);
     }
-    Ok(DatabaseSeen { ahead, has_accounts, has_views, views: hindmost, each_view, parked, webhooks, others })
+    Ok(DatabaseSeen {
+        ahead,
+        has_accounts,
+        has_views,
+        views: hindmost,
+        each_view,
+        parked,
+        webhooks,
+        audit_waiting,
+        others,
+    })
 }

@@ -1,13 +1,16 @@
 //! Updates the metrics after a check of the servers. If a server does not answer, its last figures stay. Lags are
 //! computed from the log's head, so a dead or stuck projector shows as a growing lag.
 
+use std::collections::HashMap;
+
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
     admin::{database::DatabaseSeen, lag::Heads, parts::STALE, watched::Watched},
     domain::Position,
     log::Survey,
-    telemetry::{APPENDS, PROGRESS},
+    telemetry::{APPENDS, METRICS, PROGRESS},
 };
 
 /// The last positions of the views that Postgres has reported: the view, the stream, the position.
@@ -44,8 +47,10 @@ impl Figures {
         }
         if let Some(seen) = database {
             self.views.clone_from(&seen.each_view);
+            PROGRESS.audit_waiting.set(seen.audit_waiting.unwrap_or_default().as_secs_f64());
+            METRICS.failed_task_at.set(seen.others.failed_at.map_or(0, OffsetDateTime::unix_timestamp));
         }
-        tell_streams(parts, survey, heads.len());
+        tell_streams(parts, survey);
         let lag = |stream: usize, at: Position| {
             let (events, since) = heads.get(stream).map(|heads| heads.lag(now, at)).unwrap_or_default();
             (events, since.as_secs_f64())
@@ -61,11 +66,12 @@ impl Figures {
     }
 }
 
-/// Updates the metrics of the streams. Without a survey, every stream counts as not answering.
-fn tell_streams(parts: &Watched, survey: Option<&Survey>, streams: usize) {
-    for stream in 0..streams {
-        let label = [("stream", parts.log.stream_name(stream))];
-        let seen = survey.and_then(|survey| survey.streams.get(stream)?.as_ref().ok());
+/// Updates the metrics of the streams, with AUDIT. Without a survey, every stream counts as not answering.
+fn tell_streams(parts: &Watched, survey: Option<&Survey>) {
+    let answering: HashMap<_, _> = survey.into_iter().flat_map(Survey::answering).collect();
+    for stream in parts.log.kept_streams() {
+        let seen = answering.get(&stream).copied();
+        let label = [("stream", stream)];
         PROGRESS.stream_up.get_or_create(&label).set(seen.is_some().into());
         let Some(seen) = seen else { continue };
         PROGRESS.head.get_or_create(&label).set(seen.last.0.cast_signed());

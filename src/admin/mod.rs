@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) use clocks::{Agreement, Clocks};
+pub(crate) use parts::{lacks_a_copy, nearly_full};
 pub(crate) use watched::Watched;
 
 use crate::telemetry::{self, METRICS};

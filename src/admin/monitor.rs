@@ -9,12 +9,13 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    accounts::NodeNote,
     admin::{
         Health,
         database::Database,
         figures::Figures,
         lag::Heads,
-        parts::{Facts, Lag, log_is_lost, report},
+        parts::{Facts, Lag, STALE, log_is_lost, report},
         report::Report,
         status::{Sources, StreamStatus},
         watched::Watched,
@@ -39,6 +40,8 @@ struct Monitor {
     parts: Watched,
     node: Uuid,
     survey: watch::Receiver<Option<Survey>>,
+    /// The background task of this process that has failed.
+    failed: watch::Receiver<Option<&'static str>>,
     database: Database,
     heads: Vec<Heads>,
     /// The other nodes that reach Postgres, each with the time at which it last said so.
@@ -69,6 +72,7 @@ pub(crate) async fn start(
         parts,
         node,
         survey,
+        failed: health.failed.clone(),
         database,
         heads,
         with_database,
@@ -126,7 +130,8 @@ impl Monitor {
         // time would prove nothing, because the log may have failed for all nodes since. `SAID` is subtracted because
         // the state that another node reports can be that old.
         let lately = self.lost_for(0, now).saturating_sub(SAID);
-        let database = self.database.look(&self.parts.clock, has_log, lately).await;
+        let note = NodeNote { has_log, has_failed: self.failed.borrow().is_some() };
+        let database = self.database.look(&self.parts.clock, note, lately).await;
         let now = Instant::now();
         note_loss(&mut self.lost[1], database.is_err(), now);
         self.tell(database.is_ok()).await;
@@ -137,13 +142,7 @@ impl Monitor {
         let said_since = |said: &Instant| now.duration_since(*said) < lately;
         let others_have_database = database.is_err() && self.with_database.values().any(said_since);
 
-        if let Some(survey) = survey.as_ref().filter(|_| has_log) {
-            for (heads, seen) in self.heads.iter_mut().zip(&survey.streams) {
-                if let Ok(seen) = seen {
-                    heads.note(survey.at, seen.last);
-                }
-            }
-        }
+        note_heads(&mut self.heads, survey.as_ref(), now);
         let lags = |at: &dyn Fn(usize) -> Position| -> Vec<Lag> {
             self.heads.iter().enumerate().map(|(stream, heads)| heads.lag(now, at(stream))).collect()
         };
@@ -215,6 +214,57 @@ impl Monitor {
     }
 }
 
+/// Records the last position of each stream that has answered lately, whatever the other streams do.
+fn note_heads(heads: &mut [Heads], survey: Option<&Survey>, now: Instant) {
+    let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else { return };
+    for (heads, seen) in heads.iter_mut().zip(&survey.streams) {
+        if let Ok(seen) = seen {
+            heads.note(survey.at, seen.last);
+        }
+    }
+}
+
 fn note_loss(since: &mut Option<Instant>, is_lost: bool, now: Instant) {
     *since = is_lost.then(|| since.unwrap_or(now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::StreamSeen;
+
+    #[test]
+    fn a_stream_without_a_leader_does_not_freeze_the_lag_of_the_others() {
+        let now = Instant::now();
+        let leads = |last| {
+            let stream = StreamSeen {
+                last: Position(last),
+                full: None,
+                wanted: 1,
+                current: 1,
+                behind: vec![],
+                has_majority: true,
+                consumers: 0,
+                hole: None,
+            };
+            Ok(stream)
+        };
+        let survey = Survey {
+            at: now,
+            is_connected: true,
+            server: "verbatim-0".into(),
+            answers: true,
+            streams: vec![Err("it has no leader".into()), leads(7)],
+            audit: leads(1),
+            ahead: None,
+            refusing: None,
+        };
+        let mut heads = [Heads::default(), Heads::default()];
+        note_heads(&mut heads, Some(&survey), now + STALE);
+        assert_eq!(heads[1].lag(now, Position(5)), (0, Duration::ZERO), "the survey is too old");
+        note_heads(&mut heads, Some(&survey), now);
+        let after = now + Duration::from_secs(20);
+        assert_eq!(heads[1].lag(after, Position(5)), (2, Duration::from_secs(20)));
+        assert_eq!(heads[0].lag(after, Position(5)), (0, Duration::ZERO));
+    }
 }

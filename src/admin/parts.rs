@@ -78,6 +78,7 @@ fn parts(facts: &Facts) -> Vec<Part> {
         clock(facts),
         load(facts),
         webhooks(facts),
+        audit(facts),
     ];
     parts.extend(facts.replica.as_ref().map(replica));
     parts
@@ -119,11 +120,7 @@ fn log(facts: &Facts) -> Part {
             "appends have been refused for {seconds} s ({why}): check the disks of nats-server and the limits of its streams"
         );
         Part::failed("log", "refuses_appends", detail)
-    } else if let Some((stream, full)) = fullest(facts).filter(|(_, full)| *full >= NEARLY_FULL) {
-        let percent = (full * 100.0).floor();
-        let detail = format!(
-            "CHAT_{stream} is {percent} % full: raise its max_bytes or max_msgs; a full stream stores no messages"
-        );
+    } else if let Some(detail) = facts.survey.as_ref().and_then(nearly_full) {
         Part::degraded("log", "nearly_full", detail)
     } else {
         Part::ok("log")
@@ -141,30 +138,37 @@ fn hole(facts: &Facts) -> Option<&Hole> {
     streams.iter().find_map(|seen| seen.as_ref().ok()?.hole.as_ref())
 }
 
-fn fullest(facts: &Facts) -> Option<(usize, f64)> {
-    let streams = facts.survey.as_ref()?.streams.iter().enumerate();
-    let full = streams.filter_map(|(index, seen)| Some((index, seen.as_ref().ok()?.full?)));
-    full.max_by(|(_, one), (_, other)| one.total_cmp(other))
+/// Names the fullest stream if it is nearly full, and says what to do.
+pub(crate) fn nearly_full(survey: &Survey) -> Option<String> {
+    let full = survey.answering().filter_map(|(name, seen)| Some((name, seen.full?)));
+    let (name, full) = full.max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    let percent = (full * 100.0).floor();
+    (full >= NEARLY_FULL).then(|| {
+        format!("{name} is {percent} % full: raise its max_bytes or max_msgs; a full stream stores nothing")
+    })
+}
+
+/// Names the first stream that lacks a copy, and says what to do.
+pub(crate) fn lacks_a_copy(survey: &Survey) -> Option<String> {
+    let (name, stream) = survey.answering().find(|(_, seen)| seen.current < seen.wanted)?;
+    Some(format!(
+        "{name} has {} of {} copies ({}): bring that nats-server back before another one fails",
+        stream.current,
+        stream.wanted,
+        stream.behind.join(", ")
+    ))
 }
 
 fn copies(facts: &Facts) -> Part {
-    let streams = facts.survey.iter().flat_map(|survey| &survey.streams).enumerate();
-    let seen: Vec<_> = streams.filter_map(|(index, seen)| Some((index, seen.as_ref().ok()?))).collect();
-    let fewest = seen.iter().map(|(_, seen)| seen.current).min();
-    let part = match seen.iter().find(|(_, seen)| seen.current < seen.wanted) {
-        Some((index, stream)) => {
-            let detail = format!(
-                "CHAT_{index} has {} of {} copies ({}): bring that nats-server back before another one fails",
-                stream.current,
-                stream.wanted,
-                stream.behind.join(", ")
-            );
-            Part::degraded("copies", "missing", detail)
-        }
-        None if seen.is_empty() => return Part::unknown("copies", "the log does not answer"),
+    let seen = facts.survey.iter().flat_map(Survey::answering);
+    let Some(fewest) = seen.map(|(_, seen)| seen.current).min() else {
+        return Part::unknown("copies", "the log does not answer");
+    };
+    let part = match facts.survey.as_ref().and_then(lacks_a_copy) {
+        Some(detail) => Part::degraded("copies", "missing", detail),
         None => Part::ok("copies"),
     };
-    part.with("fewest", fewest.unwrap_or_default())
+    part.with("fewest", fewest)
 }
 
 fn worst(lags: &[Lag]) -> (u64, Duration) {
@@ -325,6 +329,32 @@ fn webhooks(facts: &Facts) -> Part {
         Part::ok("webhooks")
     };
     part.with("webhooks", webhooks).with("disabled", failed).with("parked", parked)
+}
+
+/// A node that cannot store audit events stays ready: they wait in Postgres, and no other node is better off.
+fn audit(facts: &Facts) -> Part {
+    let Ok(seen) = &facts.database else { return Part::unknown("audit", "Postgres does not answer") };
+    let Some(survey) = facts.survey.as_ref().filter(|survey| facts.now.duration_since(survey.at) < STALE)
+    else {
+        return Part::unknown("audit", "the log does not answer");
+    };
+    let waiting = seen.audit_waiting.unwrap_or_default();
+    let seconds = waiting.as_secs();
+    let part = if let Err(why) = &survey.audit {
+        let detail = format!(
+            "the stream AUDIT cannot be reached ({why}), and audit events wait in Postgres: check nats-server; if the \
+             stream is missing, see `verbatim check`"
+        );
+        Part::degraded("audit", "no_answer", detail)
+    } else if waiting >= LATE[1] {
+        let detail = format!(
+            "audit events have been waiting in Postgres for {seconds} s: see the log lines of the nodes with `AUDIT`"
+        );
+        Part::degraded("audit", "late", detail)
+    } else {
+        Part::ok("audit")
+    };
+    part.with("waiting_seconds", seconds)
 }
 
 #[cfg(test)]

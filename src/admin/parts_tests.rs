@@ -18,12 +18,14 @@ fn sound() -> Facts {
         consumers: 0,
         hole: None,
     };
+    let audit = StreamSeen { last: Position(7), ..stream.clone() };
     let survey = Survey {
         at: now,
         is_connected: true,
         server: "verbatim-0".into(),
         answers: true,
         streams: vec![Ok(stream)],
+        audit: Ok(audit),
         ahead: Some(0.1),
         refusing: None,
     };
@@ -35,6 +37,7 @@ fn sound() -> Facts {
         each_view: Vec::new(),
         parked: 0,
         webhooks: Some(hooks::Summary::default()),
+        audit_waiting: None,
         others: OtherNodes::default(),
     };
     Facts {
@@ -116,6 +119,15 @@ fn what_all_nodes_share_takes_none_of_them_out() {
         "copies",
         "degraded",
         "missing",
+        false,
+    );
+    says(|f| survey(f).audit = Err("no leader".into()), "audit", "degraded", "no_answer", false);
+    says(|f| seen(f).audit_waiting = Some(LATE[1]), "audit", "degraded", "late", false);
+    says(
+        |f| survey(f).audit.as_mut().expect("it answers").full = Some(1.0),
+        "log",
+        "degraded",
+        "nearly_full",
         false,
     );
     says(|f| seen(f).webhooks = None, "webhooks", "failed", "missing", false);

@@ -12,6 +12,7 @@ use crate::{
     config::{NodeRole, Settings},
     log::Log,
     supervise::Supervisor,
+    telemetry::METRICS,
 };
 
 /// The interval between backups of the accounts.
@@ -42,6 +43,10 @@ pub(super) fn start(
 }
 
 fn begin(log: Log, pool: PgPool, target: ArchiveTarget, clock: &Clock, tasks: &Supervisor) {
+    // An archiver that never succeeds in writing is noticed like one that has stopped.
+    let now = clock.now().datetime().unix_timestamp();
+    METRICS.archive_written.set(now);
+    METRICS.archive_accounts.set(now);
     tasks.spawn("archiver", archive::archive(log.clone(), pool.clone(), target.clone(), clock.clone()));
     tasks.spawn("backups", make_backups(log, pool, target, clock.clone()));
 }
@@ -58,6 +63,7 @@ async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Cloc
             if is_due.await? {
                 archive::create(&log, &pool, &target, &clock, false).await?;
             }
+            METRICS.archive_accounts.set(clock.now().datetime().unix_timestamp());
             Ok::<_, ArchiveError>(())
         };
         if let Err(error) = made.await {

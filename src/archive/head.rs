@@ -171,3 +171,8 @@ impl ArchiveHead {
         self.epoch == *epoch && positions.iter().all(has)
     }
 }
+
+/// When the state of an archive was last written; `None` if there is no archive.
+pub(crate) async fn written(target: &ArchiveTarget) -> Result<Option<Time>, ArchiveError> {
+    Ok(ArchiveHead::find(target).await?.map(|head| head.at))
+}

@@ -25,6 +25,7 @@ pub(crate) use archiver::archive;
 pub(crate) use backups::{Backup, create, list, prune};
 use head::ArchiveHead;
 pub(crate) use head::describe;
+pub(crate) use head::written;
 pub(crate) use restore::{Aim, Plan, RestoreError, RestoredEnd, plan, restore};
 pub(crate) use tables::{TablesError, has_accounts, load};
 pub(crate) use target::{ArchiveError, ArchivePlace, ArchiveTarget, BucketAccess, BucketKeys};

@@ -1,14 +1,15 @@
 //! `check`: tests the settings, and reports on the servers. It changes nothing.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use sqlx::PgPool;
+use time::OffsetDateTime;
 
 use crate::{
-    admin::{Agreement, Clocks},
+    admin::{Agreement, Clocks, lacks_a_copy, nearly_full},
     app::{self, AppError},
-    archive,
+    archive::{self, ArchiveTarget},
     cli::{
         addresses::addresses,
         mirrors::{all_are_named, mirrors},
@@ -22,6 +23,13 @@ use crate::{
     supervise::Supervisor,
     views,
 };
+
+/// An archiver that has caught up writes every ten seconds.
+const LATE: Duration = Duration::from_secs(120);
+/// The time before the end of a certificate in which it should be replaced, as for the alert.
+const RENEWAL: time::Duration = time::Duration::days(21);
+/// How much of the space for streams may be used.
+const ENOUGH_ROOM: f64 = 0.9;
 
 /// Prints findings, and remembers whether all of them were good.
 struct Report {
@@ -98,6 +106,9 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         consumers.map(|can| if can { "key from a file" } else { "no key: not available over REST" }.into()),
     );
     report.say("listener", listens(&settings));
+    if let Some(soon) = expires_soon(&settings) {
+        warn("certificate", Err(soon));
+    }
     let spans = settings.span_destination();
     report.say("traces", spans.map(|to| if to.is_some() { "to a collector" } else { "none" }.into()));
     look_at_archive(&settings, &mut report).await;
@@ -115,6 +126,11 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     report.say("log", log.as_ref().map(described));
     if let Ok(Some(log)) = &log {
         report.say("durability", durable(log).await);
+        let survey = log.look(&Clock::system()).await;
+        let fullness = nearly_full(&survey).map_or_else(|| Ok("no stream is nearly full".into()), Err);
+        warn("fullness", fullness);
+        warn("copies", lacks_a_copy(&survey).map_or_else(|| Ok("no stream lacks one".into()), Err));
+        warn("disks", has_room(log.fullest_server().await));
         report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
         match mirrors(&servers, &settings).await {
@@ -164,6 +180,24 @@ async fn look_at_archive(settings: &Settings, report: &mut Report) {
         );
         warn("archive", Err(why));
     }
+    is_written(&target, report).await;
+}
+
+/// Reports whether an archive may be written, and whether somebody does.
+async fn is_written(target: &ArchiveTarget, report: &mut Report) {
+    match target.may_write() {
+        Ok(warnings) => warnings.into_iter().for_each(|why| warn("archive", Err(why))),
+        Err(refused) => report.say("archive", Err(refused)),
+    }
+    if let Ok(Some(at)) = archive::written(target).await
+        && Clock::system().now().since(at) > LATE
+    {
+        let why = format!(
+            "{target} was last written at {at}, so nobody archives: start an archiver, or see the log lines of those that \
+             run"
+        );
+        warn("archive", Err(why));
+    }
 }
 
 /// The protocol of the public listener. Fails if its certificate cannot be used or has expired.
@@ -175,6 +209,28 @@ fn listens(settings: &Settings) -> Result<String, String> {
         Some(until) => Err(format!(
             "the certificate in VERBATIM_TLS_CERT_FILE expired at {until}, so clients reject it: replace it"
         )),
+    }
+}
+
+/// Says that the certificate of the public listener should be replaced; `None` without one, and if it has expired.
+fn expires_soon(settings: &Settings) -> Option<String> {
+    let certificate = settings.public_listener().ok()?.tls?.certificate;
+    renewed_late(certificate.until(), Clock::system().now().datetime())
+}
+
+fn renewed_late(until: OffsetDateTime, now: OffsetDateTime) -> Option<String> {
+    (now < until && until - now < RENEWAL)
+        .then(|| format!("the certificate in VERBATIM_TLS_CERT_FILE expires at {until}: replace it before"))
+}
+
+/// Warns if a server has little room for streams left.
+fn has_room(full: Option<f64>) -> Result<String, String> {
+    let Some(full) = full else { return Ok("unknown: no nats-server tells how full it is".into()) };
+    let told = format!("the fullest nats-server uses {} % of its max_file", (full * 100.0).floor());
+    if full < ENOUGH_ROOM {
+        Ok(told)
+    } else {
+        Err(format!("{told}: enlarge its disk, then raise the limit; a full server stores nothing"))
     }
 }
 
@@ -205,6 +261,13 @@ fn described(log: &Option<Log>) -> String {
 }
 
 async fn durable(log: &Log) -> Result<String, AppError> {
+    let early = log.acknowledges_early().await?;
+    if !early.is_empty() {
+        return Err(AppError::Refused(format!(
+            "persist_mode is async on {}, so a failure loses what was acknowledged there: restore into streams without it",
+            early.join(", ")
+        )));
+    }
     match log.durability().await {
         Durability::Always => Ok("every acknowledgement is on disk".into()),
         Durability::Interval { seconds } => Err(AppError::Weak(seconds)),
@@ -272,4 +335,24 @@ async fn replicates(settings: &Settings, primary: &PgPool) -> Option<Result<Stri
         Ok(()) => Ok("follows the primary".into()),
         Err(why) => Err(format!("{why}: {advice}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_should_be_replaced_three_weeks_before_its_end() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let after = |days| renewed_late(now + time::Duration::days(days), now);
+        assert_eq!(after(21), None);
+        assert!(after(20).is_some_and(|told| told.contains("expires at 1970-01-21")));
+        assert_eq!(after(-1), None, "an expired certificate is refused");
+    }
+
+    #[test]
+    fn a_full_server_is_told_of() {
+        assert!(has_room(None).is_ok() && has_room(Some(0.89)).is_ok());
+        assert!(has_room(Some(0.95)).is_err_and(|told| told.contains("95 %")));
+    }
 }

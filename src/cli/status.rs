@@ -11,6 +11,7 @@ use crate::{
     consumers::{self, ConsumerError, Office},
     domain::Position,
     hooks,
+    log::OpenError,
     projector::kinship,
     views::{self, Progress},
 };
@@ -39,7 +40,8 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
         parked.extend(views::parked(&mut connection, stream).await?);
     }
     println!("lag {lag} events");
-    match log.last_audit().await? {
+    let last_audit = log.last_audit().await?;
+    match last_audit {
         Some(last) => println!("AUDIT  last {last}"),
         None => println!("AUDIT  missing"),
     }
@@ -82,8 +84,9 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     }
     let hole = log.first_hole().await?.map(|hole| hole.to_string());
     let foreign = kinship(&log, &mut connection, &views::schema()).await?.trouble();
+    let unaudited = last_audit.is_none().then(|| OpenError::NoAudit.to_string());
     let mut code = ExitCode::SUCCESS;
-    for trouble in hole.into_iter().chain(foreign) {
+    for trouble in hole.into_iter().chain(foreign).chain(unaudited) {
         println!("REFUSED  {trouble}");
         code = ExitCode::FAILURE;
     }

@@ -106,6 +106,11 @@ impl Certificate {
         Some(self.current().until).filter(|until| *until <= now)
     }
 
+    /// The end of the certificate's validity.
+    pub(crate) fn until(&self) -> OffsetDateTime {
+        self.current().until
+    }
+
     pub(super) fn content(&self) -> Result<Content, BadCertificate> {
         content(&self.certificate, &self.key)
     }

@@ -89,6 +89,6 @@ fn tell(certificate: &Certificate, clock: &Clock, has_expired: &mut bool) {
         tracing::warn!(%until, "the TLS certificate has expired, so clients reject it; replace its files");
     }
     *has_expired = expired.is_some();
-    let left = certificate.current().until - now;
+    let left = certificate.until() - now;
     METRICS.certificate_expiry.get_or_create(&[("listener", "public")]).set(left.whole_seconds());
 }

@@ -7,7 +7,7 @@ use tracing_subscriber::{
     EnvFilter, filter::FilterFn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::telemetry::{format::LogFormat, seldom::Seldom};
+use crate::telemetry::{format::LogFormat, metrics, seldom::Seldom};
 
 /// The default for `RUST_LOG`. Postgres sends a notice for each word that is too long for its index, and clients choose
 /// the words. The connector of async-nats logs each failed attempt as an error, although it retries; this program logs
@@ -23,6 +23,7 @@ fn keeps_secrets(lines: &Metadata<'_>) -> bool {
 /// Writes log lines to stderr; `RUST_LOG` selects which (default `info`). Each place in the code writes at most one
 /// warning or error a second.
 pub(crate) fn start(format: LogFormat) {
+    metrics::begins();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -23,6 +23,7 @@ use prometheus_client::{
 pub(crate) use appends::{APPENDS, StreamAppends};
 pub(crate) use caches::{CACHES, OneCache};
 pub(crate) use process::PROCESS;
+pub(super) use process::begins;
 pub(crate) use progress::PROGRESS;
 pub(crate) use requests::REQUESTS;
 pub(crate) use sockets::{OneMore, SOCKETS};
@@ -53,8 +54,12 @@ metrics! {
         archived: Counter = "archived_records";
         /// Archive segments from which this process has removed erased content.
         rewritten: Counter = "rewritten_segments";
-        /// Time when this process last wrote the manifest of the archive, as a Unix time.
+        /// Time when this process last wrote the manifest of the archive, or became an archiver, as a Unix time; 0
+        /// without the role.
         archive_written: Gauge = "archive_written_timestamp_seconds";
+        /// Time when this process last found that the archive has a backup of the accounts that is less than an hour
+        /// old, or became an archiver, as a Unix time; 0 without the role.
+        archive_accounts: Gauge = "archive_accounts_timestamp_seconds";
         /// Restarts of archiving in this process, because the archive, the log or Postgres failed.
         archive_failures: Counter = "archive_failures";
         /// Times that this process did not archive a stream beyond an unexplained hole.
@@ -65,6 +70,8 @@ metrics! {
         part_status: Family<Label, Gauge> = "part_status";
         /// Background tasks that panicked or ended early. The first one stops the process.
         failed_tasks: Counter = "failed_tasks";
+        /// Time when a background task of any node last failed, as a Unix time; 0 if none has within the last day.
+        failed_task_at: Gauge = "failed_task_timestamp_seconds";
         /// Open sockets with a session.
         sessions: Gauge = "sessions";
         /// Connections that were upgraded, from the handshake to the last byte, with or without a session.

@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use verbatim::dev::NatsUser;
+use verbatim::{clock::Clock, dev::NatsUser};
 
 use crate::world::{Backbone, Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually};
 
@@ -392,5 +392,35 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
         "{pruned:?}"
     );
     assert!(!folder(&world).join(begun).exists());
+
+    let told = world.nodes[0].metrics().await;
+    for metric in ["written", "accounts"] {
+        let name = format!("verbatim_archive_{metric}_timestamp_seconds ");
+        let at = told.lines().find_map(|line| line.strip_prefix(&name)?.parse::<i64>().ok()).expect("a time");
+        assert!((Clock::system().now().datetime().unix_timestamp() - at).abs() < 60, "{name}{at}");
+    }
+    let checks = async |place: &str| world.runs_with(&["check"], &[("VERBATIM_ARCHIVE", place)]).await;
+    let fine = checks(&archive).await;
+    assert!(fine.code == Some(0) && fine.stdout.contains("ok       archive"), "{fine:?}");
+    for warning in ["was last written at", "does not exist"] {
+        assert!(!fine.stdout.contains(warning), "{fine:?}");
+    }
+    // What was archived, and is no longer.
+    let text = std::fs::read_to_string(&head).expect("a manifest");
+    let mut manifest: Value = serde_json::from_str(&text).expect("JSON");
+    manifest["at"] = "2026-01-02T03:04:05.678Z".into();
+    let late = world.dir().join("late");
+    std::fs::create_dir(&late).expect("a folder");
+    std::fs::write(late.join("HEAD.json"), manifest.to_string()).expect("a manifest");
+    let missing = world.dir().join("late/missing");
+    for (place, code, says) in [
+        (&late, 0, "was last written at 2026-01-02T03:04:05.678Z"),
+        (&missing, 0, "missing does not exist, and the archiver will create it"),
+        (&late.join("HEAD.json"), 1, "REFUSED  archive: "),
+    ] {
+        let checked = checks(&format!("dir:{}", place.display())).await;
+        assert!(checked.code == Some(code) && checked.stdout.contains(says), "{says}: {checked:?}");
+    }
+    assert!(!missing.exists(), "`check` only looks");
     world.finish().await;
 }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use async_nats::jetstream;
+use async_nats::jetstream::{
+    self,
+    stream::{Config, PersistenceMode},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -287,5 +290,46 @@ async fn a_flood_of_wrong_passwords_makes_few_events_for_known_and_unknown_names
     let unknown: HashSet<&str> = failed[3..].iter().filter_map(|event| event["subject"].as_str()).collect();
     assert!(unknown.len() == 1 && unknown.iter().all(|hash| hash.len() == 32), "{unknown:?}");
     assert!(!format!("{all:?}").contains("nobody"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_lost_stream_of_audit_events_is_told_of_and_loses_none() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    nothing_waits(&world).await;
+    let node = &world.nodes[0];
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let config = jetstream.get_stream("AUDIT").await.expect("the stream").cached_info().config.clone();
+    jetstream.delete_stream("AUDIT").await.expect("an operator may");
+    renames(&ana, 0..2).await;
+    assert_eq!(node.tells("audit", "no_answer").await, "degraded");
+    node.fires("VerbatimStreamDown").await;
+    world.database.does("update auth.audit set time = time - interval '2 minutes'").await;
+    node.fires("VerbatimAuditLate").await;
+    for command in ["status", "check"] {
+        let ran = world.runs(&[command]).await;
+        assert!(
+            ran.code == Some(1) && ran.stdout.contains("the stream AUDIT is missing"),
+            "{command}: {ran:?}"
+        );
+    }
+
+    // An operator makes it by hand, with a setting by which it may lose what it has acknowledged.
+    let early = Config { persist_mode: Some(PersistenceMode::Async), ..config };
+    jetstream.create_stream(early).await.expect("the stream");
+    let checked = world.runs(&["check"]).await;
+    let refused = "REFUSED  durability: persist_mode is async on AUDIT";
+    assert!(checked.code == Some(1) && checked.stdout.contains(refused), "{checked:?}");
+    jetstream.delete_stream("AUDIT").await.expect("an operator may");
+
+    let recreated = world.runs(&["log", "recreate"]).await;
+    assert_eq!(recreated.code, Some(0), "{recreated:?}");
+    nothing_waits(&world).await;
+    node.is_ready().await;
+    node.is_calm("VerbatimAuditLate").await;
+    node.is_calm("VerbatimStreamDown").await;
+    let checked = world.runs(&["check"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
     world.finish().await;
 }

@@ -57,7 +57,8 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
     let node = &world.nodes[0];
     eventually("the views have come along", || async {
         let told = node.metrics().await;
-        let (head, lag) = (sum(&told, "verbatim_stream_position"), sum(&told, "verbatim_view_lag_events"));
+        let head = sum(&told, "verbatim_stream_position{stream=\"CHAT_");
+        let lag = sum(&told, "verbatim_view_lag_events");
         head > 0.0 && lag == 0.0 && sum(&told, "verbatim_hub_position") == head
     })
     .await;
@@ -81,6 +82,7 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
         ("verbatim_postgres_up", 1.0),
         ("verbatim_ready", 1.0),
         ("verbatim_stream_up{stream=\"CHAT_1\"}", 1.0),
+        ("verbatim_stream_up{stream=\"AUDIT\"}", 1.0),
         ("verbatim_stream_consumers", 2.0),
         ("verbatim_projector_position", 1.0),
         ("verbatim_cache_hits_total{cache=\"access_tokens\"}", 1.0),

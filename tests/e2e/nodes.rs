@@ -242,6 +242,13 @@ async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
     let ended = timeout(PATIENCE, node.ended).await.expect("the node stops").expect("no panic");
     assert!(matches!(ended, Err(AppError::Task("task of a story"))), "{ended:?}");
     assert!(TcpStream::connect(node.at.public).await.is_err(), "nobody listens any more");
+
+    // Prometheus has hardly seen the process, so the process that is started next tells, too.
+    let mut world = world;
+    world.add_node("api,gateway").await;
+    world.nodes[0].fires("VerbatimTaskFailed").await;
+    world.database.does("update auth.node set failed_at = failed_at - interval '16 minutes'").await;
+    world.nodes[0].is_calm("VerbatimTaskFailed").await;
     world.finish_without_views().await;
 }
 

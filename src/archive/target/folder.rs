@@ -5,12 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{Access, access, statvfs};
 use tokio::{fs, io::AsyncWriteExt as _};
 
 use super::file::ArchiveError;
 
 /// The suffix of a file that is not complete yet.
 const UNFINISHED: &str = ".unfinished";
+/// The disk is nearly full when less than one in so many of its blocks is free.
+const FREE: u64 = 10;
 
 /// A folder.
 #[derive(Debug, Clone)]
@@ -25,6 +28,29 @@ impl fmt::Display for Folder {
 impl Folder {
     fn failed(path: &Path) -> impl Fn(io::Error) -> ArchiveError {
         move |error| ArchiveError::File { path: path.display().to_string(), error }
+    }
+
+    /// Whether this process may write here. Nothing is written: this only reads permissions. Returns what deserves a
+    /// warning.
+    pub(super) fn may_write(&self) -> Result<Vec<String>, ArchiveError> {
+        let exists = self.0.is_dir();
+        let nearest = self.0.ancestors().find(|folder| folder.exists()).unwrap_or(&self.0);
+        if !nearest.is_dir() {
+            return Err(Self::failed(nearest)(io::ErrorKind::NotADirectory.into()));
+        }
+        access(nearest, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| Self::failed(nearest)(e.into()))?;
+        let mut warnings = Vec::new();
+        if !exists {
+            warnings.push(format!(
+                "{self} does not exist, and the archiver will create it: if a disk belongs there, mount it first"
+            ));
+        }
+        let disk = statvfs(nearest).map_err(|e| Self::failed(nearest)(e.into()))?;
+        if disk.f_bavail < disk.f_blocks / FREE {
+            let percent = 100 * disk.f_bavail / disk.f_blocks.max(1);
+            warnings.push(format!("only {percent} % of the disk of {self} is free: make room"));
+        }
+        Ok(warnings)
     }
 
     /// Writes a file. When this returns, the file is on disk.
@@ -114,6 +140,11 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::Permissions,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    };
+
     use super::*;
 
     #[tokio::test]
@@ -130,5 +161,21 @@ mod tests {
         assert_eq!(target.get("a/x").await.expect("nothing"), None);
         target.remove("a").await.expect("removed");
         assert_eq!(target.list("a/b").await.expect("nothing"), [""; 0]);
+    }
+
+    #[test]
+    fn whether_an_archive_may_be_written_is_known_without_writing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| Folder(folder.path().join(path));
+        let is_missing = |warnings: &[String]| warnings.iter().any(|why| why.contains("does not exist"));
+        assert!(!is_missing(&at("").may_write().expect("writable")));
+        assert!(is_missing(&at("a/b").may_write().expect("it can be created")));
+        assert!(!at("a").0.exists());
+        std::fs::write(at("file").0, "").expect("a file");
+        assert!(at("file").may_write().is_err() && at("file/archive").may_write().is_err());
+        // Permissions do not bind root.
+        let is_root = std::fs::metadata(folder.path()).expect("a folder").uid() == 0;
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o500)).expect("changed");
+        assert_eq!(at("a").may_write().is_err(), !is_root);
     }
 }

@@ -68,6 +68,15 @@ impl ArchiveTarget {
         Uuid::from_bytes(bytes)
     }
 
+    /// Whether this process may write here, as far as that shows without writing: the permissions of a folder. Returns
+    /// what deserves a warning.
+    pub(crate) fn may_write(&self) -> Result<Vec<String>, ArchiveError> {
+        match self {
+            Self::Folder(folder) => folder.may_write(),
+            Self::Bucket(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Writes a file. When this returns, the file survives a power failure of a machine.
     pub(super) async fn put(
         &self,

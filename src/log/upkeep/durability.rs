@@ -1,4 +1,4 @@
-//! How durable an acknowledged event is: the effective sync settings of the servers, read back from them.
+//! What the servers tell about their disks: how durable an acknowledged event is, and how much room is left.
 
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,13 @@ struct Varz {
 #[derive(Deserialize)]
 struct JetStream {
     config: Option<Config>,
+    stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+struct Stats {
+    #[serde(default)]
+    storage: u64,
 }
 
 #[derive(Deserialize)]
@@ -70,31 +77,48 @@ struct Config {
     sync_interval: u64,
     #[serde(default)]
     sync_always: bool,
+    #[serde(default)]
+    max_storage: i64,
+}
+
+impl JetStream {
+    /// How much of its `max_file_store` a server uses, from 0 to 1.
+    fn full(&self) -> Option<f64> {
+        let most = self.config.as_ref()?.max_storage;
+        (most > 0).then(|| self.stats.as_ref().map(|stats| stats.storage as f64 / most as f64))?
+    }
 }
 
 impl Log {
     /// Asks all servers. The weakest answer counts.
     pub async fn durability(&self) -> Durability {
+        let servers = self.servers().await;
+        let each = servers.iter().filter_map(|server| server.config.as_ref()).map(Durability::of);
+        each.reduce(Durability::weaker).unwrap_or(Durability::Unknown)
+    }
+
+    /// How much of its space for streams the fullest server uses, from 0 to 1; `None` if no server tells.
+    pub(crate) async fn fullest_server(&self) -> Option<f64> {
+        self.servers().await.iter().filter_map(JetStream::full).reduce(f64::max)
+    }
+
+    /// What each server tells; nothing if the account may not request it.
+    async fn servers(&self) -> Vec<JetStream> {
+        let mut servers = Vec::new();
         let inbox = self.client.new_inbox();
-        let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return Durability::Unknown };
+        let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return servers };
         let asked = self.client.publish_with_reply("$SYS.REQ.SERVER.PING.VARZ", inbox, "".into()).await;
         if asked.is_err() {
-            return Durability::Unknown;
+            return servers;
         }
-        let mut weakest: Option<Durability> = None;
         // The number of servers is not known, so we wait a while for another answer after each one.
         let mut patience = Duration::from_secs(1);
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
             patience = Duration::from_millis(100);
-            let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else { continue };
-            let Some(config) = answer.data.jetstream.config else { continue };
-            let this = Durability::of(&config);
-            weakest = Some(match weakest {
-                Some(known) => known.weaker(this),
-                None => this,
-            });
+            let answer = serde_json::from_slice::<Answer>(&answer.payload).ok();
+            servers.extend(answer.map(|answer| answer.data.jetstream));
         }
-        weakest.unwrap_or(Durability::Unknown)
+        servers
     }
 }
 
@@ -112,8 +136,16 @@ mod tests {
                 assert_eq!(other.clone().weaker(one.clone()), *one, "{other:?} {one:?}");
             }
         }
-        let config = |sync_interval, sync_always| Config { sync_interval, sync_always };
+        let config = |sync_interval, sync_always| Config { sync_interval, sync_always, max_storage: -1 };
         assert_eq!(Durability::of(&config(120 * NANOSECONDS, true)), Durability::Always);
         assert_eq!(Durability::of(&config(NANOSECONDS / 2, false)), every(1));
+    }
+
+    #[test]
+    fn a_server_with_a_limit_tells_how_full_it_is() {
+        let full = |of: &str| serde_json::from_str::<JetStream>(of).expect("JSON").full();
+        assert_eq!(full(r#"{"config":{"max_storage":200},"stats":{"storage":150}}"#), Some(0.75));
+        assert_eq!(full(r#"{"config":{"max_storage":-1},"stats":{"storage":150}}"#), None);
+        assert_eq!(full("{}"), None);
     }
 }

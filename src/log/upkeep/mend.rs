@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use async_nats::jetstream::stream::Config;
+use async_nats::jetstream::stream::{Config, PersistenceMode};
 
 use crate::log::{
     Log, OpenError, Wanted,
@@ -53,6 +53,23 @@ impl Log {
     pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
         let found = layout::look(&self.jetstream, Wanted::default()).await?;
         Ok(found.deny_delete().map(str::to_owned).collect())
+    }
+
+    /// The streams that acknowledge events before they are on disk, whatever the servers sync (`persist_mode: async`).
+    pub(crate) async fn acknowledges_early(&self) -> Result<Vec<String>, OpenError> {
+        let mut early = Vec::new();
+        for name in self.kept_streams() {
+            match self.jetstream.get_stream(&name).await {
+                Ok(stream) if stream.cached_info().config.persist_mode == Some(PersistenceMode::Async) => {
+                    early.push(name);
+                }
+                Ok(_) => {}
+                // `check` reports missing streams elsewhere.
+                Err(e) if is_not_found(e.kind()) => {}
+                Err(e) => return Err(errors::refused(e)),
+            }
+        }
+        Ok(early)
     }
 
     /// The streams with wrong settings: the correct configuration of each, and the settings that are wrong.

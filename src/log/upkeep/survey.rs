@@ -1,10 +1,10 @@
-//! A survey of the log, once a second: does the server answer, does each stream have a leader, are its replicas close
-//! to the leader, and is there room? A server that is up but cut off from its quorum keeps its clients and gives no
+//! A survey of the log and of AUDIT, once a second: does the server answer, does each stream have a leader, are its
+//! replicas close to the leader, and is there room? A server that is up but cut off from its quorum keeps its clients and gives no
 //! useful answer, so this process leaves it for another server.
 
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::{
@@ -15,7 +15,10 @@ use tokio::{
 use crate::{
     clock::Clock,
     domain::Position,
-    log::{Hole, Log, streams::layout},
+    log::{
+        Hole, Log,
+        streams::layout::{self, AUDIT},
+    },
     supervise::Supervisor,
 };
 
@@ -42,12 +45,23 @@ pub struct Survey {
     pub server: String,
     /// Whether JetStream answers through this server at all.
     pub answers: bool,
-    /// Each stream, or why it did not answer.
+    /// Each stream of the log, or why it did not answer.
     pub streams: Vec<Result<StreamSeen, String>>,
+    /// The same for the stream of audit events.
+    pub audit: Result<StreamSeen, String>,
     /// How far the server's clock is ahead of ours, in seconds.
     pub ahead: Option<f64>,
     /// Why appends are refused, and for how long they have been.
     pub refusing: Option<(String, Duration)>,
+}
+
+impl Survey {
+    /// The streams that have answered, with their names: those of the log, then AUDIT.
+    pub(crate) fn answering(&self) -> impl Iterator<Item = (String, &StreamSeen)> {
+        let named = self.streams.iter().enumerate().map(|(index, seen)| (layout::name(index), seen));
+        let all = named.chain([(AUDIT.to_owned(), &self.audit)]);
+        all.filter_map(|(name, seen)| Some((name, seen.as_ref().ok()?)))
+    }
 }
 
 /// One stream as its leader sees it.
@@ -223,13 +237,15 @@ impl Log {
 
     /// How far the clock of nats-server is ahead of ours, in seconds.
     pub async fn ahead(&self, clock: &Clock) -> Option<f64> {
-        self.look_at(0, clock).await.1
+        self.look_at(&layout::name(0), clock).await.1
     }
 
-    async fn look(&self, clock: &Clock) -> Survey {
+    /// Surveys the log once.
+    pub(crate) async fn look(&self, clock: &Clock) -> Survey {
         let asked = Instant::now();
-        let streams = join_all((0..self.layout.streams).map(|stream| self.look_at(stream, clock)));
-        let (looks, has_quorum) = join(streams, self.has_quorum()).await;
+        let streams = join_all((0..self.layout.streams).map(|stream| self.look_at_chat(stream, clock)));
+        let audit = self.look_at(AUDIT, clock);
+        let (looks, (audit, ..), has_quorum) = join3(streams, audit, self.has_quorum()).await;
         for (stream, (seen, _)) in looks.iter().enumerate() {
             if let Ok(seen) = seen.as_ref()
                 && seen.has_majority
@@ -248,6 +264,7 @@ impl Log {
             server: self.client.server_info().server_name,
             answers: answers(looks.iter().map(|(seen, _)| seen), has_quorum),
             streams: looks.into_iter().map(|(seen, _)| seen).collect(),
+            audit,
             ahead,
             refusing: self.outcomes.refusing(at),
         }
@@ -261,28 +278,34 @@ impl Log {
         answer.is_some_and(|answer| answer.error.is_none())
     }
 
-    /// Asks the leader of a stream. The second value says how far its clock is ahead of ours.
-    async fn look_at(&self, stream: usize, clock: &Clock) -> (Result<StreamSeen, String>, Option<f64>) {
-        let subject = format!("$JS.API.STREAM.INFO.{}", layout::name(stream));
+    /// Asks the leader of a stream of the log, and looks for a hole there.
+    async fn look_at_chat(&self, stream: usize, clock: &Clock) -> (Result<StreamSeen, String>, Option<f64>) {
+        let (mut seen, ahead, lacks_some) = self.look_at(&layout::name(stream), clock).await;
+        if lacks_some && let Ok(seen) = &mut seen {
+            seen.hole = timeout(ANSWER, self.hole_of(stream)).await.ok().and_then(Result::ok).flatten();
+        }
+        (seen, ahead)
+    }
+
+    /// Asks the leader of a stream. The second value says how far its clock is ahead of ours, and the third one whether
+    /// the stream has fewer events than positions.
+    async fn look_at(&self, stream: &str, clock: &Clock) -> (Result<StreamSeen, String>, Option<f64>, bool) {
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
         let asked = (clock.now(), Instant::now());
         let answer = match timeout(ANSWER, self.client.request(subject, "".into())).await {
-            Err(_) => return (Err(format!("no answer within {} ms", ANSWER.as_millis())), None),
-            Ok(Err(e)) => return (Err(e.to_string()), None),
+            Err(_) => return (Err(format!("no answer within {} ms", ANSWER.as_millis())), None, false),
+            Ok(Err(e)) => return (Err(e.to_string()), None, false),
             Ok(Ok(answer)) => answer,
         };
         let took = asked.1.elapsed();
         let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else {
-            return (Err("the server's answer cannot be read".into()), None);
+            return (Err("the server's answer cannot be read".into()), None, false);
         };
         // The server wrote its answer about half-way between our request and its arrival here.
         let ahead = answer.ts.as_ref().and_then(|ts| OffsetDateTime::parse(ts, &Rfc3339).ok());
         let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
         let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
-        let mut seen = answer.seen();
-        if lacks_some && let Ok(seen) = &mut seen {
-            seen.hole = timeout(ANSWER, self.hole_of(stream)).await.ok().and_then(Result::ok).flatten();
-        }
-        (seen, ahead)
+        (answer.seen(), ahead, lacks_some)
     }
 
     /// Connects to another server of the pool. `false` if there is none.
@@ -323,21 +346,24 @@ mod tests {
         serde_json::from_str::<Answer>(answer).expect("JSON").seen()
     }
 
-    #[test]
-    fn an_answer_tells_how_full_a_stream_is_and_where_its_copies_are() {
-        let alone = r#"{"config":{"max_bytes":1000,"max_msgs":-1,"num_replicas":1},
-            "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a"},"ts":"2026-11-27T20:00:00Z"}"#;
-        let expected = StreamSeen {
+    fn sound() -> StreamSeen {
+        StreamSeen {
             last: Position(3),
-            full: Some(0.95),
+            full: None,
             wanted: 1,
             current: 1,
             behind: vec![],
             has_majority: true,
             consumers: 0,
             hole: None,
-        };
-        assert_eq!(seen(alone), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn an_answer_tells_how_full_a_stream_is_and_where_its_copies_are() {
+        let alone = r#"{"config":{"max_bytes":1000,"max_msgs":-1,"num_replicas":1},
+            "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a"},"ts":"2026-11-27T20:00:00Z"}"#;
+        assert_eq!(seen(alone), Ok(StreamSeen { full: Some(0.95), ..sound() }));
 
         let three = r#"{"config":{"max_bytes":-1,"max_msgs":-1,"num_replicas":3},
             "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a","replicas":[
@@ -355,19 +381,7 @@ mod tests {
 
     #[test]
     fn a_server_answers_unless_it_is_cut_off_or_silent() {
-        let leads = |has_majority| {
-            let stream = StreamSeen {
-                last: Position(1),
-                full: None,
-                wanted: 3,
-                current: 1,
-                behind: vec![],
-                has_majority,
-                consumers: 0,
-                hole: None,
-            };
-            Ok(stream)
-        };
+        let leads = |has_majority| Ok(StreamSeen { has_majority, ..sound() });
         let silent = || Err("there is no answer".to_owned());
         for (streams, has_quorum, expected) in [
             (vec![leads(true)], true, true),

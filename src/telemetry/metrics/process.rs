@@ -13,6 +13,7 @@ use super::{
     group::{Label, metrics},
     histogram::Seconds,
 };
+use crate::clock::Clock;
 
 /// The metrics of the process.
 pub(crate) static PROCESS: LazyLock<ProcessMetrics> = LazyLock::new(|| {
@@ -33,6 +34,16 @@ metrics! {
     }
 }
 
+/// When this process began, in seconds since 1970. The kernel tells it only together with the time of the boot in
+/// `/proc/stat`, which a unit with `ProcSubset=pid` hides.
+static BEGUN: LazyLock<f64> =
+    LazyLock::new(|| Clock::system().now().datetime().unix_timestamp_nanos() as f64 / 1e9);
+
+/// Notes that the process begins now.
+pub(in crate::telemetry) fn begins() {
+    LazyLock::force(&BEGUN);
+}
+
 /// Reads `/proc` at each scrape.
 #[derive(Debug)]
 pub(super) struct Kernel;
@@ -48,43 +59,28 @@ impl Collector for Kernel {
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
         };
         let stat = fs::read_to_string("/proc/self/stat").ok();
-        let stat = stat.as_deref().and_then(Stat::read);
-        let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
         let open = fs::read_dir("/proc/self/fd").ok().map(|open| open.count() as f64);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         gauge("process_open_fds", "File descriptors that are open", open)?;
         gauge("process_max_fds", "File descriptors that may be open", most_files())?;
         gauge("process_resident_memory_bytes", "Memory that is resident", memory(&status, "VmRSS:"))?;
         gauge("process_virtual_memory_bytes", "Memory that is mapped", memory(&status, "VmSize:"))?;
-        gauge(
-            "process_start_time_seconds",
-            "When this process began, in seconds since 1970",
-            stat.as_ref().and_then(|stat| Some(booted()? + seconds(stat.begun))),
-        )?;
-        let Some(stat) = stat else { return Ok(()) };
-        let spent = ConstCounter::new(seconds(stat.spent));
+        gauge("process_start_time_seconds", "When this process began, in seconds since 1970", Some(*BEGUN))?;
+        let Some(spent) = stat.as_deref().and_then(ticks) else { return Ok(()) };
+        let spent = ConstCounter::new(spent as f64 / TICKS_PER_SECOND);
         let about = "Processor time that this process has used, in seconds";
         spent.encode(encoder.encode_descriptor("process_cpu_seconds", about, None, spent.metric_type())?)
     }
 }
 
-/// Values from `/proc/self/stat`. Times are in ticks.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    spent: u64,
-    begun: u64,
-}
-
-impl Stat {
-    /// The name of the program is in parentheses and may contain any characters, so the fields are counted from its
-    /// end.
-    fn read(text: &str) -> Option<Self> {
-        let (_, fields) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        // The field after the name is field 3 in proc(5).
-        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        Some(Self { spent: field(14)? + field(15)?, begun: field(22)? })
-    }
+/// The processor time in `/proc/self/stat`, in ticks. The name of the program is in parentheses and may contain any
+/// characters, so the fields are counted from its end.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    // The field after the name is field 3 in proc(5).
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    Some(field(14)? + field(15)?)
 }
 
 /// The value of a line of `/proc/self/status`, in bytes.
@@ -100,11 +96,6 @@ fn most_files() -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn booted() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,8 +103,8 @@ mod tests {
     #[test]
     fn the_fields_are_counted_from_the_end_of_the_name() {
         let text = "7 (a (b) c) S 1 7 7 0 -1 4194560 900 0 3 0 250 50 0 0 20 0 5 0 8000 123456789 1000 18446";
-        assert_eq!(Stat::read(text), Some(Stat { spent: 300, begun: 8_000 }));
-        assert_eq!(Stat::read("7 (a"), None);
+        assert_eq!(ticks(text), Some(300));
+        assert_eq!(ticks("7 (a"), None);
         assert_eq!(memory("VmSize:\t  200 kB\nVmRSS:\t   100 kB\n", "VmRSS:"), Some(102_400.0));
     }
 }

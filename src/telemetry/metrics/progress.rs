@@ -40,6 +40,8 @@ metrics! {
         copies_wanted: Family<StreamLabel, Gauge> = "stream_copies_wanted";
         /// Whether a stream lacks an event: 1 if so.
         hole: Family<StreamLabel, Gauge> = "stream_hole";
+        /// Age of the oldest audit event that waits in Postgres for the stream AUDIT, in seconds; 0 if none waits.
+        audit_waiting: Fraction = "audit_waiting_seconds";
         /// Position up to which this process has followed a stream for its sockets and rosters.
         hub_position: Family<StreamLabel, Gauge> = "hub_position";
         /// Events of a stream that this process has not followed yet.

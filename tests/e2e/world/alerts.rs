@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
+use verbatim::clock::Clock;
 
 use super::{Node, eventually};
 
@@ -81,6 +82,11 @@ fn number(side: &str) -> f64 {
     side.split('*').map(|factor| factor.trim().parse::<f64>().expect("a number")).product()
 }
 
+/// The time, in seconds since 1970.
+fn now() -> f64 {
+    Clock::system().now().datetime().unix_timestamp() as f64
+}
+
 /// Whether one comparison holds for some series.
 fn holds(comparison: &str, text: &str, earlier: &str) -> bool {
     let operators = [" == ", " >= ", " <= ", " > ", " < "];
@@ -88,7 +94,7 @@ fn holds(comparison: &str, text: &str, earlier: &str) -> bool {
         operators.into_iter().find_map(|operator| Some((comparison.split_once(operator)?, operator.trim())));
     let ((left, right), operator) = found.unwrap_or_else(|| panic!("no comparison: {comparison}"));
     assert!(
-        !left.contains("quantile") && !left.contains(") / "),
+        !left.contains("quantile") && !left.contains(") / ") && !left.contains("_over_time("),
         "this is for Prometheus alone: {comparison}"
     );
     let compare = |left: f64, right: f64| match operator {
@@ -104,6 +110,7 @@ fn holds(comparison: &str, text: &str, earlier: &str) -> bool {
         let then = before.iter().find(|(of, _)| *of == labels).map_or(0.0, |(_, value)| *value);
         let value = if grows { value - then } else { value };
         let value = if left.contains("abs(") { value.abs() } else { value };
+        let value = if left.starts_with("time() - ") { now() - value } else { value };
         match right.strip_prefix("on (instance) ").unwrap_or(right) {
             other if other.contains("verbatim_") => {
                 let same = |of: &Labels| labels.get("stream") == of.get("stream");
@@ -117,7 +124,8 @@ fn holds(comparison: &str, text: &str, earlier: &str) -> bool {
 /// Whether the expression of an alert holds on metrics. Increases are relative to the earlier metrics.
 pub fn is_firing(alert: &str, text: &str, earlier: &str) -> bool {
     let expr = RULES.get(alert).unwrap_or_else(|| panic!("there is no alert {alert}"));
-    expr.split(" and on (instance) ").all(|comparison| holds(comparison, text, earlier))
+    let is_met = |all: &str| all.split(" and on (instance) ").all(|one| holds(one, text, earlier));
+    expr.split(" or ").any(is_met)
 }
 
 impl Node {
