@@ -48,10 +48,9 @@ async function folded({ me, before, events, after }) {
       const state = structuredClone(isFirst ? before : after);
       return { body: answer(state), position: state.conversation.position };
     },
-    feed: { begun: Promise.resolve(), me, head: () => head },
-    users: { learn() {} },
-    pending: () => [],
-    typing: () => [],
+    feed: { begun: Promise.resolve(), running: new AbortController(), me, head: () => head },
+    outbox: { of: () => [] },
+    typing: { of: () => [] },
     error: assert.fail,
     open: new Set(),
   });
