@@ -91,7 +91,7 @@ for (const { name, start, frames, pages = {}, fetched = [], told, errors = [], r
 
 test("after a reset a stream gives what waits, and then events at lower positions", async () => {
   let hear;
-  const feed = { cursor: "c1", delivery: { readers: new Set(), commit() {} }, ports: { page: assert.fail, error: assert.fail } };
+  const feed = { cursor: "c1", running: new AbortController(), delivery: { readers: new Set(), commit() {} }, ports: { page: assert.fail, error: assert.fail } };
   const reading = stream({ feed, listen: (listener) => ((hear = listener), () => {}) }, undefined, {});
   const next = async () => (await reading.next()).value.position;
   const tell = (position) => hear({ conversation_id: "a", position }, position);
