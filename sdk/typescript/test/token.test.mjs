@@ -175,6 +175,16 @@ test("a key with a newline counts, and an answer that is no JSON is told apart f
   chat.stop();
 });
 
+test("each failed attempt to connect is told", async () => {
+  const gone = await proxy(server.port);
+  gone.end();
+  const { chat, told } = client(() => ana.token, { url: gone.url });
+  await chat.start();
+  await until("two attempts have failed", () => told.errors.length > 1);
+  assert.deepEqual([...new Set(told.errors)], ["network"]);
+  chat.stop();
+});
+
 test("an error of the application's own listener has its own code", async () => {
   const { chat, told } = client(() => ana.token);
   chat.on("event", () => {
