@@ -12,8 +12,8 @@ export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(value: never) => unknown>>();
 
   on<Name extends keyof Events>(name: Name, listener: (value: Events[Name]) => unknown): Off {
-    let all = this.#listeners.get(name);
-    if (!all) this.#listeners.set(name, (all = new Set()));
+    const all = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, all);
     return added(all, listener as (value: never) => unknown);
   }
 

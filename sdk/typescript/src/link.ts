@@ -46,7 +46,7 @@ export class Link {
   stop(why?: VerbatimError): void {
     this.events.state("stopped", why);
     this.hurry();
-    this.#socket?.cut(1000);
+    this.cut();
   }
 
   /** Closes the connection. The next one continues from the cursor. */
@@ -69,7 +69,7 @@ export class Link {
     let refused = 0;
     while (!stopped.aborted) {
       this.events.state("connecting");
-      let wait = 0;
+      let wait: number | undefined;
       let error: VerbatimError | undefined;
       try {
         const token = await this.token.get();
@@ -92,10 +92,10 @@ export class Link {
         if (!end.began) error ??= lost(`no connection: ${end.word || end.code}`);
       } catch (thrown) {
         error = asError(thrown);
-        wait = error.retryAfterMs ?? 0;
+        wait = error.retryAfterMs;
       }
       if (stopped.aborted) return;
-      if (error?.retryable === false) return this.stop(error);
+      if (error && !error.retryable) return this.stop(error);
       if (error) this.events.error(error);
       this.events.state("offline");
       this.#hurry = new AbortController();

@@ -19,7 +19,8 @@ export class ConversationList extends Loading {
   hasMore = false;
   #all = new Map<string, Conversation>();
   #cursor: string | undefined;
-  #asked = new Set<string>();
+  /** Until when no other question about a conversation is asked. */
+  #asked = new Map<string, number>();
 
   constructor(readonly ports: ListPorts, readonly limit = 50) {
     super();
@@ -83,15 +84,16 @@ export class ConversationList extends Loading {
 
   /** Requests one conversation that is new here, or whose counts do not follow from an event. */
   async #ask(id: string): Promise<void> {
-    if (this.#asked.has(id)) return;
-    this.#asked.add(id);
+    if (this.#asked.get(id)! > Date.now()) return;
+    this.#asked.set(id, Infinity);
     await this.during(async () => {
       // All events of this moment belong to one question.
       await sleep(0);
       this.#asked.delete(id);
       const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
-      // Archived conversations are in a separate list.
-      if (!body.archived) this.#put(body);
+      // Archived conversations are in a separate list. Whether this one still is need not be asked at each event.
+      if (body.archived) this.#asked.set(id, Date.now() + 60_000);
+      else this.#put(body);
     }).catch((error: unknown) => {
       // The user has already left the conversation.
       if ((error as VerbatimError).status === 404) this.#all.delete(id);

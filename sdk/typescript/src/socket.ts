@@ -56,9 +56,10 @@ export class Socket {
     };
     alive();
     socket.onopen = () => this.tell({ op: "hello", cursor });
-    socket.onerror = () => {};
+    // Node 20 reports a failed attempt only in this way.
+    socket.onerror = () => this.#close({});
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
-      const [word = ""] = reason.split(";");
+      const word = reason.split(";")[0]!;
       this.#close({ code, word, retryAfterMs: Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0) });
     };
     socket.onmessage = ({ data }: { data: string }) => {
@@ -93,8 +94,8 @@ export class Socket {
   }
 
   /** Ends this socket at once, without waiting for the close handshake, which can take minutes on a dead network. */
-  cut(code = 1006): void {
-    this.#close({ code });
+  cut(): void {
+    this.#close({});
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(1000);
   }
