@@ -8,7 +8,7 @@
 An event is one transaction under its position, so a kill loses nothing, and an event that comes twice changes nothing. An
 event that was not acknowledged comes again behind those after it, so nothing here depends on the order in which events come:
 the index keeps what happened to each message and when members came and went, with positions, and works out the text anew.
-An event counts only if its actor is a member at its position.
+An event counts only if its actor is a member at its position. What was erased leaves the index, and does not come back.
 """
 
 import asyncio
@@ -53,6 +53,20 @@ def refresh(db, message):
         db.execute("insert into message (text, id, conversation, sender) values (?, ?, ?, ?)", row)
 
 
+def erase(db, stream, conversation, erased):
+    """Deletes the copies of these events. One that has not come yet must not be stored when it comes."""
+    for event in erased:
+        # Of an event of the lane `roster` only the title is gone, and no titles are kept here.
+        if event["lane"] == "roster":
+            continue
+        db.execute("insert or ignore into taken values (?, ?)", (stream, event["position"]))
+        where = "where conversation = ? and position = ?"
+        messages = db.execute(f"select message from act {where}", (conversation, event["position"])).fetchall()
+        db.execute(f"delete from act {where}", (conversation, event["position"]))
+        for (message,) in messages:
+            refresh(db, message)
+
+
 def apply(db, kind, position, conversation, actor, data):
     """One event. Types that are not named here change no text and no roster."""
     came, went = [], []
@@ -84,7 +98,11 @@ def take(db, stream, message):
     conversation, actor = event.get_source().rsplit("/", 1)[1], event.get_extension("actor")
     with db:
         is_new = db.execute("insert or ignore into taken values (?, ?)", (stream, position)).rowcount
-        if is_new and version == "1":
+        if not is_new or version != "1":
+            return
+        if kind == "content.erased":
+            erase(db, stream, conversation, json.loads(message.data)["erased"])
+        else:
             apply(db, kind, position, conversation, actor, json.loads(message.data))
 
 

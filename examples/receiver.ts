@@ -1,12 +1,13 @@
 // A receiver of webhooks. It verifies each event, writes it to a file before it answers, and knows from the file what it has
 // when it starts again. So it may be killed at any time: what it had not written comes again, and what comes twice is known.
+// Contents that were erased leave the file.
 //
 //   npm install standardwebhooks
 //   WEBHOOK_SECRET=whsec_… PORT=8090 JOURNAL=events.jsonl node receiver.js
 //
 // Add it with `verbatim webhooks add https://…/ --from start`, in the order `conversation` and with all types.
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, truncateSync, writeSync } from "node:fs";
 import { createServer, type IncomingMessage } from "node:http";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 
@@ -17,6 +18,10 @@ interface VerbatimEvent {
   position: number;
   previous: number;
   data?: unknown;
+}
+
+interface Erased {
+  erased: { position: number; data: unknown }[];
 }
 
 const LIMIT = 1 << 20;
@@ -31,12 +36,31 @@ if (existsSync(path)) {
   const text = readFileSync(path);
   const end = text.lastIndexOf("\n") + 1;
   if (end < text.length) truncateSync(path, end);
-  for (const line of text.subarray(0, end).toString().split("\n").filter(Boolean)) {
-    const event = JSON.parse(line) as VerbatimEvent;
-    positions.set(event.conversationid, event.position);
-  }
+  for (const event of events()) positions.set(event.conversationid, event.position);
 }
-const journal = openSync(path, "a");
+let journal = openSync(path, "a");
+
+function events(): VerbatimEvent[] {
+  const lines = readFileSync(path, "utf8").split("\n").filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as VerbatimEvent);
+}
+
+function write(file: number, ...some: VerbatimEvent[]): void {
+  writeSync(file, some.map((event) => JSON.stringify(event) + "\n").join(""));
+  fsyncSync(file);
+}
+
+/** Replaces the journal with a copy without these contents. With many events, use a database instead of a file. */
+function erase(conversation: string, { erased }: Erased): void {
+  const left = new Map(erased.map(({ position, data }) => [position, data]));
+  const isErased = (event: VerbatimEvent): boolean => event.conversationid === conversation && left.has(event.position);
+  const copy = openSync(`${path}.new`, "w");
+  write(copy, ...events().map((event) => (isErased(event) ? { ...event, data: left.get(event.position) } : event)));
+  closeSync(copy);
+  renameSync(`${path}.new`, path);
+  closeSync(journal);
+  journal = openSync(path, "a");
+}
 
 function take(event: VerbatimEvent): number {
   // A test belongs to no conversation.
@@ -47,8 +71,9 @@ function take(event: VerbatimEvent): number {
     console.error(`hole in ${event.conversationid}: ${last} is followed by ${event.previous}`);
     return 409;
   }
-  writeSync(journal, JSON.stringify(event) + "\n");
-  fsyncSync(journal);
+  // Before the event is written: after a kill it then comes again, and so does this.
+  if (event.type === "verbatim.content.erased.v1") erase(event.conversationid, event.data as Erased);
+  write(journal, event);
   positions.set(event.conversationid, event.position);
   return 204;
 }

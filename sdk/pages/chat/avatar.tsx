@@ -1,5 +1,6 @@
 import type { Verbatim } from "@verbatim/client";
-import { usePresence } from "./hooks.js";
+import { useRef } from "preact/hooks";
+import { usePresence, useSeen } from "./hooks.js";
 import { hue, initials } from "./words.js";
 
 /** A round picture with initials. With `chat`, it shows the presence of the user. */
@@ -13,6 +14,7 @@ export function Avatar({ id, name, chat }: { id: string; name: string; chat?: Ve
 }
 
 function Dot({ chat, user }: { chat: Verbatim; user: string }) {
-  const presence = usePresence(chat, user);
-  return <i class={`dot ${presence?.status ?? "offline"}`} />;
+  const dot = useRef<HTMLElement>(null);
+  const presence = usePresence(chat, useSeen(dot) ? user : undefined);
+  return <i ref={dot} class={`dot ${presence?.status ?? "offline"}`} />;
 }

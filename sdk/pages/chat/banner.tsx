@@ -1,5 +1,6 @@
 import type { Verbatim } from "@verbatim/client";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { ended } from "./words.js";
 
 /** An interruption is not shown if the connection is back within this time. */
 const PATIENCE = 400;
@@ -14,7 +15,7 @@ export function Banner({ chat, state, again }: { chat: Verbatim; state: Verbatim
     connecting: wasLive.current ? "Reconnecting…" : "Connecting…",
     offline: navigator.onLine ? "Reconnecting…" : "You are offline. What you write is sent when you are back.",
     catching_up: "Catching up…",
-    stopped: chat.why ? `Disconnected. ${chat.why.detail}` : "",
+    stopped: chat.why ? `Disconnected. ${ended(chat.why)}` : "",
   }[state];
   useEffect(() => {
     const timer = setTimeout(() => say(words), words && !text ? PATIENCE : 0);

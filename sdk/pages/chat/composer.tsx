@@ -57,8 +57,9 @@ export function Composer({ chat, me, talk, field, reply, editing, canEdit, answe
     field.current?.focus();
   };
   const key = (event: KeyboardEvent): void => {
-    // A key that only ends the composition of a character (IME) must not send the message.
-    if (event.isComposing) return;
+    // A key that only ends the composition of a character (IME) must not send the message. In Safari the composition is
+    // over before that key, which then has the code 229.
+    if (event.isComposing || event.keyCode === 229) return;
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();

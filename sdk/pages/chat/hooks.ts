@@ -1,4 +1,5 @@
 import type { Verbatim } from "@verbatim/client";
+import type { RefObject } from "preact";
 import { useEffect, useReducer, useState } from "preact/hooks";
 
 interface Changing {
@@ -27,6 +28,21 @@ export function usePresence(chat: Verbatim, user: string | undefined) {
     return () => (off(), view.close());
   }, [chat, user]);
   return presence;
+}
+
+/** Whether an element has been on the screen. What nobody has seen yet need not be requested. */
+export function useSeen(element: RefObject<Element | null>): boolean {
+  const [isSeen, see] = useState(false);
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      see(true);
+    });
+    observer.observe(element.current!);
+    return () => observer.disconnect();
+  }, []);
+  return isSeen;
 }
 
 /** Re-renders every 30 s, for texts that say how long ago something was. */

@@ -91,6 +91,8 @@ function begin(me: string, first?: string): Session {
     store: indexedDb(`verbatim ${me}`),
     tabs: share(me),
   });
+  // The banner shows what users have to know.
+  chat.on("error", (error) => console.warn(error));
   const signOut = async (): Promise<void> => {
     await chat.rest.log_out().catch(() => {});
     chat.stop();

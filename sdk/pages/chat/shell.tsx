@@ -7,7 +7,7 @@ import { NewTalk } from "./new_talk.js";
 import type { Session } from "./session.js";
 import { Sidebar } from "./sidebar.js";
 import { Talk } from "./talk.js";
-import { nameOf, titleOf } from "./words.js";
+import { ended, nameOf, titleOf } from "./words.js";
 
 /** A place in a conversation: the position of a message that was found by a search. */
 export interface Spot {
@@ -62,7 +62,7 @@ export function Shell({ session, leave }: { session: Session; leave(why: string)
   };
   return (
     <div class={`shell ${open ? "has-open" : ""}`}>
-      <Banner chat={chat} state={state} again={() => leave(chat.why?.detail ?? "Sign in again.")} />
+      <Banner chat={chat} state={state} again={() => leave(chat.why ? ended(chat.why) : "Sign in again.")} />
       <Sidebar chat={chat} me={me} list={list} open={open} show={show} start={() => start(true)} signOut={() => void signOut()} />
       {open ? (
         <Talk key={open} chat={chat} me={me} id={open} spot={spot?.id === open ? spot : undefined} close={() => show(undefined)} />

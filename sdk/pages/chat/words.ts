@@ -1,6 +1,6 @@
 // The texts of the page.
 
-import type { Conversation, Message, Verbatim } from "@verbatim/client";
+import type { Code, Conversation, Message, Verbatim, VerbatimError } from "@verbatim/client";
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
@@ -30,6 +30,20 @@ export function lastSeen(at: string | undefined): string {
   if (!at) return "Offline";
   const days = daysAgo(at);
   return `Last seen ${days <= 0 ? "at" : days < 7 ? "on" : ""} ${moment(at)}`.replace("  ", " ");
+}
+
+const ENDS: Partial<Record<Code, string>> = {
+  bad_frames: "This page is out of date. Reload it.",
+  invalid_grant: "This login has ended. Sign in again.",
+  invalid_token: "This login has ended. Sign in again.",
+  login_revoked: "This login was ended from elsewhere. Sign in again.",
+  suspended: "This account is deactivated. Ask the operator of this server.",
+  token_expired: "This login has ended. Sign in again.",
+};
+
+/** Why the client has stopped by itself. */
+export function ended({ code, detail }: VerbatimError): string {
+  return ENDS[code] ?? detail;
 }
 
 /** The name of a conversation: its title, or the name of the other user. */

@@ -22,6 +22,11 @@ test("two people chat: typing, receipts, reactions, an edit, an answer, a deleti
   await shows(ana, ["Hi"]);
   await say(ana, "Hello Ben!", "Pizza <b>tonight</b>?");
   await shows(ben, ["Hi", "Hello Ben!", "Pizza <b>tonight</b>?"]);
+  // The key with which a conversion ends in Safari sends nothing.
+  await field(ben).fill("にほん");
+  await field(ben).dispatchEvent("keydown", { key: "Enter", keyCode: 229 });
+  assert.equal(await field(ben).inputValue(), "にほん");
+  await field(ben).fill("");
   await bubble(ana, "Hello Ben!").getByRole("img", { name: "Read" }).waitFor();
 
   const message = bubble(ben, "Hello Ben!");

@@ -94,7 +94,9 @@ test("tokens end while two people chat", async () => {
   const headers = { Authorization: `Bearer ${tokens.access_token}` };
   const { items } = await (await fetch(`${server.url}/v1/logins`, { headers })).json();
   for (const { id, current } of items) if (!current) await fetch(`${server.url}/v1/logins/${id}`, { method: "DELETE", headers });
+  await ana.getByText("Disconnected. This login was ended from elsewhere.").waitFor();
   await ana.getByRole("button", { name: "Sign in again" }).click();
   await ana.getByLabel("Password").waitFor();
+  await ana.getByText("This login was ended from elsewhere.").waitFor();
   await ben.context().close();
 });

@@ -24,6 +24,7 @@ if [ ! -d "$tools" ]; then
     mv "$new" "$tools"
 fi
 cd "$here"
+cmp "$root/LICENSE" LICENSE
 PYTHONPATH=$tools
 export PYTHONPATH PYTHONDONTWRITEBYTECODE=1
 "$python" generate.py --check

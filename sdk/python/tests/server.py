@@ -97,10 +97,8 @@ class Server:
         body = {"kind": "group", "title": "Group", "members": [one.id for one in members]}
         return self.ask("POST", "/conversations", body, owner.token)["id"]
 
-    def texts(self, user: User, conversation: str) -> list[str]:
-        """The texts of the latest messages, the oldest first."""
-        head = self.ask("GET", "/conversations?limit=200", token=user.token)["items"]
-        at = next(one["head"] for one in head if one["id"] == conversation)
+    def texts(self, user: User, conversation: str, at: int = 0) -> list[str]:
+        """The texts of the latest messages, the oldest first, as soon as the server shows what lies at this position."""
         page = self.ask("GET", f"/conversations/{conversation}/messages?limit=200&min_position={at}", token=user.token)
         return [one["text"] for one in reversed(page["items"])]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import secrets
 import tempfile
 import time
@@ -55,7 +56,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             stranger.discard()
             huge.discard()
             self.assertEqual(talk.outgoing, [])
-        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two"])
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two"])
 
     async def test_what_waits_survives_a_crash_of_the_program(self) -> None:
         store = File(self.folder / "kept")
@@ -70,8 +71,31 @@ class Client(unittest.IsolatedAsyncioTestCase):
         store.close()
         async with self.client(self.ana, store=File(self.folder / "kept")) as chat:
             self.assertEqual(len(chat.conversation(self.id).outgoing), 20)
-            await chat.conversation(self.id).outgoing[-1]
-        self.assertEqual(self.server.texts(self.ana, self.id), [str(n) for n in range(20)])
+            last = await chat.conversation(self.id).outgoing[-1]
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), [str(n) for n in range(20)])
+
+    async def test_what_is_discarded_without_a_network_is_not_sent(self) -> None:
+        chat = self.client(self.ana)
+        regretted = chat.conversation(self.id).send("regretted")
+        # The task that sends it waits for the connection.
+        await asyncio.sleep(0.05)
+        regretted.discard()
+        async with chat:
+            kept = await chat.conversation(self.id).send("kept")
+        self.assertEqual(self.server.texts(self.ana, self.id, kept.position), ["kept"])
+
+    async def test_what_is_said_before_the_start_follows_what_an_earlier_run_left(self) -> None:
+        store = Memory()
+        for n, text in enumerate(("one", "two"), 1):
+            act = {"op": "send", "text": text, "conversation_id": self.id, "client_id": f"01930f3d-1f20-7b61-8a4f-5e6f7081920{n}"}
+            store.set(f"out/{n:012}/{act['client_id']}", {"n": n, "act": act})
+        chat = self.client(self.ana, store=store)
+        three = chat.conversation(self.id).send("three")
+        await asyncio.sleep(0)
+        async with chat:
+            last = await three
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two", "three"])
+        self.assertEqual(store.all("out/"), [])
 
     async def test_the_same_key_is_the_same_message(self) -> None:
         async with self.client(self.ana) as chat:
@@ -79,7 +103,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             talk = chat.conversation(self.id)
             once, again = await talk.send("once", client_id=key), await talk.send("once", client_id=key)
             self.assertEqual(once, again)
-        self.assertEqual(self.server.texts(self.ana, self.id), ["once"])
+        self.assertEqual(self.server.texts(self.ana, self.id, once.position), ["once"])
 
     async def test_what_no_server_can_read_is_refused_at_once(self) -> None:
         store = Memory()
@@ -101,9 +125,9 @@ class Client(unittest.IsolatedAsyncioTestCase):
         store.set("out/000000000001/a-bad-one", {"n": 1, "act": act})
         async with self.client(self.ana, store=store) as chat:
             talk = chat.conversation(self.id)
-            await talk.send("three")
+            last = await talk.send("three")
             self.assertEqual([(one.state, one.error and one.error.code) for one in talk.outgoing], [("failed", "invalid_frame")])
-        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two", "three"])
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two", "three"])
         self.assertEqual(self.failures, [])
 
     async def test_sending_goes_on_after_a_failure_of_the_program_or_its_store(self) -> None:
@@ -124,10 +148,10 @@ class Client(unittest.IsolatedAsyncioTestCase):
             broken.start()
             with self.assertLogs("verbatim_client", "ERROR") as logs:
                 await asyncio.wait_for(chat.conversation(self.id).send("one"), 20)
-                await asyncio.wait_for(chat.conversation(self.id).send("two"), 20)
+                last = await asyncio.wait_for(chat.conversation(self.id).send("two"), 20)
         self.assertEqual([error.code for error in self.failures], ["network", "store_failed", "store_failed"])
         self.assertIn("RuntimeError: broken, too", logs.output[0])
-        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two"])
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two"])
 
     async def test_other_acts_go_the_same_way(self) -> None:
         async with self.client(self.ana) as chat:
@@ -225,6 +249,62 @@ class Client(unittest.IsolatedAsyncioTestCase):
                 pass
         self.assertEqual((failed.exception.code, failed.exception.retryable), ("invalid_token", False))
 
+    async def test_a_first_mistake_is_told(self) -> None:
+        with self.assertRaisesRegex(ValueError, "https://"):
+            Verbatim("localhost:8080", self.ana.token)
+        async with Verbatim(self.server.url + "/ ", f"{self.ana.token}\n") as chat:
+            self.assertEqual(chat.me, self.ana.id)
+        for token in ("two words", "", None):
+            await self.refused(Verbatim(self.server.url, token), "invalid_token")  # type: ignore[arg-type]
+        # There is a web server, but no Verbatim: it answers 404.
+        await self.refused(Verbatim(self.server.url + "/chat", self.ana.token), "not_found")
+        await self.refused(Verbatim("http://127.0.0.1:port", self.ana.token), "client_failed")
+
+    async def refused(self, chat: Verbatim, code: str) -> None:
+        with self.assertRaises(VerbatimError) as failed, self.assertLogs("verbatim_client"):
+            async with asyncio.timeout(10), chat:
+                self.fail("it has begun")
+        self.assertEqual((failed.exception.code, failed.exception.retryable), (code, False))
+
+    async def test_each_failed_attempt_is_told(self) -> None:
+        async with Proxy(self.server.port) as way:
+            pass
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(2), self.client(self.ana, way.url):
+                self.fail("nobody is there")
+        self.assertGreater(len(self.failures), 1)
+        for error in self.failures:
+            self.assertEqual((error.code, error.retryable), ("network", True))
+            self.assertIn("the server cannot be reached", error.detail)
+
+    async def test_an_answer_of_a_proxy_ends_neither_the_link_nor_the_program(self) -> None:
+        page = mock.patch("verbatim_client.transport.urllib.request.urlopen", side_effect=lambda *_, **__: Page())
+        async with Proxy(self.server.port) as way, self.client(self.ben, way.url) as reader, self.client(self.ana) as chat:
+            told = asyncio.create_task(take(reader.conversation(self.id).events(), 3))
+            talk = chat.conversation(self.id)
+            await talk.send("first")
+            with page:
+                with self.assertRaises(VerbatimError) as failed:
+                    await reader.rest.get_me()
+                self.assertEqual((failed.exception.code, failed.exception.status), ("not_verbatim", 200))
+                way.lose("swallowed")
+                await talk.send("swallowed")
+                await talk.send("third")
+                await until("the gap could not be filled", lambda: self.failures)
+            self.assertEqual(texts(await asyncio.wait_for(told, 20)), ["first", "swallowed", "third"])
+        self.assertEqual({error.code for error in self.failures}, {"network"})
+
+    async def test_a_failure_of_the_client_ends_the_readers(self) -> None:
+        async with self.client(self.ben) as reader, self.client(self.ana) as chat:
+            told = asyncio.create_task(take(reader.events(), 1))
+            await asyncio.sleep(0.1)
+            with mock.patch.object(reader._feed, "take", side_effect=RuntimeError("broken")):
+                await chat.conversation(self.id).send("one")
+                with self.assertRaises(VerbatimError) as failed:
+                    await asyncio.wait_for(told, 20)
+            self.assertEqual((failed.exception.code, reader.state), ("client_failed", "stopped"))
+            self.assertIsInstance(failed.exception.__cause__, RuntimeError)
+
     async def test_a_login_by_password_is_renewed(self) -> None:
         name = "echo" + secrets.token_hex(4)
 
@@ -305,6 +385,15 @@ class Client(unittest.IsolatedAsyncioTestCase):
             self.assertTrue(error.request_id and error.detail)
 
 
+class Page(io.BytesIO):
+    """What a proxy answers that wants people to log in."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(b"<html>log in to the network</html>")
+
+
 class Storm(unittest.IsolatedAsyncioTestCase):
     async def test_each_message_once_through_cuts_restarts_and_a_crash(self) -> None:
         server = await asyncio.to_thread(Server)
@@ -347,7 +436,7 @@ class Storm(unittest.IsolatedAsyncioTestCase):
         self.assertGreater(time.monotonic() - begin, 6)
         self.assertEqual(texts(heard), [str(n) for n in range(messages)])
         self.assertEqual(holes, [])
-        self.assertEqual(server.texts(ben, id), [str(n) for n in range(messages)][-200:])
+        self.assertEqual(server.texts(ben, id, heard[-1]["position"]), [str(n) for n in range(messages)][-200:])
         self.assertEqual(store.all("out/"), [])
 
 

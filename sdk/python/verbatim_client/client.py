@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -40,7 +41,9 @@ class Verbatim:
         on_state: Callable[[State], None] | None = None,
     ) -> None:
         """`store` keeps what must survive a restart: waiting messages, and how far `events()` was read."""
-        url = url.rstrip("/")
+        url = url.strip().rstrip("/")
+        if not re.match("https?://", url):
+            raise ValueError(f"begin the url with https:// or http://: {url!r}")
         self._store = store or Memory()
         self._on_error = _safe(on_error or (lambda error: _log.warning("%s", error)))
         self._on_state = _safe(on_state or (lambda _: None))

@@ -16,6 +16,8 @@ ClientCode = Literal[
     "gap",
     # The token callback failed.
     "token_failed",
+    # The client itself failed, and has stopped.
+    "client_failed",
     # The store failed: what it keeps may be older than what has happened.
     "store_failed",
     # The server would not understand the message.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, Protocol
 
-from .errors import VerbatimError
+from .errors import VerbatimError, lost
 from .socket import End, Frame, Socket, live
 from .token import Token
 from .wait import pause
@@ -48,6 +48,15 @@ class Link:
         self._opened.set()
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:
+            # Nobody waits for this task: what it does not tell, nobody hears.
+            why = VerbatimError("client_failed", f"the client has failed: {error!r}", retryable=False)
+            why.__cause__ = error
+            self._ports.become("stopped", why)
+
+    async def _run(self) -> None:
         attempt = refused = 0
         while True:
             self._ports.become("connecting")
@@ -67,6 +76,8 @@ class Link:
                     await self._token.refused(token)
                     continue
                 at_least = end.retry_after
+                if not end.began:
+                    self._ports.error(lost(f"the server closed the socket at once: {end.word or end.code}"))
             except VerbatimError as error:
                 self._ports.become("offline")
                 if not error.retryable:
@@ -90,4 +101,13 @@ def after(end: End, refused: int) -> Literal["again", "token", "stop"]:
 def fatal(end: End) -> VerbatimError:
     """The error for a close after which the client does not reconnect."""
     word = end.word or ("token_expired" if end.code == 4401 else "invalid_token")
-    return VerbatimError(word, f"the server closed the socket with {end.code}", status=end.code, retryable=False)
+    return VerbatimError(word, ENDS.get(end.code, "the token is not valid: log in again"), status=end.code, retryable=False)
+
+
+# What a close means, where the token is not at fault.
+ENDS = {
+    4500: "the client has sent invalid frames: update it",
+    4503: "this login was ended: log in again",
+    4504: "the account is deactivated: ask the operator",
+    4505: "the server does not support this client: update it",
+}

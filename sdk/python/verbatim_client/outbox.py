@@ -120,7 +120,8 @@ class Outbox:
 
     def of(self, conversation: str) -> list[Outgoing]:
         """The unfinished acts of a conversation, in order."""
-        return [one for one in self._all.values() if one.act["conversation_id"] == conversation]
+        own = [one for one in self._all.values() if one.act["conversation_id"] == conversation]
+        return sorted(own, key=lambda one: one._saved["n"])
 
     def add(self, act: dict[str, Any]) -> Outgoing:
         known = self._all.get(act["client_id"])
@@ -128,10 +129,12 @@ class Outbox:
             return known
         # A copy: what the program changes later was not said.
         act = json.loads(_encoded(act))
-        outgoing = Outgoing(self, {"n": self._n + 1, "act": act})
+        # The number comes from the clock, so the act follows those that are still to be restored.
+        n = max(time.time_ns() // 1_000_000, self._n + 1)
+        outgoing = Outgoing(self, {"n": n, "act": act})
         # The key is in the store before the first attempt: an attempt that a crash forgets could happen twice.
         self._store.set(_key(outgoing), outgoing._saved)
-        self._n += 1
+        self._n = n
         self._all[outgoing.client_id] = outgoing
         self._pump(act["conversation_id"])
         return outgoing
@@ -174,9 +177,13 @@ class Outbox:
 
     async def _run(self, conversation: str) -> None:
         attempt = 0
-        while outgoing := next((one for one in self.of(conversation) if one.state == "sending"), None):
+        while self._first(conversation):
             socket = await self._link.socket()
             await asyncio.sleep(self._not_before - time.monotonic())
+            # What was discarded meanwhile is not sent.
+            outgoing = self._first(conversation)
+            if outgoing is None:
+                break
             try:
                 limit = (socket.limits or {}).get("frame_bytes", 65_536)
                 # The server would close the socket because of this frame, each time anew.
@@ -201,6 +208,9 @@ class Outbox:
                 await asyncio.sleep(pause(attempt))
                 attempt += 1
         del self._pumps[conversation]
+
+    def _first(self, conversation: str) -> Outgoing | None:
+        return next((one for one in self.of(conversation) if one.state == "sending"), None)
 
     def _done(self, outgoing: Outgoing, position: int, message_id: str) -> None:
         if self._all.get(outgoing.client_id) is outgoing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .errors import VerbatimError, lost
-from .wait import retry_after
+from .transport import problem
 
 # The time limit in seconds for `ready` and for an answer, and for the next frame in addition to two heartbeats.
 PATIENCE = 20.0
@@ -73,7 +74,9 @@ class Socket:
         """Begins the session, and passes every frame on until the connection is closed."""
         patience = PATIENCE
         try:
-            await self._send({"op": "hello", "cursor": cursor})
+            # If the server has closed the socket already, `recv` says why.
+            with contextlib.suppress(VerbatimError):
+                await self._send({"op": "hello", "cursor": cursor})
             while True:
                 # Not `wait_for`, which in Python 3.11 can lose the cancellation of the client.
                 async with asyncio.timeout(patience):
@@ -132,10 +135,16 @@ async def live(
         began = socket is not None and socket.limits is not None
         return ended(closed.rcvd.code, closed.rcvd.reason, began) if closed.rcvd else End(1006, began=began)
     except InvalidStatus as refused:
-        code = 4401 if refused.response.status_code == 401 else 1006
-        return End(code, "", retry_after(refused.response.headers.get("Retry-After")) or 0.0)
-    except (OSError, TimeoutError, InvalidHandshake):
-        pass
+        status, headers, body = refused.response.status_code, refused.response.headers, refused.response.body
+        if status == 401:
+            return End(4401)
+        why = problem(status, headers.get("Retry-After"), bytes(body or b""))
+        # A server or a proxy that fails now may be well again later.
+        why.retryable |= status >= 500
+        raise why from None
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        if socket is None:
+            raise lost(f"the server cannot be reached: {str(error) or type(error).__name__}") from error
     return End(1006, began=socket is not None and socket.limits is not None)
 
 

@@ -7,6 +7,7 @@ import base64
 import inspect
 import json
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
@@ -63,7 +64,7 @@ class Token:
     async def _call(self, why: Why) -> str:
         try:
             answer = self._callback(why)
-            token = await answer if inspect.isawaitable(answer) else answer
+            token = _checked(await answer if inspect.isawaitable(answer) else answer)
         except VerbatimError:
             raise
         except Exception as error:
@@ -93,6 +94,16 @@ class Token:
                 # The old token is still valid. If no attempt succeeds, the server closes the socket with 4401.
                 wait = min(60.0, 2.0**attempt)
                 attempt += 1
+
+
+def _checked(token: object) -> str:
+    """The token without white space around it: a key from a file often ends with a newline."""
+    if not isinstance(token, str):
+        raise VerbatimError("invalid_token", f"the token is no str, but a {type(token).__name__}", retryable=False)
+    token = token.strip()
+    if not re.fullmatch("[!-~]+", token):
+        raise VerbatimError("invalid_token", "the token is empty, or has characters that no token has", retryable=False)
+    return token
 
 
 def renewal(token: str, now: float | None = None) -> float | None:

@@ -67,16 +67,20 @@ def _plain(value: Any) -> Any:
 def _ask(request: urllib.request.Request, patience: float) -> Any:
     try:
         with urllib.request.urlopen(request, timeout=patience) as response:
-            text = response.read()
+            status, text = response.status, response.read()
     except urllib.error.HTTPError as answer:
         with answer:
-            raise _problem(answer.code, answer.headers.get("Retry-After"), answer.read()) from None
+            raise problem(answer.code, answer.headers.get("Retry-After"), answer.read()) from None
     except (OSError, HTTPException) as error:
         raise VerbatimError("network", f"the server cannot be reached: {error}", retryable=True) from error
-    return json.loads(text) if text else None
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        raise problem(status, None, text) from None
 
 
-def _problem(status: int, after: str | None, text: bytes) -> VerbatimError:
+def problem(status: int, after: str | None, text: bytes) -> VerbatimError:
+    """The error that a response tells."""
     wait = retry_after(after)
     try:
         said = json.loads(text)

@@ -1,6 +1,8 @@
 // Delivers events to the application at least once: a cursor is stored only when everything before it has been handled.
 
+import type { Code } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
+import { sleep } from "./wait.js";
 
 /** The maximum number of events that wait in memory. The server keeps any others until there is room. */
 const MOST = 10_000;
@@ -17,11 +19,10 @@ export class Delivery {
   #unacked: Array<{ n: number; event: ChatEvent }> = [];
   #marks: Array<{ n: number; cursor: string }> = [];
   #isRunning = false;
-  #waiting: Array<() => void> = [];
 
   constructor(
     readonly isManual: boolean,
-    readonly failed: (thrown: unknown) => void,
+    readonly failed: (thrown: unknown, code: Code) => void,
     readonly store: (cursor: string) => void,
   ) {}
 
@@ -31,7 +32,7 @@ export class Delivery {
 
   /** Resolves when there is room again. */
   async room(): Promise<void> {
-    while (this.#queue.length > MOST / 2) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (this.#queue.length > MOST / 2) await sleep(100);
   }
 
   give(event: ChatEvent): void {
@@ -72,12 +73,11 @@ export class Delivery {
         try {
           await handler(next.event);
         } catch (error) {
-          this.failed(error);
+          this.failed(error, "listener_failed");
         }
       }
       this.#queue.shift();
       this.commit();
-      if (this.#queue.length <= MOST / 2) for (const resume of this.#waiting.splice(0)) resume();
     }
     this.#isRunning = false;
   }

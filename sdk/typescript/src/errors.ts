@@ -12,6 +12,8 @@ export type ClientCode =
   | "gap"
   /** The token callback failed. */
   | "token_failed"
+  /** A listener of `event` failed. */
+  | "listener_failed"
   /** The store failed. Waiting messages may be lost at a reload. */
   | "store_failed"
   /** The server closed the socket for good because of invalid frames. */
@@ -51,6 +53,10 @@ export class VerbatimError extends Error {
     this.retryable = more.retryable ?? PASSING.has(code);
     this.errors = more.errors ?? [];
   }
+}
+
+export function lost(detail = "the connection is lost"): VerbatimError {
+  return new VerbatimError("network", detail, { retryable: true });
 }
 
 /** Any thrown value as a VerbatimError. */

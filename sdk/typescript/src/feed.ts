@@ -3,7 +3,7 @@
 // application has handled everything before it.
 
 import { Delivery } from "./delivery.js";
-import { VerbatimError } from "./errors.js";
+import { VerbatimError, type Code } from "./errors.js";
 import type { components } from "./generated/api.js";
 import type { ServerFrame } from "./generated/frames.js";
 import type { ToldStore } from "./store.js";
@@ -19,7 +19,7 @@ export interface FeedPorts {
   caughtUp(isLive: boolean): void;
   /** Closes the connection, because only a new one helps. */
   cut(): void;
-  error(thrown: unknown): void;
+  error(thrown: unknown, code?: Code): void;
 }
 
 export class Feed {
@@ -27,13 +27,15 @@ export class Feed {
   /** The latest cursor. A new connection continues from it. */
   cursor: string | undefined;
   readonly delivery: Delivery;
+  /** Aborted when the client stops, with the error that says why. The next start has another one. */
+  running = new AbortController();
   /**
    * Resolves when the first session has begun. State that is loaded earlier could miss events from before the session.
    */
   readonly begun: Promise<void>;
   #isBegun!: () => void;
   /** The last position of each conversation that has been given on. */
-  heads = new Map<string, number>();
+  #heads = new Map<string, number>();
   /** The heads that `ready` named. */
   #here = new Map<string, number>();
   #readyCursor = "";
@@ -49,6 +51,10 @@ export class Feed {
     });
   }
 
+  get stopped(): VerbatimError | undefined {
+    return this.running.signal.reason;
+  }
+
   /** Continues after the last event that the application handled, according to the store. */
   async restore(): Promise<void> {
     const saved = await this.store.get("cursor");
@@ -57,7 +63,7 @@ export class Feed {
 
   /** The position of the last delivered event of a conversation. */
   head(id: string): number {
-    return this.heads.get(id) ?? 0;
+    return this.#heads.get(id) ?? 0;
   }
 
   /** Queues a frame. Frames are processed one after another, even if one has to wait for a fetch. */
@@ -80,9 +86,9 @@ export class Feed {
         this.#here = new Map();
         this.#readyCursor = frame.cursor;
         this.#isResumed = this.cursor !== undefined;
-        return this.#hear(frame.conversations, frame.more);
+        return this.#hear(frame);
       case "conversations":
-        return this.#hear(frame.conversations, frame.more);
+        return this.#hear(frame);
       case "reset":
         // The cursor means nothing here, nor do the positions before it.
         this.ports.resync(true);
@@ -97,14 +103,14 @@ export class Feed {
         return this.#mark(frame.cursor);
       case "caught_up":
         // After a reload no head is known before the first event; then `ready` names the beginning of the chain.
-        this.heads = new Map([...this.#here, ...this.heads]);
+        this.#heads = new Map([...this.#here, ...this.#heads]);
         await this.#compare([...this.#here]);
         this.#mark(frame.cursor);
         return this.ports.caughtUp(true);
     }
   }
 
-  #hear(conversations: Array<{ id: string; head: number }>, more: boolean): void {
+  #hear({ conversations, more }: { conversations: Array<{ id: string; head: number }>; more: boolean }): void {
     for (const { id, head } of conversations) this.#here.set(id, head);
     if (more) return;
     // After a resume the earlier heads are still valid, and so is the old cursor until `caught_up`.
@@ -114,14 +120,14 @@ export class Feed {
   }
 
   #begin(): void {
-    this.heads = new Map(this.#here);
+    this.#heads = new Map(this.#here);
     this.#mark(this.#readyCursor);
     this.ports.caughtUp(true);
   }
 
   async #event(event: ChatEvent): Promise<void> {
     const { conversation_id: id, position, previous } = event;
-    const head = this.heads.get(id);
+    const head = this.#heads.get(id);
     if (head !== undefined && position > head && previous !== head) {
       await this.#fetch();
       // The fetch has also delivered the event itself, unless something is still missing.
@@ -135,7 +141,7 @@ export class Feed {
     if (!behind().length) return;
     await this.#fetch();
     // The fetch may also have delivered the event with which the user left a conversation, which then has no head here.
-    for (const [id, head] of behind()) if (this.heads.has(id)) this.#hole(id, head);
+    for (const [id, head] of behind()) if (this.#heads.has(id)) this.#hole(id, head);
   }
 
   /** Fetches by REST the events that the socket did not deliver. */
@@ -151,18 +157,18 @@ export class Feed {
 
   #hole(id: string, to: number): void {
     this.ports.error(new VerbatimError("gap", `events may be missing: ${id} up to ${to}`));
-    this.heads.set(id, to);
+    this.#heads.set(id, to);
     this.ports.resync(false);
   }
 
   #give(event: ChatEvent): void {
     const { conversation_id: id, position } = event;
     if (position <= this.head(id)) return;
-    this.heads.set(id, position);
+    this.#heads.set(id, position);
     this.ports.event(event);
     this.delivery.give(event);
     // If the user is added again, the chain starts with the event that adds them.
-    if (event.type === "member.removed" && event.data.user_id === this.me) this.heads.delete(id);
+    if (event.type === "member.removed" && event.data.user_id === this.me) this.#heads.delete(id);
   }
 
   #mark(cursor: string): void {

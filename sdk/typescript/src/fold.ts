@@ -115,7 +115,9 @@ export function counts(reactors: NonNullable<Shown["reactors"]>, me: string): Me
   const all = new Map<string, { emoji: string; count: number; mine: boolean }>();
   for (const { user, emoji } of reactors) {
     const one = all.get(emoji) ?? { emoji, count: 0, mine: false };
-    all.set(emoji, { emoji, count: one.count + 1, mine: one.mine || user === me });
+    one.count++;
+    one.mine ||= user === me;
+    all.set(emoji, one);
   }
   return [...all.values()];
 }

@@ -1,6 +1,6 @@
 // The connection of the client: it connects, reconnects with the cursor, and stops when reconnecting is pointless.
 
-import { VerbatimError, asError, type Code } from "./errors.js";
+import { VerbatimError, asError, lost, type Code } from "./errors.js";
 import type { Feed } from "./feed.js";
 import type { ServerFrame } from "./generated/frames.js";
 import { Socket, type End, type WebSocketClass } from "./socket.js";
@@ -17,7 +17,6 @@ export interface LinkEvents {
 
 export class Link {
   #socket: Socket | undefined;
-  #running: AbortController | undefined;
   #hurry = new AbortController();
   #waiting: Array<() => void> = [];
 
@@ -39,19 +38,15 @@ export class Link {
     return this.socket;
   }
 
+  /** Stays connected until the client stops. */
   start(): void {
-    if (this.#running) return;
-    this.#running = new AbortController();
-    void this.#run(this.#running.signal);
+    void this.#run(this.feed.running.signal);
   }
 
   stop(why?: VerbatimError): void {
-    if (!this.#running) return;
-    this.#running.abort();
-    this.#running = undefined;
-    this.#hurry.abort();
-    this.#socket?.cut(1000);
     this.events.state("stopped", why);
+    this.hurry();
+    this.cut();
   }
 
   /** Closes the connection. The next one continues from the cursor. */
@@ -74,7 +69,8 @@ export class Link {
     let refused = 0;
     while (!stopped.aborted) {
       this.events.state("connecting");
-      let atLeast = 0;
+      let wait: number | undefined;
+      let error: VerbatimError | undefined;
       try {
         const token = await this.token.get();
         // If too many events wait for the application, connects only after it has handled some of them.
@@ -83,9 +79,8 @@ export class Link {
         const end = await this.#live(token);
         if (stopped.aborted) return;
         if (end.began) attempt = refused = 0;
-        const error = fatal(end, refused);
-        if (error) return this.stop(error);
-        if (end.code === 4401) {
+        error = fatal(end, refused);
+        if (end.code === 4401 && !error) {
           // The clock of the device was wrong, or the page slept until the token had expired. Retries once, without a
           // pause.
           refused++;
@@ -93,17 +88,18 @@ export class Link {
           await this.token.refused(token);
           continue;
         }
-        atLeast = end.retryAfterMs;
+        wait = end.retryAfterMs;
+        if (!end.began) error ??= lost(`no connection: ${end.word || end.code}`);
       } catch (thrown) {
-        const error = asError(thrown);
-        if (stopped.aborted) return;
-        if (!error.retryable) return this.stop(error);
-        this.events.error(error);
-        atLeast = error.retryAfterMs ?? 0;
+        error = asError(thrown);
+        wait = error.retryAfterMs;
       }
+      if (stopped.aborted) return;
+      if (error && !error.retryable) return this.stop(error);
+      if (error) this.events.error(error);
       this.events.state("offline");
       this.#hurry = new AbortController();
-      await sleep(pause(attempt++, atLeast), this.#hurry.signal);
+      await sleep(pause(attempt++, wait), this.#hurry.signal);
     }
   }
 
@@ -115,7 +111,7 @@ export class Link {
       });
     } catch (cause) {
       // Only an address or a token with invalid characters causes this, so a retry does not help.
-      throw new VerbatimError("invalid_token", String(cause), { retryable: false, cause });
+      throw new VerbatimError("invalid_token", String(cause), { cause });
     }
     this.#socket = socket;
     return socket.ended;
@@ -126,5 +122,5 @@ export class Link {
 export function fatal({ code, word }: End, refused: number): VerbatimError | undefined {
   if (code < 4500 && !(code === 4401 && refused)) return undefined;
   const why = (word || (code === 4401 ? "token_expired" : "invalid_token")) as Code;
-  return new VerbatimError(why, `the server closed the socket: ${code}`, { status: code, retryable: false });
+  return new VerbatimError(why, `the server ended the session: ${why}`, { status: code });
 }

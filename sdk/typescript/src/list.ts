@@ -1,14 +1,13 @@
 // The conversations of the user, the latest first, kept up to date by events.
 
-import { asError } from "./errors.js";
+import type { VerbatimError } from "./errors.js";
 import { Loading } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
 import { insist, sleep } from "./wait.js";
 
-export type ListPorts = Pick<ViewPorts, "call" | "feed" | "users"> & {
-  error(thrown: unknown): void;
+export type ListPorts = Pick<ViewPorts, "call" | "feed" | "error"> & {
   /** The open lists, including this one. */
   open: Set<ConversationList>;
 };
@@ -20,7 +19,8 @@ export class ConversationList extends Loading {
   hasMore = false;
   #all = new Map<string, Conversation>();
   #cursor: string | undefined;
-  #asked = new Set<string>();
+  /** Until when no other question about a conversation is asked. */
+  #asked = new Map<string, number>();
 
   constructor(readonly ports: ListPorts, readonly limit = 50) {
     super();
@@ -71,7 +71,6 @@ export class ConversationList extends Loading {
   async #page(isFirst: boolean): Promise<void> {
     await this.during(async () => {
       const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor: this.#cursor });
-      this.ports.users.learn(body.users);
       if (isFirst) this.#all.clear();
       this.#cursor = body.next_cursor;
       this.hasMore = body.next_cursor !== undefined;
@@ -85,21 +84,19 @@ export class ConversationList extends Loading {
 
   /** Requests one conversation that is new here, or whose counts do not follow from an event. */
   async #ask(id: string): Promise<void> {
-    if (this.#asked.has(id)) return;
-    this.#asked.add(id);
+    if (this.#asked.get(id)! > Date.now()) return;
+    this.#asked.set(id, Infinity);
     await this.during(async () => {
       // All events of this moment belong to one question.
       await sleep(0);
       this.#asked.delete(id);
       const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
-      const { users, ...now } = body;
-      this.ports.users.learn(users);
-      // Archived conversations are in a separate list.
-      if (!now.archived) this.#put(now);
+      // Archived conversations are in a separate list. Whether this one still is need not be asked at each event.
+      if (body.archived) this.#asked.set(id, Date.now() + 60_000);
+      else this.#put(body);
     }).catch((error: unknown) => {
-      const { status } = asError(error);
       // The user has already left the conversation.
-      if (status === 404) this.#all.delete(id);
+      if ((error as VerbatimError).status === 404) this.#all.delete(id);
       else this.ports.error(error);
     });
     this.changed();

@@ -9,17 +9,18 @@ import {
   change, excerpt, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, targets,
   type Conversation, type Member, type Message, type Receipt, type Shown,
 } from "./fold.js";
+import type { Outbox } from "./outbox.js";
 import type { Outgoing } from "./outgoing.js";
 import type { Input, Output, Answer, Operation } from "./rest.js";
-import type { Users } from "./users.js";
+import type { Typing } from "./typing.js";
 import { insist } from "./wait.js";
 
 export interface ViewPorts {
+  /** Sends a request. The users in the answer are learnt, and taken out of it. */
   call<Name extends Operation>(name: Name, input: Input<Name>): Promise<Answer<Output<Name>>>;
   feed: Feed;
-  users: Users;
-  pending(conversation: string): Outgoing[];
-  typing(conversation: string): string[];
+  outbox: Outbox;
+  typing: Typing;
   error(thrown: unknown): void;
   /** The open views, including this one. */
   open: Set<LiveView>;
@@ -27,6 +28,9 @@ export interface ViewPorts {
 
 /** The maximum number of members whose roles and receipts a view loads. */
 const MOST_MEMBERS = 1_000;
+
+type Paged = "list_members" | "list_receipts" | "list_reactions";
+type Item<Name extends Operation> = Output<Name> extends { items: Array<infer One> } ? One : never;
 
 export class LiveView extends Loading {
   /** The conversation with its title and counts; none before it is loaded. */
@@ -66,8 +70,8 @@ export class LiveView extends Loading {
 
   /** Messages of the user that are not in the log yet, or were refused, in the order in which they were sent. */
   get pending(): readonly Outgoing[] {
-    const here = new Set(this.#shown.filter(({ message }) => message.sender === this.ports.feed.me).map(({ message }) => message.client_id));
-    return this.ports.pending(this.id).filter(({ act, clientId }) => act.op === "send" && !here.has(clientId));
+    const here = new Set(this.#shown.map(({ message }) => message.sender === this.ports.feed.me && message.client_id));
+    return this.ports.outbox.of(this.id).filter(({ act, clientId }) => act.op === "send" && !here.has(clientId));
   }
 
   get unread(): number {
@@ -76,7 +80,7 @@ export class LiveView extends Loading {
 
   /** The other users who are typing. */
   get typing(): readonly string[] {
-    return this.ports.typing(this.id);
+    return this.ports.typing.of(this.id);
   }
 
   get members(): readonly Member[] {
@@ -94,9 +98,14 @@ export class LiveView extends Loading {
     this.ports.open.delete(this);
   }
 
-  /** Resolves when the view is loaded; rejects if the user may not see the conversation. */
+  /** Resolves when the view is loaded; rejects if the user may not see the conversation, or the client stops before. */
   async ready(): Promise<this> {
-    while (!this.conversation && !this.error) await this.#change();
+    while (!this.conversation && !this.error) {
+      if (this.ports.feed.stopped) throw this.ports.feed.stopped;
+      await new Promise<void>((resolve) => {
+        const off: Off = this.on("change", () => resolve(off()));
+      });
+    }
     if (this.error) throw this.error;
     return this;
   }
@@ -105,10 +114,7 @@ export class LiveView extends Loading {
   async older(): Promise<boolean> {
     const oldest = this.#shown[0]?.message.position;
     if (oldest === undefined || !this.hasOlder) return false;
-    const page = await this.#page({ before: oldest });
-    if (page) this.hasOlder = page.length === this.#limit;
-    this.changed();
-    return !!page?.length;
+    return !!(await this.#page({ before: oldest }, (length) => (this.hasOlder = length === this.#limit)));
   }
 
   /** After `around`: loads newer messages, and returns whether there were any. */
@@ -117,20 +123,18 @@ export class LiveView extends Loading {
     if (newest === undefined || this.atEnd) return false;
     // If this is the last page, new messages are appended to the view from now on, including those that arrived while
     // the page was loading.
-    const page = await this.#page({ after: newest }, (length) => (this.atEnd = length < this.#limit));
-    this.changed();
-    return !!page?.length;
+    return !!(await this.#page({ after: newest }, (length) => (this.atEnd = length < this.#limit)));
   }
 
   /** Shows the messages around a position instead. */
   async around(position: number): Promise<void> {
     this.#place++;
     // A message that comes meanwhile belongs behind those that lie between it and the page.
-    const page = await this.#page({ around: position }, () => {
+    const length = await this.#page({ around: position }, () => {
       this.#shown = [];
       this.atEnd = false;
     });
-    if (!page) return;
+    if (length === undefined) return;
     this.hasOlder = true;
     this.atEnd = (this.#shown.at(-1)?.message.position ?? 0) >= (this.conversation?.last_message?.position ?? 0);
     this.changed();
@@ -178,13 +182,6 @@ export class LiveView extends Loading {
     this.changed();
   }
 
-  /** Resolves at the next change. */
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      const off: Off = this.on("change", () => resolve(off()));
-    });
-  }
-
   get #from(): { id: string; min_position: number } {
     return { id: this.id, min_position: this.ports.feed.head(this.id) };
   }
@@ -198,10 +195,8 @@ export class LiveView extends Loading {
       this.#loadReceipts(),
     ]);
     if (life !== this.#life) return;
-    const { users, ...now } = conversation.body;
-    this.ports.users.learn(users);
     this.error = undefined;
-    this.conversation = now;
+    this.conversation = conversation.body;
     this.#shown = [];
     this.atEnd = true;
     this.hasOlder = page.body.items.length === limit;
@@ -215,20 +210,22 @@ export class LiveView extends Loading {
     if (isStale) void this.#recount();
   }
 
-  async #page(which: object, before?: (length: number) => void): Promise<Message[] | undefined> {
+  /** Loads a page, and returns its length, or nothing if it comes too late. */
+  async #page(which: object, before: (length: number) => void): Promise<number | undefined> {
     const [life, place] = [this.#life, this.#place];
     return this.during(async () => {
       const page = await this.ports.call("list_messages", { ...this.#from, ...which, limit: this.#limit, include: "users" });
       if (life !== this.#life || place !== this.#place) return undefined;
-      before?.(page.body.items.length);
+      const { length } = page.body.items;
+      before(length);
       this.#merge(page);
-      return page.body.items;
+      this.changed();
+      return length;
     });
   }
 
   /** Merges a page into the messages, and applies later events to it. */
   #merge({ body, position }: Answer<Output<"list_messages">>): void {
-    this.ports.users.learn(body.users);
     const here = new Set(this.#shown.map(({ message }) => message.position));
     const added = body.items.filter((message) => !here.has(message.position)).map((message) => shown(message, position));
     this.#shown = [...this.#shown, ...added].sort((a, b) => a.message.position - b.message.position);
@@ -294,15 +291,8 @@ export class LiveView extends Loading {
     await this.during(async () => {
       const message_id = this.#at(position)?.message.id;
       if (message_id === undefined) return;
-      const reactors: NonNullable<Shown["reactors"]> = [];
-      let moment = Infinity;
-      let cursor: string | undefined;
-      do {
-        const page = await this.ports.call("list_reactions", { ...this.#from, message_id, limit: 200, cursor });
-        moment = Math.min(moment, page.position);
-        reactors.push(...page.body.items.map(({ user_id: user, emoji }) => ({ user, emoji })));
-        cursor = page.body.next_cursor;
-      } while (cursor !== undefined);
+      const [items, moment] = await this.#pages("list_reactions", { message_id });
+      const reactors = items.map(({ user_id: user, emoji }) => ({ user, emoji }));
       const one = this.#at(position);
       if (!one || one.reactors || one.message.deleted_at !== undefined) return;
       const later = this.recent.filter((event) => event.position > moment && targets(event).includes(position));
@@ -330,8 +320,7 @@ export class LiveView extends Loading {
     await this.during(async () => {
       const { body } = await this.ports.call("get_conversation", this.#from);
       if (!this.conversation) return;
-      const { users: _, ...now } = body;
-      this.conversation = now;
+      this.conversation = body;
       for (const event of this.recent) this.#fold(event);
     }).catch(this.ports.error);
     this.changed();
@@ -346,26 +335,38 @@ export class LiveView extends Loading {
     this.changed();
   }
 
+  /**
+   * Loads a list page by page, and returns it with the position of its first page. Later events are folded into all
+   * pages: they contain the new state, so folding one twice is harmless.
+   */
+  async #pages<Name extends Paged>(
+    name: Name,
+    input: Omit<Input<Name>, "id">,
+    most = Infinity,
+  ): Promise<[Array<Item<Name>>, number]> {
+    const all: Array<Item<Name>> = [];
+    let at = Infinity;
+    let cursor: string | undefined;
+    do {
+      const page = await this.ports.call(name, { ...this.#from, ...input, limit: 200, cursor } as Input<Name>);
+      const { body, position } = page as Answer<{ items: Array<Item<Name>>; next_cursor?: string }>;
+      at = Math.min(at, position);
+      all.push(...body.items);
+      cursor = body.next_cursor;
+    } while (cursor !== undefined && all.length < most);
+    return [all, at];
+  }
+
   /** Loads a list into a map, and returns the position up to which it is current. */
-  #all<Item extends Member | Receipt>(
+  #all<One extends Member | Receipt>(
     name: "list_members" | "list_receipts",
-    into: Map<string, Item>,
-    fold: (into: Map<string, Item>, event: ChatEvent) => void,
+    into: Map<string, One>,
+    fold: (into: Map<string, One>, event: ChatEvent) => void,
   ): Promise<number> {
     return this.during(async () => {
-      const items: Item[] = [];
-      // Events after the first page are folded into all pages. They contain the new state, so folding one twice is
-      // harmless.
-      let at = Infinity;
-      let cursor: string | undefined;
-      do {
-        const page = await this.ports.call(name, { ...this.#from, limit: 200, cursor });
-        at = Math.min(at, page.position);
-        items.push(...(page.body.items as Item[]));
-        cursor = page.body.next_cursor;
-      } while (cursor !== undefined && items.length < MOST_MEMBERS);
+      const [items, at] = await this.#pages(name, {}, MOST_MEMBERS);
       into.clear();
-      for (const item of items) into.set(item.user_id, item);
+      for (const item of items) into.set(item.user_id, item as One);
       for (const event of this.recent) if (event.position > at) fold(into, event);
       return at;
     });

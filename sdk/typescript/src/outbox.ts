@@ -4,7 +4,6 @@
 
 import { VerbatimError, asError } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
-import type { ServerAck } from "./generated/frames.js";
 import type { Link } from "./link.js";
 import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
@@ -13,20 +12,26 @@ import { pause, sleep } from "./wait.js";
 export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
-  #n = 0;
   /** The end of a pause that the server has requested. It applies to the whole socket. */
   #notBefore = 0;
-  isStopped = false;
 
   constructor(readonly link: Link, readonly store: ToldStore, readonly changed: (conversation: string) => void) {}
 
+  get stopped(): VerbatimError | undefined {
+    return this.link.feed.stopped;
+  }
+
+  /** Nothing is sent until the client starts again. */
+  stop(): void {
+    for (const one of this.#all.values()) if (one.state === "sending") one.settle(this.stopped);
+  }
+
   /** Restores the acts that an earlier run of the client, or another tab, has left. */
   async restore(): Promise<void> {
-    for (const [, value] of (await this.store.all("out/")) ?? []) {
+    for (const [key, value] of (await this.store.all("out/")) ?? []) {
       const saved = value as Saved;
       const { client_id, conversation_id } = saved.act;
-      this.#n = Math.max(this.#n, saved.n);
-      if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(saved, this));
+      if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(key, saved, this));
       this.pump(conversation_id);
       this.changed(conversation_id);
     }
@@ -36,12 +41,13 @@ export class Outbox {
   of(conversation: string): Outgoing[] {
     return [...this.#all.values()]
       .filter(({ act }) => act.conversation_id === conversation)
-      .sort((a, b) => a.saved.n - b.saved.n);
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   add(act: Act): Outgoing {
-    const outgoing = new Outgoing({ n: ++this.#n, act }, this);
-    this.#all.set(act.client_id, outgoing);
+    // A copy: what the application changes later was not said. Idempotency keys sort by time, so the act follows those
+    // that are still to be restored.
+    const outgoing = new Outgoing(`out/${act.client_id}`, { act: JSON.parse(encoded(act)) }, this);
     this.#go(outgoing);
     return outgoing;
   }
@@ -57,15 +63,17 @@ export class Outbox {
    * act could take effect twice.
    */
   #go(outgoing: Outgoing): void {
-    const { conversation_id } = outgoing.act;
+    const { conversation_id, client_id } = outgoing.act;
+    this.#all.set(client_id, outgoing);
     void this.keep(outgoing).then(() => this.pump(conversation_id));
     this.changed(conversation_id);
   }
 
   discard(outgoing: Outgoing): void {
     if (outgoing.state === "sent") return;
+    outgoing.saved.error = { code: "discarded", detail: "it was discarded", status: 0 };
+    outgoing.settle(outgoing.error);
     this.#forget(outgoing);
-    outgoing.settle(new VerbatimError("discarded", "the application discarded it"));
   }
 
   /** Marks an act as done if the event is its result, even if the answer was lost. */
@@ -83,37 +91,41 @@ export class Outbox {
     for (const one of this.#all.values()) if (one.state === "sent") this.#forget(one);
   }
 
-  keep({ saved }: Outgoing): Promise<void> {
-    return this.store.set(key(saved), { ...saved });
+  keep({ key, saved }: Outgoing): Promise<void> {
+    return this.store.set(key, { ...saved });
   }
 
   pump(conversation: string): void {
-    if (this.#pumping.has(conversation) || this.isStopped) return;
+    if (this.#pumping.has(conversation) || this.stopped) return;
     this.#pumping.add(conversation);
     void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
   }
 
   async #run(conversation: string): Promise<void> {
     let attempt = 0;
-    for (let next; (next = this.of(conversation).find(({ state }) => state === "sending")); ) {
+    const first = (): Outgoing | undefined => this.of(conversation).find(({ state }) => state === "sending");
+    while (first()) {
       const socket = await this.link.open();
       await sleep(this.#notBefore - Date.now());
-      if (this.isStopped) return;
+      // What was discarded meanwhile is not sent.
+      const next = first();
+      if (!next || this.stopped) return;
       try {
         const limit = socket.limits?.frame_bytes ?? Infinity;
         // The server would close the socket because of this frame, at every attempt.
-        if (new TextEncoder().encode(JSON.stringify(next.act)).length > limit - 100) {
+        if (new TextEncoder().encode(encoded(next.act)).length > limit - 100) {
           throw new VerbatimError("too_large", `send at most ${limit} bytes`);
         }
-        const ack = await socket.ask(next.act);
-        this.#acked(next, ack);
+        const { position = 0, message_id = "" } = await socket.ask(next.act);
+        this.#done(next, position, message_id);
+        if (this.link.feed.head(conversation) >= position) this.#forget(next);
         attempt = 0;
       } catch (thrown) {
         const error = asError(thrown);
         if (error.retryable) {
-          if (error.retryAfterMs) this.#notBefore = Math.max(this.#notBefore, Date.now() + error.retryAfterMs);
+          this.#notBefore = Math.max(this.#notBefore, Date.now() + (error.retryAfterMs ?? 0));
           await sleep(pause(attempt++));
-        } else if (this.#all.has(next.act.client_id) && next.state === "sending") {
+        } else if (next.state === "sending") {
           await this.#refuse(next, error);
           attempt = 0;
         }
@@ -121,17 +133,11 @@ export class Outbox {
     }
   }
 
-  #acked(outgoing: Outgoing, { position = 0, message_id = "" }: ServerAck): void {
-    if (!this.#all.has(outgoing.act.client_id)) return;
-    this.#done(outgoing, position, message_id);
-    if (this.link.feed.head(outgoing.act.conversation_id) >= position) this.#forget(outgoing);
-  }
-
   #done(outgoing: Outgoing, position: number, messageId: string): void {
     if (outgoing.state === "sent") return;
     outgoing.position = position;
     outgoing.messageId = messageId;
-    void this.store.set(key(outgoing.saved));
+    void this.store.set(outgoing.key);
     outgoing.settle();
     this.changed(outgoing.act.conversation_id);
   }
@@ -145,12 +151,17 @@ export class Outbox {
 
   #forget(outgoing: Outgoing): void {
     this.#all.delete(outgoing.act.client_id);
-    void this.store.set(key(outgoing.saved));
+    void this.store.set(outgoing.key);
     this.changed(outgoing.act.conversation_id);
   }
 }
 
-/** The key of an act in the store. Keys sort in the order of the acts, and differ between tabs. */
-function key({ n, act }: Saved): string {
-  return `out/${String(n).padStart(12, "0")}/${act.client_id}`;
+/** An act as it goes out. The server cannot read anything but JSON in Unicode, and could not say which act it was. */
+function encoded(act: Act): string {
+  try {
+    // Half of a surrogate pair is no Unicode, and has no encoding.
+    return JSON.stringify(act, (_, value: unknown) => (typeof value === "string" && encodeURIComponent(value), value));
+  } catch (cause) {
+    throw new VerbatimError("invalid_frame", `not JSON in Unicode: ${cause}`, { cause });
+  }
 }

@@ -15,8 +15,6 @@ export type Act =
 
 /** What the store keeps of an act. */
 export interface Saved {
-  /** Its number in the order of all acts. */
-  n: number;
   act: Act;
   error?: { code: Code; detail: string; status: number };
 }
@@ -30,6 +28,8 @@ export interface Done {
 }
 
 interface Owner {
+  /** Why nothing is sent any more. */
+  readonly stopped: VerbatimError | undefined;
   retry(outgoing: Outgoing): void;
   discard(outgoing: Outgoing): void;
 }
@@ -42,7 +42,8 @@ export class Outgoing {
   #done: Promise<Done> | undefined;
   #settle: { resolve: (done: Done) => void; reject: (error: VerbatimError) => void } | undefined;
 
-  constructor(readonly saved: Saved, readonly owner: Owner) {}
+  /** Keys in the store sort in the order of the acts. */
+  constructor(readonly key: string, readonly saved: Saved, readonly owner: Owner) {}
 
   get act(): Act {
     return this.saved.act;
@@ -68,18 +69,22 @@ export class Outgoing {
     return error && new VerbatimError(error.code, error.detail, { status: error.status });
   }
 
-  /** Resolves when the event is in the log; rejects when the server refuses the act. This may take days. */
+  /**
+   * Resolves when the event is in the log; rejects when the server refuses the act, or the client stops before. This may
+   * take days.
+   */
   get done(): Promise<Done> {
+    const failed = this.state === "sending" ? this.owner.stopped : this.error;
+    if (failed) return Promise.reject(failed);
     this.#done ??= new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      if (this.state !== "sending") this.settle(this.error);
+      if (this.state === "sent") this.settle();
     });
     return this.#done;
   }
 
   /** Sends a failed act again. */
   retry(): void {
-    this.#done = this.#settle = undefined;
     this.owner.retry(this);
   }
 
@@ -90,7 +95,12 @@ export class Outgoing {
 
   /** For the outbox only. */
   settle(error?: VerbatimError): void {
-    if (error) return this.#settle?.reject(error);
+    if (error) {
+      this.#settle?.reject(error);
+      // Another attempt has another end.
+      this.#done = undefined;
+      return;
+    }
     const { conversation_id, client_id } = this.act;
     this.#settle?.resolve({ id: this.messageId!, position: this.position!, conversation_id, client_id });
   }

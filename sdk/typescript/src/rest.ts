@@ -67,23 +67,20 @@ export function sender(url: string, token: Token, fetcher: typeof fetch): Sender
     for (let attempt = 0; ; attempt++) {
       const bearer = open ? undefined : await token.get();
       if (bearer !== undefined) init.headers["Authorization"] = `Bearer ${bearer}`;
-      let error: VerbatimError;
       try {
-        const response = await fetcher(target, { ...init, signal: options.signal ?? null });
-        if (response.ok) return await answer(response);
-        error = await problem(response);
+        return await answer(await fetcher(target, { ...init, signal: options.signal ?? null }));
       } catch (thrown) {
         if (options.signal?.aborted) throw thrown;
-        error = asError(thrown);
+        const error = asError(thrown);
+        if (error.code === "token_expired" && bearer !== undefined && !refused) {
+          refused = true;
+          await token.refused(bearer);
+          continue;
+        }
+        const again = error.retryable && (repeatable || error.status === 429);
+        if (!again || attempt + 1 >= ATTEMPTS) throw error;
+        await sleep(pause(attempt, error.retryAfterMs), options.signal);
       }
-      if (error.status === 401 && bearer !== undefined && !refused && error.code === "token_expired") {
-        refused = true;
-        await token.refused(bearer);
-        continue;
-      }
-      const again = error.retryable && (repeatable || error.status === 429);
-      if (!again || attempt + 1 >= ATTEMPTS || options.signal?.aborted) throw error;
-      await sleep(pause(attempt, error.retryAfterMs), options.signal);
     }
   };
 }
@@ -111,25 +108,19 @@ function request(target: string, method: string, input: Record<string, unknown>)
   return { target: String(query) ? `${url}?${query}` : url, init };
 }
 
+/** The answer of the server, or the error that it tells. */
 async function answer(response: Response): Promise<Answer<unknown>> {
-  const text = await response.text();
-  return {
-    body: text === "" ? undefined : JSON.parse(text),
-    position: Number(response.headers.get("Verbatim-Position") ?? 0),
-  };
-}
-
-async function problem(response: Response): Promise<VerbatimError> {
-  const { status } = response;
-  const more = { status, retryAfterMs: retryAfter(response.headers.get("Retry-After")) };
+  const { ok, status, headers } = response;
+  const more = { status, retryAfterMs: retryAfter(headers.get("Retry-After")) };
   const text = await response.text();
   try {
-    const { code, detail, request_id, errors = [] } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof code === "string") {
-      return new VerbatimError(code as Code, String(detail), { ...more, requestId: String(request_id), errors: errors as unknown[] });
-    }
-  } catch {
-    // The response is not a problem document of Verbatim: a proxy has answered.
+    const body = text === "" ? undefined : JSON.parse(text);
+    if (ok) return { body, position: Number(headers.get("Verbatim-Position")) };
+    const { code, detail, request_id, errors } = body;
+    if (typeof code === "string") throw new VerbatimError(code as Code, detail, { ...more, requestId: request_id, errors });
+  } catch (thrown) {
+    if (thrown instanceof VerbatimError) throw thrown;
+    // What the server says is JSON: a proxy has answered.
   }
-  return new VerbatimError("not_verbatim", `the server answered ${status}`, { ...more, retryable: status === 429 || status > 500 });
+  throw new VerbatimError("not_verbatim", `the server answered ${status}`, { ...more, retryable: status === 429 || status > 500 });
 }

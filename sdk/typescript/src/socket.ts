@@ -1,6 +1,6 @@
 // One WebSocket from opening to close: it sends frames with an id, and matches the answers to them.
 
-import { VerbatimError, type Code } from "./errors.js";
+import { VerbatimError, lost, type Code } from "./errors.js";
 import type { ClientFrame, ServerAck, ServerFrame, SessionLimits } from "./generated/frames.js";
 
 /** What the client needs from a WebSocket. The WebSocket of browsers, Node 22, Bun and Deno fits. */
@@ -31,6 +31,8 @@ type Asked = Exclude<ClientFrame, { op: "typing" | "presence" }>;
 export class Socket {
   readonly ended: Promise<End>;
   limits: SessionLimits | undefined;
+  /** Whether the session has begun and has not ended. */
+  isOpen = false;
   #socket: WebSocketLike;
   #answers = new Map<string, (answer: ServerAck | VerbatimError) => void>();
   #id = 0;
@@ -42,8 +44,9 @@ export class Socket {
     this.ended = new Promise((resolve) => {
       this.#close = (end) => {
         clearTimeout(this.#watch);
-        resolve({ code: 1006, word: "", retryAfterMs: 0, began: this.limits !== undefined, ...end });
-        this.#failAll();
+        this.isOpen = false;
+        resolve({ code: 1006, word: "", retryAfterMs: 0, began: !!this.limits, ...end });
+        for (const take of this.#answers.values()) take(lost());
       };
     });
     let patience = PATIENCE;
@@ -52,27 +55,24 @@ export class Socket {
       this.#watch = setTimeout(() => this.cut(), patience);
     };
     alive();
-    socket.onopen = () => this.#send({ op: "hello", cursor });
-    socket.onerror = () => {};
+    socket.onopen = () => this.tell({ op: "hello", cursor });
+    // Node 20 reports a failed attempt only in this way.
+    socket.onerror = () => this.#close({});
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
-      const [word = ""] = reason.split(";");
+      const word = reason.split(";")[0]!;
       this.#close({ code, word, retryAfterMs: Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0) });
     };
     socket.onmessage = ({ data }: { data: string }) => {
       const frame = JSON.parse(data) as ServerFrame;
       if (frame.op === "ready") {
         this.limits = frame.limits;
+        this.isOpen = true;
         patience = 2 * frame.heartbeat_ms + PATIENCE;
       }
       alive();
       this.#answer(frame);
       take(frame);
     };
-  }
-
-  /** Whether the session has begun and has not ended. */
-  get isOpen(): boolean {
-    return this.limits !== undefined && this.#answers !== CLOSED;
   }
 
   /** Sends a command and waits for its `ack`. */
@@ -89,43 +89,25 @@ export class Socket {
       // A missing answer counts as lost. The same key makes a retry harmless.
       const timer = setTimeout(() => take(lost()), PATIENCE);
       this.#answers.set(id, take);
-      this.#send({ ...frame, id });
+      this.tell({ ...frame, id });
     });
   }
 
-  /** Sends a frame that needs no answer. */
-  tell(frame: ClientFrame): void {
-    if (this.isOpen) this.#send(frame);
-  }
-
   /** Ends this socket at once, without waiting for the close handshake, which can take minutes on a dead network. */
-  cut(code = 1006): void {
-    this.#close({ code });
+  cut(): void {
+    this.#close({});
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(1000);
   }
 
-  #send(frame: ClientFrame): void {
+  /** Sends a frame that needs no answer. */
+  tell(frame: ClientFrame): void {
     this.#socket.send(JSON.stringify(frame));
   }
 
   #answer(frame: ServerFrame): void {
-    if ((frame.op !== "ack" && frame.op !== "error") || frame.id == null) return;
-    const take = this.#answers.get(frame.id);
-    if (frame.op === "ack") return take?.(frame);
-    const { code, detail, retry_after_ms } = frame;
-    take?.(new VerbatimError(code as Code, detail, { retryAfterMs: retry_after_ms }));
+    const take = "id" in frame ? this.#answers.get(frame.id ?? "") : undefined;
+    if (frame.op === "ack") take?.(frame);
+    if (frame.op === "error") take?.(new VerbatimError(frame.code as Code, frame.detail, { retryAfterMs: frame.retry_after_ms }));
   }
-
-  #failAll(): void {
-    const all = this.#answers;
-    this.#answers = CLOSED;
-    for (const take of all.values()) take(lost());
-  }
-}
-
-const CLOSED = new Map<never, never>();
-
-function lost(): VerbatimError {
-  return new VerbatimError("network", "the connection is lost", { retryable: true });
 }

@@ -15,7 +15,7 @@ export interface Source {
 export interface StreamOptions {
   /** The cursor after which the stream begins; without it, the stream begins now. */
   from?: string;
-  /** Ends the stream. */
+  /** Ends the stream. It also ends when the client stops: with an error, unless the application has stopped the client. */
   signal?: AbortSignal;
 }
 
@@ -32,6 +32,7 @@ export async function* stream(
   /** The number of the event that the reader is handling. */
   let held = Infinity;
   let wake = (): void => {};
+  const isMine = ({ conversation_id }: ChatEvent): boolean => conversation === undefined || conversation_id === conversation;
   const isNew = ({ conversation_id, position }: ChatEvent, before: typeof seen): boolean => {
     if (position <= (before.get(conversation_id) ?? 0)) return false;
     before.set(conversation_id, position);
@@ -44,7 +45,7 @@ export async function* stream(
       seen = new Map();
       return;
     }
-    if (conversation !== undefined && event.conversation_id !== conversation) return;
+    if (!isMine(event)) return;
     // Behind an event that did not fit nothing may fit either, or the order would be lost.
     if (!behind && buffer.length < BUFFER) buffer.push({ event, n, seen });
     else behind ??= { cursor: feed.cursor ?? "", n };
@@ -52,16 +53,25 @@ export async function* stream(
   });
   const oldest = (): number => Math.min(held, buffer[0]?.n ?? Infinity, behind?.n ?? Infinity);
   feed.delivery.readers.add(oldest);
-  const end = (): void => wake();
-  signal?.addEventListener("abort", end);
+  const stopped = feed.running.signal;
+  const over = new AbortController();
+  const end = (): void => {
+    over.abort();
+    wake();
+  };
+  for (const one of [signal, stopped]) {
+    one?.addEventListener("abort", end, { signal: over.signal });
+    if (one?.aborted) end();
+  }
   try {
-    while (!signal?.aborted) {
-      for (let next; (next = buffer.shift()); ) {
+    while (!over.signal.aborted) {
+      const next = buffer.shift();
+      if (next) {
         held = next.n;
         if (isNew(next.event, next.seen)) yield next.event;
         held = Infinity;
         feed.delivery.commit();
-        if (signal?.aborted) return;
+        continue;
       }
       if (!behind) {
         await new Promise<void>((resolve) => (wake = resolve));
@@ -73,22 +83,25 @@ export async function* stream(
       const before = seen;
       held = behind.n;
       behind = undefined;
-      while (cursor !== undefined && !signal?.aborted) {
+      while (cursor !== undefined && !over.signal.aborted) {
         const after: string = cursor;
-        const { items, next_cursor } = await insist(() => feed.ports.page(after), feed.ports.error, signal);
+        const page = await insist(() => feed.ports.page(after), feed.ports.error, over.signal).catch((error: unknown) => {
+          if (!over.signal.aborted) throw error;
+        });
         // A page that was asked for before a reset may have what comes behind it, too.
-        if (before !== seen) break;
-        for (const event of items) {
-          if ((conversation === undefined || event.conversation_id === conversation) && isNew(event, before)) yield event;
+        if (!page || before !== seen) break;
+        for (const event of page.items) {
+          if (isMine(event) && isNew(event, before)) yield event;
         }
-        cursor = items.length ? next_cursor : undefined;
+        cursor = page.items.length ? page.next_cursor : undefined;
       }
       held = Infinity;
       feed.delivery.commit();
     }
+    if (stopped.aborted && stopped.reason.code !== "stopped") throw stopped.reason;
   } finally {
     off();
-    signal?.removeEventListener("abort", end);
+    over.abort();
     feed.delivery.readers.delete(oldest);
     feed.delivery.commit();
   }

@@ -38,8 +38,8 @@ export class Token {
 
   #ask(why: Why): Promise<string> {
     // All callers share one request. The callback runs after the assignment, so one that throws synchronously is also
-    // shared.
-    return (this.#asking ??= Promise.resolve(why).then(this.callback).then(
+    // shared. A key from a file often ends with a newline.
+    return (this.#asking ??= Promise.resolve(why).then(this.callback).then((token) => token.trim()).then(
       (token) => {
         this.#asking = undefined;
         this.#token = token;

@@ -1,16 +1,17 @@
 import { ConversationHandle, type ConversationPorts } from "./conversation.js";
-import { VerbatimError, asError } from "./errors.js";
-import { Emitter, type Off } from "./emitter.js";
+import { VerbatimError, asError, type Code } from "./errors.js";
+import type { Handler } from "./delivery.js";
+import { Emitter, added, type Off } from "./emitter.js";
 import { Feed, type ChatEvent } from "./feed.js";
 import type { ServerFrame, ServerInvited } from "./generated/frames.js";
 import { Link, type State } from "./link.js";
 import { ConversationList } from "./list.js";
-import { LiveView } from "./live.js";
+import { LiveView, type ViewPorts } from "./live.js";
 import { Outbox } from "./outbox.js";
 import { PresenceView, watchVisibility, type Status } from "./presence.js";
 import { Reads } from "./reads.js";
 import { OPERATIONS } from "./generated/operations.js";
-import { functions, sender, type Caller, type Rest, type Sender } from "./rest.js";
+import { functions, sender, type Answer, type Rest, type Sender } from "./rest.js";
 import type { WebSocketClass } from "./socket.js";
 import { memory, told, type Store } from "./store.js";
 import { stream, type StreamOptions } from "./stream.js";
@@ -53,7 +54,10 @@ export interface ChatEvents {
   notification: ChatEvent & { type: "message.sent" };
   /** The user was invited into a conversation. */
   invitation: ServerInvited;
-  /** Something failed. The client continues by itself, unless its state is `stopped`. */
+  /**
+   * Something failed. The client continues by itself, unless its state is `stopped`. Without a listener, errors go to the
+   * console.
+   */
   error: VerbatimError;
 }
 
@@ -66,7 +70,10 @@ export class Verbatim {
   #why: VerbatimError | undefined;
   readonly #tabs: Tabs;
   readonly #emitter = new Emitter<ChatEvents>();
-  readonly #failed = (thrown: unknown): void => this.#emitter.emit("error", asError(thrown));
+  readonly #failed = (thrown: unknown, code?: Code): void => {
+    const error = asError(thrown, code);
+    if (!this.#emitter.emit("error", error)) console[error.retryable ? "warn" : "error"](error);
+  };
   /** Sends a request. `rest` and `admin` use this. */
   readonly request: Sender;
   readonly #token: Token;
@@ -74,25 +81,25 @@ export class Verbatim {
   readonly #link: Link;
   readonly #outbox: Outbox;
   readonly #typing: Typing;
-  /** The ports that all handles of conversations share. */
-  readonly #shared: ConversationPorts;
+  /** What all handles and views share. */
+  readonly #shared: ConversationPorts & Omit<ViewPorts, "open">;
   readonly #views = new Set<LiveView>();
   readonly #lists = new Set<ConversationList>();
   readonly #presences = new Set<PresenceView>();
   readonly #streams = new Set<Parameters<ConversationPorts["listen"]>[0]>();
-  #running: AbortController | undefined;
+  #isRunning = false;
 
   constructor(options: Options) {
     const url = options.url.replace(/\/+$/, "");
     const tabs = (this.#tabs = options.tabs ?? {});
     const Class = tabs.WebSocket ?? options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Class) throw new TypeError("set the option `WebSocket`: there is none here");
+    if (!Class) throw new TypeError("set the option `WebSocket`");
     const error = this.#failed;
     const store = told(options.store ?? memory(), error);
     // The socket has to present the new token before the old one expires.
     const renewed = (token: string): unknown => this.#link.socket?.ask({ op: "authenticate", token }).catch(error);
     // Without a new token the server closes the socket, but not one that other tabs keep open with theirs.
-    const unrenewed = (why: VerbatimError): void => (why.retryable || !this.#running ? error(why) : this.#link.stop(why));
+    const unrenewed = (why: VerbatimError): void => (why.retryable || !this.#isRunning ? error(why) : this.#link.stop(why));
     this.#token = new Token(options.token, renewed, unrenewed);
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
     this.rest = functions(OPERATIONS, this.request);
@@ -127,21 +134,28 @@ export class Verbatim {
       frame: (frame) => this.#frame(frame),
       error,
     });
-    this.#outbox = new Outbox(this.#link, store, (id) => this.#changed(id));
+    const changed = (id: string): void => {
+      for (const view of this.#views) if (view.id === id) view.changed();
+    };
+    this.#outbox = new Outbox(this.#link, store, changed);
     tabs.onleft = () => void this.#outbox.restore();
     const reads = new Reads(this.#link, error);
-    this.#typing = new Typing((id) => this.#changed(id));
+    this.#typing = new Typing(changed);
     this.#shared = {
       feed,
-      listen: (listener) => {
-        this.#streams.add(listener);
-        return () => this.#streams.delete(listener);
-      },
+      listen: (listener) => added(this.#streams, listener),
       outbox: this.#outbox,
       typing: this.#typing,
       tell: (frame) => this.#link.socket?.tell(frame),
-      live: (id, options) => new LiveView(id, this.#ports(this.#views), options),
+      live: (id, options) => new LiveView(id, { ...this.#shared, open: this.#views }, options),
       read: (id, position) => reads.mark(id, position),
+      call: async (name, input) => {
+        const { position, body } = (await this.request(OPERATIONS[name], input as object)) as Answer<{ users?: object }>;
+        const { users, ...rest } = body;
+        this.users.learn(users);
+        return { position, body: rest as never };
+      },
+      error,
     };
   }
 
@@ -166,9 +180,7 @@ export class Verbatim {
 
   on<Name extends keyof ChatEvents>(name: Name, listener: (value: ChatEvents[Name]) => unknown): Off {
     if (name !== "event") return this.#emitter.on(name, listener);
-    const handler = listener as (event: ChatEvent) => unknown;
-    this.#feed.delivery.handlers.add(handler);
-    return () => void this.#feed.delivery.handlers.delete(handler);
+    return added(this.#feed.delivery.handlers, listener as Handler);
   }
 
   /** Call this when the application has handled this event and all before it (with `ack: "manual"`). */
@@ -181,22 +193,20 @@ export class Verbatim {
    * time in which the client was away.
    */
   async start(): Promise<void> {
-    if (this.#running) return;
-    this.#running = new AbortController();
-    const { signal } = this.#running;
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    if (this.#feed.stopped) this.#feed.running = new AbortController();
+    const { signal } = this.#feed.running;
     (globalThis as Partial<EventTarget>).addEventListener?.("online", () => this.#link.hurry(), { signal });
     watchVisibility((status) => this.setPresence(status), signal);
-    this.#outbox.isStopped = false;
     if (this.#feed.delivery.handlers.size || this.#feed.delivery.isManual) await this.#feed.restore();
     await this.#outbox.restore();
     if (!signal.aborted) this.#link.start();
   }
 
-  /** Disconnects. Waiting messages stay in the store. */
+  /** Disconnects, and ends the streams of events. Waiting messages stay in the store. */
   stop(): void {
     this.#link.stop();
-    // Also if `start` has not come to the link yet.
-    this.#become("stopped");
   }
 
   conversation(id: string): ConversationHandle {
@@ -217,7 +227,7 @@ export class Verbatim {
 
   /** The conversations of the user, the latest first, kept up to date. */
   conversations(options: { limit?: number } = {}): ConversationList {
-    return new ConversationList(this.#ports(this.#lists), options.limit);
+    return new ConversationList({ ...this.#shared, open: this.#lists }, options.limit);
   }
 
   /** The events of all conversations, each once and none missing, at the pace of the reader. */
@@ -228,7 +238,7 @@ export class Verbatim {
   /** The presence of these users, kept up to date. */
   presence(users: readonly string[]): PresenceView {
     const view = new PresenceView(users, this.#presences);
-    for (const id of users) void this.#askPresence(view, id);
+    void this.#askPresence([view]);
     return view;
   }
 
@@ -249,18 +259,6 @@ export class Verbatim {
   async #begin(body: Parameters<Rest["start_conversation"]>[0]["body"]): Promise<ConversationHandle | undefined> {
     const made = await this.rest.start_conversation({ body });
     return made && this.conversation(made.id);
-  }
-
-  #ports<View>(open: Set<View>) {
-    return {
-      open,
-      feed: this.#feed,
-      users: this.users,
-      call: ((name, input) => this.request(OPERATIONS[name], input as object)) as Caller,
-      pending: (id: string) => this.#outbox.of(id),
-      typing: (id: string) => this.#typing.of(id),
-      error: this.#failed,
-    };
   }
 
   /**
@@ -312,33 +310,36 @@ export class Verbatim {
 
   #become(state: State, why?: VerbatimError): void {
     if (state === "stopped") {
-      this.#running?.abort();
-      this.#running = undefined;
+      this.#isRunning = false;
+      this.#feed.running.abort(why ?? new VerbatimError("stopped", "the client was stopped"));
       this.#token.stop();
-      this.#outbox.isStopped = true;
+      this.#outbox.stop();
       this.#typing.stop();
+      for (const view of this.#views) view.changed();
     }
     if (state === this.#state) return;
     this.#state = state;
     this.#why = why;
-    if (state === "live") for (const view of this.#presences) for (const id of view.users) void this.#askPresence(view, id);
+    if (state === "live") void this.#askPresence(this.#presences);
     this.#emitter.emit("state", state);
     if (why) this.#failed(why);
   }
 
-  #changed(id: string): void {
-    for (const view of this.#views) if (view.id === id) view.changed();
-  }
-
-  async #askPresence(view: PresenceView, id: string): Promise<void> {
-    try {
-      const before = view.get(id);
-      const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
-      // If the socket has sent a change meanwhile, that one is newer.
-      if (view.get(id) === before) view.heard(user_id, presence);
-    } catch (failed) {
-      // A user who is not visible to the caller has no presence here.
-      if (asError(failed).status !== 404) this.#failed(failed);
+  /** Requests one presence after another, because a long list of users must not delay everything else. */
+  async #askPresence(views: Iterable<PresenceView>): Promise<void> {
+    for (const view of views) {
+      for (const id of view.users) {
+        if (this.#state === "stopped") return;
+        try {
+          const before = view.get(id);
+          const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
+          // If the socket has sent a change meanwhile, that one is newer.
+          if (view.get(id) === before) view.heard(user_id, presence);
+        } catch (failed) {
+          // A user who is not visible to the caller has no presence here.
+          if ((failed as VerbatimError).status !== 404) this.#failed(failed);
+        }
+      }
     }
   }
 }

@@ -43,6 +43,6 @@ export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimE
 export function retryAfter(value: string | null): number | undefined {
   if (!value) return undefined;
   const seconds = Number(value);
-  const ms = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+  const ms = isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
+  return isNaN(ms) ? undefined : Math.max(0, ms);
 }

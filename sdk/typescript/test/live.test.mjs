@@ -111,6 +111,26 @@ test("no message is missing behind a page around a position that was on its way 
   c.stop();
 });
 
+test("an archived conversation is asked for once, however many events it has", async () => {
+  const asked = [];
+  const watched = (target, init) => (asked.push(String(target)), fetch(target, init));
+  const c = new Verbatim({ url: server.url, token: () => ben.token, fetch: watched });
+  await c.start();
+  const group = await a.group({ title: "Archived", members: [ben.id] });
+  await b.rest.update_settings({ id: group.id, body: { archived: true } });
+  const list = c.conversations();
+  await until("loaded", () => list.isLoaded);
+  await until("nothing is on its way", () => list.items.every(({ id }) => id !== group.id));
+  asked.length = 0;
+  for (const text of ["one", "two", "three"]) {
+    await group.send(text).done;
+    await sleep(200);
+  }
+  assert.equal(asked.filter((target) => target.includes(`/conversations/${group.id}`)).length, 1);
+  assert.ok(list.items.every(({ id }) => id !== group.id));
+  c.stop();
+});
+
 test("the list has a new conversation, its order and its unread count; and others are notified", async () => {
   const list = b.conversations();
   await until("loaded", () => list.isLoaded);

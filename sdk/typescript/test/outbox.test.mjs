@@ -68,6 +68,85 @@ test("what was typed without a network survives a reload and goes in order", asy
   way.end();
 });
 
+test("what is discarded without a network is not sent, and what is typed while the client starts keeps its place", async () => {
+  const way = await proxy(server.port);
+  const store = memory();
+  const setup = client(ana, { store });
+  await setup.start();
+  const { id } = await setup.group({ title: "Regret" });
+  setup.stop();
+  way.down(true);
+  const offline = client(ana, { url: way.url, store });
+  offline.on("error", () => {});
+  await offline.start();
+  const talk = offline.conversation(id);
+  const regretted = talk.send("regretted");
+  for (const text of ["one", "two"]) talk.send(text);
+  await sleep(300);
+  regretted.discard();
+  await assert.rejects(regretted.done, { code: "discarded" });
+  assert.deepEqual(talk.outgoing.map(({ text }) => text), ["one", "two"]);
+  way.down(false);
+  offline.stop();
+
+  // An earlier version had other keys.
+  await store.set("out/000000000001/older", { n: 1, act: { op: "send", text: "zero", conversation_id: id, client_id: "01930f3d-1f20-7b61-8a4f-5e6f708192a3" } });
+  const again = client(ana, { store });
+  void again.start();
+  const { position } = await again.conversation(id).send("three").done;
+  assert.deepEqual(await texts(ana.token, id, position), ["zero", "one", "two", "three"]);
+  await until("all are sent", () => again.conversation(id).outgoing.length === 0);
+  assert.deepEqual(await store.all("out/"), []);
+  again.stop();
+  way.end();
+});
+
+test("a message that is discarded while the connection is awaited is not sent by the same client", async () => {
+  const way = await proxy(server.port);
+  way.down(true);
+  const chat = client(ana, { url: way.url });
+  chat.on("error", () => {});
+  const talk = chat.conversation((await server.post("/conversations", { kind: "group", title: "Late", members: [] }, ana.token)).id);
+  await chat.start();
+  const regretted = talk.send("regretted");
+  await sleep(300);
+  regretted.discard();
+  way.down(false);
+  const { position } = await talk.send("kept").done;
+  assert.deepEqual(await texts(ana.token, talk.id, position), ["kept"]);
+  chat.stop();
+  way.end();
+});
+
+test("what no server can read is refused at once, and blocks nothing", async () => {
+  const store = memory();
+  const chat = client(ana, { store });
+  await chat.start();
+  const talk = await chat.group({ title: "Unreadable" });
+  const cycle = {};
+  cycle.itself = cycle;
+  for (const message of [{ text: "x", metadata: { n: 10n } }, { text: "x", metadata: cycle }, { text: "half a 👍".slice(0, -1) }]) {
+    assert.throws(() => talk.send(message), { name: "VerbatimError", code: "invalid_frame", retryable: false });
+  }
+  assert.deepEqual(talk.outgoing, []);
+  const metadata = { n: 1, path: "C:\\ud800" };
+  const first = talk.send({ text: "one", metadata });
+  metadata.n = 2;
+  await first.done;
+  await talk.send("two").done;
+  const view = await talk.live().ready();
+  await until("both are shown", () => view.messages.length === 2);
+  assert.deepEqual(view.messages.map((message) => message.metadata), [{ n: 1, path: "C:\\ud800" }, undefined]);
+  chat.stop();
+  // An earlier version has stored one.
+  await store.set("out/000000000001/bad", { n: 1, act: { op: "send", text: "x", metadata: { n: 10n }, conversation_id: talk.id, client_id: "bad" } });
+  await chat.start();
+  const { position } = await talk.send("three").done;
+  assert.deepEqual(talk.outgoing.filter(({ state }) => state === "failed").map(({ error }) => error.code), ["invalid_frame"]);
+  assert.deepEqual(await texts(ana.token, talk.id, position), ["one", "two", "three"]);
+  chat.stop();
+});
+
 test("a limit is waited for, and the order stays", async () => {
   const limited = await Server.start({ "limit-send": "600/60:3" });
   const cleo = await limited.user("cleo");

@@ -30,6 +30,7 @@ rm -rf dist
 "$root/sdk/npm.sh" pack --silent --pack-destination "$work" >/dev/null
 "$node" node_modules/@arethetypeswrong/cli/dist/index.js "$work"/*.tgz --profile esm-only --format ascii >"$work/types" ||
     { cat "$work/types" >&2; exit 1; }
+tar -xzOf "$work"/*.tgz package/LICENSE | cmp - "$root/LICENSE"
 rm -rf "$work"
 
 # Node 20 has WebSocket only with an option; Node 22 has it by default.

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -115,6 +116,86 @@ test("a token that does not count stops the client with the code", async () => {
   await impossible.chat.start();
   await until("stopped", () => impossible.chat.state === "stopped");
   assert.equal(impossible.chat.why.code, "invalid_token");
+});
+
+test("a client that stops ends whatever waits for it, and what waits stays", async () => {
+  const waiting = (chat) => {
+    const talk = chat.conversation("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
+    const reader = chat.events()[Symbol.asyncIterator]();
+    return { talk, sent: talk.send("waits"), all: [reader.next(), talk.send("waits, too").done, talk.live().ready()] };
+  };
+  const { chat, told } = client(() => "not-a-token");
+  const { all, talk, sent } = waiting(chat);
+  await chat.start();
+  for (const one of all) await assert.rejects(one, { code: "invalid_token", status: 4501 });
+  await assert.rejects(sent.done, { code: "invalid_token" });
+  await assert.rejects(talk.send("later").done, { code: "invalid_token" });
+  assert.equal(talk.outgoing.length, 3);
+  await assert.rejects(chat.events().next(), { code: "invalid_token" });
+  assert.deepEqual(told.errors, ["invalid_token"]);
+
+  way.down(true);
+  const { chat: other } = client(() => ana.token);
+  await other.start();
+  const [next, done, ready] = waiting(other).all;
+  other.stop();
+  assert.deepEqual(await next, { done: true, value: undefined });
+  for (const one of [done, ready]) await assert.rejects(one, { code: "stopped" });
+  way.down(false);
+  // Another start sends it.
+  await other.start();
+  const [first] = other.conversation("01930f3d-1f20-7b61-8a4f-5e6f708192a3").outgoing;
+  await assert.rejects(first.done, { code: "not_found" });
+  other.stop();
+});
+
+test("a program with a wrong key says so, and fails", async () => {
+  const code = `
+    import { Verbatim } from ${JSON.stringify(String(new URL("../dist/index.js", import.meta.url)))};
+    const chat = new Verbatim({ url: ${JSON.stringify(server.url)}, token: () => "mistyped" });
+    await chat.start();
+    for await (const event of chat.events()) console.log(event);`;
+  const options = process.execArgv.filter((option) => !option.startsWith("--test"));
+  const program = spawn(process.execPath, [...options, "--input-type=module", "--eval", code], { env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  let said = "";
+  program.stderr.on("data", (data) => (said += data));
+  const status = await new Promise((resolve) => program.once("exit", resolve));
+  assert.notEqual(status, 0);
+  assert.match(said, /invalid_token: the server ended the session/);
+});
+
+test("a key with a newline counts, and an answer that is no JSON is told apart from the network", async () => {
+  const answer = async (target, init) => (/\/me$/.test(target) ? new Response("<html>log in to the network</html>") : fetch(target, init));
+  const { chat, told } = client(() => `${ana.token}\n`, { fetch: answer });
+  await chat.start();
+  await until("live", () => chat.state === "live");
+  await assert.rejects(chat.rest.get_me(), { code: "not_verbatim", status: 200, retryable: false });
+  assert.equal((await chat.rest.get_user({ id: ana.id })).id, ana.id);
+  assert.deepEqual(told.errors, []);
+  chat.stop();
+});
+
+test("each failed attempt to connect is told", async () => {
+  const gone = await proxy(server.port);
+  gone.end();
+  const { chat, told } = client(() => ana.token, { url: gone.url });
+  await chat.start();
+  await until("two attempts have failed", () => told.errors.length > 1);
+  assert.deepEqual([...new Set(told.errors)], ["network"]);
+  chat.stop();
+});
+
+test("an error of the application's own listener has its own code", async () => {
+  const { chat, told } = client(() => ana.token);
+  chat.on("event", () => {
+    throw new TypeError("a fault of the application");
+  });
+  await chat.start();
+  const talk = await chat.group({ title: "Faulty" });
+  await talk.send("one").done;
+  await until("it is told", () => told.errors.length > 0);
+  assert.equal(told.errors[0], "listener_failed");
+  chat.stop();
 });
 
 test("a login that is revoked stops the client, and what waits stays", async () => {

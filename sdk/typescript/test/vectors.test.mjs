@@ -48,10 +48,9 @@ async function folded({ me, before, events, after }) {
       const state = structuredClone(isFirst ? before : after);
       return { body: answer(state), position: state.conversation.position };
     },
-    feed: { begun: Promise.resolve(), me, head: () => head },
-    users: { learn() {} },
-    pending: () => [],
-    typing: () => [],
+    feed: { begun: Promise.resolve(), running: new AbortController(), me, head: () => head },
+    outbox: { of: () => [] },
+    typing: { of: () => [] },
     error: assert.fail,
     open: new Set(),
   });
@@ -92,7 +91,7 @@ for (const { name, start, frames, pages = {}, fetched = [], told, errors = [], r
 
 test("after a reset a stream gives what waits, and then events at lower positions", async () => {
   let hear;
-  const feed = { cursor: "c1", delivery: { readers: new Set(), commit() {} }, ports: { page: assert.fail, error: assert.fail } };
+  const feed = { cursor: "c1", running: new AbortController(), delivery: { readers: new Set(), commit() {} }, ports: { page: assert.fail, error: assert.fail } };
   const reading = stream({ feed, listen: (listener) => ((hear = listener), () => {}) }, undefined, {});
   const next = async () => (await reading.next()).value.position;
   const tell = (position) => hear({ conversation_id: "a", position }, position);
