@@ -14,7 +14,7 @@ use crate::{
     },
     archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, RestoredEnd, TablesError},
     clock::Clock,
-    domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
+    domain::{AuditEvent, AuditSubject, Audited, Epoch, EventId, LogRestored, Position, UserId},
     erasures::erased_name,
     log::{
         AUDIT_PAGE, Audit, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Wanted,
@@ -49,6 +49,8 @@ impl From<TablesError> for AppError {
 /// The operator's order.
 #[derive(Debug)]
 pub(crate) struct RestoreOrder {
+    /// The epoch of the archive; `None` for the latest one.
+    pub epoch: Option<Epoch>,
     /// The archive.
     pub from: ArchiveTarget,
     /// The point up to which the log is restored.
@@ -84,7 +86,7 @@ pub(crate) async fn plan_restore(
     order: RestoreOrder,
 ) -> Result<PlannedRestore, AppError> {
     let restoring = Restoring::connect(addresses.nats.clone()).await?;
-    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await;
+    let log = archive::plan(&order.from, &restoring, order.epoch.as_ref(), &order.aim, wanted.replicas).await;
     let log = log.map_err(|e| what_to_do(e.into()))?;
     let pool = database(&addresses.database, 2).await?;
     let has_accounts = archive::has_accounts(&pool).await?;
@@ -102,6 +104,7 @@ pub(crate) async fn plan_restore(
         && let Some(its) = accounts::epoch_of_log(&pool).await?
         && its != log.remake.from
         && its != log.remake.epoch
+        && !log.epochs.contains(&its)
     {
         return Err(AppError::Refused(format!(
             "the database belongs to the log of epoch {its}, but the archive has epoch {}: check \

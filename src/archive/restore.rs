@@ -9,7 +9,7 @@ use crate::{
     archive::{
         ArchiveError, ArchiveHead, ArchiveTarget,
         chain::Chain,
-        head::StreamEnd,
+        head::{self, StreamEnd},
         segment::Segment,
         told_again::{behind_titles, told_again},
     },
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub streams: Vec<StreamPlan>,
     /// The durables to create again.
     pub durables: Vec<KeptDurable>,
+    /// The epochs that the archive has.
+    pub epochs: Vec<Epoch>,
     /// Empty streams on the servers that the archived log does not have.
     superfluous: Vec<String>,
 }
@@ -102,7 +104,21 @@ pub(crate) async fn plan(
     aim: &Aim,
     replicas: Option<usize>,
 ) -> Result<Plan, RestoreError> {
-    let head = ArchiveHead::read(target).await?;
+    let latest = ArchiveHead::read(target).await?;
+    let mut epochs: Vec<Epoch> = target.list("log").await?.into_iter().map(Epoch).collect();
+    epochs.push(latest.epoch.clone());
+    let mut former = latest.former.clone();
+    let head = match epoch.filter(|epoch| **epoch != latest.epoch) {
+        None => latest,
+        Some(epoch) => {
+            // The archiver of the restored log has to know the archive by its latest epoch too.
+            former.push(latest.epoch);
+            let found = ArchiveHead::find_at(target, &head::of_epoch(epoch)).await?;
+            let no_epoch =
+                || RestoreError::NoSuchAim(format!("--epoch {epoch}: the archive has no such epoch"));
+            found.ok_or_else(no_epoch)?.0
+        }
+    };
     let found: BTreeMap<String, Remade> = restoring.found().await?.into_iter().collect();
     let epoch = epoch_of(&head, &found, aim)?;
     if let Aim::Positions(positions) = aim
@@ -110,6 +126,7 @@ pub(crate) async fn plan(
             positions.keys().find(|stream| *stream == AUDIT || !head.ends.contains_key(*stream))
     {
         return Err(RestoreError::NoSuchAim(format!(
+    epoch: Option<&Epoch>,
             "--to-position {unknown}=…: the archive has no such log stream; AUDIT is always restored to its end"
         )));
     }
@@ -132,8 +149,8 @@ pub(crate) async fn plan(
     streams.sort_by_key(|planned| planned.stream != AUDIT);
     let superfluous = found.into_keys().filter(|stream| !head.ends.contains_key(stream)).collect();
     let layout = Layout { streams: head.streams, replicas: replicas.unwrap_or(head.replicas) };
-    let remake = Remake { epoch, from: head.epoch, layout };
-    Ok(Plan { remake, streams, durables: head.durables, superfluous })
+    let remake = Remake { epoch, from: head.epoch, former, layout };
+    Ok(Plan { remake, streams, durables: head.durables, epochs, superfluous })
 }
 
 /// The epoch of the restored log: a new one, or that of an interrupted restore. Refuses what a restore must not touch.
@@ -146,8 +163,8 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
         match state {
             Remade::Begun { from, .. } if *from != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} was created by a restore of epoch {from}, but this archive has epoch {}: continue with \
-                     the other archive, or delete the streams of that restore",
+                    "{stream} was created by a restore of epoch {from}, but this archive has epoch {}: name that \
+                     one with --epoch, continue with the other archive, or delete the streams of that restore",
                     head.epoch
                 ));
             }
@@ -159,8 +176,9 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
             }
             Remade::Whole(Some(epoch)) if *epoch != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} is not empty and has epoch {epoch}, but the archive has epoch {}: restore into other \
-                     servers, or delete its streams if you are sure that nobody needs them",
+                    "{stream} is not empty and has epoch {epoch}, but the archive has epoch {}: name its epoch with \
+                     --epoch if the archive has it too, restore into other servers, or delete its streams if you are \
+                     sure that nobody needs them",
                     head.epoch
                 ));
             }

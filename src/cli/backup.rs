@@ -174,7 +174,7 @@ async fn restored(target: &ArchiveTarget, servers: &dev::Servers) -> Result<Veri
         None => servers.nats.url_of(dev::NatsUser::Operator).into(),
     };
     let addresses = Addresses { nats, database: servers.postgres.url().to_owned() };
-    let order = RestoreOrder { from: target.clone(), aim: Aim::End, into_empty: true };
+    let order = RestoreOrder { from: target.clone(), epoch: None, aim: Aim::End, into_empty: true };
     // One server has one copy of each stream, however many the log has.
     let wanted = Wanted { replicas: Some(1), ..Wanted::default() };
     app::restore(app::plan_restore(&addresses, wanted, order).await?, |_| {}).await?;

@@ -17,6 +17,7 @@ mod accounts;
 mod acting;
 mod activity;
 mod acts;
+mod archived_epochs;
 mod archives;
 mod attempts;
 mod audit;
