@@ -64,6 +64,8 @@ pub(crate) struct RestoreOrder {
 pub(crate) struct RestorePlan {
     /// The log.
     pub log: Plan,
+    /// Why later backups cannot be used.
+    pub unusable: Vec<String>,
     /// The backup whose accounts are copied; `None` if the database has accounts, which stay.
     pub accounts: Option<Backup>,
     /// Whether the database has accounts.
@@ -112,14 +114,12 @@ pub(crate) async fn plan_restore(
             log.remake.from
         )));
     }
-    let backups = archive::list(&order.from).await?;
-    let accounts = match has_accounts {
-        true => None,
-        // The latest backup fits every point of the log: accounts that no event mentions do no harm.
-        false => backups.into_iter().rfind(|backup| backup.epoch == log.remake.from),
+    let (accounts, unusable) = match has_accounts {
+        true => (None, Vec::new()),
+        false => archive::choose(&order.from, &log.remake.begins_from()).await?,
     };
     pool.close().await;
-    let plan = RestorePlan { log, accounts, has_accounts };
+    let plan = RestorePlan { log, accounts, unusable, has_accounts };
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 

@@ -23,7 +23,7 @@ mod told_again;
 mod verify;
 
 pub(crate) use archiver::archive;
-pub(crate) use backups::{Backup, create, list, prune};
+pub(crate) use backups::{Backup, all, choose, create, is_due, prune};
 use head::ArchiveHead;
 pub(crate) use manifest::describe;
 pub(crate) use restore::{Aim, Plan, RestoreError, RestoredEnd, plan, restore};

@@ -100,7 +100,7 @@ pub(super) async fn restore(
     Ok(())
 }
 
-fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
+fn text(RestorePlan { log, accounts, unusable, has_accounts }: &RestorePlan) -> String {
     let Remake { epoch, from, layout, .. } = &log.remake;
     let mut lines = vec![format!(
         "epoch {epoch} will be restored from epoch {from}; new streams get {}",
@@ -118,6 +118,7 @@ fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
         lines.push(format!("{} {found}, up to {}", planned.stream, planned.upto));
     }
     lines.push(format!("{} durables of consumers will be recreated", log.durables.len()));
+    lines.extend(unusable.iter().map(|why| format!("a backup of the accounts cannot be used: {why}")));
     lines.push(match (has_accounts, accounts) {
         (true, _) => "the accounts in the database will be kept".into(),
         (false, Some(backup)) => format!("the accounts will be restored from the backup of {}", backup.time),
