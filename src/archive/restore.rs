@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     archive::{
-        ArchiveError, ArchiveHead, ArchiveTarget,
+        AccountFates, ArchiveError, ArchiveHead, ArchiveTarget,
         chain::Chain,
         head::{self, StreamEnd},
         segment::Segment,
@@ -20,7 +20,7 @@ use crate::{
 /// How many streams are written concurrently.
 const AT_ONCE: usize = 4;
 /// The stream of audit events: restored first, and always to its end.
-const AUDIT: &str = "AUDIT";
+pub(super) const AUDIT: &str = "AUDIT";
 
 /// Up to where a log is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +47,17 @@ pub(crate) struct Plan {
     pub epochs: Vec<Epoch>,
     /// Empty streams on the servers that the archived log does not have.
     superfluous: Vec<String>,
+}
+
+/// A restored log.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Where each stream ends.
+    pub ends: BTreeMap<String, RestoredEnd>,
+    /// What the archived audit events say of accounts.
+    pub fates: AccountFates,
+    /// The last archived audit event.
+    pub audited: Position,
 }
 
 /// What a restore does with a stream.
@@ -101,6 +112,7 @@ impl From<OpenError> for RestoreError {
 pub(crate) async fn plan(
     target: &ArchiveTarget,
     restoring: &Restoring,
+    epoch: Option<&Epoch>,
     aim: &Aim,
     replicas: Option<usize>,
 ) -> Result<Plan, RestoreError> {
@@ -126,7 +138,6 @@ pub(crate) async fn plan(
             positions.keys().find(|stream| *stream == AUDIT || !head.ends.contains_key(*stream))
     {
         return Err(RestoreError::NoSuchAim(format!(
-    epoch: Option<&Epoch>,
             "--to-position {unknown}=…: the archive has no such log stream; AUDIT is always restored to its end"
         )));
     }
@@ -235,14 +246,14 @@ async fn next(chain: &mut Chain, target: &ArchiveTarget) -> Result<Option<Segmen
     chain.read(target).await?.transpose().map_err(RestoreError::Damaged)
 }
 
-/// Creates the streams, writes their records and creates the durables. Returns where each stream ends. After an
-/// interruption, the same call continues after the last record.
+/// Creates the streams, writes their records and creates the durables. After an interruption, the same call continues
+/// after the last record.
 pub(crate) async fn restore(
     target: &ArchiveTarget,
     restoring: &Restoring,
     plan: &Plan,
     written: impl Fn(u64),
-) -> Result<BTreeMap<String, RestoredEnd>, RestoreError> {
+) -> Result<Restored, RestoreError> {
     for stream in &plan.superfluous {
         restoring.remove_empty(stream).await?;
     }
@@ -250,18 +261,22 @@ pub(crate) async fn restore(
         restoring.make(&plan.remake, &planned.stream, planned.end.first).await?;
     }
     let mut erased = BTreeMap::new();
-    let mut ends = BTreeMap::new();
+    let Restored { mut ends, mut fates, mut audited } = Restored::default();
     let (audit, chat): (Vec<_>, Vec<_>) = plan.streams.iter().partition(|planned| planned.stream == AUDIT);
     for planned in audit {
-        let is_erasure = |record: &Record| {
+        let read = |record: &Record| {
             if let Some((stream, positions)) = erasure(record, &plan.remake.from) {
                 erased.entry(stream).or_insert_with(BTreeSet::new).extend(positions);
             }
+            if let Some(event) = record.audit_event() {
+                fates.read(&event);
+            }
         };
-        let end =
-            restore_stream(target, restoring, plan, planned, &BTreeSet::new(), &written, is_erasure).await?;
+        let end = restore_stream(target, restoring, plan, planned, &BTreeSet::new(), &written, read).await?;
+        audited = planned.upto;
         ends.insert(planned.stream.clone(), end);
     }
+    fates.read_later_epochs(target, &plan.remake.from, audited).await?;
     let none = BTreeSet::new();
     let restored: Vec<(String, RestoredEnd)> = stream::iter(chat.into_iter().map(|planned| {
         let gone = erased.get(&planned.stream).unwrap_or(&none);
@@ -279,7 +294,7 @@ pub(crate) async fn restore(
         let end = ends.get(&durable.stream).map(|end| end.kept).unwrap_or_default();
         restoring.make_durable(&plan.remake, durable, end).await?;
     }
-    Ok(ends)
+    Ok(Restored { ends, fates, audited })
 }
 
 /// The positions that an erasure has removed from a stream of this epoch, if this audit event lists some. The positions

@@ -88,6 +88,7 @@ mod receipts;
 mod registration;
 mod replays;
 mod replica;
+mod restored_accounts;
 mod restores;
 mod resume;
 mod retention;
