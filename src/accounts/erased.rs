@@ -1,7 +1,7 @@
 //! Erasing an account: its row keeps the id and a meaningless name. The messages of the account are in the log, and are
 //! not erased here.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
@@ -65,6 +65,17 @@ pub(crate) async fn erasable(
     };
     let found: Option<Uuid> = query.fetch_optional(pool).await?;
     Ok(found.map(UserId::known))
+}
+
+/// Which of these accounts exist and are not erased.
+pub(crate) async fn not_erased_of(pool: &PgPool, accounts: &BTreeSet<UserId>) -> sqlx::Result<Vec<UserId>> {
+    let ids: Vec<Uuid> = accounts.iter().map(|account| account.uuid()).collect();
+    let found: Vec<Uuid> =
+        sqlx::query_scalar("select id from auth.account where id = any($1) and erased_at is null")
+            .bind(ids)
+            .fetch_all(pool)
+            .await?;
+    Ok(found.into_iter().map(UserId::known).collect())
 }
 
 /// Whether a login of the account began within the last `age`.

@@ -1,5 +1,6 @@
 //! The row of an installation: the epoch of its log, so that a lost log is not mistaken for one that was
-//! never created, and the key of its cursors, so that the cursors outlive a change of the signing key.
+//! never created, and the key of its cursors, so that the cursors outlive a change of the signing key. And the mark of
+//! accounts that a restore has copied and that are not those of the log yet.
 
 use aws_lc_rs::rand;
 use sqlx::{PgConnection, PgPool};
@@ -35,10 +36,26 @@ pub(crate) async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()>
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(connection).await.map(drop)
 }
 
-/// Stores the epoch of the log of this installation.
+/// Stores the epoch of the log of this installation. From then on the accounts belong to that log.
 pub(crate) async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()> {
     cursor_key(pool).await?;
-    sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(pool).await.map(drop)
+    let mut transaction = pool.begin().await?;
+    sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(&mut *transaction).await?;
+    if are_of_a_restore(&mut transaction).await? {
+        sqlx::raw_sql("drop table auth.restoring").execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
+
+/// Marks the accounts as copied from a backup. They may include accounts that were erased or suspended after it. The mark
+/// is a table, because the tables of an older backup have no column for it.
+pub(crate) async fn mark_restored(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql("create table auth.restoring ()").execute(connection).await.map(drop)
+}
+
+/// Whether the accounts have that mark, because a restore was interrupted.
+pub(crate) async fn are_of_a_restore(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select to_regclass('auth.restoring') is not null").fetch_one(connection).await
 }
 
 /// Whether the log of this installation has ever had the stream AUDIT.

@@ -43,11 +43,13 @@ pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
-pub(crate) use self::erased::{account_is_emptied, cancel_erasure, erasable, erase, is_fresh};
+pub(crate) use self::erased::{account_is_emptied, cancel_erasure, erasable, erase, is_fresh, not_erased_of};
 pub(crate) use self::erasure_scope::ErasureScope;
 pub(crate) use self::failures::FailureKeys;
 pub(crate) use self::host_logins::{HostLoginError, begin_for_host};
-pub(crate) use self::installation::{cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, take_turn};
+pub(crate) use self::installation::{
+    are_of_a_restore, cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, mark_restored, take_turn,
+};
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::invite_codes::InviteCode;
 pub(crate) use self::known_issuers::note_issuers;

@@ -51,16 +51,12 @@ fn begin(log: Log, pool: PgPool, target: ArchiveTarget, clock: &Clock, tasks: &S
     tasks.spawn("backups", make_backups(log, pool, target, clock.clone()));
 }
 
-/// Makes a backup whenever the latest one is an hour old, even if another process made that one.
+/// Makes a backup whenever the latest one of this log is an hour old, even if another process made that one. A new epoch
+/// gets one at once.
 async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
     loop {
-        let is_due = async {
-            let latest = archive::list(&target).await?.pop();
-            let age = latest.map(|latest| clock.now().since(latest.time));
-            Ok::<_, ArchiveError>(age.is_none_or(|age| age >= BACKUPS))
-        };
         let made = async {
-            if is_due.await? {
+            if archive::is_due(&target, log.epoch(), BACKUPS, clock.now()).await? {
                 archive::create(&log, &pool, &target, &clock, false).await?;
             }
             METRICS.archive_accounts.set(clock.now().datetime().unix_timestamp());

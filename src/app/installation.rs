@@ -176,7 +176,8 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
 /// Begins a new epoch of the log, and binds this database and its views to it.
 pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
-    let epoch = Log::begin_epoch(&addresses.nats).await?;
+    let joined = accounts::epoch_of_log(&pool).await?;
+    let epoch = Log::begin_epoch(&addresses.nats, joined).await?;
     join(&pool, &epoch).await?;
     Ok(epoch)
 }
@@ -200,7 +201,8 @@ pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Resul
         accounts::keep_audit(&pool).await?;
         return Ok(Recreated::Audit);
     }
-    let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, &Supervisor::new()).await?;
+    let lost = accounts::epoch_of_log(&pool).await?;
+    let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, lost, &Supervisor::new()).await?;
     join(&pool, log.epoch()).await?;
     log.make_audit().await?;
     accounts::keep_audit(&pool).await?;

@@ -1,10 +1,7 @@
 //! Restoring an installation from an archive. Nodes refuse the log until the last step is done. If a restore is killed,
 //! the same command continues it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     accounts::{self, By, Stamp, WhichAccount},
@@ -12,12 +9,13 @@ use crate::{
         Addresses, AppError, database,
         installation::{migrate, migrate_to},
     },
-    archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, RestoredEnd, TablesError},
+    archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, Restored, RestoredEnd, TablesError},
     clock::Clock,
-    domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
+    domain::{AuditEvent, AuditSubject, Audited, Epoch, EventId, LogRestored, Position, UserId},
     erasures::erased_name,
     log::{
-        AUDIT_PAGE, Audit, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Wanted,
+        AUDIT_PAGE, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Unavailable,
+        Wanted,
     },
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
@@ -51,6 +49,8 @@ impl From<TablesError> for AppError {
 pub(crate) struct RestoreOrder {
     /// The archive.
     pub from: ArchiveTarget,
+    /// The epoch of the archive; `None` for the latest one.
+    pub epoch: Option<Epoch>,
     /// The point up to which the log is restored.
     pub aim: Aim,
     /// Whether the servers have to be empty.
@@ -64,6 +64,8 @@ pub(crate) struct RestorePlan {
     pub log: Plan,
     /// The backup whose accounts are copied; `None` if the database has accounts, which stay.
     pub accounts: Option<Backup>,
+    /// Why later backups cannot be used.
+    pub unusable: Vec<String>,
     /// Whether the database has accounts.
     pub has_accounts: bool,
 }
@@ -84,7 +86,7 @@ pub(crate) async fn plan_restore(
     order: RestoreOrder,
 ) -> Result<PlannedRestore, AppError> {
     let restoring = Restoring::connect(addresses.nats.clone()).await?;
-    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await;
+    let log = archive::plan(&order.from, &restoring, order.epoch.as_ref(), &order.aim, wanted.replicas).await;
     let log = log.map_err(|e| what_to_do(e.into()))?;
     let pool = database(&addresses.database, 2).await?;
     let has_accounts = archive::has_accounts(&pool).await?;
@@ -102,6 +104,7 @@ pub(crate) async fn plan_restore(
         && let Some(its) = accounts::epoch_of_log(&pool).await?
         && its != log.remake.from
         && its != log.remake.epoch
+        && !log.epochs.contains(&its)
     {
         return Err(AppError::Refused(format!(
             "the database belongs to the log of epoch {its}, but the archive has epoch {}: check \
@@ -109,14 +112,12 @@ pub(crate) async fn plan_restore(
             log.remake.from
         )));
     }
-    let backups = archive::list(&order.from).await?;
-    let accounts = match has_accounts {
-        true => None,
-        // The latest backup fits every point of the log: accounts that no event mentions do no harm.
-        false => backups.into_iter().rfind(|backup| backup.epoch == log.remake.from),
+    let (accounts, unusable) = match has_accounts {
+        true => (None, Vec::new()),
+        false => archive::choose(&order.from, &log.remake.begins_from()).await?,
     };
     pool.close().await;
-    let plan = RestorePlan { log, accounts, has_accounts };
+    let plan = RestorePlan { log, accounts, unusable, has_accounts };
     Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
 }
 
@@ -152,7 +153,7 @@ async fn go_on(
     PlannedRestore { restoring, order, database: url, plan }: &PlannedRestore,
     written: impl Fn(u64),
 ) -> Result<BTreeMap<String, Position>, AppError> {
-    let ends = archive::restore(&order.from, restoring, &plan.log, written).await?;
+    let restored = archive::restore(&order.from, restoring, &plan.log, written).await?;
     if !plan.has_accounts {
         restore_accounts(url, &order.from, plan.accounts.as_ref()).await?;
     }
@@ -160,17 +161,16 @@ async fn go_on(
     let pool = database(url, 8).await?;
     let tasks = Supervisor::new();
     let log = restoring.log(&tasks).await?;
+    apply_audit(&log, &pool, &restored, plan.has_accounts).await?;
+    // If this is interrupted before, the next run copies the accounts once more.
     accounts::keep_epoch(&pool, log.epoch()).await?;
     accounts::keep_audit(&pool).await?;
-    if !plan.has_accounts {
-        apply_audit(&log, &pool).await?;
-    }
     rebuild_views(&log, &pool).await?;
     make_parked(&log).await?;
-    tell(&log, &plan.log, &ends).await?;
+    tell(&log, &plan.log, &restored.ends).await?;
     restoring.finish(&plan.log.remake).await?;
     pool.close().await;
-    Ok(ends.into_iter().map(|(stream, end)| (stream, end.last)).collect())
+    Ok(restored.ends.into_iter().map(|(stream, end)| (stream, end.last)).collect())
 }
 
 async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backup>) -> Result<(), AppError> {
@@ -190,30 +190,35 @@ async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backu
 
 /// Erases and suspends again the accounts that AUDIT lists as erased or suspended. The backup may be older than these
 /// events, and nobody would request them a second time. An account that is erased or suspended in the backup already does
-/// not change.
-async fn apply_audit(log: &Log, pool: &PgPool) -> Result<(), AppError> {
-    let (mut erased, mut suspended) = (BTreeSet::new(), BTreeSet::new());
-    let mut range = AuditRange { area: Some("account".into()), ..AuditRange::default() };
-    loop {
+/// not change. In accounts that were there before, the suspensions are right: they may have ended after the last audit
+/// event of the archive. But an erased account never comes back, so there it comes from an older copy of the database.
+async fn apply_audit(
+    log: &Log,
+    pool: &PgPool,
+    restored: &Restored,
+    had_accounts: bool,
+) -> Result<(), AppError> {
+    let mut fates = restored.fates.clone();
+    // A stream AUDIT that was not lost may have later events than the archive.
+    let last = restored.ends.get("AUDIT").map_or(Position::START, |end| end.last);
+    let mut range = AuditRange { after: restored.audited, ..AuditRange::default() };
+    while range.after < last {
         let page = log.audits(&range, AUDIT_PAGE).await?;
-        for Audit { event, .. } in &page.events {
-            let Ok(account) = event.subject.parse::<UserId>() else { continue };
-            match &*event.word {
-                "account.erased" => drop(erased.insert(account)),
-                "account.suspended" => drop(suspended.insert(account)),
-                "account.restored" => drop(suspended.remove(&account)),
-                _ => {}
-            }
+        if page.end <= range.after {
+            let why = format!("a replica of AUDIT has nothing after {}, but its end is {last}", range.after);
+            return Err(Unavailable::because(why).into());
         }
-        let Some(next) = page.next else { break };
-        range.after = next;
+        page.events.iter().for_each(|audit| fates.read(&audit.event));
+        range.after = page.end;
     }
     let clock = Clock::system();
     let stamp = || Stamp::now(&clock, By::default());
-    for account in suspended.difference(&erased) {
-        accounts::deactivate(pool, WhichAccount::Id(*account), stamp()).await?;
+    if !had_accounts {
+        for account in fates.suspended.difference(&fates.erased) {
+            accounts::deactivate(pool, WhichAccount::Id(*account), stamp()).await?;
+        }
     }
-    for account in erased {
+    for account in accounts::not_erased_of(pool, &fates.erased).await? {
         accounts::erase(pool, account, &erased_name(&clock), [stamp(), stamp()]).await?;
     }
     Ok(())

@@ -17,10 +17,10 @@ use crate::{
         ArchiveError, ArchiveTarget,
         claim::{Held, RENEW},
         head::{ArchiveHead, StreamEnd},
+        manifest::Manifest,
         rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
-        target::Replaces,
     },
     clock::Clock,
     domain::Position,
@@ -79,8 +79,8 @@ async fn run(
 ) -> Result<(), ArchiveError> {
     let mut renew = interval(RENEW);
     renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut head, mut replaces) = renewing(held, &mut renew, begin(log, target, clock)).await?;
-    let archived = watch::Sender::new(lasts(&head));
+    let mut manifest = renewing(held, &mut renew, begin(log, target, clock)).await?;
+    let archived = watch::Sender::new(lasts(&manifest.head));
     let rewriting = Rewriting {
         log,
         pool,
@@ -91,9 +91,9 @@ async fn run(
         partly: Partly::default(),
     };
     let (further, mut moved) = mpsc::channel(256);
-    let streams = head.ends.iter().map(|(stream, end)| {
+    let streams = manifest.head.ends.iter().map(|(stream, end)| {
         let kept = Kept {
-            epoch: head.epoch.clone(),
+            epoch: log.epoch().clone(),
             stream: stream.clone(),
             end: end.clone(),
             until: until.map(|until| until.get(stream).copied().unwrap_or_default()),
@@ -120,10 +120,11 @@ async fn run(
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut moves = Vec::new();
         loop {
+            let head = &mut manifest.head;
             let is_over = tokio::select! {
                 count = moved.recv_many(&mut moves, 256) => count == 0,
                 _ = beat.tick() => {
-                    head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
+                    head.durables = renewing(held, &mut renew, durables(log, head)).await?;
                     false
                 }
                 _ = renew.tick() => {
@@ -132,7 +133,7 @@ async fn run(
                 }
                 () = asked.next() => {
                     flush.send_modify(|times| *times += 1);
-                    head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
+                    head.durables = renewing(held, &mut renew, durables(log, head)).await?;
                     continue;
                 }
             };
@@ -143,12 +144,11 @@ async fn run(
             held.term().is_valid()?;
             (head.at, head.version) = (clock.now(), env!("CARGO_PKG_VERSION").into());
             if is_over {
-                head.durables = renewing(held, &mut renew, durables(log, &head)).await?;
+                head.durables = renewing(held, &mut renew, durables(log, head)).await?;
             }
-            let written = renewing(held, &mut renew, head.write(target, replaces)).await?;
-            replaces = Replaces::Version(written);
-            METRICS.archive_written.set(head.at.datetime().unix_timestamp());
-            archived.send_replace(lasts(&head));
+            renewing(held, &mut renew, manifest.write(target)).await?;
+            METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
+            archived.send_replace(lasts(&manifest.head));
             if is_over {
                 return Ok(());
             }
@@ -158,16 +158,12 @@ async fn run(
 }
 
 /// Reads how far the archive has come, and removes what a killed archiver has left behind.
-async fn begin(
-    log: &Log,
-    target: &ArchiveTarget,
-    clock: &Clock,
-) -> Result<(ArchiveHead, Replaces), ArchiveError> {
+async fn begin(log: &Log, target: &ArchiveTarget, clock: &Clock) -> Result<Manifest, ArchiveError> {
     if target.keeps_versions().await {
         tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, so erased content remains in them; \
             see \"Backups in a bucket\" in deploy/README.md");
     }
-    let (mut head, replaces) = ArchiveHead::of_log(target, log, clock.now()).await?;
+    let mut manifest = Manifest::of_log(target, log, clock.now()).await?;
     for epoch in target.list("log").await? {
         for stream in log.kept_streams() {
             target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
@@ -175,15 +171,19 @@ async fn begin(
     }
     for stream in log.kept_streams() {
         let first = log.ends_of(&stream).await?.first.max(Position(1));
-        head.ends.entry(stream.clone()).or_insert_with(|| StreamEnd {
+        manifest.head.ends.entry(stream).or_insert_with(|| StreamEnd {
             first,
             last: Position(first.0 - 1),
             sha256: None,
             segments: 0,
         });
-        remove_unknown(target, &head, &stream).await?;
     }
-    Ok((head, replaces))
+    // From now on there is a manifest, so a segment that it does not name was left behind by a killed archiver.
+    manifest.write(target).await?;
+    for stream in log.kept_streams() {
+        remove_unknown(target, &manifest.head, &stream).await?;
+    }
+    Ok(manifest)
 }
 
 /// Does work that may take longer than the claim lasts, and renews the claim meanwhile: a bucket may be slow, a long

@@ -11,6 +11,7 @@ use crate::{
     archive::{
         ArchiveError, ArchiveHead, ArchiveTarget,
         archiver::archive_until,
+        segment,
         tables::{self, AuthDump},
         target::Replaces,
     },
@@ -23,6 +24,8 @@ const FOLDER: &str = "backup";
 /// How long an archiver in another process may take to reach the end that the log had.
 const ARCHIVER_WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(250);
+/// How far the clocks of two machines may be apart.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// A dump that began this long ago is no longer running.
 const DUMPED: Duration = Duration::from_secs(86_400);
 
@@ -105,8 +108,8 @@ async fn bring_up(
     )))
 }
 
-/// All backups by the names of their files, the oldest first.
-pub(super) async fn all(
+/// All backups by the names of their files, the oldest first, or why they cannot be read.
+pub(crate) async fn all(
     target: &ArchiveTarget,
 ) -> Result<Vec<(String, Result<Backup, String>)>, ArchiveError> {
     let mut all = Vec::new();
@@ -118,12 +121,85 @@ pub(super) async fn all(
     Ok(all)
 }
 
-/// The backups that can be read, the oldest first.
-pub(crate) async fn list(target: &ArchiveTarget) -> Result<Vec<Backup>, ArchiveError> {
-    Ok(all(target).await?.into_iter().filter_map(|(_, backup)| backup.ok()).collect())
+/// The problems of a backup, each by the name of its file.
+pub(super) async fn problems(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<String>, ArchiveError> {
+    let mut problems = Vec::new();
+    for part in &backup.auth_dump.parts {
+        match target.get(&part.name).await? {
+            None => problems.push(format!("{}: it is missing", part.name)),
+            Some(file) if segment::sha256(&file.bytes) != part.sha256 => {
+                problems.push(format!("{}: its content has changed since it was written", part.name));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(problems)
 }
 
-/// Removes backups that are older than `keep`, except the latest one; the remains of interrupted dumps and removals;
+/// The latest good backup of a log with these epochs, the latest one last, and the problems of the backups that cannot be
+/// used. It fits every point of the log: accounts that no event mentions do no harm. The clock of the node that made a
+/// backup may have been wrong, so the log says which one is later: its positions only grow.
+pub(crate) async fn choose(
+    target: &ArchiveTarget,
+    epochs: &[Epoch],
+) -> Result<(Option<Backup>, Vec<String>), ArchiveError> {
+    let (mut fitting, mut unusable) = (Vec::new(), Vec::new());
+    for (name, backup) in all(target).await? {
+        match backup {
+            Ok(backup) => {
+                let rank = epochs.iter().position(|epoch| *epoch == backup.epoch);
+                let end: u64 = backup.positions.values().map(|position| position.0).sum();
+                fitting.extend(rank.map(|rank| ((rank, end, backup.time), backup)));
+            }
+            Err(why) => unusable.push(format!("{name}: {why}")),
+        }
+    }
+    fitting.sort_by_key(|(order, _)| *order);
+    while let Some((_, backup)) = fitting.pop() {
+        match problems(target, &backup).await?.into_iter().next() {
+            None => return Ok((Some(backup), unusable)),
+            Some(problem) => unusable.push(problem),
+        }
+    }
+    Ok((None, unusable))
+}
+
+/// Whether a log needs another backup, because the latest one of this epoch is older than `age`. One with a date in the
+/// future, from a node whose clock was wrong, does not count.
+pub(crate) async fn is_due(
+    target: &ArchiveTarget,
+    epoch: &Epoch,
+    age: Duration,
+    now: Time,
+) -> Result<bool, ArchiveError> {
+    let all = all(target).await?;
+    let mut own = all.iter().filter_map(|(_, backup)| backup.as_ref().ok()).filter(|own| own.epoch == *epoch);
+    Ok(!own.any(|backup| !is_ahead(backup.time, now) && now.since(backup.time) < age))
+}
+
+fn is_ahead(time: Time, now: Time) -> bool {
+    time > now.plus(CLOCKS)
+}
+
+/// The name of the latest good backup; if none is good, of the last one. A date in the future is wrong, so it does not
+/// make a backup the latest one.
+async fn latest<'a>(
+    target: &ArchiveTarget,
+    all: &'a [(String, Result<Backup, String>)],
+    now: Time,
+) -> Result<Option<&'a String>, ArchiveError> {
+    for (name, backup) in all.iter().rev() {
+        if let Ok(backup) = backup
+            && !is_ahead(backup.time, now)
+            && problems(target, backup).await?.is_empty()
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(all.last().map(|(name, _)| name))
+}
+
+/// Removes backups that are older than `keep`, except the latest good one; the remains of interrupted dumps and removals;
 /// and epochs of the log that ended earlier. Returns what was removed.
 pub(crate) async fn prune(
     target: &ArchiveTarget,
@@ -131,13 +207,17 @@ pub(crate) async fn prune(
     now: Time,
 ) -> Result<Vec<String>, ArchiveError> {
     let mut removed = Vec::new();
-    let mut backups = list(target).await?;
-    backups.pop();
-    for backup in backups.iter().filter(|backup| now.since(backup.time) > keep) {
-        // Without its document, the rest of a backup is useless. If this is interrupted, the next run removes the rest.
-        target.remove(&format!("{FOLDER}/{}.json", backup.time)).await?;
-        target.remove(&format!("{FOLDER}/{}", backup.time)).await?;
-        removed.push(format!("{FOLDER}/{}", backup.time));
+    let all = all(target).await?;
+    let latest = latest(target, &all, now).await?;
+    for (document, _) in all.iter().filter(|(name, _)| latest != Some(name)) {
+        let Some(folder) = document.strip_suffix(".json") else { continue };
+        let time = folder.split_once('/').and_then(|(_, time)| time.parse::<Time>().ok());
+        if time.is_some_and(|time| now.since(time) > keep) {
+            // Without its document, the rest of a backup is useless. If this is interrupted, a later run removes the rest.
+            target.remove(document).await?;
+            target.remove(folder).await?;
+            removed.push(folder.to_owned());
+        }
     }
     // A dump or a removal that was interrupted leaves the rows of accounts without a document.
     let files = target.list(FOLDER).await?;

@@ -11,10 +11,10 @@ use crate::{
         target::{FileVersion, KeptFile, Replaces},
     },
     domain::{Epoch, Position, Time},
-    log::{CONTRACT, Contract, KeptDurable, Layout, Log},
+    log::{CONTRACT, Contract, KeptDurable, Layout},
 };
 
-const FILE: &str = "HEAD.json";
+pub(super) const FILE: &str = "HEAD.json";
 
 /// The state of an archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,13 @@ pub(crate) struct ArchiveHead {
     format: u32,
     /// The epoch of the log.
     pub epoch: Epoch,
+    /// The epochs before it, the latest one last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Epoch>,
+    /// Where each stream ended when this epoch was first archived. It is empty once the segments have that much, and if
+    /// there was no epoch before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) begun_at: BTreeMap<String, Position>,
     /// When this was written. An archiver that has caught up writes a record to the archive within about ten seconds.
     pub at: Time,
     /// The number of streams of the log, without AUDIT.
@@ -38,12 +45,9 @@ pub(crate) struct ArchiveHead {
     pub version: String,
 }
 
-/// How far an archive has come, in words.
-pub(crate) async fn describe(target: &ArchiveTarget) -> Result<String, ArchiveError> {
-    Ok(match ArchiveHead::find(target).await? {
-        Some(head) => format!("{target} has epoch {}, as of {}", head.epoch, head.at),
-        None => format!("{target} is empty"),
-    })
+/// The manifest of an epoch that is not the latest one.
+pub(super) fn of_epoch(epoch: &Epoch) -> String {
+    format!("log/{epoch}/{FILE}")
 }
 
 /// How far a stream is archived.
@@ -61,10 +65,12 @@ pub(crate) struct StreamEnd {
 
 impl ArchiveHead {
     /// An archive that begins with this epoch.
-    fn begin(epoch: &Epoch, streams: usize, replicas: usize, at: Time) -> Self {
+    pub(super) fn begin(epoch: &Epoch, Layout { streams, replicas }: Layout, at: Time) -> Self {
         Self {
             format: 1,
             epoch: epoch.clone(),
+            former: Vec::new(),
+            begun_at: BTreeMap::new(),
             at,
             streams,
             replicas,
@@ -75,32 +81,12 @@ impl ArchiveHead {
         }
     }
 
-    /// The state of an archive of this log. An archive of another epoch is closed first: its manifest moves to the
-    /// folder of its segments. Also returns what the next state may replace.
-    pub(super) async fn of_log(
-        target: &ArchiveTarget,
-        log: &Log,
-        at: Time,
-    ) -> Result<(Self, Replaces), ArchiveError> {
-        let Layout { streams, replicas } = log.layout();
-        let begin = || Self::begin(log.epoch(), streams, replicas, at);
-        let Some((before, version)) = Self::find_at(target, FILE).await? else {
-            return Ok((begin(), Replaces::Nothing));
-        };
-        let replaces = Replaces::Version(version);
-        if before.epoch == *log.epoch() {
-            return Ok((Self { replicas, ..before }, replaces));
-        }
-        before.put(target, &format!("log/{}/{FILE}", before.epoch), Replaces::Anything).await?;
-        Ok((begin(), replaces))
-    }
-
-    /// The manifests of all epochs, the latest one last.
+    /// The manifests of all epochs, that of `HEAD.json` last.
     pub(super) async fn all(target: &ArchiveTarget) -> Result<Vec<Self>, ArchiveError> {
         let latest = Self::read(target).await?;
         let mut all = Vec::new();
         for epoch in target.list("log").await? {
-            let head = Self::find_at(target, &format!("log/{epoch}/{FILE}")).await?;
+            let head = Self::find_at(target, &of_epoch(&Epoch(epoch))).await?;
             all.extend(head.map(|(head, _)| head).filter(|head| head.epoch != latest.epoch));
         }
         all.push(latest);
@@ -110,8 +96,10 @@ impl ArchiveHead {
     /// Removes an epoch that has ended.
     pub(super) async fn remove_epoch(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
         let folder = format!("log/{}", self.epoch);
-        // Without its manifest the rest is useless. If this is interrupted, the next run removes the rest.
-        target.remove(&format!("{folder}/{FILE}")).await?;
+        // The manifest goes last. If this is interrupted, the next run finds it and removes the rest.
+        for name in target.list(&folder).await?.iter().filter(|name| *name != FILE) {
+            target.remove(&format!("{folder}/{name}")).await?;
+        }
         target.remove(&folder).await
     }
 
@@ -120,7 +108,7 @@ impl ArchiveHead {
         Ok(Self::find_at(target, FILE).await?.map(|(head, _)| head))
     }
 
-    async fn find_at(
+    pub(super) async fn find_at(
         target: &ArchiveTarget,
         name: &str,
     ) -> Result<Option<(Self, FileVersion)>, ArchiveError> {
@@ -142,16 +130,7 @@ impl ArchiveHead {
         Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.to_string()))
     }
 
-    /// Writes the state in place of the previous one.
-    pub(super) async fn write(
-        &self,
-        target: &ArchiveTarget,
-        replaces: Replaces,
-    ) -> Result<FileVersion, ArchiveError> {
-        self.put(target, FILE, replaces).await
-    }
-
-    async fn put(
+    pub(super) async fn put(
         &self,
         target: &ArchiveTarget,
         name: &str,

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     archive::{
-        ArchiveError, ArchiveHead, ArchiveTarget,
+        AccountFates, ArchiveError, ArchiveHead, ArchiveTarget,
         chain::Chain,
-        head::StreamEnd,
+        head::{self, StreamEnd},
         segment::Segment,
         told_again::{behind_titles, told_again},
     },
@@ -20,7 +20,7 @@ use crate::{
 /// How many streams are written concurrently.
 const AT_ONCE: usize = 4;
 /// The stream of audit events: restored first, and always to its end.
-const AUDIT: &str = "AUDIT";
+pub(super) const AUDIT: &str = "AUDIT";
 
 /// Up to where a log is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,8 +43,21 @@ pub(crate) struct Plan {
     pub streams: Vec<StreamPlan>,
     /// The durables to create again.
     pub durables: Vec<KeptDurable>,
+    /// The epochs that the archive has.
+    pub epochs: Vec<Epoch>,
     /// Empty streams on the servers that the archived log does not have.
     superfluous: Vec<String>,
+}
+
+/// A restored log.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Where each stream ends.
+    pub ends: BTreeMap<String, RestoredEnd>,
+    /// What the archived audit events say of accounts.
+    pub fates: AccountFates,
+    /// The last archived audit event.
+    pub audited: Position,
 }
 
 /// What a restore does with a stream.
@@ -99,10 +112,25 @@ impl From<OpenError> for RestoreError {
 pub(crate) async fn plan(
     target: &ArchiveTarget,
     restoring: &Restoring,
+    epoch: Option<&Epoch>,
     aim: &Aim,
     replicas: Option<usize>,
 ) -> Result<Plan, RestoreError> {
-    let head = ArchiveHead::read(target).await?;
+    let latest = ArchiveHead::read(target).await?;
+    let mut epochs: Vec<Epoch> = target.list("log").await?.into_iter().map(Epoch).collect();
+    epochs.push(latest.epoch.clone());
+    let mut former = latest.former.clone();
+    let head = match epoch.filter(|epoch| **epoch != latest.epoch) {
+        None => latest,
+        Some(epoch) => {
+            // The archiver of the restored log has to know the archive by its latest epoch too.
+            former.push(latest.epoch);
+            let found = ArchiveHead::find_at(target, &head::of_epoch(epoch)).await?;
+            let no_epoch =
+                || RestoreError::NoSuchAim(format!("--epoch {epoch}: the archive has no such epoch"));
+            found.ok_or_else(no_epoch)?.0
+        }
+    };
     let found: BTreeMap<String, Remade> = restoring.found().await?.into_iter().collect();
     let epoch = epoch_of(&head, &found, aim)?;
     if let Aim::Positions(positions) = aim
@@ -132,8 +160,8 @@ pub(crate) async fn plan(
     streams.sort_by_key(|planned| planned.stream != AUDIT);
     let superfluous = found.into_keys().filter(|stream| !head.ends.contains_key(stream)).collect();
     let layout = Layout { streams: head.streams, replicas: replicas.unwrap_or(head.replicas) };
-    let remake = Remake { epoch, from: head.epoch, layout };
-    Ok(Plan { remake, streams, durables: head.durables, superfluous })
+    let remake = Remake { epoch, from: head.epoch, former, layout };
+    Ok(Plan { remake, streams, durables: head.durables, epochs, superfluous })
 }
 
 /// The epoch of the restored log: a new one, or that of an interrupted restore. Refuses what a restore must not touch.
@@ -146,8 +174,8 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
         match state {
             Remade::Begun { from, .. } if *from != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} was created by a restore of epoch {from}, but this archive has epoch {}: continue with \
-                     the other archive, or delete the streams of that restore",
+                    "{stream} was created by a restore of epoch {from}, but this archive has epoch {}: name that \
+                     one with --epoch, continue with the other archive, or delete the streams of that restore",
                     head.epoch
                 ));
             }
@@ -159,8 +187,9 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
             }
             Remade::Whole(Some(epoch)) if *epoch != head.epoch => {
                 return in_the_way(format!(
-                    "{stream} is not empty and has epoch {epoch}, but the archive has epoch {}: restore into other \
-                     servers, or delete its streams if you are sure that nobody needs them",
+                    "{stream} is not empty and has epoch {epoch}, but the archive has epoch {}: name its epoch with \
+                     --epoch if the archive has it too, restore into other servers, or delete its streams if you are \
+                     sure that nobody needs them",
                     head.epoch
                 ));
             }
@@ -217,14 +246,14 @@ async fn next(chain: &mut Chain, target: &ArchiveTarget) -> Result<Option<Segmen
     chain.read(target).await?.transpose().map_err(RestoreError::Damaged)
 }
 
-/// Creates the streams, writes their records and creates the durables. Returns where each stream ends. After an
-/// interruption, the same call continues after the last record.
+/// Creates the streams, writes their records and creates the durables. After an interruption, the same call continues
+/// after the last record.
 pub(crate) async fn restore(
     target: &ArchiveTarget,
     restoring: &Restoring,
     plan: &Plan,
     written: impl Fn(u64),
-) -> Result<BTreeMap<String, RestoredEnd>, RestoreError> {
+) -> Result<Restored, RestoreError> {
     for stream in &plan.superfluous {
         restoring.remove_empty(stream).await?;
     }
@@ -232,18 +261,22 @@ pub(crate) async fn restore(
         restoring.make(&plan.remake, &planned.stream, planned.end.first).await?;
     }
     let mut erased = BTreeMap::new();
-    let mut ends = BTreeMap::new();
+    let Restored { mut ends, mut fates, mut audited } = Restored::default();
     let (audit, chat): (Vec<_>, Vec<_>) = plan.streams.iter().partition(|planned| planned.stream == AUDIT);
     for planned in audit {
-        let is_erasure = |record: &Record| {
+        let read = |record: &Record| {
             if let Some((stream, positions)) = erasure(record, &plan.remake.from) {
                 erased.entry(stream).or_insert_with(BTreeSet::new).extend(positions);
             }
+            if let Some(event) = record.audit_event() {
+                fates.read(&event);
+            }
         };
-        let end =
-            restore_stream(target, restoring, plan, planned, &BTreeSet::new(), &written, is_erasure).await?;
+        let end = restore_stream(target, restoring, plan, planned, &BTreeSet::new(), &written, read).await?;
+        audited = planned.upto;
         ends.insert(planned.stream.clone(), end);
     }
+    fates.read_later_epochs(target, &plan.remake.from, audited).await?;
     let none = BTreeSet::new();
     let restored: Vec<(String, RestoredEnd)> = stream::iter(chat.into_iter().map(|planned| {
         let gone = erased.get(&planned.stream).unwrap_or(&none);
@@ -261,7 +294,7 @@ pub(crate) async fn restore(
         let end = ends.get(&durable.stream).map(|end| end.kept).unwrap_or_default();
         restoring.make_durable(&plan.remake, durable, end).await?;
     }
-    Ok(ends)
+    Ok(Restored { ends, fates, audited })
 }
 
 /// The positions that an erasure has removed from a stream of this epoch, if this audit event lists some. The positions

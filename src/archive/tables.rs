@@ -12,7 +12,10 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use crate::archive::{ArchiveError, ArchiveTarget, segment, target::Replaces};
+use crate::{
+    accounts,
+    archive::{ArchiveError, ArchiveTarget, segment, target::Replaces},
+};
 
 /// The schemas.
 const SCHEMAS: &str = "('auth', 'hooks')";
@@ -69,14 +72,17 @@ async fn migration_of(connection: &mut PgConnection) -> Result<i64, sqlx::Error>
         .await
 }
 
-/// Whether a database has accounts. Tables without an account count as lost.
+/// Whether a database has accounts. Tables without an account count as lost, and accounts that an interrupted restore has
+/// copied are copied again.
 pub(crate) async fn has_accounts(pool: &PgPool) -> Result<bool, sqlx::Error> {
-    let has_table: bool =
-        sqlx::query_scalar("select to_regclass('auth.account') is not null").fetch_one(pool).await?;
-    match has_table {
-        true => sqlx::query_scalar("select exists (select from auth.account)").fetch_one(pool).await,
-        false => Ok(false),
+    let mut connection = pool.acquire().await?;
+    let has_table: bool = sqlx::query_scalar("select to_regclass('auth.account') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !has_table || accounts::are_of_a_restore(&mut connection).await? {
+        return Ok(false);
     }
+    sqlx::query_scalar("select exists (select from auth.account)").fetch_one(&mut *connection).await
 }
 
 /// Copies the tables into files below a folder of the archive.
@@ -191,7 +197,8 @@ async fn sequences(connection: &mut PgConnection) -> Result<Vec<(String, String)
     sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await
 }
 
-/// Copies the tables of a dump into a database that is at the dump's migration. All or nothing.
+/// Copies the tables of a dump into a database that is at the dump's migration, and marks the accounts as restored. All
+/// or nothing.
 pub(crate) async fn load(
     connection: &mut PgConnection,
     target: &ArchiveTarget,
@@ -230,6 +237,7 @@ pub(crate) async fn load(
                 .await?;
         }
     }
+    accounts::mark_restored(&mut transaction).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -1,9 +1,7 @@
 //! Reads a whole archive again, and names each file that is corrupt, missing or swapped.
 
 use crate::{
-    archive::{
-        ArchiveError, ArchiveHead, ArchiveTarget, Backup, backups, chain::Chain, head::StreamEnd, segment,
-    },
+    archive::{ArchiveError, ArchiveHead, ArchiveTarget, backups, chain::Chain, head::StreamEnd},
     domain::Epoch,
 };
 
@@ -30,7 +28,7 @@ pub(crate) async fn verify(target: &ArchiveTarget) -> Result<VerifiedArchive, Ar
     }
     for (name, backup) in backups::all(target).await? {
         let problems = match backup {
-            Ok(backup) => verify_backup(target, &backup).await?,
+            Ok(backup) => backups::problems(target, &backup).await?,
             Err(why) => vec![format!("{name}: {why}")],
         };
         if problems.is_empty() {
@@ -60,18 +58,4 @@ async fn verify_stream(
         }
     }
     Ok(())
-}
-
-async fn verify_backup(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<String>, ArchiveError> {
-    let mut problems = Vec::new();
-    for part in &backup.auth_dump.parts {
-        match target.get(&part.name).await? {
-            None => problems.push(format!("{}: it is missing", part.name)),
-            Some(file) if segment::sha256(&file.bytes) != part.sha256 => {
-                problems.push(format!("{}: its content has changed since it was written", part.name));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(problems)
 }

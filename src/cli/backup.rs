@@ -32,7 +32,7 @@ enum What {
         #[command(flatten)]
         place: Place,
     },
-    /// Lists the backups, oldest first.
+    /// Lists the backups, oldest first, and names those that cannot be read; exit status 1 if there is one.
     List {
         #[command(flatten)]
         place: Place,
@@ -102,10 +102,18 @@ pub(super) async fn backup(BackupCommand { what }: BackupCommand) -> Result<Exit
             println!("{name}\n{}", line(&backup));
         }
         What::List { place } => {
-            let backups = archive::list(&place.target()?).await.map_err(AppError::from)?;
-            backups.iter().for_each(|backup| println!("{}", line(backup)));
+            let backups = archive::all(&place.target()?).await.map_err(AppError::from)?;
+            for (name, backup) in &backups {
+                match backup {
+                    Ok(backup) => println!("{}", line(backup)),
+                    Err(why) => println!("BAD      {name}: {why}"),
+                }
+            }
             if backups.is_empty() {
                 println!("no backups: create one with `verbatim backup create`");
+            }
+            if backups.iter().any(|(_, backup)| backup.is_err()) {
+                return Ok(ExitCode::FAILURE);
             }
         }
         What::Verify { deep, place } => return verify(&place.target()?, deep).await,
@@ -174,7 +182,7 @@ async fn restored(target: &ArchiveTarget, servers: &dev::Servers) -> Result<Veri
         None => servers.nats.url_of(dev::NatsUser::Operator).into(),
     };
     let addresses = Addresses { nats, database: servers.postgres.url().to_owned() };
-    let order = RestoreOrder { from: target.clone(), aim: Aim::End, into_empty: true };
+    let order = RestoreOrder { from: target.clone(), epoch: None, aim: Aim::End, into_empty: true };
     // One server has one copy of each stream, however many the log has.
     let wanted = Wanted { replicas: Some(1), ..Wanted::default() };
     app::restore(app::plan_restore(&addresses, wanted, order).await?, |_| {}).await?;

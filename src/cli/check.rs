@@ -111,7 +111,6 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     }
     let spans = settings.span_destination();
     report.say("traces", spans.map(|to| if to.is_some() { "to a collector" } else { "none" }.into()));
-    look_at_archive(&settings, &mut report).await;
     warn("open files", enough_files(settings.connections));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;
@@ -124,6 +123,7 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
             .map_err(AppError::from),
     };
     report.say("log", log.as_ref().map(described));
+    look_at_archive(&settings, log.as_ref().ok().and_then(Option::as_ref), &mut report).await;
     if let Ok(Some(log)) = &log {
         report.say("durability", durable(log).await);
         let survey = log.look(&Clock::system()).await;
@@ -163,8 +163,8 @@ async fn look_at_issuers(settings: &Settings, report: &mut Report, none: &str) {
     }
 }
 
-/// Reports how far the archive has come, and whether its place keeps erased content.
-async fn look_at_archive(settings: &Settings, report: &mut Report) {
+/// Reports how far the archive of the log has come, and whether its place keeps erased content.
+async fn look_at_archive(settings: &Settings, log: Option<&Log>, report: &mut Report) {
     if !settings.has_archive() {
         return report.say("archive", Ok::<_, String>("none".into()));
     }
@@ -172,7 +172,7 @@ async fn look_at_archive(settings: &Settings, report: &mut Report) {
         Ok(target) => target,
         Err(bad) => return report.say("archive", Err(bad)),
     };
-    report.say("archive", archive::describe(&target).await);
+    report.say("archive", archive::describe(&target, log).await);
     if target.keeps_versions().await {
         let why = format!(
             "{target} keeps older versions of its objects, so erased content remains in them: see \"Backups in a \

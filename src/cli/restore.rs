@@ -13,7 +13,7 @@ use crate::{
     app::{self, AppError, RestoreOrder, RestorePlan},
     archive::{Aim, ArchivePlace},
     cli::servers::Servers,
-    domain::{Position, Time},
+    domain::{Epoch, Position, Time},
     log::{Remade, Remake},
 };
 
@@ -22,6 +22,10 @@ pub(super) struct Restore {
     /// Place of the archive: `dir:` and the absolute path of a folder, or `s3://bucket/folder`.
     #[arg(long, value_name = "PLACE")]
     from: ArchivePlace,
+
+    /// Epoch to restore, as in the folder `log` of the archive. [default: the latest one]
+    #[arg(long, value_name = "EPOCH", value_parser = epoch)]
+    epoch: Option<Epoch>,
 
     /// Last position to restore in a stream, as in CHAT_0=4711. Separate several by commas; a stream that is not named
     /// is restored to its end.
@@ -44,6 +48,12 @@ pub(super) struct Restore {
     pub(super) servers: Servers,
 }
 
+fn epoch(text: &str) -> Result<Epoch, &'static str> {
+    let is_named =
+        (1..=64).contains(&text.len()) && text.bytes().all(|letter| letter.is_ascii_alphanumeric());
+    is_named.then(|| Epoch(text.to_owned())).ok_or("expected the name of a folder below `log` in the archive")
+}
+
 #[derive(Debug, Clone)]
 struct StreamPosition(String, Position);
 
@@ -58,7 +68,7 @@ impl FromStr for StreamPosition {
 }
 
 pub(super) async fn restore(
-    Restore { from, to_position, to_time, into_empty, plan: is_plan, servers }: Restore,
+    Restore { from, epoch, to_position, to_time, into_empty, plan: is_plan, servers }: Restore,
 ) -> Result<(), AppError> {
     let positions: BTreeMap<String, Position> =
         to_position.into_iter().map(|StreamPosition(stream, position)| (stream, position)).collect();
@@ -67,7 +77,7 @@ pub(super) async fn restore(
         None if positions.is_empty() => Aim::End,
         None => Aim::Positions(positions),
     };
-    let order = RestoreOrder { from: servers.settings.archive_at(&from)?, aim, into_empty };
+    let order = RestoreOrder { from: servers.settings.archive_at(&from)?, epoch, aim, into_empty };
     let planned =
         app::plan_restore(&servers.operators_addresses()?, servers.settings.layout(), order).await?;
     println!("{}", text(&planned.plan));
@@ -90,8 +100,8 @@ pub(super) async fn restore(
     Ok(())
 }
 
-fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
-    let Remake { epoch, from, layout } = &log.remake;
+fn text(RestorePlan { log, accounts, unusable, has_accounts }: &RestorePlan) -> String {
+    let Remake { epoch, from, layout, .. } = &log.remake;
     let mut lines = vec![format!(
         "epoch {epoch} will be restored from epoch {from}; new streams get {}",
         match layout.replicas {
@@ -108,6 +118,7 @@ fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
         lines.push(format!("{} {found}, up to {}", planned.stream, planned.upto));
     }
     lines.push(format!("{} durables of consumers will be recreated", log.durables.len()));
+    lines.extend(unusable.iter().map(|why| format!("a backup of the accounts cannot be used: {why}")));
     lines.push(match (has_accounts, accounts) {
         (true, _) => "the accounts in the database will be kept".into(),
         (false, Some(backup)) => format!("the accounts will be restored from the backup of {}", backup.time),

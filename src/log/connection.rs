@@ -35,6 +35,7 @@ pub struct Log {
     pub(in crate::log) jetstream: jetstream::Context,
     pub(in crate::log) layout: Layout,
     pub(in crate::log) epoch: Epoch,
+    pub(in crate::log) former: Arc<[Epoch]>,
     pub(in crate::log) queues: Arc<[Queue]>,
     pub(in crate::log) known: Arc<[Known]>,
     pub(in crate::log) tails: Arc<[Tail]>,
@@ -79,7 +80,7 @@ impl Connection {
 
     fn with(self, found: layout::Found, tasks: &Supervisor) -> Log {
         let Self { client, maker, connections, works } = self;
-        let layout::Found { epoch, layout, .. } = found;
+        let layout::Found { epoch, former, layout, .. } = found;
         let known: Arc<[Known]> = (0..layout.streams).map(|_| Known::default()).collect();
         let tails = (0..layout.streams).map(|_| Tail::default()).collect();
         let windows = (0..layout.streams).map(|_| Window::default()).collect();
@@ -99,6 +100,7 @@ impl Connection {
             jetstream: maker.jetstream.clone(),
             layout,
             epoch,
+            former: former.into(),
             queues,
             known,
             tails,
@@ -155,21 +157,27 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Creates the streams that a log has lost, as empty streams, and begins a new epoch.
+    /// Creates the streams that a log has lost, as empty streams, and begins a new epoch. `lost` is the epoch that the
+    /// database knows.
     pub async fn make_what_is_missing(
         servers: impl Into<NatsServers>,
         wanted: Wanted,
         streams: usize,
+        lost: Option<Epoch>,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(servers.into()).await?;
-        let found = layout::make_what_is_missing(&connection.maker, wanted, streams).await?;
+        let found = layout::make_what_is_missing(&connection.maker, wanted, streams, lost).await?;
         Ok(connection.with(found, tasks))
     }
 
-    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch is valid in it.
-    pub async fn begin_epoch(servers: impl Into<NatsServers>) -> Result<Epoch, OpenError> {
-        layout::begin_epoch(&Connection::to(servers.into()).await?.maker).await
+    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch is valid in it. `joined` is the epoch
+    /// that the database knows.
+    pub async fn begin_epoch(
+        servers: impl Into<NatsServers>,
+        joined: Option<Epoch>,
+    ) -> Result<Epoch, OpenError> {
+        layout::begin_epoch(&Connection::to(servers.into()).await?.maker, joined).await
     }
 
     /// The same log, with long rosters read from snapshots on.
@@ -192,6 +200,11 @@ impl Log {
     /// The epoch of this log, which lasts until a loss or a restore begins another.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The epochs that this log had before, the latest one last.
+    pub(crate) fn former_epochs(&self) -> &[Epoch] {
+        &self.former
     }
 
     /// The layout of this log.

@@ -13,9 +13,10 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationUpdated, Event, Lane, Position, Recorded, data_without_title},
+    domain::{AuditEvent, ConversationUpdated, Event, Lane, Position, Recorded, data_without_title},
     log::{
         Damaged, Log, OpenError,
+        audited::read_audit,
         envelope::{GONE, type_name},
         errors::refused,
         read::follow::Messages,
@@ -60,6 +61,11 @@ impl Record {
     /// Whether it is the placeholder of an erased event.
     pub(crate) fn is_placeholder(&self) -> bool {
         self.header("ce-type").is_some_and(|kind| kind == type_name(GONE))
+    }
+
+    /// The audit event, if it is one.
+    pub(crate) fn audit_event(&self) -> Option<AuditEvent> {
+        read_audit(&self.subject, Some(&self.header_map()), &self.payload)
     }
 
     /// The headers that still mean something once the message is stored, without the conditions of its append.

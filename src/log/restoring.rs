@@ -27,6 +27,7 @@ use crate::{
         limits::REQUEST_TIMEOUT,
         streams::{
             audit::audit,
+            former,
             layout::{self, AUDIT, EPOCH, Layout, chat},
             maker::{Maker, Refusals},
         },
@@ -108,6 +109,8 @@ pub(crate) struct Remake {
     pub epoch: Epoch,
     /// The epoch of the archive.
     pub from: Epoch,
+    /// The epochs before that, the latest one last.
+    pub former: Vec<Epoch>,
     /// The streams, and the replicas of each.
     pub layout: Layout,
 }
@@ -296,11 +299,16 @@ impl Restoring {
 }
 
 impl Remake {
+    /// The epochs from which the restored log begins, the latest one last.
+    pub(crate) fn begins_from(&self) -> Vec<Epoch> {
+        former::once(self.former.iter().chain([&self.from]).cloned())
+    }
+
     fn config(&self, stream: &str) -> Config {
-        match layout::index(stream) {
-            Some(index) => chat(index, self.layout, &self.epoch),
-            None => audit(self.layout),
-        }
+        let Some(index) = layout::index(stream) else { return audit(self.layout) };
+        let mut config = chat(index, self.layout, &self.epoch);
+        former::note(&mut config, &self.begins_from());
+        config
     }
 }
 

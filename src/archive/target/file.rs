@@ -4,7 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::log::{Damaged, OpenError, Unavailable};
+use crate::{
+    domain::Epoch,
+    log::{Damaged, OpenError, Unavailable},
+};
 
 /// Why something with an archive failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,31 @@ pub(crate) enum ArchiveError {
     /// There is no archive.
     #[error("no archive at {0}: it has no HEAD.json. Start an archiver first (`verbatim archive`)")]
     None(String),
+    /// The archive is that of another log.
+    #[error(
+        "the archive {place} has epoch {found}, but this log has epoch {own} and did not begin from it: name another place, \
+         because an archive keeps one log. If both are of one installation, see \"An archive of another epoch\" in \
+         deploy/DISASTERS.md"
+    )]
+    Foreign {
+        /// The archive.
+        place: String,
+        /// Its latest epoch.
+        found: Epoch,
+        /// The epoch of the log.
+        own: Epoch,
+    },
+    /// There are segments of the log, and nothing says which of them are whole.
+    #[error(
+        "the archive {place} has segments in {folder}, but no HEAD.json that names them: put HEAD.json back, or name another \
+         place"
+    )]
+    NoManifest {
+        /// The archive.
+        place: String,
+        /// The folder of the segments.
+        folder: String,
+    },
     /// The stream has a hole that nothing explains.
     #[error("{0}, and nothing explains it: see \"A message was deleted\" in deploy/DISASTERS.md")]
     Hole(#[from] Damaged),

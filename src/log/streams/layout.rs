@@ -15,7 +15,7 @@ use crate::{
         errors::{OpenError, refused},
         level,
         limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
-        streams::maker::Maker,
+        streams::{former, maker::Maker},
         subject,
     },
 };
@@ -65,6 +65,8 @@ impl Wanted {
 /// The streams of a log, as they were found.
 pub(in crate::log) struct Found {
     pub(in crate::log) epoch: Epoch,
+    /// The epochs before it.
+    pub(in crate::log) former: Vec<Epoch>,
     pub(in crate::log) layout: Layout,
     pub(in crate::log) infos: Vec<Info>,
 }
@@ -121,20 +123,26 @@ pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) 
     look(&maker.jetstream, wanted).await
 }
 
-/// Creates the streams that were lost, as empty streams, in a new epoch.
+/// Creates the streams that were lost, as empty streams, in a new epoch. `lost` is the epoch that the database knows.
 pub(in crate::log) async fn make_what_is_missing(
     maker: &Maker,
     wanted: Wanted,
     streams: usize,
+    lost: Option<Epoch>,
 ) -> Result<Found, OpenError> {
-    let there = all(&maker.jetstream).await?;
-    let Some((_, streams)) = identity(&there)? else { return make(maker, wanted, streams).await };
+    let mut there = all(&maker.jetstream).await?;
+    if identity(&there)?.is_none() {
+        there = make(maker, wanted, streams).await?.infos;
+    }
+    let (_, streams) = identity(&there)?.ok_or(OpenError::NoLog)?;
     let copies = there.iter().map(|info| info.config.num_replicas).max();
     let layout = Wanted { streams: Some(streams), replicas: wanted.replicas.or(copies) }.or(streams)?;
-    let epoch = set_new_epoch(maker, &there).await?;
+    let (epoch, former) = set_new_epoch(maker, &there, lost).await?;
     for index in 0..layout.streams {
         if !there.iter().any(|info| info.config.name == name(index)) {
-            maker.create(chat(index, layout, &epoch)).await?;
+            let mut config = chat(index, layout, &epoch);
+            former::note(&mut config, &former);
+            maker.create(config).await?;
         }
     }
     look(&maker.jetstream, wanted).await
@@ -142,22 +150,31 @@ pub(in crate::log) async fn make_what_is_missing(
 
 /// Begins a new epoch of a log at the same positions. After an interruption the epochs of the streams differ, and no
 /// node opens such a log; the operator repeats the command. A log that has lost a stream is refused, because afterwards
-/// the epoch would no longer show the loss.
-pub(in crate::log) async fn begin_epoch(maker: &Maker) -> Result<Epoch, OpenError> {
+/// the epoch would no longer show the loss. `joined` is the epoch that the database knows.
+pub(in crate::log) async fn begin_epoch(maker: &Maker, joined: Option<Epoch>) -> Result<Epoch, OpenError> {
     let there = all(&maker.jetstream).await?;
     let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
     none_is_missing(&there, streams)?;
-    set_new_epoch(maker, &there).await
+    set_new_epoch(maker, &there, joined).await.map(|(epoch, _)| epoch)
 }
 
-async fn set_new_epoch(maker: &Maker, there: &[Info]) -> Result<Epoch, OpenError> {
+/// Begins a new epoch in these streams. The epochs that they have until then, and the one that the database knows, become
+/// former epochs, which are returned too.
+async fn set_new_epoch(
+    maker: &Maker,
+    there: &[Info],
+    known: Option<Epoch>,
+) -> Result<(Epoch, Vec<Epoch>), OpenError> {
     let epoch = new_epoch();
+    let last = there.iter().filter_map(stated).map(|(epoch, _)| epoch);
+    let former = former::once(former::former(there).into_iter().chain(known).chain(last));
     for info in there {
         let mut config = info.config.clone();
         config.metadata.insert(EPOCH.to_owned(), epoch.to_string());
+        former::note(&mut config, &former);
         maker.update(config).await?;
     }
-    Ok(epoch)
+    Ok((epoch, former))
 }
 
 /// Creates the stream of presence changes, which is in memory and is lost with its server.
@@ -269,7 +286,7 @@ fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
         )));
     }
     let layout = Layout { streams, replicas: wanted.replicas.unwrap_or(copies) };
-    Ok(Found { epoch, layout, infos: there })
+    Ok(Found { epoch, former: former::former(&there), layout, infos: there })
 }
 
 fn none_is_missing(there: &[Info], streams: usize) -> Result<(), OpenError> {
