@@ -134,12 +134,7 @@ impl Earlier {
     }
 
     /// The proof of a search of the log after a position.
-    async fn by_log(
-        &self,
-        sending: &Sending,
-        after: Position,
-        end: UpTo,
-    ) -> Result<Proof, Unavailable> {
+    async fn by_log(&self, sending: &Sending, after: Position, end: UpTo) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
         let _place = self.searches.take(sending.1).await.map_err(crowded)?;
         match self.searched.look(sending, after).await? {
