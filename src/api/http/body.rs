@@ -195,12 +195,11 @@ fn in_words(expected: &str) -> String {
         "a boolean" => return "must be true or false".into(),
         "a string" => return "must be a string".into(),
         "a sequence" => return "must be a list".into(),
-        "a map" => return "must be an object".into(),
         "u8" => u64::from(u8::MAX),
         "u16" => u64::from(u16::MAX),
         "u32" => u64::from(u32::MAX),
         "u64" => u64::MAX,
-        other if other.starts_with("struct ") => return "must be an object".into(),
+        other if other == "a map" || other.starts_with("struct ") => return "must be an object".into(),
         other => return format!("expected {other}"),
     };
     format!("must be an integer from 0 to {limit}")
@@ -369,14 +368,11 @@ mod tests {
     fn a_value_is_not_sent_back() {
         let problem = parse::<Letter>(with("\"pages\":\"hunter2\"").as_bytes()).expect_err("wrong");
         assert_eq!(problem.errors[0].detail, "must be an integer from 0 to 255");
-        for (json, said) in [
-            (with("\"pages\":-1"), "must be an integer from 0 to 255"),
-            (with("\"copies\":{}"), "must be a list"),
-            (with("\"inner\":7"), "must be an object"),
-            (r#"{"client_id":"a-good-key","text":["a"]}"#.to_owned(), "must be a string"),
-        ] {
-            let problem = parse::<Letter>(json.as_bytes()).expect_err("wrong");
-            assert_eq!(problem.errors[0].detail, said, "{json}");
+        for (json, said) in
+            [(with("\"copies\":{}"), "must be a list"), (with("\"inner\":7"), "must be an object")]
+        {
+            let wrong = parse::<Letter>(json.as_bytes()).expect_err("wrong");
+            assert_eq!(wrong.errors[0].detail, said, "{json}");
         }
         let name = "x".repeat(10_000);
         let problem = parse::<Letter>(with(&format!("\"{name}\":1")).as_bytes()).expect_err("wrong");
