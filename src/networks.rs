@@ -39,6 +39,13 @@ impl Networks {
     }
 }
 
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let networks: Vec<String> = self.0.iter().map(Network::to_string).collect();
+        f.write_str(&networks.join(","))
+    }
+}
+
 /// The number of bits before an IPv4 address that is mapped to IPv6.
 const MAPPED: u32 = 96;
 

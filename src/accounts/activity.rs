@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{PgPool, Postgres, Transaction};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -116,6 +117,26 @@ async fn locked(
     };
     let found: Option<(Uuid, bool)> = query.fetch_optional(&mut **transaction).await?;
     Ok(found.map(|(id, is_active)| (UserId::known(id), is_active)))
+}
+
+/// When an account was deactivated and erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AccountEnds {
+    /// When it was deactivated; `None` if it is active.
+    pub deactivated_at: Option<Time>,
+    /// When it was erased.
+    pub erased_at: Option<Time>,
+}
+
+/// When an account was deactivated and erased, if it was.
+pub(crate) async fn ends_of(pool: &PgPool, account: UserId) -> sqlx::Result<AccountEnds> {
+    let row: Option<(Option<OffsetDateTime>, Option<OffsetDateTime>)> =
+        sqlx::query_as("select deactivated_at, erased_at from auth.account where id = $1")
+            .bind(account.uuid())
+            .fetch_optional(pool)
+            .await?;
+    let (deactivated_at, erased_at) = row.unwrap_or_default();
+    Ok(AccountEnds { deactivated_at: deactivated_at.map(Time::of), erased_at: erased_at.map(Time::of) })
 }
 
 /// The accounts that were deactivated within the last `age` and are still deactivated. The age is measured as for

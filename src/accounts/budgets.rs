@@ -17,7 +17,8 @@ pub(crate) struct Budget {
     pub burst: u32,
 }
 
-/// Takes one unit. If there is none, takes nothing and returns the time until there is one.
+/// Takes one unit. If there is none, takes nothing and returns the time until there is one. This is never longer than
+/// the interval: a budget that was used up at a slower rate counts as used up at the present rate.
 pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
     let Budget { key, interval, burst } = *budget;
     let wait: f64 = sqlx::query_scalar(
@@ -35,7 +36,18 @@ pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<
     .bind((interval * burst).as_secs_f64())
     .fetch_one(pool)
     .await?;
-    Ok(if wait == 0.0 { Ok(()) } else { Err(Duration::from_secs_f64(wait)) })
+    let wait = Duration::from_secs_f64(wait);
+    if wait > interval {
+        sqlx::query(
+            "update auth.budget set full_at = now() + make_interval(secs => $2)
+             where key = $1 and full_at > now() + make_interval(secs => $2)",
+        )
+        .bind(key.cast_signed())
+        .bind((interval * burst).as_secs_f64())
+        .execute(pool)
+        .await?;
+    }
+    Ok(if wait.is_zero() { Ok(()) } else { Err(wait.min(interval)) })
 }
 
 /// Gives one unit back.

@@ -38,7 +38,9 @@ mod settings;
 mod shared_key;
 
 pub(crate) use self::acted_for::acted_for;
-pub(crate) use self::activity::{WhichAccount, deactivate, reactivate, suspended_since};
+pub(crate) use self::activity::{
+    AccountEnds, WhichAccount, deactivate, ends_of, reactivate, suspended_since,
+};
 pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};

@@ -126,6 +126,9 @@ pub(crate) async fn add_consumer(
 fn not_bound(error: ServiceError) -> ConsumerError {
     match error {
         ServiceError::Access(AccessError::Database(outage)) => ConsumerError::Database(outage),
+        ServiceError::Access(AccessError::NotFound) => ConsumerError::Refused(
+            "there is no service account with the id of `--bot`: see `verbatim services list`".into(),
+        ),
         other => ConsumerError::Refused(other.to_string()),
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::{
     access::{self, AccessError, Account, InviteCode, Recovery},
-    accounts::{self, By, Stamp, WhichAccount},
+    accounts::{self, AccountEnds, By, Stamp, WhichAccount},
     app::{
         Addresses, AppError, database, is_migrated,
         telling::{revoked, tell_nodes},
@@ -121,9 +121,15 @@ fn of_program() -> AppError {
     )
 }
 
-/// Finds an account.
-pub(crate) async fn show_user(addresses: &Addresses, named: &WhichUser) -> Result<Account, AppError> {
-    find(&open(addresses).await?, named).await
+/// Finds an account, and when it was deactivated and erased.
+pub(crate) async fn show_user(
+    addresses: &Addresses,
+    named: &WhichUser,
+) -> Result<(Account, AccountEnds), AppError> {
+    let pool = open(addresses).await?;
+    let account = find(&pool, named).await?;
+    let ends = accounts::ends_of(&pool, account.id).await?;
+    Ok((account, ends))
 }
 
 async fn find(pool: &PgPool, named: &WhichUser) -> Result<Account, AppError> {

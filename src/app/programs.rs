@@ -182,6 +182,10 @@ fn scopes(words: &[String]) -> Result<Scopes, AppError> {
 pub(super) fn refused(error: ServiceError) -> AppError {
     match error {
         ServiceError::Access(access::AccessError::Database(outage)) => AppError::Database(outage),
+        ServiceError::Access(access::AccessError::NotFound) => AppError::Refused(
+            "there is no service account with this id, or it has no such key: see `verbatim services list`"
+                .into(),
+        ),
         other => AppError::Refused(other.to_string()),
     }
 }

@@ -53,12 +53,19 @@ pub(super) async fn keep_looking(log: Log, pool: PgPool, conversations: Conversa
     while foreign < LOOKS {
         look.tick().await;
         follow(&log, &pool, &trouble).await;
-        foreign = match foreign_stream(&log, &conversations).await {
-            Some(stream) => {
-                tracing::error!(stream, "the log is not the one that this process has followed");
+        // A log that was restored has the same events, but no cursor that this process makes is valid in it.
+        let has_other_epoch = matches!(log.is_replaced().await, Ok(true));
+        let stream = foreign_stream(&log, &conversations).await;
+        foreign = match (has_other_epoch, stream) {
+            (false, None) => 0,
+            (has_other_epoch, stream) => {
+                tracing::error!(
+                    stream,
+                    has_other_epoch,
+                    "the log is not the one that this process has followed"
+                );
                 foreign + 1
             }
-            None => 0,
         };
     }
 }

@@ -119,7 +119,7 @@ async fn asked(webhooks: &Webhooks, ask: AskWebhooks) -> Result<Value, WebhookEr
 }
 
 fn shown(seen: &SeenEndpoint) -> Value {
-    let SeenEndpoint { stored, public_key, figures, lag_events } = seen;
+    let SeenEndpoint { stored, public_key, unusable_reason, figures, lag_events } = seen;
     let disabled = stored.disabled.as_ref();
     json!({
         "id": stored.id, "url": stored.url, "state": if disabled.is_some() { "disabled" } else { "enabled" },
@@ -128,7 +128,8 @@ fn shown(seen: &SeenEndpoint) -> Value {
         "order": if stored.is_ordered { "conversation" } else { "none" }, "thin": stored.is_thin,
         "concurrency": stored.concurrency, "headers": stored.header_names, "description": stored.description,
         "created_at": stored.created_at, "disabled_at": disabled.map(|disabled| disabled.at),
-        "disabled_reason": disabled.map(|disabled| &disabled.reason), "failing_since": stored.failing_since,
+        "disabled_reason": disabled.map(|disabled| &disabled.reason), "unusable_reason": unusable_reason,
+        "failing_since": stored.failing_since,
         "failures": stored.failures, "parked": figures.parked, "held": figures.held, "replays": figures.replays,
         "lag_events": lag_events,
     })

@@ -31,7 +31,8 @@ pub(super) struct Dev {
 
 pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), Failed> {
     let stop = until_told();
-    let tools = tokio::task::spawn_blocking(dev::tools)
+    let folder = data_dir.clone();
+    let tools = tokio::task::spawn_blocking(move || dev::tools_in(&folder))
         .await
         .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
     let servers = dev::Servers::start(&tools, &data_dir).await?;
@@ -57,7 +58,7 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;
         let key = app::key_of_dev(&addresses.database, servers.key()?).await?;
-        servers.keep_key(&key)?;
+        servers.keep(&key, &settings.given_for_webhooks())?;
         let ready = |listening| println!("{}", welcome(listening, settings.has_chat_page(), &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let process = process(stop, settings.drain_delay(Duration::ZERO));

@@ -4,6 +4,7 @@ mod addresses;
 mod archive;
 mod audit;
 mod backup;
+mod brief;
 mod check;
 mod command;
 mod consumer_args;

@@ -201,8 +201,14 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
             let account = match reach.remote()? {
                 Some(node) => found(&node, &named(&user)).await?,
                 None => {
-                    let account = app::show_user(&reach.servers.addresses()?, &named(&user)).await?;
+                    let (account, ends) = app::show_user(&reach.servers.addresses()?, &named(&user)).await?;
+                    let state = match (ends.deactivated_at, ends.erased_at) {
+                        (_, Some(_)) => "erased",
+                        (Some(_), None) => "deactivated",
+                        (None, None) => "active",
+                    };
                     json!({
+                        "state": state, "deactivated_at": ends.deactivated_at, "erased_at": ends.erased_at,
                         "id": account.id, "username": account.username.as_str(),
                         "display_name": account.display_name.as_str(), "created_at": account.created_at,
                         "last_seen_at": account.last_seen_at,
@@ -210,9 +216,18 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
                 }
             };
             // A node shows only the fields that all users can see.
-            for field in ["id", "username", "display_name", "created_at", "last_seen_at"] {
+            for field in [
+                "id",
+                "username",
+                "display_name",
+                "created_at",
+                "last_seen_at",
+                "state",
+                "deactivated_at",
+                "erased_at",
+            ] {
                 if let Some(value) = account[field].as_str() {
-                    println!("{:<14}{value}", field.replace('_', " "));
+                    println!("{:<16}{value}", field.replace('_', " "));
                 }
             }
         }

@@ -8,13 +8,15 @@ use crate::{
     api,
     cli::{
         archive, audit, backup,
+        brief::brief,
         check::{self, Check},
         command::{Cli, Command},
         consumers,
         dev::{self, Dev},
         erasures,
         failed::Failed,
-        holds, log, logins, migrate, misspelt, nats, people, programs, rebuild, restore, running,
+        holds, log, logins, migrate, misspelt, nats, people, programs, rebuild, restore,
+        running::{self, Completed},
         serve::{self, Serve},
         servers::Servers,
         signing_key, status, webhooks,
@@ -26,7 +28,9 @@ use crate::{
 /// Runs the command line and returns the exit status: 0 for success, 1 for a refusal, 2 for arguments that clap
 /// cannot read.
 pub fn main() -> ExitCode {
-    let command = read().command.unwrap_or_else(default_command);
+    let data_dir = env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into());
+    let (cli, lacks_servers) = read(Path::new(&data_dir));
+    let command = cli.command.unwrap_or_else(default_command);
     if let Some(why) = misspelt::refusal(&Cli::command(), env::vars_os().map(|(name, _)| name)) {
         return fail(&why);
     }
@@ -62,18 +66,21 @@ pub fn main() -> ExitCode {
     };
     match runtime.block_on(run(command)) {
         Ok(code) => code,
+        Err(e) if lacks_servers => fail(&format!("{e}. No dev mode is running on {}", data_dir.display())),
         Err(e) => fail(&e.to_string()),
     }
 }
 
 /// Parses the command line. A command that needs servers, but has no setting for them, gets those of the dev mode that
 /// runs here.
-fn read() -> Cli {
+///
+/// Also returns whether the command still has no setting for its servers.
+fn read(data_dir: &Path) -> (Cli, bool) {
     let given: Vec<OsString> = env::args_os().collect();
-    let command = Cli::command();
+    let command = brief(Cli::command());
     let matches = command.clone().get_matches_from(&given);
-    let data_dir = env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into());
-    Cli::parse_from(running::completed(given, &command, &matches, Path::new(&data_dir)))
+    let Completed { arguments, lacks_servers } = running::completed(given, &command, &matches, data_dir);
+    (Cli::parse_from(arguments), lacks_servers)
 }
 
 /// `verbatim` without a command is `verbatim dev` with its settings from the environment.

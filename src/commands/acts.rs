@@ -21,6 +21,16 @@ pub struct Acted {
     pub event: Option<(Time, Event)>,
 }
 
+/// The decision on a command about a message.
+pub(super) enum Decided {
+    /// This event has to be stored.
+    New(Event),
+    /// Nothing changes.
+    Nothing,
+    /// An earlier command with the same key has stored this event.
+    Before(Recorded),
+}
+
 impl Commands {
     /// Changes a message. Returns when the event is stored and this process has followed the event, or has
     /// waited two seconds for that. A retry with the same key gets the answer of the first attempt. Without a
@@ -47,8 +57,13 @@ impl Commands {
             client_id: key.clone(),
             blocked,
         };
-        let Some(event) = self.decide_on(&tracked, by, id, message, command).await? else {
-            return Ok(Acted { position: tracked.head(), event: None });
+        let event = match self.decide_on(&tracked, by, id, message, key.as_ref(), command).await? {
+            Decided::New(event) => event,
+            Decided::Nothing => return Ok(Acted { position: tracked.head(), event: None }),
+            Decided::Before(first) => {
+                self.settle_change(by, id, true);
+                return the_same(first, message, &act);
+            }
         };
         let draft = self.draft(id, by, event, key.clone());
         let Appended { position, duplicate } = self.log.append(&draft).await?;
@@ -64,15 +79,17 @@ impl Commands {
     /// Decides on a message as the views have it, once the views are as far as this process has followed the
     /// conversation. That is enough for an event. A refusal, and the answer that nothing changes, are given
     /// only after this process and the views have caught up with the log, because another node may have made
-    /// a change on which the decision depends.
+    /// a change on which the decision depends. That change may be the first attempt of this command, which the views
+    /// did not have yet when its key was looked up, so the key is looked up again.
     pub(super) async fn decide_on(
         &self,
         tracked: &Arc<Tracked>,
         by: UserId,
         id: ConversationId,
         message: MessageId,
+        key: Option<&ClientId>,
         command: impl Fn(FoundMessage) -> Command,
-    ) -> Result<Option<Event>, Refused> {
+    ) -> Result<Decided, Refused> {
         let stream = self.log.stream_of(id);
         let mut is_latest = false;
         loop {
@@ -80,8 +97,16 @@ impl Commands {
             let found = self.messages.found(stream, id, message, by, retention, tracked.head()).await?;
             let found = found.unwrap_or_else(|| FoundMessage::nowhere(message, by));
             match tracked.conversation().decide(by, command(found)) {
-                Ok(Some(event)) => return Ok(Some(event)),
-                no if is_latest => return Ok(no?),
+                Ok(Some(event)) => return Ok(Decided::New(event)),
+                no if is_latest => {
+                    if let Some(key) = key
+                        && let Some(first) = self.earlier.done_by_now((id, by, key.clone())).await?
+                    {
+                        return Ok(Decided::Before(first));
+                    }
+                    no?;
+                    return Ok(Decided::Nothing);
+                }
                 _ => self.conversations.catch_up(id).await?,
             }
             is_latest = true;

@@ -6,9 +6,11 @@
 //!
 //! A key counts as new only by a proof without a gap: the greatest key, the view or a search of the log covers all
 //! events up to some position of the stream, and JetStream itself recognises all keys after that position
-//! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of the log
-//! runs beside it. So a database that hangs or is down costs a conversation one search of the log, and its members can
-//! still send.
+//! ([`Log::window`]). JetStream sees only the keys of commands that append something. So before an act is refused or
+//! answered as one that changes nothing, its key is looked up to the end of the log.
+//!
+//! A command waits for the view alone no longer than [`VIEW`]; from then on, a search of the log runs beside it. So a
+//! database that hangs or is down costs a conversation one search of the log, and its members can still send.
 
 mod asking;
 
@@ -74,7 +76,19 @@ impl Earlier {
     /// The event that was stored with this key. `None` proves only that there is no such event before the log's window:
     /// within the window, JetStream itself answers a repeated append with the position of the first one.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
-        let proof = self.proof(&sending).await.inspect_err(|_| count("unknown"))?;
+        self.first(sending, UpTo::Window).await
+    }
+
+    /// The event that was stored with this key before this call. A command that appends nothing has to ask this,
+    /// because then JetStream never sees the key.
+    pub(super) async fn done_by_now(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
+        self.conversations.catch_up(sending.0).await?;
+        let followed = self.conversations.position(self.log.stream_of(sending.0));
+        self.first(sending, UpTo::Position(followed)).await
+    }
+
+    async fn first(&self, sending: Sending, end: UpTo) -> Result<Option<Recorded>, Refused> {
+        let proof = self.proof(&sending, end).await.inspect_err(|_| count("unknown"))?;
         count(proof.word());
         match proof {
             Proof::Grown | Proof::NewToView | Proof::NewToLog => Ok(None),
@@ -87,20 +101,20 @@ impl Earlier {
         }
     }
 
-    async fn proof(&self, sending: &Sending) -> Result<Proof, Unavailable> {
+    async fn proof(&self, sending: &Sending, end: UpTo) -> Result<Proof, Unavailable> {
         // The position is read before the greatest key, so that the greatest key covers every key up to this position.
         let followed = self.conversations.position(self.log.stream_of(sending.0));
-        if self.grown.is_new(sending) && self.is_lately(sending, followed) {
+        if self.grown.is_new(sending) && self.is_enough(end, sending, followed) {
             return Ok(Proof::Grown);
         }
-        let mut view = pin!(self.by_view(sending));
+        let mut view = pin!(self.by_view(sending, end));
         let proof = match timeout(VIEW, &mut view).await {
             Ok(Ok(proof)) => return Ok(proof),
-            Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to)).await,
+            Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to, end)).await,
             // A view that is only late may still answer before the search does, or answer when the search fails.
             Err(_) => {
                 let late = view.map_err(|_| Unavailable::because("the views do not tell of a key"));
-                let either = select_ok([late.boxed(), self.by_log(sending, Position::START).boxed()]);
+                let either = select_ok([late.boxed(), self.by_log(sending, Position::START, end).boxed()]);
                 timeout(SEARCH, either.map_ok(|(proof, _)| proof)).await
             }
         };
@@ -109,31 +123,45 @@ impl Earlier {
 
     /// The proof of the view. An error is the position up to which the view has no such key. That proves too little, so
     /// the log has to be searched after that position.
-    async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
-        let end = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
-        match asking::ask(&self.queue, sending.clone(), end).await {
+    async fn by_view(&self, sending: &Sending, end: UpTo) -> Result<Proof, Position> {
+        let latest_before = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
+        match asking::ask(&self.queue, sending.clone(), latest_before).await {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
-            KeyAnswer::NewUpTo(position) if self.is_lately(sending, position) => Ok(Proof::NewToView),
+            KeyAnswer::NewUpTo(position) if self.is_enough(end, sending, position) => Ok(Proof::NewToView),
             KeyAnswer::NewUpTo(position) => Err(position),
             KeyAnswer::Nothing => Err(Position::START),
         }
     }
 
     /// The proof of a search of the log after a position.
-    async fn by_log(&self, sending: &Sending, after: Position) -> Result<Proof, Unavailable> {
+    async fn by_log(&self, sending: &Sending, after: Position, end: UpTo) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
         let _place = self.searches.take(sending.1).await.map_err(crowded)?;
         match self.searched.look(sending, after).await? {
             (Some(position), _) => Ok(Proof::InLog(position)),
-            (None, up_to) if self.is_lately(sending, up_to) => Ok(Proof::NewToLog),
+            (None, up_to) if self.is_enough(end, sending, up_to) => Ok(Proof::NewToLog),
             (None, _) => Err(Unavailable::because("this process is too far behind the log to know a key")),
         }
     }
 
-    /// Whether JetStream itself recognises all keys after a position.
-    fn is_lately(&self, sending: &Sending, position: Position) -> bool {
-        self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
+    /// Whether a proof up to a position is enough.
+    fn is_enough(&self, end: UpTo, sending: &Sending, position: Position) -> bool {
+        match end {
+            UpTo::Window => {
+                self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
+            }
+            UpTo::Position(end) => position >= end,
+        }
     }
+}
+
+/// How far a proof that a key is new has to reach.
+#[derive(Debug, Clone, Copy)]
+enum UpTo {
+    /// Up to the window of the log: JetStream itself recognises the keys after that.
+    Window,
+    /// Up to this position.
+    Position(Position),
 }
 
 /// The proof that a key was used, or that it is new, by its source.

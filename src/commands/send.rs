@@ -2,7 +2,7 @@
 //! stored once.
 
 use crate::{
-    commands::{earlier::has_key, needs::Commands, refused::Refused},
+    commands::{acts::Decided, earlier::has_key, needs::Commands, refused::Refused},
     domain::{
         ClientId, Command, ConversationId, Event, Json, MessageId, MessageSent, Metadata, NewMessage,
         Position, Recorded, Time, UserId,
@@ -32,8 +32,7 @@ impl Commands {
     ) -> Result<Sent, Refused> {
         let tracked = self.of_member(by, conversation).await?;
         if let Some(first) = self.earlier.done((conversation, by, new.client_id.clone())).await? {
-            let NewMessage { text, reply_to, metadata, .. } = &new;
-            return the_same(first, text.as_str(), *reply_to, metadata.as_ref().map(Metadata::json));
+            return the_same_as(first, &new);
         }
         self.charge_change(by, conversation)?;
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
@@ -48,7 +47,14 @@ impl Commands {
                     let (new, quoted) = (Box::new(new.clone()), Some(Box::new(quoted)));
                     Command::Send { message_id, new, quoted, blocked }
                 };
-                self.decide_on(&tracked, by, conversation, quoted, command).await?
+                match self.decide_on(&tracked, by, conversation, quoted, Some(&client_id), command).await? {
+                    Decided::New(event) => Some(event),
+                    Decided::Nothing => None,
+                    Decided::Before(first) => {
+                        self.settle_change(by, conversation, true);
+                        return the_same_as(first, &new);
+                    }
+                }
             }
         };
         let Some(event) = decided else { unreachable!("a message is always something new") };
@@ -75,6 +81,12 @@ impl Commands {
         // Two keys may have the same hash, and within the window JetStream cannot tell such keys apart.
         Ok(first.ok_or_else(|| Unavailable::because("another event has the same message id"))?)
     }
+}
+
+/// The answer of the first attempt, unless the key was used for another message than this one.
+fn the_same_as(first: Recorded, new: &NewMessage) -> Result<Sent, Refused> {
+    let NewMessage { text, reply_to, metadata, .. } = new;
+    the_same(first, text.as_str(), *reply_to, metadata.as_ref().map(Metadata::json))
 }
 
 /// The answer of the first attempt, unless the key was used for another message.

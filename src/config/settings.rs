@@ -356,6 +356,11 @@ impl Settings {
         self.archive.default_place(place);
     }
 
+    /// The settings that decide which webhooks can be used, as names and values, if they differ from the defaults.
+    pub(crate) fn given_for_webhooks(&self) -> Vec<(&'static str, String)> {
+        self.webhooks.given()
+    }
+
     /// Uses this master key, unless a file is set.
     pub(crate) fn default_master_key(&mut self, key: String) {
         self.webhooks.default_key(key);

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const KEY: &str = "VERBATIM_MASTER_KEY_FILE";
+const ALLOW_HTTP: &str = "VERBATIM_WEBHOOK_ALLOW_HTTP";
+const ALLOW: &str = "VERBATIM_WEBHOOK_ALLOW";
 /// The maximum number of idle connections to one receiver.
 const IDLE: usize = 16;
 /// The maximum number of retries of an event.
@@ -35,14 +37,14 @@ pub(super) struct WebhookSettings {
     master_key: Option<String>,
 
     /// Allows webhook URLs with http, without TLS.
-    #[arg(long, env = "VERBATIM_WEBHOOK_ALLOW_HTTP")]
+    #[arg(long, env = ALLOW_HTTP)]
     webhook_allow_http: bool,
 
     /// Private networks to which events may be sent: a comma-separated list, as in `10.1.0.0/16`. [default: none; only
     /// public addresses]
     #[arg(
         long,
-        env = "VERBATIM_WEBHOOK_ALLOW",
+        env = ALLOW,
         default_value = "",
         hide_default_value = true,
         value_name = "NETWORKS",
@@ -105,6 +107,18 @@ impl WebhookSettings {
     /// Uses this key, unless a file is set.
     pub(super) fn default_key(&mut self, key: String) {
         self.master_key = Some(key);
+    }
+
+    /// The settings that decide which webhooks can be used, as names and values, if they differ from the defaults.
+    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let file = self.master_key_file.as_ref().map(|file| {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            (KEY, file.display().to_string())
+        });
+        let http = self.webhook_allow_http.then(|| (ALLOW_HTTP, "true".to_owned()));
+        let networks = self.webhook_allow.to_string();
+        let networks = (!networks.is_empty()).then_some((ALLOW, networks));
+        [file, http, networks].into_iter().flatten().collect()
     }
 
     /// The sender that all deliveries share.

@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::{
     accounts::consumers::StoredConsumer,
-    domain::{ConversationId, Lane},
+    domain::{Audited, ConversationId, Event, Lane},
 };
 
 /// The maximum number of subjects of one durable.
@@ -46,8 +46,25 @@ pub(crate) struct ConsumerFilter {
 }
 
 impl ConsumerFilter {
-    /// Parses a filter.
+    /// Parses the filter of a new consumer.
     pub(crate) fn read(
+        lanes: &[String],
+        conversations: &[String],
+        types: &[String],
+        reads_audit: bool,
+    ) -> Result<Self, BadFilter> {
+        let is_audited = |word: &str| reads_audit && Audited::types().iter().any(|kind| kind.word == word);
+        let is_known = |word: &&String| Event::TYPES.contains(&word.as_str()) || is_audited(word);
+        if let Some(word) = types.iter().find(|word| !is_known(word)) {
+            let detail = format!(
+                "`{word}` is an unknown type of events: see the AsyncAPI document; types of audit events need `audit`"
+            );
+            return Err(BadFilter { field: "types", code: "unknown_type", detail });
+        }
+        Self::parse(lanes, conversations, types, reads_audit)
+    }
+
+    fn parse(
         lanes: &[String],
         conversations: &[String],
         types: &[String],
@@ -83,15 +100,6 @@ impl ConsumerFilter {
                 lanes.len()
             );
             return Err(bad("conversations", "too_many", detail));
-        }
-        let is_type = |kind: &&String| {
-            !kind.is_empty()
-                && kind.len() <= 64
-                && kind.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
-        };
-        if let Some(word) = types.iter().find(|kind| !is_type(kind)) {
-            let detail = format!("`{word}` is not a type of events: write it like `message.sent`");
-            return Err(bad("types", "unknown_type", detail));
         }
         if types.len() > SUBJECTS {
             return Err(bad("types", "too_many", format!("must be at most {SUBJECTS} types")));
@@ -143,13 +151,13 @@ impl ConsumerFilter {
         })
     }
 
-    /// The filter of an existing consumer.
+    /// The filter of an existing consumer. A node of another version may have added it, with types unknown here.
     pub(super) fn of(stored: &StoredConsumer) -> Result<Self, BadFilter> {
         if stored.lanes.is_empty() {
             return Ok(Self::nothing());
         }
         let conversations: Vec<_> = stored.conversations.iter().map(ToString::to_string).collect();
-        let filter = Self::read(&stored.lanes, &conversations, &stored.types, stored.reads_audit)?;
+        let filter = Self::parse(&stored.lanes, &conversations, &stored.types, stored.reads_audit)?;
         Ok(filter.exclusive(stored.is_exclusive))
     }
 
@@ -199,11 +207,15 @@ mod tests {
             (words(&[]), words(&["*"]), words(&[])),
             (words(&[]), many, words(&[])),
             (words(&[]), words(&[]), words(&["message.sent\""])),
+            (words(&[]), words(&[]), words(&["message.sent", "message.sang"])),
+            (words(&[]), words(&[]), words(&["account.created"])),
         ] {
             assert!(
                 ConsumerFilter::read(&lanes, &conversations, &types, false).is_err(),
                 "{lanes:?} {conversations:?} {types:?}"
             );
         }
+        let both = ConsumerFilter::read(&[], &[], &words(&["message.sent", "account.created"]), true);
+        assert_eq!(both.map(|filter| filter.types), Ok(words(&["account.created", "message.sent"])));
     }
 }

@@ -24,4 +24,4 @@ pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use running::running;
 pub use servers::Servers;
 pub use start::free_port;
-pub use tools::{Tools, tools};
+pub use tools::{Tools, tools, tools_in};

@@ -60,7 +60,7 @@ impl Servers {
         )?;
         let servers = Self { nats, postgres, folder, _lock: lock };
         let key = servers.key()?;
-        servers.write_env(key.as_deref())?;
+        servers.write_env(key.as_deref(), &[])?;
         Ok(servers)
     }
 
@@ -80,9 +80,9 @@ impl Servers {
         Ok(key)
     }
 
-    /// Stores an API key in `dev.env`.
-    pub fn keep_key(&self, key: &str) -> Result<(), DevError> {
-        self.write_env(Some(key))
+    /// Stores an API key in `dev.env`, and settings of dev mode that commands need as well.
+    pub fn keep(&self, key: &str, settings: &[(&str, String)]) -> Result<(), DevError> {
+        self.write_env(Some(key), settings)
     }
 
     /// The folder for an archive. It does not belong to a server, but it is on the same disk; a real archive should be
@@ -92,17 +92,17 @@ impl Servers {
         std::path::absolute(&path).unwrap_or(path)
     }
 
-    fn write_env(&self, key: Option<&str>) -> Result<(), DevError> {
-        let mut env = format!(
-            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\nVERBATIM_MASTER_KEY_FILE={}\nVERBATIM_ARCHIVE=dir:{}\n",
-            self.nats.url(),
-            self.postgres.url(),
-            self.folder.path.join(MASTER_KEY).display(),
-            self.archive().display(),
-        );
-        for (name, file) in FILES {
-            env.push_str(&format!("{name}={}\n", self.nats.folder().join(file).display()));
-        }
+    fn write_env(&self, key: Option<&str>, settings: &[(&str, String)]) -> Result<(), DevError> {
+        let own = [
+            ("VERBATIM_NATS_URL", self.nats.url().to_owned()),
+            ("VERBATIM_DATABASE_URL", self.postgres.url().to_owned()),
+            ("VERBATIM_MASTER_KEY_FILE", self.folder.path.join(MASTER_KEY).display().to_string()),
+            ("VERBATIM_ARCHIVE", format!("dir:{}", self.archive().display())),
+        ];
+        let files = FILES.map(|(name, file)| (name, self.nats.folder().join(file).display().to_string()));
+        let is_given = |name: &str| settings.iter().any(|(given, _)| *given == name);
+        let own = own.iter().chain(&files).filter(|(name, _)| !is_given(name));
+        let mut env: String = own.chain(settings).map(|(name, value)| format!("{name}={value}\n")).collect();
         if let Some(key) = key {
             env.push_str(KEY);
             env.push_str(key);

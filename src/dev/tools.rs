@@ -18,25 +18,31 @@ pub struct Tools {
     pub postgres_bin: PathBuf,
 }
 
-/// Finds the programs, or downloads them once (some seconds, 21 MB). Blocks. Later calls in the same process return
-/// the result of the first. `deploy/README.md` explains the settings `VERBATIM_NATS_SERVER`, `VERBATIM_PG_BIN`,
-/// `VERBATIM_TOOLS_DIR` and `VERBATIM_TOOLS_FETCH`.
+/// Finds the programs, or downloads them once (some seconds, 21 MB), without a checkout into the usual data folder.
+/// Blocks. Later calls in the same process return the result of the first. `deploy/README.md` explains the settings
+/// `VERBATIM_NATS_SERVER`, `VERBATIM_PG_BIN`, `VERBATIM_TOOLS_DIR` and `VERBATIM_TOOLS_FETCH`.
 pub fn tools() -> Result<Tools, DevError> {
+    tools_in(Path::new(&env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into())))
+}
+
+/// The same with another data folder.
+pub fn tools_in(data_dir: &Path) -> Result<Tools, DevError> {
     static FOUND: Mutex<Option<Tools>> = Mutex::new(None);
     // A panic in another thread cannot leave an incomplete result here, so a poisoned lock is usable.
     let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(tools) = &*found {
         return Ok(tools.clone());
     }
-    let tools = run_script()?;
+    let tools = run_script(data_dir)?;
     *found = Some(tools.clone());
     Ok(tools)
 }
 
-fn run_script() -> Result<Tools, DevError> {
+fn run_script(data_dir: &Path) -> Result<Tools, DevError> {
     let failed = |why| DevError::Tools(format!("could not find or download nats-server and Postgres: {why}"));
     let here = env::current_dir().map_err(|error| failed(format!("there is no current folder: {error}")))?;
-    let tools_dir = env::var_os("VERBATIM_TOOLS_DIR").map_or_else(|| default_dir(&here), PathBuf::from);
+    let tools_dir =
+        env::var_os("VERBATIM_TOOLS_DIR").map_or_else(|| default_dir(&here, data_dir), PathBuf::from);
     let output = Command::new("sh")
         .args(["-c", SCRIPT, "tools.sh"])
         .env("VERBATIM_TOOLS_DIR", tools_dir)
@@ -56,13 +62,12 @@ fn run_script() -> Result<Tools, DevError> {
 }
 
 /// The folder `.tools` of the checkout around `here`, or else a folder within the data folder.
-fn default_dir(here: &Path) -> PathBuf {
+fn default_dir(here: &Path, data_dir: &Path) -> PathBuf {
     let is_ours = |folder: &&Path| {
         std::fs::read_to_string(folder.join("Cargo.toml"))
             .is_ok_and(|manifest| manifest.contains(concat!("name = \"", env!("CARGO_PKG_NAME"), "\"")))
     };
-    here.ancestors().find(is_ours).map_or_else(
-        || here.join(env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into())).join("tools"),
-        |checkout| checkout.join(".tools"),
-    )
+    here.ancestors()
+        .find(is_ours)
+        .map_or_else(|| here.join(data_dir).join("tools"), |checkout| checkout.join(".tools"))
 }

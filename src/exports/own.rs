@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use super::error::ExportError;
 use crate::{
-    accounts::{self, Muted, blocks::MAX_BLOCKS, exports::Export},
+    accounts::{self, ConversationSettings, Muted, blocks::MAX_BLOCKS, exports::Export},
     domain::{ConversationId, LoginId, Time, UserId, UserKind},
 };
 
@@ -79,15 +79,20 @@ impl Own {
         });
         let blocks = accounts::blocks(pool, user, None, MAX_BLOCKS).await?.into_iter();
         let blocks = blocks.map(|block| BlockEntry { user_id: block.user, created_at: block.created_at });
-        let conversations = accounts::all_settings(pool, user).await?.into_iter().map(|(id, settings)| {
-            let settings = settings.at(now);
-            let muted_until = match settings.muted {
-                Muted::Until(end) => Some(end),
-                Muted::No | Muted::ForGood => None,
-            };
-            let muted = settings.muted != Muted::No;
-            SettingEntry { conversation_id: id, muted, muted_until, archived: settings.archived }
-        });
+        let conversations =
+            accounts::all_settings(pool, user).await?.into_iter().filter_map(|(id, settings)| {
+                // Settings that were changed back, or have ended, are stored like the others.
+                let settings = settings.at(now);
+                if settings == ConversationSettings::default() {
+                    return None;
+                }
+                let muted_until = match settings.muted {
+                    Muted::Until(end) => Some(end),
+                    Muted::No | Muted::ForGood => None,
+                };
+                let muted = settings.muted != Muted::No;
+                Some(SettingEntry { conversation_id: id, muted, muted_until, archived: settings.archived })
+            });
         let settings = SettingEntries { blocks: blocks.collect(), conversations: conversations.collect() };
         Ok(Self { profile, logins: logins.collect(), settings })
     }

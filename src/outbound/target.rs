@@ -21,7 +21,7 @@ pub(crate) enum BadTarget {
     #[error("a URL must have at most {MOST_BYTES} bytes: shorten it")]
     TooLong,
     /// The text is not a URL with a host.
-    #[error("not a URL: write it like https://id.example.com/keys")]
+    #[error("not a URL: write it like https://host.example.com/path")]
     NotAUrl,
     /// The scheme is not https.
     #[error("the scheme of the URL must be https")]

@@ -148,6 +148,16 @@ impl Code {
     }
 }
 
+/// The list of all codes as an HTML page, for people.
+pub(crate) fn all_html() -> String {
+    let item = |Code { code, .. }: &Code| format!("<li><a href=\"{PATH}/{code}\"><code>{code}</code></a>");
+    let items: String = ALL.iter().map(item).collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Problems</title><h1>Problems</h1>\
+         <ul>{items}</ul></html>\n"
+    )
+}
+
 /// All codes, as the document lists them.
 pub(crate) fn all() -> Value {
     ALL.iter().map(Code::json).collect()

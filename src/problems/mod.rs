@@ -5,6 +5,6 @@ mod codes;
 mod problem;
 mod request_id;
 
-pub(crate) use codes::{PATH, all, find};
+pub(crate) use codes::{PATH, all, all_html, find};
 pub(crate) use problem::{CONTENT_TYPE, Document, EXAMPLE_ID, FieldError, Problem};
 pub(crate) use request_id::RequestId;

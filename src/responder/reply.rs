@@ -5,8 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use poem::{Body, Response, http::HeaderMap};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::problems::{Problem, RequestId};
+use crate::{
+    problems::{Problem, RequestId},
+    responder::commands::KEY,
+};
 
 /// The headers of a REST response that a reply also has, with their names in the reply.
 pub(super) const HEADERS: &[(&str, &str)] = &[
@@ -41,8 +45,9 @@ impl Reply {
     pub(super) async fn of(answer: Response) -> Self {
         let (parts, body) = answer.into_parts();
         let status = parts.status.as_u16().to_string();
-        let body = bytes(body).await;
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        let body = bytes(body).await;
+        let body = if is_error { by_field(body) } else { body };
         let code = |body: &Bytes| serde_json::from_slice(body).ok().map(|refusal: Refusal| refusal.code);
         let error = is_error.then(|| code(&body).unwrap_or_else(|| status.clone()));
         Self { status, headers: parts.headers, error, body }
@@ -62,6 +67,20 @@ impl Reply {
             HEADERS.iter().filter_map(|(name, here)| Some((*here, self.headers.get(*name)?.to_str().ok()?)));
         status.into_iter().chain(code).chain(error).chain(same)
     }
+}
+
+/// A problem that points to the header of the idempotency key, pointing to the field that a command has instead.
+fn by_field(body: Bytes) -> Bytes {
+    const HEADER: &str = "/Idempotency-Key";
+    let Ok(mut problem) = serde_json::from_slice::<Value>(&body) else { return body };
+    let errors = problem.get_mut("errors").and_then(Value::as_array_mut);
+    let pointers = errors.into_iter().flatten().filter_map(|error| error.get_mut("pointer"));
+    let mut is_changed = false;
+    for pointer in pointers.filter(|pointer| **pointer == HEADER) {
+        *pointer = format!("/{KEY}").into();
+        is_changed = true;
+    }
+    if is_changed { problem.to_string().into() } else { body }
 }
 
 async fn bytes(body: Body) -> Bytes {

@@ -10,7 +10,7 @@ use crate::{
     domain::{ConversationId, Event, Lane, Time, UserId, WebhookId},
     hooks::StoredEndpoint,
     outbound::{BadTarget, Schemes, Target, is_header},
-    webhooks::told::Told,
+    webhooks::{sender::Sender, told::Told},
 };
 
 /// The most headers of an endpoint.
@@ -73,7 +73,7 @@ pub(crate) struct Shape {
 #[derive(Debug, Error)]
 pub(crate) enum BadEndpoint {
     /// The URL is not one that we may call.
-    #[error(transparent)]
+    #[error("{}{}", .0, and_http(.0))]
     Url(#[from] BadTarget),
     /// There is no such type of events.
     #[error("unknown type of events: see the AsyncAPI document, or use `*` for all")]
@@ -234,23 +234,31 @@ pub(super) struct Endpoint {
 /// Why a stored endpoint cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum Unusable {
+    /// There is no master key.
+    #[error("its secret is encrypted, and VERBATIM_MASTER_KEY_FILE is not set")]
+    NoKey,
     /// Another master key has sealed its secrets or headers.
     #[error(
         "its secret or its headers were encrypted with another key than that in VERBATIM_MASTER_KEY_FILE"
     )]
     Sealed,
     /// The settings no longer allow its URL.
-    #[error("its URL is no longer allowed: {0}")]
+    #[error("its URL is no longer allowed: {}{}", .0, and_http(.0))]
     Url(#[from] BadTarget),
+}
+
+/// The end of a sentence about a URL: where `http` is allowed, too.
+pub(super) fn and_http(bad: &BadTarget) -> &'static str {
+    match bad {
+        BadTarget::Scheme => ", or http if the nodes have VERBATIM_WEBHOOK_ALLOW_HTTP=true",
+        _ => "",
+    }
 }
 
 impl Endpoint {
     /// Opens the sealed values.
-    pub(super) fn open(
-        stored: &StoredEndpoint,
-        schemes: Schemes,
-        master: &MasterKey,
-    ) -> Result<Self, Unusable> {
+    pub(super) fn open(stored: &StoredEndpoint, sender: &Sender) -> Result<Self, Unusable> {
+        let master = sender.master.as_deref().ok_or(Unusable::NoKey)?;
         let id = stored.id;
         let kind = SignatureKind::named(&stored.signature).ok_or(Unusable::Sealed)?;
         let opened = |sealed: &[u8]| open_secret(id, kind, sealed, master).ok_or(Unusable::Sealed);
@@ -263,7 +271,7 @@ impl Endpoint {
         let is_all = stored.types.iter().any(|word| word == "*");
         Ok(Self {
             id,
-            target: Target::parse_with(&stored.url, schemes == Schemes::HttpToo)?,
+            target: Target::parse_with(&stored.url, sender.schemes == Schemes::HttpToo)?,
             types: (!is_all).then(|| stored.types.iter().cloned().collect()),
             lanes: some(&stored.lanes),
             conversations: (!stored.conversations.is_empty())

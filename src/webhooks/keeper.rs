@@ -30,6 +30,7 @@ use crate::{
         owner::{End, Owner, Shared, Word},
         ring::Ring,
         sender::Sender,
+        stuck::StuckEndpoints,
     },
 };
 
@@ -80,7 +81,7 @@ struct Keeping {
     reads: bool,
     tasks: Supervisor,
     looks: u32,
-    has_warned: bool,
+    stuck: StuckEndpoints,
 }
 
 impl Keeper {
@@ -98,7 +99,7 @@ impl Keeper {
             reads: false,
             tasks: tasks.clone(),
             looks: 0,
-            has_warned: false,
+            stuck: StuckEndpoints::default(),
         };
         tasks.spawn("webhooks", async move {
             keeping.run(&stop).await;
@@ -212,24 +213,19 @@ impl Keeping {
             let word = Word { version: seen.map_or(0, |seen| seen.version), is_over: seen.is_none() };
             owned.word.send_if_modified(|now| std::mem::replace(now, word) != word);
         }
+        self.stuck.forget_others(|id| wanted.contains_key(&id));
         let free: Vec<WebhookId> = wanted.keys().copied().filter(|id| !self.owned.contains_key(id)).collect();
         if !free.is_empty() {
             self.claim(free).await;
+        }
+        if self.looks % COUNT == 1 || self.stuck.has_news() {
+            let Shared { log, pool, .. } = &self.shared;
+            self.stuck.tell(log, pool).await;
         }
     }
 
     /// Claims endpoints that no node has.
     async fn claim(&mut self, mut free: Vec<WebhookId>) {
-        if self.shared.sender.master.is_none() {
-            if !std::mem::replace(&mut self.has_warned, true) {
-                tracing::warn!(
-                    webhooks = free.len(),
-                    "could not send events to webhooks: their secrets are encrypted, and VERBATIM_MASTER_KEY_FILE is \
-                     not set"
-                );
-            }
-            return;
-        }
         let asked = async {
             let claims = match &self.claims {
                 Some(claims) => claims.clone(),
@@ -250,6 +246,17 @@ impl Keeping {
         };
         self.claims = Some(claims.clone());
         free.retain(|id| !claimed.contains(id));
+        if self.shared.sender.master.is_none() {
+            let news = free.into_iter().filter(|id| self.stuck.find(*id)).count();
+            if news > 0 {
+                tracing::warn!(
+                    webhooks = news,
+                    "could not send events to webhooks: their secrets are encrypted, and VERBATIM_MASTER_KEY_FILE is \
+                     not set"
+                );
+            }
+            return;
+        }
         let asks: Vec<_> = free.into_iter().map(|id| take(claims.clone(), self.node.clone(), id)).collect();
         let taken: Vec<Option<(Instant, Claim)>> =
             stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
@@ -262,7 +269,6 @@ impl Keeping {
     async fn own(&mut self, renewed: Instant, claim: Claim) {
         let id = claim.work;
         let Shared { pool, sender, .. } = &self.shared;
-        let Some(master) = sender.master.clone() else { return };
         let taking = async {
             let Some(stored) = endpoints::take(pool, id).await? else { return Ok(None) };
             // The progress is read after the takeover: from then on, anything that an earlier owner writes is refused.
@@ -281,16 +287,17 @@ impl Keeping {
         if !put_back(&self.shared.log, id, &mut progress).await {
             return self.give_back(vec![claim]).await;
         }
-        let endpoint = match Endpoint::open(&stored, sender.schemes, &master) {
+        let endpoint = match Endpoint::open(&stored, sender) {
             Ok(endpoint) => endpoint,
             Err(error) => {
-                if !std::mem::replace(&mut self.has_warned, true) {
-                    tracing::warn!(%error, webhook = %id, "could not use a webhook");
+                if self.stuck.find(id) {
+                    tracing::warn!(%error, webhook = %id, "could not use a webhook; it gets no events");
                 }
                 // This node keeps the claim until it expires, so that the nodes do not retry all the time.
                 return;
             }
         };
+        self.stuck.forget(id);
         self.start_reading();
         let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });
         let owner = Owner::new(self.shared.clone(), &stored, endpoint, progress);

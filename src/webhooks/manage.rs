@@ -23,6 +23,7 @@ use crate::{
         range::{Range, Since},
         request::{Outcome, Request, deliver},
         sender::Sender,
+        stuck::missing,
     },
 };
 
@@ -67,6 +68,8 @@ pub(crate) struct SeenEndpoint {
     pub stored: StoredEndpoint,
     /// The key for verifying signatures, if the endpoint signs with a key pair and the master key is configured.
     pub public_key: Option<String>,
+    /// Why this process cannot send to the endpoint with its own key and settings.
+    pub unusable_reason: Option<String>,
     /// The figures.
     pub figures: Figures,
     /// The stored events that the endpoint has still to receive or to skip.
@@ -217,19 +220,14 @@ impl Webhooks {
         }
         let seen = |stored: StoredEndpoint| {
             let figures = found.remove(&stored.id).unwrap_or_default();
-            let missing = figures
-                .cursors
-                .iter()
-                .map(|(stream, at)| ends.get(*stream).map_or(0, |end| end.0.saturating_sub(at.0)));
-            SeenEndpoint { lag_events: missing.sum(), public_key: self.public_key(&stored), stored, figures }
+            let lag_events = figures.cursors.iter().map(|cursor| missing(&ends, cursor)).sum();
+            let (public_key, unusable_reason) = match Endpoint::open(&stored, &self.sender) {
+                Ok(endpoint) => (endpoint.public_key(), None),
+                Err(why) => (None, Some(why.to_string())),
+            };
+            SeenEndpoint { stored, public_key, unusable_reason, figures, lag_events }
         };
         Ok(stored.into_iter().map(seen).collect())
-    }
-
-    fn public_key(&self, stored: &StoredEndpoint) -> Option<String> {
-        let master =
-            self.sender.master.as_deref().filter(|_| stored.signature == SignatureKind::V1a.word())?;
-        Endpoint::open(stored, self.sender.schemes, master).ok()?.public_key()
     }
 
     /// Stops sending to an endpoint. It misses nothing, because its cursor stays.
@@ -261,9 +259,8 @@ impl Webhooks {
 
     /// Sends a test event without meaning to an endpoint, and reports its answer.
     pub(crate) async fn test(&self, id: WebhookId) -> Result<Tested, WebhookError> {
-        let master = self.master()?;
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
-        let endpoint = Endpoint::open(&stored, self.sender.schemes, master)?;
+        let endpoint = Endpoint::open(&stored, &self.sender)?;
         let _place = self.tests.try_acquire().map_err(|_| WebhookError::Busy)?;
         let (event, now) = (self.sender.clock.id(EventId::known), self.sender.clock.now());
         let body = json!({

@@ -7,6 +7,7 @@
 //! for each conversation that has events that were not taken yet. Its memory is bounded by the number of lanes, because
 //! a lane may note that its events are only in the log. [`owner`] drives the runs of one endpoint, and [`keeper`]
 //! decides which endpoints this node owns.
+//! [`stuck`] reports the endpoints to which the node cannot send.
 //!
 //! **Why nothing is lost.** The cursor of a stream never passes an event that was not taken or parked, unless the
 //! conversation of the event is held (`hooks.held`), and both are written in one transaction. So the next owner reads
@@ -29,6 +30,7 @@ mod run;
 mod saving;
 mod sender;
 mod sending;
+mod stuck;
 mod teller;
 mod told;
 

@@ -8,7 +8,7 @@ use crate::{
     },
     log::Unavailable,
     outbound::BadTarget,
-    webhooks::endpoint::{BadEndpoint, Unusable},
+    webhooks::endpoint::{BadEndpoint, Unusable, and_http},
 };
 
 /// An end of a range of events.
@@ -33,7 +33,8 @@ pub(crate) enum WebhookError {
     Sealed,
     /// The settings no longer allow the stored URL.
     #[error(
-        "the URL of this webhook is no longer allowed: {0}. Change the URL, or the settings of the nodes"
+        "the URL of this webhook is no longer allowed: {}{}. Change the URL, or the settings of the nodes",
+        .0, and_http(.0)
     )]
     Disallowed(BadTarget),
     /// A setting cannot be used.
@@ -76,6 +77,7 @@ pub(crate) enum WebhookError {
 impl From<Unusable> for WebhookError {
     fn from(unusable: Unusable) -> Self {
         match unusable {
+            Unusable::NoKey => Self::NotConfigured,
             Unusable::Sealed => Self::Sealed,
             Unusable::Url(bad) => Self::Disallowed(bad),
         }

@@ -309,7 +309,6 @@ impl Owner {
     async fn reload(&mut self) -> bool {
         let (pool, id) = (self.shared.pool.clone(), self.endpoint.id);
         let sender = self.shared.sender.clone();
-        let Some(master) = sender.master else { return false };
         let loading = async { Ok((endpoints::find(&pool, id).await?, progress::load(&pool, id).await?)) };
         let loaded: Result<_, sqlx::Error> = loading.await;
         let Ok((Some(stored), progress)) = loaded else { return false };
@@ -317,7 +316,7 @@ impl Owner {
         if stored.fence != self.fence || stored.is_ordered != self.endpoint.is_ordered {
             return false;
         }
-        let Ok(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else { return false };
+        let Ok(endpoint) = Endpoint::open(&stored, &sender) else { return false };
         self.endpoint = Arc::new(endpoint);
         self.version = stored.version;
         let unknown = |id: &ReplayId| !self.ended.contains(id);

@@ -318,6 +318,26 @@ async fn a_key_counts_for_what_is_done_with_messages_too_and_a_sent_message_is_a
     assert_eq!(ana.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201), first);
     let soup = ana.patch(&message.path(), json!({ "text": "soup?" })).await.expect(200);
     message.seen_by(&ana, soup["position"].as_u64().expect("position")).await;
+    // At once, before the views have the first attempt: a retry that changes nothing by now is still a retry.
+    for round in 0..15 {
+        let keyed = ana.with_key(&format!("at-once-{round}"));
+        let text = json!({ "text": format!("sauce {round}") });
+        let sauce = keyed.patch(&message.path(), text.clone()).await.expect(200);
+        assert_eq!(keyed.patch(&message.path(), text).await.expect(200), sauce, "round {round}");
+        let keyed = ana.with_key(&format!("pin-at-once-{round}"));
+        let pin = format!("{}/pin", say(&ana, &lunch, "the menu").await.path());
+        let pinned = keyed.put(&pin, json!({})).await.reached();
+        say(&ben, &lunch, "in between").await;
+        assert_eq!(keyed.put(&pin, json!({})).await.reached(), pinned, "round {round}");
+        let dish = say(&ana, &lunch, "a dish").await;
+        let keyed = ana.with_key(&format!("off-at-once-{round}"));
+        let edit = json!({ "text": "another dish" });
+        let edited = keyed.patch(&dish.path(), edit.clone()).await.expect(200);
+        ana.delete(&dish.path()).await.reached();
+        assert_eq!(keyed.patch(&dish.path(), edit).await.expect(200), edited, "round {round}, deleted since");
+    }
+    let soup = ana.patch(&message.path(), json!({ "text": "soup?" })).await.expect(200);
+    message.seen_by(&ana, soup["position"].as_u64().expect("position")).await;
     let mut device = ana.connects().await;
     for forgets in [false, true] {
         if forgets {

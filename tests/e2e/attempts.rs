@@ -100,6 +100,13 @@ async fn wrong_passwords_of_a_group_of_addresses_are_counted_by_all_nodes_and_ov
     assert_eq!(violated(neighbours[1].logs_in(again, &ana.name, PASSWORD).await), json!(["login"]));
     let elsewhere = Guest::at("127.0.2.1");
     elsewhere.logs_in(again, &ana.name, PASSWORD).await.expect(201);
+    // With a higher limit, what was used up before delays an attempt by one unit at the new rate at most.
+    let faster = world.add_node_with(ALL, &[("VERBATIM_LIMIT_LOGIN", "60/60:4")]).await.address;
+    let refused = neighbours[0].logs_in(faster, &ana.name, PASSWORD).await;
+    assert_eq!(retry_after(&refused), 1);
+    assert_eq!(violated(refused), json!(["login"]));
+    sleep(Duration::from_millis(1_100)).await;
+    neighbours[0].logs_in(faster, &ana.name, PASSWORD).await.expect(201);
     world.finish().await;
 }
 

@@ -125,6 +125,8 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
     for (command, deadline, body, status, code) in cases {
         bot.says(command, &[("Verbatim-Deadline-Ms", deadline)], body).await.refuses(status, code);
     }
+    let refused = bot.says("send", &[], bad_key.clone()).await.refuses(400, "invalid_parameter");
+    assert_eq!(refused["errors"][0]["pointer"], "/client_id", "the name that the field has in a command");
     // A program that believes it is acting for a user does not act as itself.
     let (deadline, behalf) = ("Verbatim-Deadline-Ms", "Verbatim-On-Behalf-Of");
     for (headers, code) in [

@@ -18,8 +18,13 @@ pub struct Dev {
 }
 
 pub async fn dev(folder: &std::path::Path) -> Dev {
+    dev_with(folder, &[]).await
+}
+
+async fn dev_with(folder: &std::path::Path, arguments: &[&str]) -> Dev {
     let mut child = command()
         .arg("dev")
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("VERBATIM_DATA_DIR", folder)
         .env("VERBATIM_LISTEN", "127.0.0.1:0")
@@ -306,9 +311,12 @@ async fn commands_work_over_the_network_by_a_key() {
 async fn commands_without_settings_find_the_dev_mode_that_runs() {
     let folder = crate::world::folder();
     let data_dir = folder.path().join(".verbatim");
-    let mut running = dev(&data_dir).await;
+    let mut running =
+        dev_with(&data_dir, &["--webhook-allow-http", "--webhook-allow", "127.0.0.0/8,::1"]).await;
     for arguments in [
         &["services", "list"][..],
+        // What this dev mode allows, its commands allow, too.
+        &["webhooks", "add", "http://127.0.0.1:8000/"],
         &["audit", "tail"],
         &["invites", "list"],
         &["status"],
@@ -334,4 +342,5 @@ async fn commands_without_settings_find_the_dev_mode_that_runs() {
     assert!(running.child.wait().await.expect("wait").success());
     let ran = runs_alone(&["status"], &[], folder.path()).await;
     assert!(ran.code == Some(1) && ran.stderr.contains("is not set"), "{ran:?}");
+    assert!(ran.stderr.contains("No dev mode is running on .verbatim"), "{ran:?}");
 }

@@ -163,6 +163,10 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     ben.patch(&format!("/v1/conversations/{}/settings", tea.id), json!({ "archived": true }))
         .await
         .refuses(404, "not_found");
+    for muted in [true, false] {
+        let muted = json!({ "muted": muted });
+        ben.patch(&format!("/v1/conversations/{}/settings", direct.id), muted).await.expect(200);
+    }
     ben.patch(&format!("/v1/conversations/{}/settings", lunch.id), json!({ "archived": true }))
         .await
         .expect(200);

@@ -25,14 +25,16 @@ async fn every_kind_of_problem_is_explained_where_its_type_points() {
         let path = code["type"].as_str().expect("a reference");
         assert_eq!(ask(at, Method::GET, path, None).await.expect(200), *code);
     }
-    let page = Client::new().get(format!("http://{at}{kind}"));
-    let page = page
-        .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
-        .send()
-        .await
-        .expect("an answer");
-    assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
-    let text = page.text().await.expect("text");
+    let page = async |path: &str| {
+        let page = Client::new().get(format!("http://{at}{path}"));
+        let page = page.header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8").send().await;
+        let page = page.expect("an answer");
+        assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+        page.text().await.expect("text")
+    };
+    let list = page("/problems").await;
+    assert!(list.contains(&format!("href=\"{kind}\"")), "{list}");
+    let text = page(&kind).await;
     assert!(text.contains("<code>missing_token</code>") && !text.contains("Bearer <"), "{text}");
     ask(at, Method::GET, "/problems/no_such_thing", None).await.refuses(404, "not_found");
     world.finish_without_views().await;

@@ -93,7 +93,14 @@ async fn a_recovery_token_sets_the_password_once_and_ends_all_logins_everywhere(
     let mut socket = ana.at(world.nodes[1].address).connects().await;
     let before = said(&world, &["users", "recover", &ana.name]).await;
     let token = said(&world, &["users", "recover", &ana.id, "--expires-in", "300"]).await;
-    assert!(said(&world, &["users", "show", &ana.name]).await.contains(&ana.id));
+    let shown = said(&world, &["users", "show", &ana.name]).await;
+    assert!(shown.contains(&ana.id) && shown.contains("active") && !shown.contains("deactivated"), "{shown}");
+    let none = world.runs(&["services", "keys", "add", &ana.id, "--name", "x"]).await;
+    assert!(none.code == Some(1) && none.stderr.contains("no service account with this id"), "{none:?}");
+    let cid = world.person("cid").await;
+    said(&world, &["users", "deactivate", &cid.name]).await;
+    let shown = said(&world, &["users", "show", &cid.name]).await;
+    assert!(shown.contains("state           deactivated") && shown.contains("deactivated at"), "{shown}");
 
     // A refused password does not spend the token, and the older token has been revoked.
     recovers(&ana, &token, "password").await.refuses(400, "invalid_body");

@@ -175,9 +175,10 @@ async fn a_new_epoch_resets_every_cursor_and_keeps_all_else() {
     let (ana, ben, lunch) = talk(&world).await;
     let last = says_all(&ana, &lunch, &["one", "two"]).await;
     let cursor = ben.connects().await.cursor();
-    world.nodes[0].stop().await;
     let begun = world.runs(&["log", "begin-epoch"]).await;
     assert_eq!(begun.code, Some(0), "{begun:?}");
+    let ended = world.nodes[0].ends().await;
+    assert_eq!(ended, Some(1), "a process does not go on in an epoch that it does not know");
     for command in ["check", "status", "verify"] {
         let ran = world.runs(&[command]).await;
         assert_eq!(ran.code, Some(0), "{command}: {ran:?}");

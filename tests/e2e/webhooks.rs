@@ -584,8 +584,10 @@ async fn a_node_that_stops_hands_its_webhooks_over_at_once() {
 
 #[tokio::test]
 async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what_rest_does() {
-    let world = World::start().await;
+    let mut world = World::start().await;
+    world.add_node("webhooks").await;
     let operator = Program::bootstraps(&world).await;
+    world.person("ana").await.starts_group("Lunch", &[]).await;
     let webhook = json!({ "url": "https://index.example.com/", "types": ["*"] });
     let refused = operator.person.post("/v1/admin/webhooks", webhook).await.refuses(503, "not_configured");
     assert!(refused["detail"].as_str().expect("a detail").contains("VERBATIM_MASTER_KEY_FILE"), "{refused}");
@@ -606,10 +608,18 @@ async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what
         assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.stdout
     };
-    let added = run(&["add", &receiver.url("/in"), "--types", "message.sent", "--header", "x-key: 7"]).await;
+    let url = receiver.url("/in");
+    let added =
+        run(&["add", &url, "--types", "message.sent", "--header", "x-key: 7", "--from", "start"]).await;
     assert!(added.contains("secret whsec_") && added.contains("not shown again"), "{added}");
     let id = added.split_whitespace().nth(1).expect("an id").to_owned();
     assert!(run(&["list"]).await.contains(&id) && run(&["show", &id]).await.contains("state enabled"));
+    // A node without the key says so, and tells how far the webhook is behind.
+    let shown = operator.person.get(&format!("/v1/admin/webhooks/{id}")).await.expect(200);
+    let reason = shown["unusable_reason"].as_str().expect("a reason");
+    assert!(reason.contains("VERBATIM_MASTER_KEY_FILE is not set"), "{reason}");
+    let lag = format!("verbatim_webhook_lag_events{{webhook=\"{id}\"}} 1");
+    eventually("the lag is told", || async { world.nodes[1].metrics().await.contains(&lag) }).await;
     let tested = run(&["test", &id]).await;
     assert!(tested.contains("ok true") && tested.contains("status 204"), "{tested}");
     assert_eq!(receiver.taken()[0].header("x-key"), Some("7"));
@@ -622,6 +632,7 @@ async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what
     assert!(status.contains("webhooks 1"), "{status}");
     // With another master key, a rotation drops what can no longer be decrypted, and says so.
     std::fs::write(&key, KEY.replacen("AAEC", "BBEC", 1)).expect("a file");
+    assert!(run(&["show", &id]).await.contains("unusable_reason its secret or its headers"));
     let all = ["webhooks", "test", &id];
     let ran = world.runs_with(&all, &settings).await;
     assert!(ran.code == Some(1) && ran.stderr.contains("rotate the secret"), "{ran:?}");

@@ -162,7 +162,7 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
         return Problem::invalid("", "invalid_json", format!("not JSON: {text}"));
     }
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let expected = text.split_once(", expected ").map(|(_, expected)| format!("expected {expected}"));
+    let expected = text.split_once(", expected ").map(|(_, expected)| in_words(expected));
     let field = text.split('`').nth(1).unwrap_or_default();
     let (code, detail) = if text.starts_with("missing field") {
         return missing(&(pointer.to_owned() + &step(field)));
@@ -187,6 +187,22 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
         (text_code(text), text.to_owned())
     };
     Problem::invalid(short(pointer), code, short(&detail))
+}
+
+/// What serde expected, without the names of types.
+fn in_words(expected: &str) -> String {
+    let limit = match expected {
+        "a boolean" => return "must be true or false".into(),
+        "a string" => return "must be a string".into(),
+        "a sequence" => return "must be a list".into(),
+        "u8" => u64::from(u8::MAX),
+        "u16" => u64::from(u16::MAX),
+        "u32" => u64::from(u32::MAX),
+        "u64" => u64::MAX,
+        other if other == "a map" || other.starts_with("struct ") => return "must be an object".into(),
+        other => return format!("expected {other}"),
+    };
+    format!("must be an integer from 0 to {limit}")
 }
 
 /// The code for an error message of [`BadText`], `BadMetadata` or `Few`. The errors of all other domain
@@ -351,7 +367,13 @@ mod tests {
     #[test]
     fn a_value_is_not_sent_back() {
         let problem = parse::<Letter>(with("\"pages\":\"hunter2\"").as_bytes()).expect_err("wrong");
-        assert_eq!(problem.errors[0].detail, "expected u8");
+        assert_eq!(problem.errors[0].detail, "must be an integer from 0 to 255");
+        for (json, said) in
+            [(with("\"copies\":{}"), "must be a list"), (with("\"inner\":7"), "must be an object")]
+        {
+            let wrong = parse::<Letter>(json.as_bytes()).expect_err("wrong");
+            assert_eq!(wrong.errors[0].detail, said, "{json}");
+        }
         let name = "x".repeat(10_000);
         let problem = parse::<Letter>(with(&format!("\"{name}\":1")).as_bytes()).expect_err("wrong");
         assert_eq!(problem.errors[0].pointer.len(), DETAIL);

@@ -92,6 +92,10 @@ fn reason(text: &str) -> Cow<'_, str> {
         format!("must have at least {least} character").into()
     } else if let Some(most) = limit("maxLength") {
         format!("must have at most {most} characters").into()
+    } else if why == "provided string was not `true` or `false`" {
+        "must be true or false".into()
+    } else if ["invalid digit found in string", "number too large to fit in target type"].contains(&why) {
+        "must be an integer of at least 0, and not too large".into()
     } else {
         why.into()
     }
@@ -114,6 +118,10 @@ mod tests {
             ("Type \"string\" expects an input value.", "this parameter is required"),
             ("verification failed. minLength(1)", "must have at least 1 character"),
             ("verification failed. maxLength(256)", "must have at most 256 characters"),
+            (
+                "failed to parse \"boolean\": provided string was not `true` or `false`",
+                "must be true or false",
+            ),
         ] {
             assert_eq!(reason(theirs), ours);
         }

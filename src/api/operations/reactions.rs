@@ -52,8 +52,9 @@ pub(in crate::api) struct Reactions {
 impl Reactions {
     /// React to a message
     ///
-    /// Adds a reaction of the caller. The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A
-    /// member can add at most 20 different reactions to a message. Adding the same reaction again changes nothing.
+    /// Adds a reaction of the caller. The path holds one emoji or one visible character, of at most 64 bytes of UTF-8,
+    /// percent-encoded. A member can add at most 20 different reactions to a message. Adding the same reaction again
+    /// changes nothing.
     /// The server stores an emoji fully qualified, as Unicode lists it: with or without U+FE0F it is the same
     /// reaction.
     #[oai(

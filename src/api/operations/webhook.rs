@@ -266,6 +266,8 @@ pub(in crate::api) struct Webhook {
     disabled_reason: OrNull<String>,
     /// When the webhook was disabled
     disabled_at: OrNull<Time>,
+    /// Why the node that responds cannot send events to the webhook with its key and its settings; null if it can
+    unusable_reason: OrNull<String>,
     /// When attempts began to fail; null if the last one succeeded
     failing_since: OrNull<Time>,
     /// The number of failed attempts since `failing_since`
@@ -282,7 +284,7 @@ pub(in crate::api) struct Webhook {
 
 impl From<SeenEndpoint> for Webhook {
     fn from(seen: SeenEndpoint) -> Self {
-        let SeenEndpoint { stored, public_key, figures, lag_events } = seen;
+        let SeenEndpoint { stored, public_key, unusable_reason, figures, lag_events } = seen;
         let disabled = stored.disabled;
         Self {
             id: stored.id,
@@ -303,6 +305,7 @@ impl From<SeenEndpoint> for Webhook {
             state: if disabled.is_some() { WebhookState::Disabled } else { WebhookState::Enabled },
             disabled_at: OrNull(disabled.as_ref().map(|disabled| disabled.at)),
             disabled_reason: OrNull(disabled.map(|disabled| disabled.reason)),
+            unusable_reason: OrNull(unusable_reason),
             failing_since: OrNull(stored.failing_since),
             failures: stored.failures,
             parked: figures.parked,
@@ -334,6 +337,7 @@ impl Example for Webhook {
             state: WebhookState::Disabled,
             disabled_reason: OrNull(Some("failing".into())),
             disabled_at: OrNull(Some(examples::time())),
+            unusable_reason: OrNull(None),
             failing_since: OrNull(Some(examples::time())),
             failures: 3,
             parked: 0,

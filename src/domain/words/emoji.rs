@@ -48,7 +48,11 @@ pub struct NotOneSign;
 
 impl fmt::Display for NotOneSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a reaction: it must be one emoji of at most {} bytes of UTF-8", Emoji::LIMIT)
+        let limit = Emoji::LIMIT;
+        write!(
+            f,
+            "not a reaction: it must be one emoji or one visible character, of at most {limit} bytes of UTF-8"
+        )
     }
 }
 

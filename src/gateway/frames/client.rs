@@ -93,7 +93,8 @@ pub enum ClientFrame {
         /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction.
+        /// One emoji or one visible character, of at most 64 bytes of UTF-8. With or without U+FE0F, an emoji is the
+        /// same reaction.
         emoji: Emoji,
     },
     /// Removes one of the user's reactions. The answer is `ack`.
@@ -108,7 +109,8 @@ pub enum ClientFrame {
         /// The idempotency key: the same for every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction.
+        /// One emoji or one visible character, of at most 64 bytes of UTF-8. With or without U+FE0F, an emoji is the
+        /// same reaction.
         emoji: Emoji,
     },
     /// Pins a message. The answer is `ack`.

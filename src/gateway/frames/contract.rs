@@ -39,8 +39,11 @@ second, fragments included. Beyond that, the server closes the socket with 4408 
 server is busy do not count against the client here.
 
 The close reason is `word;retry_after_ms=N`. After a code from 4000 to 4499, a client reconnects with its cursor; \
-after a code from 4500 to 4999, it does not. 1001 and 4505 are reserved: a process that exits closes with 1012 first, \
-and the handshake refuses a client that does not offer this version of the protocol with 400 `unknown_protocol`.";
+after a code from 4500 to 4999, it does not. It also reconnects with its cursor after 1012, 1013 and 1001, and after a \
+connection that was lost without a close frame (a library reports 1006). It first waits for the time in the reason; \
+without a reason, it waits about a second, and longer after each failed attempt. After 1002, 1003, 1007 and 1009 the \
+client has a fault. 1001 and 4505 are reserved: a process that exits closes with 1012 first, and the handshake refuses \
+a client that does not offer this version of the protocol with 400 `unknown_protocol`.";
 
 const RECEIVE: &str = "\
 The first frame is `hello`. The server answers each command with an `ack` or `error` that carries the `id` of the \

@@ -1728,6 +1728,7 @@ class Webhook(TypedDict):
     state: WebhookState
     thin: bool
     types: list[str]
+    unusable_reason: str | None
     url: str
 
 

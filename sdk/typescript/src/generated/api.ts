@@ -991,8 +991,9 @@ export interface paths {
         get?: never;
         /**
          * React to a message
-         * @description Adds a reaction of the caller. The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A
-         *     member can add at most 20 different reactions to a message. Adding the same reaction again changes nothing.
+         * @description Adds a reaction of the caller. The path holds one emoji or one visible character, of at most 64 bytes of UTF-8,
+         *     percent-encoded. A member can add at most 20 different reactions to a message. Adding the same reaction again
+         *     changes nothing.
          *     The server stores an emoji fully qualified, as Unicode lists it: with or without U+FE0F it is the same
          *     reaction.
          */
@@ -5386,6 +5387,8 @@ export interface components {
             thin: boolean;
             /** @description The types of events to send; `*` for all */
             types: string[];
+            /** @description Why the node that responds cannot send events to the webhook with its key and its settings; null if it can */
+            unusable_reason: string | null;
             /** @description The URL to which events are sent */
             url: string;
         };

@@ -121,7 +121,7 @@ export type ClientReact = {
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction. */
+  /** One emoji or one visible character, of at most 64 bytes of UTF-8. With or without U+FE0F, an emoji is the same reaction. */
   emoji: string;
   /** The id of this frame, echoed in the answer. */
   id?: string | null;
@@ -186,7 +186,7 @@ export type ClientUnreact = {
   client_id?: string | null;
   /** The conversation. */
   conversation_id: string;
-  /** A single emoji of at most 64 bytes of UTF-8. With or without U+FE0F, it is the same reaction. */
+  /** One emoji or one visible character, of at most 64 bytes of UTF-8. With or without U+FE0F, an emoji is the same reaction. */
   emoji: string;
   /** The id of this frame, echoed in the answer. */
   id?: string | null;
