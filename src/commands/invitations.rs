@@ -97,7 +97,7 @@ impl Commands {
         let by = invitation.by;
         let joined = match invitation.is_direct {
             true => self.start_direct(by, me).await.map(|started| started.position),
-            false => self.add_member(by, id, me, Role::Member).await.map(|changed| changed.position),
+            false => self.add_member(by, id, me, Role::Member, None).await.map(|changed| changed.position),
         };
         let position = joined.map_err(|error| match error {
             NotBroughtIn::NoSuchUsers(_) | NotBroughtIn::Refused(Refused::Rejected(Rejection::Forbidden)) => {

@@ -1553,7 +1553,7 @@ export interface paths {
         /**
          * Accept an invitation
          * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-         *     may no longer add members, the response is 404.
+         *     may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
          */
         post: operations["accept_invitation"];
         delete?: never;
@@ -2329,6 +2329,8 @@ export interface components {
         };
         /** @description The actor changed the title or a setting of a group. An absent field keeps its value. */
         ConversationUpdatedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The new history setting.
              *
@@ -3584,6 +3586,8 @@ export interface components {
         };
         /** @description The actor added a user to a group. */
         MemberAddedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The role of the new member.
              *
@@ -3651,6 +3655,8 @@ export interface components {
         };
         /** @description The actor removed a member from a group, or left it: the actor is then that member. */
         MemberRemovedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * Format: uuid
              * @description The former member.
@@ -3698,6 +3704,8 @@ export interface components {
         };
         /** @description The actor gave a member of a group another role. */
         MemberRoleChangedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The new role.
              *

@@ -53,12 +53,12 @@ fn created(position: u64, number: u128, members: &[u128]) -> Recorded {
 }
 
 fn added(position: u64, number: u128, who: u128) -> Recorded {
-    let event = Event::MemberAdded(MemberAdded { user_id: user(who), role: Role::Member });
+    let event = Event::MemberAdded(MemberAdded { user_id: user(who), role: Role::Member, client_id: None });
     Recorded::happened(position, conversation(number), user(ANA), Some(event))
 }
 
 fn removed(position: u64, number: u128, who: u128) -> Recorded {
-    let event = Event::MemberRemoved(MemberRemoved { user_id: user(who) });
+    let event = Event::MemberRemoved(MemberRemoved { user_id: user(who), client_id: None });
     Recorded::happened(position, conversation(number), user(ANA), Some(event))
 }
 
