@@ -25,6 +25,9 @@ pub struct Changed {
 pub(super) enum Rules {
     /// The rules for people: blocks, consent and rate limits.
     OfPeople,
+    /// The rules for people, for a user who accepts an invitation that was sent at this position of the roster, and so
+    /// consents.
+    OfInvitation(Option<Position>),
     /// The rules for a host application, which vouches for the users that it brings in: each needs a place.
     OfHost,
 }
@@ -79,13 +82,17 @@ impl Commands {
             };
             match rules {
                 Rules::OfHost => self.bound.must_have_place(by, &event).await?,
-                Rules::OfPeople => {
-                    self.may_bring_in(by, id, &event).await?;
-                    if !is_charged {
-                        self.charge_members(by, &event)?;
-                        is_charged = true;
+                Rules::OfPeople => self.may_bring_in(by, id, &event).await?,
+                Rules::OfInvitation(sent_at) => {
+                    if let Some(sent_at) = sent_at {
+                        self.must_be_open(id, &event, sent_at, expected).await?;
                     }
+                    self.may_bring_in_consenting(by, &event).await?;
                 }
+            }
+            if rules != Rules::OfHost && !is_charged {
+                self.charge_members(by, &event)?;
+                is_charged = true;
             }
             let draft = self.draft(id, by, event, command.roster_key().cloned());
             let appended = match self.log.append_roster(&draft, expected).await {
@@ -104,6 +111,7 @@ impl Commands {
                 let first = self.appended_before(by, id, appended.position, key).await?;
                 return self.the_same_change(first, command).await;
             }
+            self.end_invitation(id, &draft.event).await;
             Arc::make_mut(&mut conversation).evolve(appended.position, &draft.event);
             return Ok(Changed { position: appended.position, conversation, changed: true });
         }

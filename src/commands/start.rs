@@ -41,6 +41,11 @@ impl Commands {
         if started.existed {
             accounts::unarchive(&self.pool, by, started.id).await.map_err(Unavailable::because)?;
         }
+        if !self.add_strangers {
+            accounts::invitations::end(&self.pool, &[by, with], started.id)
+                .await
+                .map_err(Unavailable::because)?;
+        }
         Ok(started)
     }
 
