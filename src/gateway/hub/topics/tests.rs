@@ -352,6 +352,24 @@ async fn a_head_is_told_until_a_beat_with_it_has_been() {
 }
 
 #[tokio::test]
+async fn a_beat_names_no_conversation_that_was_left_meanwhile() {
+    let (listeners, mut stage) = (Listeners::default(), Stage::new());
+    let mut guest = Guest::of(&listeners, HERE[0]).await;
+    stage.happens(added(2, LUNCH, HERE[0]), vec![guest.listener.clone()]);
+    stage.is_read();
+    let heads: Vec<_> = stage.topics.beat(0).1.into_iter().flat_map(|(_, heads)| heads).collect();
+    guest.listener.beat("in", &heads, |_| false);
+    stage.happens(removed(3, LUNCH, HERE[0]), Vec::new());
+    guest.listener.beat("out", &heads, |_| false);
+    guest.mark(1);
+    let frames = guest.frames(1).await;
+    let beats = frames.iter().filter(|frame| frame["op"] == "heartbeat");
+    let named: Vec<usize> =
+        beats.map(|beat| beat["heads"].as_object().map_or(0, |heads| heads.len())).collect();
+    assert_eq!(named, [1, 0]);
+}
+
+#[tokio::test]
 async fn who_joins_is_told_the_head_and_hears_what_follows() {
     let (listeners, mut stage) = (Listeners::default(), Stage::new());
     stage.log.push(added(2, LUNCH, HERE[0]));
