@@ -275,10 +275,14 @@ async fn grow(stage: &Stage, conversation: ConversationId, actor: UserId, change
     let clock = Clock::system();
     let mut last = stage.log.fold(conversation, None).await.expect("a fold").roster;
     for _ in 0..changes {
-        let event = Event::MemberAdded(MemberAdded { user_id: clock.id(UserId::known), role: Role::Member });
+        let event = Event::MemberAdded(MemberAdded {
+            user_id: clock.id(UserId::known),
+            role: Role::Member,
+            client_id: None,
+        });
         let (id, time) = (clock.id(EventId::known), clock.now());
         let draft = Draft { conversation, id, actor, time, event, key: None, via: None, trace: None };
-        last = stage.log.append_roster(&draft, last).await.expect("a change");
+        last = stage.log.append_roster(&draft, last).await.expect("a change").position;
     }
     last
 }

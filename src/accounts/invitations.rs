@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{ConversationId, Time, UserId};
+use crate::domain::{ConversationId, Position, Time, UserId};
 
 /// The maximum number of unexpired invitations that a user has sent. Declined ones count.
 pub(crate) const MAX_BY: i64 = 100;
@@ -29,6 +29,9 @@ pub(crate) struct Invitation {
     pub title: Option<String>,
     /// Whether the conversation is the direct one of the two users.
     pub is_direct: bool,
+    /// The last position of the roster when the invitation was sent: a later event about the invited user voids it.
+    /// `None` for a direct conversation, whose members stay, and for an invitation of an earlier version.
+    pub roster: Option<Position>,
     /// The time of the invitation.
     pub created_at: Time,
     /// The time from which the invitation can no longer be accepted.
@@ -54,6 +57,7 @@ struct Row {
     by_id: Uuid,
     title: Option<String>,
     is_direct: bool,
+    roster_position: Option<i64>,
     created_at: OffsetDateTime,
     expires_at: OffsetDateTime,
 }
@@ -66,6 +70,7 @@ impl From<Row> for Invitation {
             by: UserId::known(row.by_id),
             title: row.title,
             is_direct: row.is_direct,
+            roster: row.roster_position.map(|position| Position(position.cast_unsigned())),
             created_at: Time::of(row.created_at),
             expires_at: Time::of(row.expires_at),
         }
@@ -75,7 +80,8 @@ impl From<Row> for Invitation {
 /// Invites a user to a conversation; `false` if the user already has an invitation to it. A declined
 /// invitation stays until it expires, so that no user is asked again and again.
 pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
-    let Invitation { invited, conversation, by, title, is_direct, created_at, expires_at } = invitation;
+    let Invitation { invited, conversation, by, title, is_direct, roster, created_at, expires_at } =
+        invitation;
     let mut transaction = pool.begin().await?;
     // The locks on both accounts make the invitations of each happen one after the other, so that the limits
     // hold. The rows are locked in the order of their ids: in different orders, two transactions could
@@ -92,14 +98,16 @@ pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<boo
         .execute(&mut *transaction)
         .await?;
     let made = sqlx::query(
-        "insert into auth.invitation (invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+        "insert into auth.invitation
+             (invited_id, conversation_id, by_id, title, is_direct, roster_position, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
     )
     .bind(invited.uuid())
     .bind(conversation.uuid())
     .bind(by.uuid())
     .bind(title)
     .bind(is_direct)
+    .bind(roster.map(|position| position.0.cast_signed()))
     .bind(created_at.datetime())
     .bind(expires_at.datetime())
     .execute(&mut *transaction)
@@ -130,7 +138,7 @@ pub(crate) async fn invitations(
 ) -> sqlx::Result<Vec<Invitation>> {
     let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
     let rows: Vec<Row> = sqlx::query_as(
-        "select invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at
+        "select invited_id, conversation_id, by_id, title, is_direct, roster_position, created_at, expires_at
          from auth.invitation i
          where invited_id = $1 and not declined and expires_at > $2
            and not exists (select from auth.block where account_id = $1 and blocked_id = i.by_id)
@@ -158,7 +166,7 @@ pub(crate) async fn accept(
     let row: Option<Row> = sqlx::query_as(
         "update auth.invitation set accepted = true
          where invited_id = $1 and conversation_id = $2 and not declined and expires_at > $3
-         returning invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at",
+         returning invited_id, conversation_id, by_id, title, is_direct, roster_position, created_at, expires_at",
     )
     .bind(invited.uuid())
     .bind(conversation.uuid())
@@ -187,14 +195,10 @@ pub(crate) async fn decline(
     Ok(declined.rows_affected() == 1)
 }
 
-/// Deletes the invitations of two users to a conversation that both have now joined.
-pub(crate) async fn fulfil(
-    pool: &PgPool,
-    users: [UserId; 2],
-    conversation: ConversationId,
-) -> sqlx::Result<()> {
+/// Deletes the invitations of users to a conversation that they have joined or left since.
+pub(crate) async fn end(pool: &PgPool, users: &[UserId], conversation: ConversationId) -> sqlx::Result<()> {
     sqlx::query("delete from auth.invitation where invited_id = any($1) and conversation_id = $2")
-        .bind(users.map(UserId::uuid))
+        .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
         .bind(conversation.uuid())
         .execute(pool)
         .await
@@ -218,8 +222,9 @@ pub(crate) async fn keep_title(
     .map(drop)
 }
 
-/// The users among `users` who consent to being added to a conversation by the user `by`. A user consents by
-/// accepting an invitation of `by`, or by having invited `by` to the same conversation.
+/// The users among `users` who consent to a direct conversation with the user `by`. A user consents by accepting an
+/// invitation of `by`, or by having invited `by`. To a group, only the command that accepts an invitation consents: an
+/// older consent may be from before the user left.
 pub(crate) async fn consenting(
     pool: &PgPool,
     by: UserId,
@@ -229,7 +234,7 @@ pub(crate) async fn consenting(
 ) -> sqlx::Result<HashSet<UserId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select case when by_id = $1 then invited_id else by_id end from auth.invitation
-         where conversation_id = $3 and expires_at > $4
+         where conversation_id = $3 and is_direct and expires_at > $4
            and ((by_id = $1 and invited_id = any($2) and accepted) or (invited_id = $1 and by_id = any($2)))",
     )
     .bind(by.uuid())

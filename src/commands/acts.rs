@@ -100,7 +100,7 @@ impl Commands {
                 Ok(Some(event)) => return Ok(Decided::New(event)),
                 no if is_latest => {
                     if let Some(key) = key
-                        && let Some(first) = self.earlier.done_by_now((id, by, key.clone())).await?
+                        && let Some(first) = self.earlier.followed((id, by, key.clone())).await?
                     {
                         return Ok(Decided::Before(first));
                     }

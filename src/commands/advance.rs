@@ -53,23 +53,29 @@ impl Commands {
             }
             marks.wanted
         };
-        let mut turn = entry.turn.lock().await;
-        let ToldMarks { told, at, .. } = *entry.marks();
-        if higher(told, mine) == told {
-            return Ok(at.max(tracked.head()));
+        let _turn = entry.turn.lock().await;
+        let is_told = |marks: &ToldMarks| higher(marks.told, mine) == marks.told;
+        let before = *entry.marks();
+        if let Some(last) = before.last.filter(|_| !is_told(&before)) {
+            sleep_until(last + PAUSE).await;
+            // The user may have been removed during the pause, and a receipt would be void.
+            self.of_member(by, id).await?;
         }
-        if let Some(told_at) = *turn {
-            sleep_until(told_at + PAUSE).await;
+        // The marks are read after the pause, so that one receipt has all marks that were raised meanwhile. Another
+        // node may have appended them, too.
+        let now = *entry.marks();
+        if is_told(&now) {
+            return Ok(now.at.max(tracked.head()));
         }
-        // The wanted marks are read after the pause, so that one receipt has all marks that were raised
-        // meanwhile.
-        let latest = entry.marks().wanted;
-        let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
+        let draft = self.draft(id, by, Event::ReceiptAdvanced(now.wanted), None);
         let position = self.log.append(&draft).await?.position;
-        // The receipt is noted before the turn ends. Otherwise the next holder would append the same marks
-        // again.
-        *turn = Some(Instant::now());
-        self.receipts.hear(id, by, position, latest);
+        entry.marks().last = Some(Instant::now());
+        // The turn ends when this process has followed the receipt. Otherwise the next holder would append the same
+        // marks again.
+        if self.conversations.reached(id, position, OWN_EVENT).await && !is_told(&entry.marks()) {
+            // The user may have been removed just before the receipt, which is void then.
+            self.of_member(by, id).await?;
+        }
         Ok(position)
     }
 }

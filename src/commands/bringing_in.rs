@@ -19,14 +19,25 @@ impl Commands {
         event: &Event,
     ) -> Result<(), Refused> {
         let others = others(by, event);
-        let lists = self.blocked.lists(&others).await.map_err(Unavailable::because)?;
-        if lists.values().any(|list| is_blocked(list, by)) {
-            return Err(Rejection::Blocked.into());
-        }
+        self.must_not_block(by, &others).await?;
         if !self.add_strangers && !others.is_empty() {
             self.must_consent(by, id, &others).await?;
         }
         self.bound.must_have_place(by, event).await
+    }
+
+    /// The same for users who consent.
+    pub(super) async fn may_bring_in_consenting(&self, by: UserId, event: &Event) -> Result<(), Refused> {
+        self.must_not_block(by, &others(by, event)).await?;
+        self.bound.must_have_place(by, event).await
+    }
+
+    async fn must_not_block(&self, by: UserId, others: &[UserId]) -> Result<(), Refused> {
+        let lists = self.blocked.lists(others).await.map_err(Unavailable::because)?;
+        match lists.values().any(|list| is_blocked(list, by)) {
+            true => Err(Rejection::Blocked.into()),
+            false => Ok(()),
+        }
     }
 }
 

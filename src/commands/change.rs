@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    commands::{charge::others_of, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{Command, Conversation, ConversationId, Position, UserId},
+    limits::Policy,
     log::{Conflict, Unavailable},
 };
 
@@ -13,9 +14,9 @@ use crate::{
 pub struct Changed {
     /// The position of the change; if nothing changed, the position of the last change before it.
     pub position: Position,
-    /// The roster as it is now.
+    /// The roster right after the change; if nothing changed, the roster as it is now.
     pub conversation: Arc<Conversation>,
-    /// Whether the command changed anything.
+    /// Whether the command changed anything, now or when it was sent for the first time.
     pub changed: bool,
 }
 
@@ -24,19 +25,26 @@ pub struct Changed {
 pub(super) enum Rules {
     /// The rules for people: blocks, consent and rate limits.
     OfPeople,
+    /// The rules for people, for a user who accepts an invitation that was sent at this position of the roster, and so
+    /// consents.
+    OfInvitation(Option<Position>),
     /// The rules for a host application, which vouches for the users that it brings in: each needs a place.
     OfHost,
 }
 
 impl Commands {
-    /// Changes the roster by the rules of people.
+    /// Changes the roster by the rules of people. A retry with the same key gets the answer of the first attempt,
+    /// whatever has become of the roster since.
     pub(super) async fn change(
         &self,
         by: UserId,
         id: ConversationId,
         command: &Command,
     ) -> Result<Changed, Refused> {
-        self.change_by(by, id, command, Rules::OfPeople).await
+        match self.changed_before(by, id, command).await? {
+            Some(before) => Ok(before),
+            None => self.change_by(by, id, command, Rules::OfPeople).await,
+        }
     }
 
     /// Decides on the roster and appends the event; decides again if another node was faster. Within this process, the
@@ -61,31 +69,51 @@ impl Commands {
                 self.conversations.catch_up(id).await?;
                 (conversation, expected) = tracked.roster();
                 decided = conversation.decide(by, command.clone());
+                // It may be the first attempt that leaves nothing to do. JetStream would recognise the retry at the
+                // append, but there is none.
+                if !matches!(decided, Ok(Some(_)))
+                    && let Some(before) = self.changed_lately(by, id, command).await?
+                {
+                    return Ok(before);
+                }
             }
             let Some(event) = decided? else {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
             match rules {
                 Rules::OfHost => self.bound.must_have_place(by, &event).await?,
-                Rules::OfPeople => {
-                    self.may_bring_in(by, id, &event).await?;
-                    if !is_charged {
-                        self.charge_members(by, &event)?;
-                        is_charged = true;
+                Rules::OfPeople => self.may_bring_in(by, id, &event).await?,
+                Rules::OfInvitation(sent_at) => {
+                    if let Some(sent_at) = sent_at {
+                        self.must_be_open(id, &event, sent_at, expected).await?;
                     }
+                    self.may_bring_in_consenting(by, &event).await?;
                 }
             }
-            let draft = self.draft(id, by, event, None);
-            let (at, done) = match self.log.append_roster(&draft, expected).await {
-                Ok(position) => (position, true),
-                Err(Conflict::Changed(position)) => (position, false),
+            if rules != Rules::OfHost && !is_charged {
+                self.charge_members(by, &event)?;
+                is_charged = true;
+            }
+            let draft = self.draft(id, by, event, command.roster_key().cloned());
+            let appended = match self.log.append_roster(&draft, expected).await {
+                Ok(appended) => appended,
+                Err(Conflict::Changed(position)) => {
+                    self.conversations.reached(id, position, OWN_EVENT).await;
+                    continue;
+                }
                 Err(Conflict::NotAppended(e)) => return Err(e.into()),
             };
-            self.conversations.reached(id, at, OWN_EVENT).await;
-            if done {
-                Arc::make_mut(&mut conversation).evolve(at, &draft.event);
-                return Ok(Changed { position: at, conversation, changed: true });
+            self.conversations.reached(id, appended.position, OWN_EVENT).await;
+            if let Some(key) = draft.key.as_ref().filter(|_| appended.duplicate) {
+                if is_charged {
+                    self.limits.give_back(Policy::Members, by, others_of(by, &draft.event));
+                }
+                let first = self.appended_before(by, id, appended.position, key).await?;
+                return self.the_same_change(first, command).await;
             }
+            self.end_invitation(id, &draft.event).await;
+            Arc::make_mut(&mut conversation).evolve(appended.position, &draft.event);
+            return Ok(Changed { position: appended.position, conversation, changed: true });
         }
         Err(Unavailable::because("too many change this roster at once").into())
     }

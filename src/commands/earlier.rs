@@ -6,11 +6,9 @@
 //!
 //! A key counts as new only by a proof without a gap: the greatest key, the view or a search of the log covers all
 //! events up to some position of the stream, and JetStream itself recognises all keys after that position
-//! ([`Log::window`]). JetStream sees only the keys of commands that append something. So before an act is refused or
-//! answered as one that changes nothing, its key is looked up to the end of the log.
-//!
-//! A command waits for the view alone no longer than [`VIEW`]; from then on, a search of the log runs beside it. So a
-//! database that hangs or is down costs a conversation one search of the log, and its members can still send.
+//! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of the log
+//! runs beside it. So a database that hangs or is down costs a conversation one search of the log, and its members can
+//! still send.
 
 mod asking;
 
@@ -25,14 +23,14 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    commands::refused::Refused,
+    commands::{deadlines::OWN_EVENT, refused::Refused},
     domain::{ClientId, Position, Recorded, UserId},
     live::{Conversations, Current, Grown, Searched},
     log::{Log, Unavailable, client_hash},
     shares::{Shares, Sizes},
     supervise::Supervisor,
     telemetry::METRICS,
-    views::Sending,
+    views::{Checkpoint, Progress, Sending},
 };
 use asking::{Asked, KeyAnswer};
 
@@ -57,6 +55,7 @@ const TO_SEARCH: Sizes = Sizes {
 pub(super) struct Earlier {
     log: Log,
     queue: mpsc::Sender<Asked>,
+    progress: Progress,
     grown: Grown,
     searched: Searched,
     conversations: Conversations,
@@ -66,55 +65,83 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// Starts the tasks that look keys up. The tasks end with the last clone.
-    pub(super) fn start(log: Log, pool: PgPool, current: &Current, clock: Clock, tasks: &Supervisor) -> Self {
+    pub(super) fn start(
+        log: Log,
+        pool: PgPool,
+        progress: Progress,
+        current: &Current,
+        clock: Clock,
+        tasks: &Supervisor,
+    ) -> Self {
         let Current { conversations, searched, grown, .. } = current.clone();
         let queue = asking::start(pool, log.clone(), grown.clone(), tasks);
         tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
-        Self { log, queue, grown, searched, conversations, clock, searches: Shares::new(TO_SEARCH) }
+        Self { log, queue, progress, grown, searched, conversations, clock, searches: Shares::new(TO_SEARCH) }
     }
 
     /// The event that was stored with this key. `None` proves only that there is no such event before the log's window:
     /// within the window, JetStream itself answers a repeated append with the position of the first one.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
-        self.first(sending, UpTo::Window).await
+        self.found(&sending, Reach::Window).await
     }
 
-    /// The event that was stored with this key before this call. A command that appends nothing has to ask this,
-    /// because then JetStream never sees the key.
-    pub(super) async fn done_by_now(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
-        self.conversations.catch_up(sending.0).await?;
-        let followed = self.conversations.position(self.log.stream_of(sending.0));
-        self.first(sending, UpTo::Position(followed)).await
+    /// The event that was stored with this key, as far as this process has followed the log. `None` proves that there
+    /// was none, also within the log's window.
+    pub(super) async fn followed(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
+        let followed = self.checkpoint(&sending);
+        // The view is worth a short wait: where it is behind or does not answer, the conversation has to be searched.
+        let _ = self.progress.reached(followed, VIEW).await;
+        self.found(&sending, Reach::To(followed.position)).await
     }
 
-    async fn first(&self, sending: Sending, end: UpTo) -> Result<Option<Recorded>, Refused> {
-        let proof = self.proof(&sending, end).await.inspect_err(|_| count("unknown"))?;
+    /// The event that was stored with this key, for a user who is not a member. Only the view is asked, and as long as
+    /// it is behind nothing is answered: a search would take longer where there is a conversation.
+    pub(super) async fn of_former_member(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
+        let followed = self.checkpoint(&sending);
+        if !self.progress.reached(followed, OWN_EVENT).await.map_err(Unavailable::because)? {
+            return Err(Unavailable::because("the views lag behind the log").into());
+        }
+        match timeout(SEARCH, self.by_view(&sending, Reach::To(followed.position))).await {
+            Ok(Ok(Proof::InView(position))) => self.first(&sending, position).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// How far this process has followed the stream of a key.
+    fn checkpoint(&self, sending: &Sending) -> Checkpoint {
+        let stream = self.log.stream_of(sending.0);
+        Checkpoint { stream, position: self.conversations.position(stream) }
+    }
+
+    async fn found(&self, sending: &Sending, reach: Reach) -> Result<Option<Recorded>, Refused> {
+        let proof = self.proof(sending, reach).await.inspect_err(|_| count("unknown"))?;
         count(proof.word());
         match proof {
             Proof::Grown | Proof::NewToView | Proof::NewToLog => Ok(None),
-            Proof::InView(position) | Proof::InLog(position) => {
-                let first = self.log.at(sending.0, position).await?;
-                let first = first.filter(|first| has_key(first, sending.1, &sending.2));
-                let lost = || Unavailable::because("the event with a key is not where it should be");
-                Ok(Some(first.ok_or_else(lost)?))
-            }
+            Proof::InView(position) | Proof::InLog(position) => self.first(sending, position).await.map(Some),
         }
     }
 
-    async fn proof(&self, sending: &Sending, end: UpTo) -> Result<Proof, Unavailable> {
+    async fn first(&self, sending: &Sending, position: Position) -> Result<Recorded, Refused> {
+        let first = self.log.at(sending.0, position).await?;
+        let first = first.filter(|first| has_key(first, sending.1, &sending.2));
+        Ok(first.ok_or_else(|| Unavailable::because("the event with a key is not where it should be"))?)
+    }
+
+    async fn proof(&self, sending: &Sending, reach: Reach) -> Result<Proof, Unavailable> {
         // The position is read before the greatest key, so that the greatest key covers every key up to this position.
-        let followed = self.conversations.position(self.log.stream_of(sending.0));
-        if self.grown.is_new(sending) && self.is_enough(end, sending, followed) {
+        let followed = self.checkpoint(sending).position;
+        if self.grown.is_new(sending) && self.reaches(sending, followed, reach) {
             return Ok(Proof::Grown);
         }
-        let mut view = pin!(self.by_view(sending, end));
+        let mut view = pin!(self.by_view(sending, reach));
         let proof = match timeout(VIEW, &mut view).await {
             Ok(Ok(proof)) => return Ok(proof),
-            Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to, end)).await,
+            Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to, reach)).await,
             // A view that is only late may still answer before the search does, or answer when the search fails.
             Err(_) => {
                 let late = view.map_err(|_| Unavailable::because("the views do not tell of a key"));
-                let either = select_ok([late.boxed(), self.by_log(sending, Position::START, end).boxed()]);
+                let either = select_ok([late.boxed(), self.by_log(sending, Position::START, reach).boxed()]);
                 timeout(SEARCH, either.map_ok(|(proof, _)| proof)).await
             }
         };
@@ -123,45 +150,45 @@ impl Earlier {
 
     /// The proof of the view. An error is the position up to which the view has no such key. That proves too little, so
     /// the log has to be searched after that position.
-    async fn by_view(&self, sending: &Sending, end: UpTo) -> Result<Proof, Position> {
-        let latest_before = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
-        match asking::ask(&self.queue, sending.clone(), latest_before).await {
+    async fn by_view(&self, sending: &Sending, reach: Reach) -> Result<Proof, Position> {
+        let end = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
+        match asking::ask(&self.queue, sending.clone(), end).await {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
-            KeyAnswer::NewUpTo(position) if self.is_enough(end, sending, position) => Ok(Proof::NewToView),
+            KeyAnswer::NewUpTo(position) if self.reaches(sending, position, reach) => Ok(Proof::NewToView),
             KeyAnswer::NewUpTo(position) => Err(position),
             KeyAnswer::Nothing => Err(Position::START),
         }
     }
 
     /// The proof of a search of the log after a position.
-    async fn by_log(&self, sending: &Sending, after: Position, end: UpTo) -> Result<Proof, Unavailable> {
+    async fn by_log(&self, sending: &Sending, after: Position, reach: Reach) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
         let _place = self.searches.take(sending.1).await.map_err(crowded)?;
         match self.searched.look(sending, after).await? {
             (Some(position), _) => Ok(Proof::InLog(position)),
-            (None, up_to) if self.is_enough(end, sending, up_to) => Ok(Proof::NewToLog),
+            (None, up_to) if self.reaches(sending, up_to, reach) => Ok(Proof::NewToLog),
             (None, _) => Err(Unavailable::because("this process is too far behind the log to know a key")),
         }
     }
 
-    /// Whether a proof up to a position is enough.
-    fn is_enough(&self, end: UpTo, sending: &Sending, position: Position) -> bool {
-        match end {
-            UpTo::Window => {
+    /// Whether it is enough to know that there is no such key up to a position.
+    fn reaches(&self, sending: &Sending, position: Position, reach: Reach) -> bool {
+        match reach {
+            Reach::Window => {
                 self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
             }
-            UpTo::Position(end) => position >= end,
+            Reach::To(wanted) => position >= wanted,
         }
     }
 }
 
-/// How far a proof that a key is new has to reach.
+/// How far a proof has to reach that a key is new.
 #[derive(Debug, Clone, Copy)]
-enum UpTo {
-    /// Up to the window of the log: JetStream itself recognises the keys after that.
+enum Reach {
+    /// As far as the log's window: JetStream itself recognises all keys after that at the append.
     Window,
-    /// Up to this position.
-    Position(Position),
+    /// To this position: nothing is appended.
+    To(Position),
 }
 
 /// The proof that a key was used, or that it is new, by its source.

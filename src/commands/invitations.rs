@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::{
     accounts::{
         Invitation, InviteError,
-        invitations::{accept, consenting, fulfil, invite},
+        invitations::{accept, consenting, end, invite},
     },
-    commands::{existing::NotBroughtIn, needs::Commands, refused::Refused},
-    domain::{ConversationId, Position, Rejection, Role, UserId},
+    commands::{change::Rules, existing::NotBroughtIn, needs::Commands, refused::Refused},
+    domain::{Command, ConversationId, Event, MemberAdded, MemberRemoved, Position, Rejection, Role, UserId},
     limits::Policy,
     log::{Signal, Unavailable},
     views,
@@ -16,6 +18,8 @@ use crate::{
 
 /// How long an invitation can be accepted.
 const LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// How long a command waits for the deletion of an invitation that has become void.
+const END: Duration = Duration::from_secs(1);
 
 impl Commands {
     /// Refuses to bring in strangers who have not consented.
@@ -56,9 +60,15 @@ impl Commands {
     }
 
     async fn invite(&self, by: UserId, user: UserId, group: Option<ConversationId>) -> Result<(), Refused> {
-        let title = match group {
-            Some(id) => self.of_member(by, id).await?.conversation().title().map(str::to_owned),
-            None => None,
+        let (title, roster) = match group {
+            Some(id) => {
+                let tracked = self.of_member(by, id).await?;
+                // An event about the user that this process has not followed yet would void the new invitation.
+                self.conversations.catch_up(id).await?;
+                let (conversation, position) = tracked.roster();
+                (conversation.title().map(str::to_owned), Some(position))
+            }
+            None => (None, None),
         };
         let now = self.clock.now();
         let invitation = Invitation {
@@ -67,6 +77,7 @@ impl Commands {
             by,
             title,
             is_direct: group.is_none(),
+            roster,
             created_at: now,
             expires_at: now.plus(LIFE),
         };
@@ -97,7 +108,11 @@ impl Commands {
         let by = invitation.by;
         let joined = match invitation.is_direct {
             true => self.start_direct(by, me).await.map(|started| started.position),
-            false => self.add_member(by, id, me, Role::Member).await.map(|changed| changed.position),
+            false => {
+                let add = Command::Add { user: me, role: Role::Member, client_id: None };
+                let joined = self.change_by(by, id, &add, Rules::OfInvitation(invitation.roster)).await;
+                joined.map(|changed| changed.position).map_err(NotBroughtIn::from)
+            }
         };
         let position = joined.map_err(|error| match error {
             NotBroughtIn::NoSuchUsers(_) | NotBroughtIn::Refused(Refused::Rejected(Rejection::Forbidden)) => {
@@ -107,7 +122,46 @@ impl Commands {
         })?;
         // The invitation is removed last. If it were removed first and the join failed, a retry would find
         // nothing to accept.
-        fulfil(&self.pool, [by, me], id).await.map_err(Unavailable::because)?;
+        end(&self.pool, &[by, me], id).await.map_err(Unavailable::because)?;
         Ok(position)
+    }
+
+    /// Refuses to bring in a user by an invitation if the user has joined or left the group since it was sent, up to
+    /// the last position of the roster on which the command is decided. The log decides that, and not the row of the
+    /// invitation: the row is deleted only after the event, and another request may hold it already.
+    pub(super) async fn must_be_open(
+        &self,
+        id: ConversationId,
+        event: &Event,
+        sent_at: Position,
+        last: Position,
+    ) -> Result<(), Refused> {
+        let Some(user) = joins_or_leaves(event) else { return Ok(()) };
+        let is_over = |later: &Event| joins_or_leaves(later) == Some(user);
+        if self.log.roster_has(id, sent_at, last, is_over).await.map_err(Unavailable::from)? {
+            end(&self.pool, &[user], id).await.map_err(Unavailable::because)?;
+            return Err(Rejection::NotFound.into());
+        }
+        Ok(())
+    }
+
+    /// Deletes the invitation of a user who has joined or left a group, so that it is not listed any more. It could not
+    /// be accepted in any case, so a failure does no harm.
+    pub(super) async fn end_invitation(&self, id: ConversationId, event: &Event) {
+        let Some(user) = joins_or_leaves(event).filter(|_| !self.add_strangers) else { return };
+        match timeout(END, end(&self.pool, &[user], id)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "could not delete an invitation that is void"),
+            Err(_) => tracing::debug!("could not delete an invitation that is void in time"),
+        }
+    }
+}
+
+/// The user whom an event makes a member, or no longer one.
+fn joins_or_leaves(event: &Event) -> Option<UserId> {
+    match event {
+        Event::MemberAdded(MemberAdded { user_id, .. })
+        | Event::MemberRemoved(MemberRemoved { user_id, .. }) => Some(*user_id),
+        _ => None,
     }
 }

@@ -10,6 +10,7 @@ mod blocks;
 mod bound;
 mod bringing_in;
 mod change;
+mod changed_before;
 mod charge;
 mod deadlines;
 mod earlier;

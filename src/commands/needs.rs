@@ -75,7 +75,14 @@ impl Commands {
             clock,
         } = needs;
         Self {
-            earlier: Earlier::start(log.clone(), pool.clone(), current, clock.clone(), tasks),
+            earlier: Earlier::start(
+                log.clone(),
+                pool.clone(),
+                progress.clone(),
+                current,
+                clock.clone(),
+                tasks,
+            ),
             conversations: current.conversations.clone(),
             receipts: current.receipts.clone(),
             messages: Messages::new(pool.clone(), progress.clone()),

@@ -199,16 +199,20 @@ impl Commands {
 /// removals.
 fn differences(roster: &Conversation, title: &Title, members: &BTreeMap<UserId, Role>) -> Vec<Command> {
     let is_titled = roster.title() == Some(title.as_str());
-    let retitled =
-        (!is_titled).then(|| Command::Update { title: Some(title.clone()), history: None, retention: None });
+    let retitled = (!is_titled).then(|| Command::Update {
+        title: Some(title.clone()),
+        history: None,
+        retention: None,
+        client_id: None,
+    });
     let is = |user: &UserId| roster.membership(*user).map(|membership| membership.role);
     let added = members.iter().filter(|(user, _)| is(user).is_none());
     let changed = members.iter().filter(|(user, role)| is(user).is_some_and(|is| is != **role));
     let removed = roster.members().filter(|(user, _)| !members.contains_key(user));
     retitled
         .into_iter()
-        .chain(added.map(|(user, role)| Command::Add { user: *user, role: *role }))
-        .chain(changed.map(|(user, role)| Command::ChangeRole { user: *user, role: *role }))
-        .chain(removed.map(|(user, _)| Command::Remove { user }))
+        .chain(added.map(|(user, role)| Command::Add { user: *user, role: *role, client_id: None }))
+        .chain(changed.map(|(user, role)| Command::ChangeRole { user: *user, role: *role, client_id: None }))
+        .chain(removed.map(|(user, _)| Command::Remove { user, client_id: None }))
         .collect()
 }

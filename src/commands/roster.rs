@@ -1,8 +1,14 @@
-//! Changes to the roster of a group: its members, their roles, its title and its settings.
+//! Changes to the roster of a group: its members, their roles, its title and its settings. With a key, a retry gets the
+//! answer of the first attempt. Without one, it is decided like a new command.
 
 use crate::{
-    commands::{change::Changed, existing::NotBroughtIn, needs::Commands, refused::Refused},
-    domain::{Command, ConversationId, History, Role, Title, UserId},
+    commands::{
+        change::{Changed, Rules},
+        existing::NotBroughtIn,
+        needs::Commands,
+        refused::Refused,
+    },
+    domain::{ClientId, Command, ConversationId, History, Role, Title, UserId},
 };
 
 impl Commands {
@@ -14,10 +20,15 @@ impl Commands {
         conversation: ConversationId,
         user: UserId,
         role: Role,
+        key: Option<ClientId>,
     ) -> Result<Changed, NotBroughtIn> {
         self.of_member(by, conversation).await?;
+        let add = Command::Add { user, role, client_id: key };
+        if let Some(before) = self.changed_before(by, conversation, &add).await? {
+            return Ok(before);
+        }
         self.must_exist(&[user]).await?;
-        Ok(self.change(by, conversation, &Command::Add { user, role }).await?)
+        Ok(self.change_by(by, conversation, &add, Rules::OfPeople).await?)
     }
 
     /// Removes a member. Members can also remove themselves, which is how they leave.
@@ -26,8 +37,9 @@ impl Commands {
         by: UserId,
         conversation: ConversationId,
         user: UserId,
+        key: Option<ClientId>,
     ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::Remove { user }).await
+        self.change(by, conversation, &Command::Remove { user, client_id: key }).await
     }
 
     /// Gives a member another role.
@@ -37,8 +49,9 @@ impl Commands {
         conversation: ConversationId,
         user: UserId,
         role: Role,
+        key: Option<ClientId>,
     ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::ChangeRole { user, role }).await
+        self.change(by, conversation, &Command::ChangeRole { user, role, client_id: key }).await
     }
 
     /// Changes the title, the history setting and the retention; `None` keeps the current value.
@@ -49,7 +62,9 @@ impl Commands {
         title: Option<Title>,
         history: Option<History>,
         retention: Option<Option<u64>>,
+        key: Option<ClientId>,
     ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::Update { title, history, retention }).await
+        let update = Command::Update { title, history, retention, client_id: key };
+        self.change(by, conversation, &update).await
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, NewMember, Position,
         Recorded, Rejection, Time, Title, UserId,
     },
-    log::{Conflict, Unavailable},
+    log::{Appended, Conflict, Unavailable},
 };
 
 /// A conversation that has been started, now or before.
@@ -40,6 +40,11 @@ impl Commands {
         let started = self.direct(by, with).await?;
         if started.existed {
             accounts::unarchive(&self.pool, by, started.id).await.map_err(Unavailable::because)?;
+        }
+        if !self.add_strangers {
+            accounts::invitations::end(&self.pool, &[by, with], started.id)
+                .await
+                .map_err(Unavailable::because)?;
         }
         Ok(started)
     }
@@ -123,7 +128,7 @@ impl Commands {
     ) -> Result<Started, Refused> {
         let draft = self.draft(id, by, event, None);
         match self.log.append_roster(&draft, Position::START).await {
-            Ok(position) => {
+            Ok(Appended { position, .. }) => {
                 self.conversations.reached(id, position, OWN_EVENT).await;
                 Ok(started(id, position, by, draft.time, &draft.event, false))
             }

@@ -6,6 +6,7 @@ mod messages;
 mod past;
 mod properties;
 mod receipts;
+mod repeats;
 mod roster;
 mod titles;
 mod versions;
@@ -127,23 +128,23 @@ fn add(user: UserId) -> Command {
 }
 
 fn add_as(user: UserId, role: Role) -> Command {
-    Command::Add { user, role }
+    Command::Add { user, role, client_id: None }
 }
 
 fn remove(user: UserId) -> Command {
-    Command::Remove { user }
+    Command::Remove { user, client_id: None }
 }
 
 fn change_role(user: UserId, role: Role) -> Command {
-    Command::ChangeRole { user, role }
+    Command::ChangeRole { user, role, client_id: None }
 }
 
 fn retitle(name: &str) -> Command {
-    Command::Update { title: Some(title(name)), history: None, retention: None }
+    Command::Update { title: Some(title(name)), history: None, retention: None, client_id: None }
 }
 
 fn keep_history(history: History) -> Command {
-    Command::Update { title: None, history: Some(history), retention: None }
+    Command::Update { title: None, history: Some(history), retention: None, client_id: None }
 }
 
 fn say(words: &str) -> Command {
@@ -176,15 +177,15 @@ fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event 
 }
 
 fn added(user_id: UserId, role: Role) -> Event {
-    Event::MemberAdded(MemberAdded { user_id, role })
+    Event::MemberAdded(MemberAdded { user_id, role, client_id: None })
 }
 
 fn removed(user_id: UserId) -> Event {
-    Event::MemberRemoved(MemberRemoved { user_id })
+    Event::MemberRemoved(MemberRemoved { user_id, client_id: None })
 }
 
 fn role_changed(user_id: UserId, role: Role) -> Event {
-    Event::MemberRoleChanged(MemberRoleChanged { user_id, role })
+    Event::MemberRoleChanged(MemberRoleChanged { user_id, role, client_id: None })
 }
 
 fn updated(name: Option<&str>, history: Option<History>) -> Event {
@@ -192,6 +193,7 @@ fn updated(name: Option<&str>, history: Option<History>) -> Event {
         title: name.map(str::to_owned),
         history,
         retention_s: None,
+        client_id: None,
     })
 }
 

@@ -122,13 +122,13 @@ mod tests {
             history: History::Full,
             members: vec![NewMember { user_id: ana, role: Role::Owner }],
         });
-        let added = || Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let added = || Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member, client_id: None });
         let events = [
             (1, ana, created),
             (2, ana, said(2)),
             (3, ana, added()),
             (4, ben, said(4)),
-            (5, ana, Event::MemberRemoved(MemberRemoved { user_id: ben })),
+            (5, ana, Event::MemberRemoved(MemberRemoved { user_id: ben, client_id: None })),
             (6, ana, said(6)),
             (7, ana, added()),
             (8, ana, said(8)),
@@ -166,7 +166,7 @@ mod tests {
                 mentions: Vec::new(),
             })
         };
-        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member, client_id: None });
         let events = [(1, created), (2, said(2)), (3, added), (4, said(4)), (5, edited(2)), (6, edited(4))];
         let texts = |user: UserId, behind: Option<u64>| {
             let sight = Sight { user, behind: behind.map(Position) };

@@ -300,7 +300,7 @@ mod tests {
             history: History::SinceJoin,
             members: vec![NewMember { user_id: ana, role: Role::Owner }],
         });
-        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let added = Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member, client_id: None });
         let log = [(1, created), (3, added), (4, Event::MessageEdited(edited))];
         let has_text = |user| {
             let happened = |(at, event): &(u64, Event)| Recorded::happened(*at, id, ana, Some(event.clone()));

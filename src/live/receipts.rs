@@ -26,8 +26,8 @@ type Of = (ConversationId, UserId);
 /// The watermarks of one user in one conversation.
 pub struct Watermarks {
     marks: Mutex<ToldMarks>,
-    /// When a receipt was last appended. The holder of this lock appends the next one.
-    pub(crate) turn: tokio::sync::Mutex<Option<Instant>>,
+    /// The holder of this lock appends the next receipt.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 /// How far one user has received and read.
@@ -39,6 +39,8 @@ pub(crate) struct ToldMarks {
     pub(crate) told: ReceiptAdvanced,
     /// The last position at which the log is known to contain `told`.
     pub(crate) at: Position,
+    /// When the last receipt was appended here, or heard from any node.
+    pub(crate) last: Option<Instant>,
 }
 
 impl Default for Receipts {
@@ -48,7 +50,9 @@ impl Default for Receipts {
 }
 
 impl Receipts {
-    /// Hears a receipt that is in the log, appended by this node or another one. Two nodes that append at the same
+    /// Hears a receipt that is in the log and counts, appended by this node or another one. A receipt of a user who was
+    /// not a member is void for all readers, so it has told nothing. A receipt that is not heard although it counts is
+    /// at most appended again. Two nodes that append at the same
     /// moment may append the lower receipt last. That does no harm, because watermarks only rise, here and in all
     /// readers.
     ///
@@ -64,6 +68,7 @@ impl Receipts {
             marks.told = higher(marks.told, receipt);
             marks.wanted = higher(marks.wanted, receipt);
             marks.at = marks.at.max(at);
+            marks.last = Some(Instant::now());
         }
     }
 
@@ -77,7 +82,7 @@ impl Receipts {
 
     /// The entry. It begins with the watermarks of the view, unless another request has begun it meanwhile.
     pub(crate) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Watermarks> {
-        let marks = ToldMarks { wanted: told, told, at: Position::START };
+        let marks = ToldMarks { wanted: told, told, at: Position::START, last: None };
         let entry = || Watermarks { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
         self.register().get_or_insert_with(of, entry)
     }

@@ -3,7 +3,7 @@
 //! In a process with a hub, the task belongs to the hub, because joining, leaving and delivering have to happen in one
 //! order with the events. Otherwise [`Stream::run`] is the whole task. Either way, the steps have this order:
 //!
-//! 1. **The receipts and the roster hear an event before it is shown.** Members added by this event are members when
+//! 1. **The roster and the receipts hear an event before it is shown.** Members added by this event are members when
 //!    the hub shows it, and its place in the chain is known.
 //! 2. **The hub shows it next**, because clients wait for the frame and for nothing that follows.
 //! 3. **The known keys and the recent events take in the batch before it is noted as followed.** A look-up of a key
@@ -84,11 +84,12 @@ impl Stream {
     /// Takes in the next event of a batch; `None` when there is none left.
     pub fn take_in<'a>(&mut self, batch: &'a mut Batch) -> Option<Step<'a>> {
         let recorded = batch.events.get(batch.verdicts.len())?;
-        if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
-            let Recorded { conversation, actor, position, .. } = *recorded;
-            self.current.receipts.hear(conversation, actor, position, receipt);
-        }
         let applied = self.current.conversations.apply(recorded);
+        // A receipt of a conversation that this process does not know is skipped: nobody here can say whether it counts.
+        if let (Applied::Counts { .. }, Some(Event::ReceiptAdvanced(receipt))) = (&applied, &recorded.event) {
+            let Recorded { conversation, actor, position, .. } = *recorded;
+            self.current.receipts.hear(conversation, actor, position, *receipt);
+        }
         batch.verdicts.push(match applied {
             Applied::Counts { previous, .. } => Verdict::Counts(previous),
             Applied::Void => Verdict::Void,

@@ -5,7 +5,7 @@ use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    domain::{Lane, Position},
+    domain::{Lane, Position, Recorded},
     log::{
         Log,
         connect::note,
@@ -59,11 +59,12 @@ impl Log {
     }
 
     /// Appends to the roster, provided that its last event is still the event at `expected`
-    /// ([`Position::START`]: the roster has no event yet).
-    pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
+    /// ([`Position::START`]: the roster has no event yet). If JetStream has an event with this key within its window,
+    /// the answer is that event, of whatever lane.
+    pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Appended, Conflict> {
         let span = traces::of_part(draft.trace.as_ref(), SpanKind::Producer);
         let stored = self.store_roster(draft, expected, span.as_deref()).await;
-        self.published(span, draft, stored.as_ref().ok().copied());
+        self.published(span, draft, stored.as_ref().ok().map(|stored| stored.position));
         stored
     }
 
@@ -80,7 +81,7 @@ impl Log {
         draft: &Draft,
         expected: Position,
         span: Option<&OpenSpan>,
-    ) -> Result<Position, Conflict> {
+    ) -> Result<Appended, Conflict> {
         let begun = Instant::now();
         let deadline = begun + APPEND_DEADLINE;
         loop {
@@ -92,13 +93,15 @@ impl Log {
                     self.outcomes.stored();
                     self.known(draft.conversation).note(position, draft.conversation);
                     self.queues[self.stream_of(draft.conversation)].took(begun.elapsed());
-                    return Ok(position);
+                    return Ok(Appended { position, duplicate: answer.duplicate });
                 }
                 // The event that got in first may be this one, from an attempt whose answer was lost.
                 Err(Refused::WrongLast) => {
                     let next = self.next_in_roster(draft.conversation, expected).await?;
                     return match next {
-                        Some(recorded) if recorded.id == draft.id => Ok(recorded.position),
+                        Some(Recorded { id, position, .. }) if id == draft.id => {
+                            Ok(Appended { position, duplicate: false })
+                        }
                         Some(recorded) => Err(Conflict::Changed(recorded.position)),
                         None => Err(Conflict::Changed(expected)),
                     };

@@ -60,8 +60,9 @@ impl Reading {
         self.mine(me, id, &tracked, &tracked.conversation()).await
     }
 
-    /// A conversation of a member after a command of the member, with the roster of the command: the views
-    /// may not know the change yet.
+    /// A conversation of a member after a command of the member, with the title, role and settings that the command
+    /// left: the views may not know the change yet, and a repeated command gets the answer of the first attempt. What
+    /// the member may see is decided by the present roster.
     pub async fn conversation_after(
         &self,
         me: UserId,
@@ -69,8 +70,7 @@ impl Reading {
         changed: &Changed,
     ) -> Result<Mine, ReadError> {
         let tracked = self.open(me, id, None).await?;
-        let mine = self.mine(me, id, &tracked, &changed.conversation).await?;
-        Ok(mine.reaching(changed.position))
+        Ok(self.mine(me, id, &tracked, &tracked.conversation()).await?.after(me, changed))
     }
 
     /// A conversation that a member has started again. If the views do not know the conversation yet, the

@@ -2,7 +2,7 @@
 
 use crate::{
     accounts::ConversationSettings,
-    commands::Started,
+    commands::{Changed, Started},
     domain::{Conversation, Kind, Position, Role, Time, UserId},
     views::{LastMessage, MyConversation},
 };
@@ -23,11 +23,19 @@ impl Mine {
         Self { conversation: begun(started, me), settings: ConversationSettings::default() }
     }
 
-    /// The conversation after a command that reached `position`: its head is at least this position, which
-    /// the views may not have reached yet.
-    pub(super) fn reaching(mut self, position: Position) -> Self {
-        self.conversation.head = self.conversation.head.max(position);
-        self
+    /// The conversation after a command: its head is at least the position of the change, which the views may not have
+    /// reached yet.
+    pub(super) fn after(self, me: UserId, Changed { position, conversation: roster, .. }: &Changed) -> Self {
+        let Self { conversation: now, settings } = self;
+        let conversation = MyConversation {
+            title: roster.title().map(str::to_owned),
+            history: roster.history(),
+            retention: roster.retention(),
+            role: roster.membership(me).map_or(now.role, |membership| membership.role),
+            head: now.head.max(*position),
+            ..now
+        };
+        Self { conversation, settings }
     }
 }
 
@@ -131,8 +139,12 @@ mod tests {
         assert_eq!((seen.title.as_deref(), seen.role), (Some("Supper"), Role::Owner));
         assert_eq!((seen.head, seen.unread), (Position(9), 1));
         let mine = Mine { conversation: seen, settings: ConversationSettings::default() };
-        assert_eq!(mine.clone().reaching(Position(12)).conversation.head, Position(12));
-        assert_eq!(mine.clone().reaching(Position(8)), mine);
+        let after = |position| {
+            let changed = Changed { position: Position(position), conversation: group(), changed: true };
+            mine.clone().after(user(1), &changed)
+        };
+        assert_eq!(after(12).conversation.head, Position(12));
+        assert_eq!(after(8), mine);
     }
 
     #[test]
@@ -141,8 +153,16 @@ mod tests {
         assert_eq!(seen(view(8), &begun, user(2), None), None);
         let mut later = (*begun).clone();
         for (at, command) in [
-            (9, Command::Update { title: None, history: Some(History::SinceJoin), retention: None }),
-            (10, Command::Add { user: user(2), role: Role::Member }),
+            (
+                9,
+                Command::Update {
+                    title: None,
+                    history: Some(History::SinceJoin),
+                    retention: None,
+                    client_id: None,
+                },
+            ),
+            (10, Command::Add { user: user(2), role: Role::Member, client_id: None }),
         ] {
             let event: Event = later.decide(user(1), command).expect("allowed").expect("event");
             later.evolve(Position(at), &event);

@@ -1,5 +1,5 @@
-//! Idempotency keys of changes to messages, and of void events. A retry gets the answer of the first attempt, even if
-//! the first attempt is void.
+//! Idempotency keys of changes to messages and to rosters, and of void events. A retry gets the answer of the first
+//! attempt, even if the first attempt is void.
 
 use std::collections::{HashMap, HashSet};
 

@@ -20,8 +20,8 @@ use verbatim::{
     clock::Clock,
     dev::NatsUser,
     domain::{
-        ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
-        Position, ReceiptAdvanced, Role, UserId,
+        ClientId, ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember,
+        Point, Position, ReceiptAdvanced, Role, UserId,
     },
     live::Conversations,
     log::{APPEND_DEADLINE, Draft, Log, PAGE, Unavailable, Wanted},
@@ -443,7 +443,7 @@ async fn a_server_that_lags_behind_is_not_believed() {
         let created =
             ConversationCreated { kind: Kind::Group, title: None, history: History::default(), members };
         let created = draft(&clock, id, owner, Event::ConversationCreated(created));
-        let begun = log.append_roster(&created, Position::START).await.expect("stored");
+        let begun = log.append_roster(&created, Position::START).await.expect("stored").position;
 
         let lags = world.nats.nats(copies[1]);
         lags.freeze();
@@ -460,9 +460,14 @@ async fn a_server_that_lags_behind_is_not_believed() {
         {
             stored.expect("stored by the two others");
         }
-        let added = MemberAdded { user_id: clock.id(UserId::known), role: Role::Member };
-        let added = draft(&clock, id, owner, Event::MemberAdded(added));
-        let last = log.append_roster(&added, begun).await.expect("stored by the two others");
+        let added = MemberAdded { user_id: clock.id(UserId::known), role: Role::Member, client_id: None };
+        let key = ClientId::try_from(key()).ok();
+        let added = Draft { key, ..draft(&clock, id, owner, Event::MemberAdded(added)) };
+        let last = log.append_roster(&added, begun).await.expect("stored by the two others").position;
+        // Another attempt with the key, which finds the expected event, is answered with the first one.
+        let again = Draft { id: clock.id(EventId::known), ..added.clone() };
+        let repeated = log.append_roster(&again, last).await.expect("stored before");
+        assert_eq!((repeated.position, repeated.duplicate), (last, true));
         let looks: Vec<_> = (0..30)
             .map(|_| {
                 let followed =

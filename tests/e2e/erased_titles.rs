@@ -215,10 +215,15 @@ async fn a_title_is_gone_from_the_snapshots_of_a_long_roster() {
     for n in 1..300 {
         let title = (n < 256).then(|| format!("{MARKER} {n}"));
         let history = Some(if n % 2 == 0 { History::Full } else { History::SinceJoin });
-        let event = Event::ConversationUpdated(ConversationUpdated { title, history, retention_s: None });
+        let event = Event::ConversationUpdated(ConversationUpdated {
+            title,
+            history,
+            retention_s: None,
+            client_id: None,
+        });
         let (id, actor, time) = (clock.id(EventId::known), ana.id.parse().expect("id"), clock.now());
         let draft = Draft { conversation, id, actor, via: None, time, event, key: None, trace: None };
-        last = log.append_roster(&draft, last).await.expect("stored");
+        last = log.append_roster(&draft, last).await.expect("stored").position;
         if n < 256 {
             named.push((&lunch, last.0));
         }

@@ -66,6 +66,7 @@ async fn a_direct_conversation_of_strangers_begins_when_both_want_it() {
     // If both invite each other, the second request counts as consent.
     assert_eq!(cid.starts_direct(&ben).await.status, 202);
     ben.starts_direct(&cid).await.expect(201);
+    assert!(invitations(&ben).await.is_empty(), "they are in it");
     world.finish().await;
 }
 
@@ -101,6 +102,57 @@ async fn an_invitation_that_is_declined_or_blocked_or_expired_or_out_of_date_bri
     cid.delete(&format!("/v1/me/blocks/{}", ana.id)).await.expect(204);
     ana.removes(&lunch, &ana).await.reached();
     accepted(&cid).await.refuses(404, "not_found");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
+    let world = careful_world().await;
+    let (ana, ben, cid) = (world.person("ana").await, world.person("ben").await, world.person("cid").await);
+    for other in [&ana, &ben] {
+        assert_eq!(cid.starts_direct(other).await.status, 202);
+        let id = invitations(other).await[0]["conversation_id"].as_str().expect("an id").to_owned();
+        accepts(other, &id).await;
+    }
+    eventually("ana and cid know one another in the views", || async {
+        let lunch = ana
+            .post("/v1/conversations", json!({ "kind": "group", "title": "x", "members": [cid.id] }))
+            .await;
+        lunch.status == 201
+    })
+    .await;
+    let lunch = ana.starts_group("Lunch", &[&cid]).await;
+    let role = format!("/v1/conversations/{}/members/{}", lunch.id, cid.id);
+    ana.patch(&role, json!({ "role": "admin" })).await.expect(200);
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    world.database.does("create table kept as select * from auth.invitation").await;
+    eventually("cid, who knows ben, adds him", || async { cid.invites(&lunch, &ben).await.status == 201 })
+        .await;
+    assert!(invitations(&ben).await.is_empty());
+    // Once the views know of the removal, Ana and Ben are strangers again.
+    let removes = async || {
+        let gone = ana.removes(&lunch, &ben).await.reached();
+        ana.get(&format!("/v1/conversations/{}?min_position={gone}", lunch.id)).await.expect(200);
+    };
+    removes().await;
+
+    let path = format!("/v1/me/invitations/{}/accept", lunch.id);
+    let accepted = async || ben.send(Method::POST, &path, None).await;
+    accepted().await.refuses(404, "not_found");
+    // A node that died before it could delete the invitation, or a request that had read it before.
+    world.database.does("insert into auth.invitation select * from kept where not is_direct").await;
+    assert_eq!(invitations(&ben).await.len(), 1);
+    accepted().await.refuses(404, "not_found");
+    assert!(invitations(&ben).await.is_empty());
+    assert_eq!(reads(&ben, &lunch.id).await, 404);
+
+    // A new invitation counts, but not the consent to an earlier one.
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    accepts(&ben, &lunch.id).await;
+    removes().await;
+    world.database.does("insert into auth.invitation select * from kept where not is_direct").await;
+    world.database.does("update auth.invitation set accepted = true").await;
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
     world.finish().await;
 }
 

@@ -45,6 +45,29 @@ async fn the_sender_sees_who_has_read() {
 }
 
 #[tokio::test]
+async fn a_receipt_of_somebody_who_has_been_removed_meanwhile_swallows_no_later_one() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut device = ana.connects().await;
+    let first = ana.says(&lunch, "one").await["position"].as_u64().expect("position");
+    let second = ana.says(&lunch, "two").await["position"].as_u64().expect("position");
+    ben.reads(&lunch, first).await.expect(204);
+    // The second receipt within a second waits, and meanwhile Ben is removed.
+    let (late, removed) = tokio::join!(ben.reads(&lunch, second), ana.removes(&lunch, &ben));
+    removed.expect(204);
+    assert!(late.status == 404 || late.status == 204, "{}", late.body);
+    ana.invites(&lunch, &ben).await.expect(201);
+    ben.reads(&lunch, second).await.expect(204);
+    device
+        .waits_for("the receipt", |frame| {
+            frame["type"] == "receipt.advanced" && frame["data"]["read"].as_u64() == Some(second)
+        })
+        .await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn many_receipts_in_a_second_are_two_events_at_most() {
     let world = World::start().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);

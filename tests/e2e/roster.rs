@@ -8,7 +8,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{World, a_message, assert_linked, drafted, key};
+use crate::world::{Person, World, a_message, assert_linked, drafted, key};
 
 #[tokio::test]
 async fn fifty_invitations_and_removals_at_once_lose_nothing_and_break_no_rule() {
@@ -102,6 +102,100 @@ async fn roles_decide_who_may_do_what() {
     let talk = crate::world::Conversation::from(talk);
     ben.invites(&talk, &dan).await.refuses(409, "direct_conversation");
     ben.removes(&talk, &ben).await.refuses(409, "direct_conversation");
+    world.finish().await;
+}
+
+/// The answers of retries are the same for ever and at every node, whatever has become of the roster since.
+#[tokio::test]
+async fn a_key_counts_for_changes_of_a_group_and_its_members_too() {
+    let mut world = World::start().await;
+    world.add_node("api").await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let dan = world.person("dan").await;
+    let lunch = ana.starts_group("Lunch", &[&ben, &cleo]).await;
+    let base = format!("/v1/conversations/{}", lunch.id);
+    let role = |of: &Person| format!("{base}/members/{}", of.id);
+    let keyed = |key: &str| ana.with_key(key);
+    let (admin, dinner) = (json!({ "role": "admin" }), json!({ "title": "Dinner", "history": "full" }));
+
+    let out = keyed("out-with-ben").removes(&lunch, &ben).await.reached();
+    assert_eq!(keyed("out-with-ben").removes(&lunch, &ben).await.reached(), out, "at once");
+    ana.invites(&lunch, &ben).await.expect(201);
+    let into = keyed("in-with-dan").invites(&lunch, &dan).await.expect(201);
+    assert_eq!(keyed("in-with-dan").invites(&lunch, &dan).await.expect(201), into, "at once");
+    let up = keyed("up-with-cleo").patch(&role(&cleo), admin.clone()).await.expect(200);
+    ana.patch(&role(&cleo), json!({ "role": "member" })).await.expect(200);
+    ana.patch(&role(&dan), admin.clone()).await.expect(200);
+    let named = keyed("for-dinner").patch(&base, dinner.clone()).await.expect(200);
+    assert_eq!(named["title"], "Dinner");
+    ana.patch(&base, json!({ "title": "Supper" })).await.expect(200);
+    let bye = cleo.with_key("bye-for-now").removes(&lunch, &cleo).await.reached();
+    let said = ana.sends(&lunch, "a-mere-message", "hi").await.expect(201);
+    let mut device = dan.connects().await;
+
+    for forgets in [false, true] {
+        if forgets {
+            world.the_log_forgets_keys().await;
+        }
+        for address in [world.nodes[0].address, world.nodes[1].address] {
+            let keyed = |key: &str| ana.at(address).with_key(key);
+            assert_eq!(keyed("out-with-ben").removes(&lunch, &ben).await.reached(), out);
+            assert_eq!(keyed("in-with-dan").invites(&lunch, &dan).await.expect(201), into);
+            assert_eq!(keyed("up-with-cleo").patch(&role(&cleo), admin.clone()).await.expect(200), up);
+            let again = keyed("for-dinner").patch(&base, dinner.clone()).await.expect(200);
+            assert_eq!((&again["title"], &again["role"]), (&named["title"], &named["role"]));
+            let cleo = cleo.at(address);
+            assert_eq!(cleo.with_key("bye-for-now").removes(&lunch, &cleo).await.reached(), bye);
+            if !forgets {
+                cleo.removes(&lunch, &cleo).await.refuses(404, "not_found");
+                cleo.with_key("another-key").removes(&lunch, &cleo).await.refuses(404, "not_found");
+                cleo.with_key("bye-for-now").removes(&lunch, &ben).await.refuses(404, "not_found");
+            }
+
+            let mismatch = (409, "idempotency_mismatch");
+            for other in [
+                keyed("out-with-ben").removes(&lunch, &dan).await,
+                keyed("out-with-ben").invites(&lunch, &ben).await,
+                keyed("in-with-dan")
+                    .post(&format!("{base}/members"), json!({ "user_id": dan.id, "role": "admin" }))
+                    .await,
+                keyed("up-with-cleo").patch(&role(&cleo), json!({ "role": "owner" })).await,
+                keyed("for-dinner").patch(&base, json!({ "title": "Supper" })).await,
+                keyed("for-dinner").patch(&base, json!({ "history": "full" })).await,
+                keyed("for-dinner").patch(&base, json!({ "title": "Dinner", "history": "since_join" })).await,
+                keyed("a-mere-message").removes(&lunch, &dan).await,
+                ana.at(address).sends(&lunch, "out-with-ben", "hi").await,
+            ] {
+                other.refuses(mismatch.0, mismatch.1);
+            }
+            assert_eq!(ana.at(address).sends(&lunch, "a-mere-message", "hi").await.expect(201), said);
+        }
+        if !forgets {
+            ana.invites(&lunch, &cleo).await.expect(201);
+        }
+    }
+    keyed("short").removes(&lunch, &ben).await.refuses(400, "invalid_parameter");
+    let eve = world.person("eve").await;
+    eve.with_key("bye-for-now").removes(&lunch, &eve).await.refuses(404, "not_found");
+
+    // Two attempts at once, at two nodes.
+    for round in 0..5 {
+        let same = format!("a-race-{round}");
+        let (here, there) = (ana.with_key(&same), ana.at(world.nodes[1].address).with_key(&same));
+        let (one, other) = tokio::join!(here.invites(&lunch, &eve), there.invites(&lunch, &eve));
+        assert_eq!(one.expect(201), other.expect(201));
+        ana.removes(&lunch, &eve).await.expect(204);
+    }
+    ana.says(&lunch, "the end").await;
+    device.sees("the end").await;
+    let changes = device.seen.iter().filter(|frame| {
+        frame["op"] == "event" && frame["type"].as_str().is_some_and(|kind| kind != "message.sent")
+    });
+    assert_eq!(
+        changes.count(),
+        1 + 5 * 2,
+        "cleo is back, and eve came and went: no retry has changed anything"
+    );
     world.finish().await;
 }
 

@@ -39,18 +39,19 @@ async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Positio
             guest = clock.id(UserId::known);
         }
         let event = match n % 10 {
-            3 => Event::MemberAdded(MemberAdded { user_id: guest, role: Role::Member }),
-            8 if n % 20 > 10 => Event::MemberRemoved(MemberRemoved { user_id: guest }),
+            3 => Event::MemberAdded(MemberAdded { user_id: guest, role: Role::Member, client_id: None }),
+            8 if n % 20 > 10 => Event::MemberRemoved(MemberRemoved { user_id: guest, client_id: None }),
             _ => Event::ConversationUpdated(ConversationUpdated {
                 title: Some(format!("Lunch {n}")),
                 history: None,
                 retention_s: None,
+                client_id: None,
             }),
         };
         let (event_id, time) = (clock.id(EventId::known), clock.now());
         let draft =
             Draft { conversation: id, id: event_id, actor, time, event, key: None, via: None, trace: None };
-        last = log.append_roster(&draft, last).await.expect("stored");
+        last = log.append_roster(&draft, last).await.expect("stored").position;
         if n % 100 == 0 {
             ana.says(lunch, "a word").await;
         }

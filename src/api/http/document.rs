@@ -27,8 +27,7 @@ The chat backend that keeps every word, in order, once, and can prove it.
 - Errors are `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for people.
 - Lists are pages: pass `next_cursor` as `cursor` until it is absent.
 - Commands take an `Idempotency-Key`: the server executes requests with the same key only once. Sending a message \
-requires one. Changes of a conversation, of its members, receipts and private settings take none: they set a state, so \
-a repetition changes nothing more.
+requires one. Receipts and private settings take none: they set a state, so a repetition changes nothing more.
 - A command returns the `position` that it has reached. A read with this position as `min_position` waits for it.
 - Later versions add fields to responses, values to enumerations like `features`, and types of events. A client ignores \
 those that it does not know.

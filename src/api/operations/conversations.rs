@@ -157,6 +157,9 @@ impl Conversations {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
+        /// The idempotency key: the same for every retry of the request
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
         body: Body<ConversationUpdate>,
     ) -> Result<Reply<Conversation>, Ruled> {
         let (me, id, ConversationUpdate { title, history, retention_s }) = (caller.user, id.0, body.0);
@@ -166,7 +169,7 @@ impl Conversations {
             let detail = format!("must be {} to {} seconds", rules.least, rules.longest());
             return Err(Problem::invalid("/retention_s", "out_of_range", detail).into());
         }
-        let changed = self.commands.update(me, id, title, history, retention).await?;
+        let changed = self.commands.update(me, id, title, history, retention, key.0).await?;
         Ok(Reply(self.reading.conversation_after(me, id, &changed).await?.into()))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem_openapi::{
     Object, OpenApi,
-    param::{Path, Query},
+    param::{Header, Path, Query},
     types::Example,
 };
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::{
         operations::tag::Tag,
     },
     commands::{Changed, Commands},
-    domain::{AsOf, ConversationId, Position, Role, Time, UserId},
+    domain::{AsOf, ClientId, ConversationId, Position, Role, Time, UserId},
     reading::{self, Reading, When},
 };
 
@@ -152,10 +152,13 @@ impl Members {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
+        /// The idempotency key: the same for every retry of the request
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
         body: Body<NewMember>,
     ) -> Result<MadeOrInvited<Membership>, Ruled> {
         let (id, user, role) = (id.0, body.0.user_id, body.0.role.unwrap_or(Role::Member));
-        let changed = self.commands.add_member(caller.user, id, user, role).await;
+        let changed = self.commands.add_member(caller.user, id, user, role, key.0).await;
         let changed = self.commands.or_invite(changed, caller.user, user, Some(id)).await;
         let Some(changed) = changed.map_err(not_brought_in(|_| "/user_id".into()))? else {
             return Ok(MadeOrInvited::Invited);
@@ -175,10 +178,13 @@ impl Members {
         caller: Caller,
         id: Path<ConversationId>,
         user_id: Path<UserId>,
+        /// The idempotency key: the same for every retry of the request
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
         body: Body<RoleUpdate>,
     ) -> Result<Reply<Membership>, Ruled> {
         let role = body.0.role;
-        let changed = self.commands.change_role(caller.user, id.0, user_id.0, role).await?;
+        let changed = self.commands.change_role(caller.user, id.0, user_id.0, role, key.0).await?;
         Ok(Reply(Membership::of(user_id.0, role, &changed)))
     }
 
@@ -192,8 +198,11 @@ impl Members {
         caller: Caller,
         id: Path<ConversationId>,
         user_id: Path<UserId>,
+        /// The idempotency key: the same for every retry of the request
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
-        let changed = self.commands.remove_member(caller.user, id.0, user_id.0).await?;
+        let changed = self.commands.remove_member(caller.user, id.0, user_id.0, key.0).await?;
         Ok(Reached(changed.position))
     }
 }

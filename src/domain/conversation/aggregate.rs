@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    ContentErased, Event, History, Kind, Lane, Position, Role, Title, UserId,
+    ClientId, ContentErased, Event, History, Kind, Lane, Position, Role, Title, UserId,
     conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection},
     stored::event::{
         ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, NewMember,
@@ -137,10 +137,12 @@ impl Conversation {
         match command {
             Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
             Command::StartGroup { title, members } => self.start_group(by, title, members),
-            Command::Update { title, history, retention } => self.update(by, title, history, retention),
-            Command::Add { user, role } => self.add(by, user, role),
-            Command::Remove { user } => self.remove(by, user),
-            Command::ChangeRole { user, role } => self.change_role(by, user, role),
+            Command::Update { title, history, retention, client_id } => {
+                self.update(by, title, history, retention, client_id)
+            }
+            Command::Add { user, role, client_id } => self.add(by, user, role, client_id),
+            Command::Remove { user, client_id } => self.remove(by, user, client_id),
+            Command::ChangeRole { user, role, client_id } => self.change_role(by, user, role, client_id),
             Command::Send { message_id, new, quoted, blocked } => {
                 self.may_speak(by, blocked)?;
                 self.send(by, message_id, *new, quoted.as_deref())
@@ -176,13 +178,13 @@ impl Conversation {
                     self.retention = Some(seconds).filter(|seconds| *seconds > 0);
                 }
             }
-            Event::MemberAdded(MemberAdded { user_id, role }) => {
+            Event::MemberAdded(MemberAdded { user_id, role, .. }) => {
                 self.members.insert(*user_id, Membership { role: *role, since: at });
             }
-            Event::MemberRemoved(MemberRemoved { user_id }) => {
+            Event::MemberRemoved(MemberRemoved { user_id, .. }) => {
                 self.members.remove(user_id);
             }
-            Event::MemberRoleChanged(MemberRoleChanged { user_id, role }) => {
+            Event::MemberRoleChanged(MemberRoleChanged { user_id, role, .. }) => {
                 if let Some(membership) = self.members.get_mut(user_id) {
                     membership.role = *role;
                 }
@@ -273,6 +275,7 @@ impl Conversation {
         title: Option<Title>,
         history: Option<History>,
         retention: Option<Option<u64>>,
+        client_id: Option<ClientId>,
     ) -> Result<Option<Event>, Rejection> {
         // A retention deletes older messages for all members for good, so only an owner may change it.
         self.group_role(by, if retention.is_some() { Role::Owner } else { Role::Admin })?;
@@ -280,10 +283,18 @@ impl Conversation {
         let history = history.filter(|new| self.history != *new);
         let retention_s = retention.filter(|new| self.retention != *new).map(Option::unwrap_or_default);
         let changes = title.is_some() || history.is_some() || retention_s.is_some();
-        Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history, retention_s })))
+        let client_id = client_id.map(String::from);
+        let updated = ConversationUpdated { title, history, retention_s, client_id };
+        Ok(changes.then_some(Event::ConversationUpdated(updated)))
     }
 
-    fn add(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+    fn add(
+        &self,
+        by: UserId,
+        user: UserId,
+        role: Role,
+        client_id: Option<ClientId>,
+    ) -> Result<Option<Event>, Rejection> {
         let mine = self.group_role(by, Role::Admin)?;
         if self.members.contains_key(&user) {
             return Ok(None);
@@ -294,10 +305,16 @@ impl Conversation {
         if self.members.len() >= MAX_MEMBERS {
             return Err(Rejection::TooManyMembers);
         }
-        Ok(Some(Event::MemberAdded(MemberAdded { user_id: user, role })))
+        let client_id = client_id.map(String::from);
+        Ok(Some(Event::MemberAdded(MemberAdded { user_id: user, role, client_id })))
     }
 
-    fn remove(&self, by: UserId, user: UserId) -> Result<Option<Event>, Rejection> {
+    fn remove(
+        &self,
+        by: UserId,
+        user: UserId,
+        client_id: Option<ClientId>,
+    ) -> Result<Option<Event>, Rejection> {
         let least = if by == user { Role::Member } else { Role::Admin };
         let mine = self.group_role(by, least)?;
         let Some(theirs) = self.membership(user) else {
@@ -310,10 +327,17 @@ impl Conversation {
         if theirs.role == Role::Owner && !alone && !self.others(user).any(is_owner) {
             return Err(Rejection::LastOwner);
         }
-        Ok(Some(Event::MemberRemoved(MemberRemoved { user_id: user })))
+        let client_id = client_id.map(String::from);
+        Ok(Some(Event::MemberRemoved(MemberRemoved { user_id: user, client_id })))
     }
 
-    fn change_role(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+    fn change_role(
+        &self,
+        by: UserId,
+        user: UserId,
+        role: Role,
+        client_id: Option<ClientId>,
+    ) -> Result<Option<Event>, Rejection> {
         self.group_role(by, Role::Owner)?;
         let theirs = self.membership(user).ok_or(Rejection::NoSuchMember)?;
         if theirs.role == role {
@@ -322,7 +346,8 @@ impl Conversation {
         if theirs.role == Role::Owner && !self.others(user).any(is_owner) {
             return Err(Rejection::LastOwner);
         }
-        Ok(Some(Event::MemberRoleChanged(MemberRoleChanged { user_id: user, role })))
+        let client_id = client_id.map(String::from);
+        Ok(Some(Event::MemberRoleChanged(MemberRoleChanged { user_id: user, role, client_id })))
     }
 
     fn others(&self, user: UserId) -> impl Iterator<Item = Role> + '_ {

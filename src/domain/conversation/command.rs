@@ -37,6 +37,8 @@ pub enum Command {
         history: Option<History>,
         /// The new retention in seconds; `Some(None)` if the group is to have no retention of its own.
         retention: Option<Option<u64>>,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
     },
     /// Add a member.
     Add {
@@ -44,11 +46,15 @@ pub enum Command {
         user: UserId,
         /// The role of the new member.
         role: Role,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
     },
     /// Remove a member, or leave.
     Remove {
         /// The member.
         user: UserId,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
     },
     /// Give a member another role.
     ChangeRole {
@@ -56,6 +62,8 @@ pub enum Command {
         user: UserId,
         /// The new role.
         role: Role,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
     },
     /// Send a message.
     Send {

@@ -7,3 +7,4 @@ pub(in crate::domain) mod command;
 pub(in crate::domain) mod fold;
 pub(in crate::domain) mod message;
 pub(in crate::domain) mod past;
+mod repeat;

@@ -144,31 +144,47 @@ pub struct ConversationUpdated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", example = &2_592_000)]
     pub retention_s: Option<u64>,
+    /// The idempotency key of the actor, if the command had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ClientId>")]
+    pub client_id: Option<String>,
 }
 
 /// The actor added a user to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberAdded {
     /// The new member.
     pub user_id: UserId,
     /// The role of the new member.
     pub role: Role,
+    /// The idempotency key of the actor, if the command had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ClientId>")]
+    pub client_id: Option<String>,
 }
 
 /// The actor removed a member from a group, or left it: the actor is then that member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRemoved {
     /// The former member.
     pub user_id: UserId,
+    /// The idempotency key of the actor, if the command had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ClientId>")]
+    pub client_id: Option<String>,
 }
 
 /// The actor gave a member of a group another role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRoleChanged {
     /// The member.
     pub user_id: UserId,
     /// The new role.
     pub role: Role,
+    /// The idempotency key of the actor, if the command had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ClientId>")]
+    pub client_id: Option<String>,
 }
 
 /// The actor sent a message. The event is void if the actor was not a member at this position.
@@ -354,41 +370,4 @@ events! {
     ReceiptAdvanced ReceiptAdvanced Receipts "receipt.advanced";
     ContentErased ContentErased Control "content.erased";
     PresenceChanged PresenceChanged Presence "presence.changed";
-}
-
-impl Event {
-    /// The users whom the event makes members.
-    pub fn brings_in(&self) -> Vec<UserId> {
-        match self {
-            Self::ConversationCreated(created) => created.members.iter().map(|m| m.user_id).collect(),
-            Self::MemberAdded(added) => vec![added.user_id],
-            Self::ConversationUpdated(_)
-            | Self::MemberRemoved(_)
-            | Self::MemberRoleChanged(_)
-            | Self::MessageSent(_)
-            | Self::MessageEdited(_)
-            | Self::MessageDeleted(_)
-            | Self::ReactionAdded(_)
-            | Self::ReactionRemoved(_)
-            | Self::MessagePinned(_)
-            | Self::MessageUnpinned(_)
-            | Self::ContentErased(_)
-            | Self::ReceiptAdvanced(_)
-            | Self::PresenceChanged(_) => Vec::new(),
-        }
-    }
-
-    /// The idempotency key of the actor, if the command had one.
-    pub fn client_id(&self) -> Option<&str> {
-        match self {
-            Self::MessageSent(sent) => Some(&sent.client_id),
-            Self::MessageEdited(edited) => edited.client_id.as_deref(),
-            Self::MessageDeleted(deleted) => deleted.client_id.as_deref(),
-            Self::ReactionAdded(added) => added.client_id.as_deref(),
-            Self::ReactionRemoved(removed) => removed.client_id.as_deref(),
-            Self::MessagePinned(pinned) => pinned.client_id.as_deref(),
-            Self::MessageUnpinned(unpinned) => unpinned.client_id.as_deref(),
-            _ => None,
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The stored form of events: a long-term contract.
 
+mod about;
 pub(in crate::domain) mod audit_event;
 pub(in crate::domain) mod audited;
 pub(in crate::domain) mod audited_erasures;

@@ -49,11 +49,12 @@ impl ErasedEntry {
     }
 }
 
-/// The data of a roster event without its title, as they stay when the title is erased. `None` for data without a
-/// title. Fields that a newer version added stay.
+/// The data of a roster event as they stay when its title is erased: without the title, and without the idempotency
+/// key, of which only a hash is left. `None` for data without a title. Fields that a newer version added stay.
 pub(crate) fn data_without_title(data: &[u8]) -> Option<Json> {
     let mut data: BTreeMap<String, &RawValue> = serde_json::from_slice(data).ok()?;
     data.remove("title")?;
+    data.remove("client_id");
     serde_json::to_string(&data).ok()?.parse().ok()
 }
 

@@ -187,11 +187,12 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (anybody(), any::<bool>()).prop_map(|(with, blocked)| Command::StartDirect { with, blocked }),
         2 => (any_title(), proptest::collection::vec(any_member(), 0..4))
             .prop_map(|(title, members)| Command::StartGroup { title, members }),
-        2 => update
-            .prop_map(|(title, history, retention)| Command::Update { title, history, retention }),
-        5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
+        2 => update.prop_map(|(title, history, retention)| {
+            Command::Update { title, history, retention, client_id: None }
+        }),
+        5 => (anybody(), any_role()).prop_map(|(user, role)| add_as(user, role)),
         5 => anybody().prop_map(remove),
-        5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
+        5 => (anybody(), any_role()).prop_map(|(user, role)| change_role(user, role)),
         3 => any::<bool>().prop_map(|blocked| say_though("hi", blocked)),
         6 => (0..9_u64, any_act(), any::<bool>()).prop_map(|(n, act, blocked)| Command::Act {
             message: Box::new(wanted(n)),

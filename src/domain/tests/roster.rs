@@ -108,12 +108,14 @@ fn admins_change_the_title_and_settings() {
 
 #[test]
 fn only_owners_change_the_retention() {
-    let keep = |seconds| Command::Update { title: None, history: None, retention: Some(seconds) };
+    let keep =
+        |seconds| Command::Update { title: None, history: None, retention: Some(seconds), client_id: None };
     let said = |seconds| {
         Event::ConversationUpdated(ConversationUpdated {
             title: None,
             history: None,
             retention_s: Some(seconds),
+            client_id: None,
         })
     };
     let given = group(ANA).with_admin(BEN);
@@ -128,11 +130,17 @@ fn only_owners_change_the_retention() {
 
 #[test]
 fn an_update_says_only_what_becomes_different() {
-    let both =
-        |name, history| Command::Update { title: Some(title(name)), history: Some(history), retention: None };
+    let both = |name, history| Command::Update {
+        title: Some(title(name)),
+        history: Some(history),
+        retention: None,
+        client_id: None,
+    };
     group(ANA).when(ANA, retitle("Lunch")).then_nothing();
     group(ANA).when(ANA, both("Lunch", History::Full)).then_nothing();
-    group(ANA).when(ANA, Command::Update { title: None, history: None, retention: None }).then_nothing();
+    group(ANA)
+        .when(ANA, Command::Update { title: None, history: None, retention: None, client_id: None })
+        .then_nothing();
     let given = group(ANA).when(ANA, both("Dinner", History::Full)).then(updated(Some("Dinner"), None));
     assert_eq!(given.conversation.title(), Some("Dinner"));
     let given =

@@ -83,15 +83,15 @@ fn all_else_that_the_event_said_stays() {
     assert_eq!(erased.members().collect::<Vec<_>>(), whole.members().collect::<Vec<_>>());
     let json = |data: &str| data_without_title(data.as_bytes()).map(|left| left.as_str().to_owned());
     assert_eq!(json(r#"{"title":"x","newer":1.50}"#).as_deref(), Some(r#"{"newer":1.50}"#));
+    assert_eq!(json(r#"{"title":"x","client_id":"about-ben"}"#).as_deref(), Some("{}"));
     assert_eq!(json(r#"{"history":"full"}"#), None, "there is no title to erase");
 }
 
 #[test]
 fn an_erased_title_may_be_given_again_and_a_title_that_stays_not() {
-    let rename = |name| Command::Update { title: Some(title(name)), history: None, retention: None };
     let given = |erased: &[u64]| folded(&erasing(&renamed(), erased)).conversation;
-    assert_eq!(given(&[1, 2]).decide(ANA, rename("third")), Ok(None));
-    assert_eq!(given(&[1, 2, 4]).decide(ANA, rename("third")), Ok(Some(updated(Some("third"), None))));
+    assert_eq!(given(&[1, 2]).decide(ANA, retitle("third")), Ok(None));
+    assert_eq!(given(&[1, 2, 4]).decide(ANA, retitle("third")), Ok(Some(updated(Some("third"), None))));
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub enum ClientFrame {
         /// The position.
         position: Position,
     },
-    /// Tells the other members that the user is typing. The server passes on at most one such frame per second.
+    /// Tells the other members that the user is typing. The server passes on two such frames at once, then one in 3 s.
     Typing {
         /// The id of this frame, echoed if the server answers with an error.
         #[serde(default)]

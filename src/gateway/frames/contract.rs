@@ -20,7 +20,7 @@ if the token has expired and with 4501 otherwise.";
 
 const CHANNEL: &str = "\
 Frames are JSON text, one object each. A client sends `hello` within 10 s as its first frame, and the server answers \
-with `ready`. A frame from a client may carry an `id` of up to 64 bytes, which the answer echoes. A client uses the \
+with `ready`. A frame from a client may carry an `id` of up to 64 characters, which the answer echoes. A client uses the \
 same `client_id` for every retry, and the server sends the message once. Each `event` names the previous event of its \
 conversation, so that a client notices a gap at once. A client ignores frames and fields that it does not know.
 

@@ -133,10 +133,12 @@ impl Listener {
     }
 
     /// Sends a heartbeat to every live session, and in the same write a ping to silent ones. The heads are those of
-    /// conversations that have moved. If one frame has no room for all of them, there are several.
+    /// conversations that have moved. If one frame has no room for all of them, there are several. A conversation that
+    /// the user has left since the heads were collected is not named: the client no longer knows it.
     pub(in crate::gateway) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
         let ping = websocket::ping();
-        let for_all = beats(cursor, heads);
+        let heads = self.heads_of_topics(heads);
+        let for_all = beats(cursor, &heads);
         for session in self.sessions().iter() {
             let socket = &session.socket;
             let of_its_own = session.filter.as_ref().map(|filter| {
@@ -233,6 +235,11 @@ impl Listener {
 
     pub(in crate::gateway) fn topics(&self) -> Vec<ConversationId> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    fn heads_of_topics(&self, heads: &[Head]) -> Vec<Head> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.iter().filter(|head| topics.contains(&head.id)).copied().collect()
     }
 
     /// Closes each session for which `why` returns a reason.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    domain::{ConversationId, Lane, Position, Recorded},
+    domain::{ConversationId, Event, Lane, Position, Recorded},
     log::{Log, NotRead, Unavailable, read::explained::spliced, streams::layout, subject},
 };
 
@@ -52,6 +52,28 @@ impl Log {
         let mut page = spliced(page, erased.into_iter().filter(|event| event.lane == Lane::Roster).collect());
         page.retain(|event| event.position <= last);
         Ok(page)
+    }
+
+    /// Whether a roster has an event of a kind after `after`, up to and including its event at `last`.
+    pub(crate) async fn roster_has(
+        &self,
+        conversation: ConversationId,
+        after: Position,
+        last: Position,
+        is: impl Fn(&Event) -> bool,
+    ) -> Result<bool, NotRead> {
+        let mut read = after;
+        while read < last {
+            let page = self.roster_page(conversation, Position(read.0 + 1), last).await?;
+            if page.iter().filter_map(|recorded| recorded.event.as_ref()).any(&is) {
+                return Ok(true);
+            }
+            read = page.last().map_or(last, |end| end.position);
+        }
+        match self.damage(self.stream_of(conversation), after, last).await? {
+            Some(damaged) => Err(damaged.into()),
+            None => Ok(false),
+        }
     }
 
     /// Whether the leader has no event of a roster after a position.

@@ -564,7 +564,13 @@ class Rest:
             None,
         )
 
-    async def update_conversation(self, id: str, *, body: t.ConversationUpdate) -> t.Conversation:
+    async def update_conversation(
+        self,
+        id: str,
+        *,
+        body: t.ConversationUpdate,
+        idempotency_key: str | None = None,
+    ) -> t.Conversation:
         """Change a conversation."""
         return await self._send(
             "PATCH",
@@ -572,7 +578,7 @@ class Rest:
             {},
             body,
             True,
-            None,
+            idempotency_key or uuid7(),
         )
 
     async def list_members(
@@ -595,7 +601,13 @@ class Rest:
             None,
         )
 
-    async def add_member(self, id: str, *, body: t.NewMember) -> t.Membership | None:
+    async def add_member(
+        self,
+        id: str,
+        *,
+        body: t.NewMember,
+        idempotency_key: str | None = None,
+    ) -> t.Membership | None:
         """Add a member."""
         return await self._send(
             "POST",
@@ -603,10 +615,17 @@ class Rest:
             {},
             body,
             True,
-            None,
+            idempotency_key or uuid7(),
         )
 
-    async def change_role(self, id: str, user_id: str, *, body: t.RoleUpdate) -> t.Membership:
+    async def change_role(
+        self,
+        id: str,
+        user_id: str,
+        *,
+        body: t.RoleUpdate,
+        idempotency_key: str | None = None,
+    ) -> t.Membership:
         """Change a role."""
         return await self._send(
             "PATCH",
@@ -614,10 +633,10 @@ class Rest:
             {},
             body,
             True,
-            None,
+            idempotency_key or uuid7(),
         )
 
-    async def remove_member(self, id: str, user_id: str) -> None:
+    async def remove_member(self, id: str, user_id: str, *, idempotency_key: str | None = None) -> None:
         """Remove a member, or leave."""
         return await self._send(
             "DELETE",
@@ -625,7 +644,7 @@ class Rest:
             {},
             None,
             True,
-            None,
+            idempotency_key or uuid7(),
         )
 
     async def list_messages(

@@ -273,6 +273,7 @@ class ConversationUpdate(TypedDict):
 class ConversationUpdatedData(TypedDict):
     """The actor changed the title or a setting of a group. An absent field keeps its value."""
 
+    client_id: NotRequired[str]
     history: NotRequired[Literal["full", "since_join"]]
     retention_s: NotRequired[int]
     title: NotRequired[str]
@@ -850,6 +851,7 @@ class Member(TypedDict):
 class MemberAddedData(TypedDict):
     """The actor added a user to a group."""
 
+    client_id: NotRequired[str]
     role: Literal["member", "admin", "owner"]
     user_id: str
 
@@ -878,6 +880,7 @@ class MemberPage(TypedDict):
 class MemberRemovedData(TypedDict):
     """The actor removed a member from a group, or left it: the actor is then that member."""
 
+    client_id: NotRequired[str]
     user_id: str
 
 
@@ -897,6 +900,7 @@ class MemberRemovedEvent(TypedDict):
 class MemberRoleChangedData(TypedDict):
     """The actor gave a member of a group another role."""
 
+    client_id: NotRequired[str]
     role: Literal["member", "admin", "owner"]
     user_id: str
 

@@ -1554,7 +1554,7 @@ export interface paths {
         /**
          * Accept an invitation
          * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-         *     may no longer add members, the response is 404.
+         *     may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
          */
         post: operations["accept_invitation"];
         delete?: never;
@@ -2332,6 +2332,8 @@ export interface components {
         };
         /** @description The actor changed the title or a setting of a group. An absent field keeps its value. */
         ConversationUpdatedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The new history setting.
              *
@@ -3587,6 +3589,8 @@ export interface components {
         };
         /** @description The actor added a user to a group. */
         MemberAddedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The role of the new member.
              *
@@ -3654,6 +3658,8 @@ export interface components {
         };
         /** @description The actor removed a member from a group, or left it: the actor is then that member. */
         MemberRemovedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * Format: uuid
              * @description The former member.
@@ -3701,6 +3707,8 @@ export interface components {
         };
         /** @description The actor gave a member of a group another role. */
         MemberRoleChangedData: {
+            /** @description The idempotency key of the actor, if the command had one. */
+            client_id?: string;
             /**
              * @description The new role.
              *

@@ -158,7 +158,7 @@ export type ClientSend = {
   text: string;
 };
 
-/** Tells the other members that the user is typing. The server passes on at most one such frame per second. */
+/** Tells the other members that the user is typing. The server passes on two such frames at once, then one in 3 s. */
 export type ClientTyping = {
   /** The conversation. */
   conversation_id: string;

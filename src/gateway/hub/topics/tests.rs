@@ -53,12 +53,12 @@ fn created(position: u64, number: u128, members: &[u128]) -> Recorded {
 }
 
 fn added(position: u64, number: u128, who: u128) -> Recorded {
-    let event = Event::MemberAdded(MemberAdded { user_id: user(who), role: Role::Member });
+    let event = Event::MemberAdded(MemberAdded { user_id: user(who), role: Role::Member, client_id: None });
     Recorded::happened(position, conversation(number), user(ANA), Some(event))
 }
 
 fn removed(position: u64, number: u128, who: u128) -> Recorded {
-    let event = Event::MemberRemoved(MemberRemoved { user_id: user(who) });
+    let event = Event::MemberRemoved(MemberRemoved { user_id: user(who), client_id: None });
     Recorded::happened(position, conversation(number), user(ANA), Some(event))
 }
 
@@ -349,6 +349,24 @@ async fn a_head_is_told_until_a_beat_with_it_has_been() {
     assert_eq!(heads, [3], "it has moved again");
     assert_eq!(beat(&mut stage.topics, third).1, [0; 0]);
     assert!(first < second && second < third);
+}
+
+#[tokio::test]
+async fn a_beat_names_no_conversation_that_was_left_meanwhile() {
+    let (listeners, mut stage) = (Listeners::default(), Stage::new());
+    let mut guest = Guest::of(&listeners, HERE[0]).await;
+    stage.happens(added(2, LUNCH, HERE[0]), vec![guest.listener.clone()]);
+    stage.is_read();
+    let heads: Vec<_> = stage.topics.beat(0).1.into_iter().flat_map(|(_, heads)| heads).collect();
+    guest.listener.beat("in", &heads, |_| false);
+    stage.happens(removed(3, LUNCH, HERE[0]), Vec::new());
+    guest.listener.beat("out", &heads, |_| false);
+    guest.mark(1);
+    let frames = guest.frames(1).await;
+    let beats = frames.iter().filter(|frame| frame["op"] == "heartbeat");
+    let named: Vec<usize> =
+        beats.map(|beat| beat["heads"].as_object().map_or(0, |heads| heads.len())).collect();
+    assert_eq!(named, [1, 0]);
 }
 
 #[tokio::test]

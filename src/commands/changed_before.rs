@@ -1,0 +1,71 @@
+//! Retries of changes to a roster. The answer of the first attempt needs the roster as it was right after the first
+//! attempt, which is read from the log.
+
+use crate::{
+    commands::{change::Changed, needs::Commands, refused::Refused},
+    domain::{Command, ConversationId, Lane, Recorded, Rejection, UserId},
+    log::Unavailable,
+};
+
+impl Commands {
+    /// The answer of the first attempt, if there was one. `None` proves only that there was none before the log's
+    /// window, so the change has to be appended with its key.
+    pub(super) async fn changed_before(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        command: &Command,
+    ) -> Result<Option<Changed>, Refused> {
+        let Some(key) = command.roster_key() else { return Ok(None) };
+        let sending = (id, by, key.clone());
+        match self.of_member(by, id).await {
+            Ok(_) => match self.earlier.done(sending).await? {
+                Some(first) => Ok(Some(self.the_same_change(first, command).await?)),
+                None => Ok(None),
+            },
+            // A member who has left can retry that. For everybody else nothing is revealed, not even by a refusal
+            // of the key.
+            Err(Refused::Rejected(Rejection::NotFound)) if leaves(by, command) => {
+                let first = self.earlier.of_former_member(sending).await?.ok_or(Rejection::NotFound)?;
+                match self.the_same_change(first, command).await {
+                    Err(Refused::Mismatch) => Err(Rejection::NotFound.into()),
+                    answer => answer.map(Some),
+                }
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// The answer of the first attempt, if this process has followed one.
+    pub(super) async fn changed_lately(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        command: &Command,
+    ) -> Result<Option<Changed>, Refused> {
+        let Some(key) = command.roster_key() else { return Ok(None) };
+        match self.earlier.followed((id, by, key.clone())).await? {
+            Some(first) => Ok(Some(self.the_same_change(first, command).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The answer of the first attempt, unless the key was used for another command.
+    pub(super) async fn the_same_change(
+        &self,
+        first: Recorded,
+        command: &Command,
+    ) -> Result<Changed, Refused> {
+        let Recorded { conversation, position, lane, event, .. } = first;
+        let Some(event) = event.filter(|_| lane == Lane::Roster) else { return Err(Refused::Mismatch) };
+        let fold = self.log.fold(conversation, Some(position)).await.map_err(Unavailable::from)?;
+        match command.made(&event, &fold.conversation) {
+            true => Ok(Changed { position, conversation: fold.conversation, changed: true }),
+            false => Err(Refused::Mismatch),
+        }
+    }
+}
+
+fn leaves(by: UserId, command: &Command) -> bool {
+    matches!(command, Command::Remove { user, .. } if *user == by)
+}
