@@ -34,20 +34,25 @@ class PasswordLogin:
             if tokens:
                 tokens = await _refreshed(rest, tokens["refresh_token"])
             if not tokens:
-                if self._register:
-                    await self._make_account(rest)
-                    self._register = False
-                tokens = await rest.log_in(body={"username": self._username, "password": self._password})
+                tokens = await self._logged_in(rest)
             return tokens["access_token"]
 
         return token
 
-    async def _make_account(self, rest: Rest) -> None:
+    async def _logged_in(self, rest: Rest) -> Tokens:
+        person = {"username": self._username, "password": self._password}
         try:
-            await rest.register(body={"username": self._username, "password": self._password})
-        except VerbatimError as error:
-            if error.code != "username_taken":
+            return await rest.log_in(body=person)
+        except VerbatimError as refused:
+            if not self._register or refused.code != "bad_credentials":
                 raise
+            # An attempt to register costs as much as an account, also where the name is taken, so it comes second.
+            try:
+                await rest.register(body=person)
+            except VerbatimError as error:
+                raise refused if error.code == "username_taken" else error
+        self._register = False
+        return await rest.log_in(body=person)
 
 
 async def _refreshed(rest: Rest, refresh_token: str) -> Tokens | None:

@@ -15,6 +15,8 @@ from .token import Token
 from .wait import pause, retry_after
 
 ATTEMPTS = 6
+# The longest wait before a retry that the server can ask for, in seconds.
+LONGEST = 30.0
 # The time limit in seconds for a response, in addition to the time that the request itself waits for events.
 PATIENCE = 30.0
 
@@ -53,7 +55,9 @@ class Transport:
                     was_refused = True
                     await self._token.refused(token)
                     continue
-                again = error.retryable and (repeatable or error.status == 429)
+                # Some limits last for hours. The caller decides whether to wait so long.
+                is_soon = (error.retry_after or 0.0) <= LONGEST
+                again = error.retryable and is_soon and (repeatable or error.status == 429)
                 attempt += 1
                 if not again or attempt >= ATTEMPTS:
                     raise

@@ -24,9 +24,8 @@ await write("api.ts", astToString(await openapiTS(slim(document), { silent: true
 function codes(document) {
   const all = document.components.schemas.Problem.properties.code["x-codes"];
   // A request that got one of these statuses had no effect that a retry could duplicate, or the response says when to
-  // retry. The two exceptions are not worth a retry: a missing setting of the operator does not appear by itself, and
-  // another export takes too long to wait for.
-  const passes = ({ status, code }) => !["not_configured", "too_many_exports"].includes(code) && status.some((s) => s === 429 || s === 503);
+  // retry. The exception is not worth a retry: a missing setting of the operator does not appear by itself.
+  const passes = ({ status, code }) => code !== "not_configured" && status.some((s) => s === 429 || s === 503);
   const passing = all.filter(passes).map(({ code }) => code);
   const lines = all.map(({ code, cause }) => `  /** ${cause} */\n  | "${code}"`);
   return `

@@ -156,7 +156,7 @@ export class Feed {
   }
 
   #hole(id: string, to: number): void {
-    this.ports.error(new VerbatimError("gap", `events may be missing: ${id} up to ${to}`));
+    this.ports.error(new VerbatimError("gap", `events may be missing: ${id} to ${to}`));
     this.#heads.set(id, to);
     this.ports.resync(false);
   }

@@ -25,11 +25,15 @@ export function shown(message: Message, at: number): Shown {
   return { message, at, reactedAt: at, reactors: message.reactions.length ? undefined : [] };
 }
 
+/** The data of an event of this type that has its text. */
+export type Told<Type extends ChatEvent["type"]> = Exclude<(ChatEvent & { type: Type })["data"], { erased: true }>;
+
 /** The message from a `message.sent` event, in the form of REST. */
 export function sent(event: ChatEvent & { type: "message.sent" }, quoted: Message | undefined): Message {
   const { conversation_id, position, actor: sender, time: sent_at, data } = event;
   // An erased message has no key and no text.
-  const { message_id: id, client_id = "", text = "", mentions = [], metadata, reply_to, reply_to_position } = data;
+  const { message_id: id, client_id = "", text = "", mentions = [], metadata, reply_to, reply_to_position } = data as
+    Partial<Told<"message.sent">> & Pick<Told<"message.sent">, "message_id">;
   const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
   return {
     id, conversation_id, position, sender, client_id, text, sent_at, mentions, reactions: [], pinned: false,
@@ -79,8 +83,10 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
     reactors: [],
   });
   switch (event.type) {
-    case "message.edited":
-      return next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
+    case "message.edited": {
+      const { text, mentions = [] } = event.data as Told<"message.edited">;
+      return next({ text, mentions, edited_at: time });
+    }
     case "message.deleted": {
       const { metadata, edited_at, ...rest } = message;
       return gone(rest, { deleted_by: actor });

@@ -122,5 +122,5 @@ export class Link {
 export function fatal({ code, word }: End, refused: number): VerbatimError | undefined {
   if (code < 4500 && !(code === 4401 && refused)) return undefined;
   const why = (word || (code === 4401 ? "token_expired" : "invalid_token")) as Code;
-  return new VerbatimError(why, `the server ended the session: ${why}`, { status: code });
+  return new VerbatimError(why, `the session ended: ${why}`, { status: code });
 }

@@ -7,7 +7,7 @@ import type { Off } from "./emitter.js";
 import type { ChatEvent, Feed } from "./feed.js";
 import {
   change, excerpt, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, targets,
-  type Conversation, type Member, type Message, type Receipt, type Shown,
+  type Conversation, type Member, type Message, type Receipt, type Shown, type Told,
 } from "./fold.js";
 import type { Outbox } from "./outbox.js";
 import type { Outgoing } from "./outgoing.js";
@@ -239,7 +239,7 @@ export class LiveView extends Loading {
   #append(event: ChatEvent): void {
     if (event.type !== "message.sent") return;
     if (event.position <= (this.#shown.at(-1)?.message.position ?? 0)) return;
-    const quoted = this.#at(event.data.reply_to_position)?.message;
+    const quoted = this.#at((event.data as Told<"message.sent">).reply_to_position)?.message;
     const message = sent(event, quoted);
     this.#shown = [...this.#shown, shown(message, event.position)];
     if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
@@ -251,7 +251,7 @@ export class LiveView extends Loading {
       const one = this.#at(at);
       if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
       else if (one) this.#replace(one, change(one, event, this.ports.feed.me));
-      if (event.type === "message.edited") this.#quote(at, { text: excerpt(event.data.text) });
+      if (event.type === "message.edited") this.#quote(at, { text: excerpt((event.data as Told<"message.edited">).text) });
       else if (event.type === "message.deleted" || event.type === "content.erased") this.#quote(at, { text: "", deleted: true });
     }
   }

@@ -162,6 +162,6 @@ function encoded(act: Act): string {
     // Half of a surrogate pair is no Unicode, and has no encoding.
     return JSON.stringify(act, (_, value: unknown) => (typeof value === "string" && encodeURIComponent(value), value));
   } catch (cause) {
-    throw new VerbatimError("invalid_frame", `not JSON in Unicode: ${cause}`, { cause });
+    throw new VerbatimError("invalid_frame", `not JSON: ${cause}`, { cause });
   }
 }

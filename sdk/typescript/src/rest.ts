@@ -7,7 +7,7 @@ import type { ADMIN } from "./generated/admin.js";
 import { OPERATIONS } from "./generated/operations.js";
 import { uuidv7 } from "./ids.js";
 import type { Token } from "./token.js";
-import { pause, retryAfter, sleep } from "./wait.js";
+import { LONGEST, pause, retryAfter, sleep } from "./wait.js";
 
 export type Operation = keyof typeof OPERATIONS;
 export type AnyOperation = Operation | keyof typeof ADMIN;
@@ -77,7 +77,8 @@ export function sender(url: string, token: Token, fetcher: typeof fetch): Sender
           await token.refused(bearer);
           continue;
         }
-        const again = error.retryable && (repeatable || error.status === 429);
+        // Some limits last for hours. The caller decides whether to wait so long.
+        const again = error.retryable && (repeatable || error.status === 429) && !(error.retryAfterMs! > LONGEST);
         if (!again || attempt + 1 >= ATTEMPTS) throw error;
         await sleep(pause(attempt, error.retryAfterMs), options.signal);
       }

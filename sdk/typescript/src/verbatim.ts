@@ -3,6 +3,7 @@ import { VerbatimError, asError, type Code } from "./errors.js";
 import type { Handler } from "./delivery.js";
 import { Emitter, added, type Off } from "./emitter.js";
 import { Feed, type ChatEvent } from "./feed.js";
+import type { Told } from "./fold.js";
 import type { ServerFrame, ServerInvited } from "./generated/frames.js";
 import { Link, type State } from "./link.js";
 import { ConversationList } from "./list.js";
@@ -51,7 +52,7 @@ export interface ChatEvents {
   /** Every event of all conversations, at least once. If a listener returns a promise, it is awaited. */
   event: ChatEvent;
   /** A message from another user has arrived. */
-  notification: ChatEvent & { type: "message.sent" };
+  notification: ChatEvent & { type: "message.sent"; data: Told<"message.sent"> };
   /** The user was invited into a conversation. */
   invitation: ServerInvited;
   /**
@@ -273,7 +274,7 @@ export class Verbatim {
     // An erased message is no reason for a notification.
     if (type !== "message.sent" || "erased" in event.data) return;
     this.#typing.over(id, actor);
-    if (actor !== this.me && this.#state === "live") this.#emitter.emit("notification", event);
+    if (actor !== this.me && this.#state === "live") this.#emitter.emit("notification", event as ChatEvents["notification"]);
   }
 
   #frame(frame: ServerFrame): void {
@@ -311,7 +312,7 @@ export class Verbatim {
   #become(state: State, why?: VerbatimError): void {
     if (state === "stopped") {
       this.#isRunning = false;
-      this.#feed.running.abort(why ?? new VerbatimError("stopped", "the client was stopped"));
+      this.#feed.running.abort(why ?? new VerbatimError("stopped", "the client stopped"));
       this.#token.stop();
       this.#outbox.stop();
       this.#typing.stop();

@@ -3,7 +3,7 @@
 import { asError, type VerbatimError } from "./errors.js";
 
 const SHORTEST = 250;
-const LONGEST = 30_000;
+export const LONGEST = 30_000;
 
 /** The pause before attempt `n` (from 0): doubled each time, with jitter, so that clients do not retry in step. */
 export function pause(n: number, atLeast = 0): number {

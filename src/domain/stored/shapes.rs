@@ -15,7 +15,11 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
         shape["description"] = of.schema["description"].clone();
         shape["properties"]["type"] =
             json!({ "type": "string", "enum": [of.word], "description": "The type of the event." });
-        shape["properties"]["data"] = data(&of);
+        let data = data(&of);
+        shape["properties"]["data"] = match of.word {
+            "message.sent" | "message.edited" => json!({ "oneOf": [data, erased_data()] }),
+            _ => data,
+        };
         if let Some(example) = shape.pointer_mut("/examples/0") {
             example["type"] = of.word.into();
             example["data"] = of.schema["examples"][0].clone();
@@ -23,6 +27,22 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
         (of, shape)
     });
     shaped.collect()
+}
+
+/// The data of a message or an edit that has lost its text: it was erased, its retention is over, or it is an edit of a
+/// message that the reader may not read.
+fn erased_data() -> Value {
+    json!({
+        "title": "ErasedData",
+        "type": "object",
+        "description": "What is left of a message or an edit whose text is gone.",
+        "properties": {
+            "message_id": { "type": "string", "format": "uuid", "description": "The id of the message." },
+            "erased": { "type": "boolean", "const": true, "description": "Always `true`." },
+        },
+        "required": ["message_id", "erased"],
+        "examples": [{ "message_id": "019313b3-9a40-7000-8000-00000000a5c1", "erased": true }],
+    })
 }
 
 /// Moves each object with a title, at any depth within the schemas, into a schema of its own, named after the
@@ -73,7 +93,10 @@ mod tests {
         for (of, shape) in shapes {
             assert_eq!(shape["properties"]["id"], json!({}));
             assert_eq!(shape["properties"]["type"]["enum"], json!([of.word]));
-            assert_eq!(shape["properties"]["data"], json!({ "title": of.word }));
+            let data = json!({ "title": of.word });
+            let either = json!({ "oneOf": [data, erased_data()] });
+            let is_message = ["message.sent", "message.edited"].contains(&of.word);
+            assert_eq!(shape["properties"]["data"], if is_message { either } else { data });
             let example = json!({ "id": "1", "type": of.word, "data": of.schema["examples"][0] });
             assert_eq!(shape["examples"][0], example);
         }

@@ -372,6 +372,13 @@ class EditedMessage(TypedDict):
 EnableFrom = Literal["cursor", "now"]
 
 
+class ErasedData(TypedDict):
+    """What is left of a message or an edit whose text is gone."""
+
+    erased: bool
+    message_id: str
+
+
 class ErasedEntry(TypedDict):
     """What is left of an erased event."""
 
@@ -991,7 +998,7 @@ class MessageEditedEvent(TypedDict):
 
     actor: str
     conversation_id: str
-    data: MessageEditedData
+    data: Any
     id: str
     position: int
     previous: int
@@ -1057,7 +1064,7 @@ class MessageSentEvent(TypedDict):
 
     actor: str
     conversation_id: str
-    data: MessageSentData
+    data: Any
     id: str
     position: int
     previous: int

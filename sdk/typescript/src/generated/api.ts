@@ -2595,6 +2595,19 @@ export interface components {
          * @enum {string}
          */
         EnableFrom: "cursor" | "now";
+        /** @description What is left of a message or an edit whose text is gone. */
+        ErasedData: {
+            /**
+             * @description Always `true`.
+             * @constant
+             */
+            erased: true;
+            /**
+             * Format: uuid
+             * @description The id of the message.
+             */
+            message_id: string;
+        };
         /** @description What is left of an erased event. */
         ErasedEntry: {
             /**
@@ -3945,7 +3958,7 @@ export interface components {
              * @description The conversation of the event
              */
             conversation_id: string;
-            data: components["schemas"]["MessageEditedData"];
+            data: components["schemas"]["MessageEditedData"] | components["schemas"]["ErasedData"];
             /**
              * Format: uuid
              * @description The id of the event
@@ -4105,7 +4118,7 @@ export interface components {
              * @description The conversation of the event
              */
             conversation_id: string;
-            data: components["schemas"]["MessageSentData"];
+            data: components["schemas"]["MessageSentData"] | components["schemas"]["ErasedData"];
             /**
              * Format: uuid
              * @description The id of the event

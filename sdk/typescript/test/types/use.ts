@@ -23,7 +23,7 @@ export async function rest(): Promise<string> {
 export function show(event: ChatEvent): string {
   switch (event.type) {
     case "message.sent":
-      return event.data.text;
+      return "erased" in event.data ? "" : event.data.text;
     case "message.deleted":
       // @ts-expect-error: the data of a deletion have no text.
       return event.data.text;
