@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    archive::{ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, restore::AUDIT},
+    archive::{ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, head::AUDIT},
     domain::{AuditEvent, Epoch, Position, UserId},
+    log::Record,
 };
 
 /// The accounts that are out, as of the events that were read.
@@ -44,7 +45,7 @@ impl AccountFates {
             while let Some(segment) = chain.read(target).await? {
                 match segment {
                     Ok(segment) => {
-                        let events = segment.records.iter().filter_map(|record| record.audit_event());
+                        let events = segment.records.iter().filter_map(Record::audit_event);
                         events.for_each(|event| self.read(&event));
                     }
                     Err(problem) => problems.push(problem),

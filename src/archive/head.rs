@@ -16,6 +16,9 @@ use crate::{
 
 pub(super) const FILE: &str = "HEAD.json";
 
+/// The stream of audit events: restored first, and always to its end.
+pub(super) const AUDIT: &str = "AUDIT";
+
 /// The state of an archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ArchiveHead {

@@ -9,7 +9,7 @@ use crate::{
     archive::{
         AccountFates, ArchiveError, ArchiveHead, ArchiveTarget,
         chain::Chain,
-        head::{self, StreamEnd},
+        head::{self, AUDIT, StreamEnd},
         segment::Segment,
         told_again::{behind_titles, told_again},
     },
@@ -19,8 +19,6 @@ use crate::{
 
 /// How many streams are written concurrently.
 const AT_ONCE: usize = 4;
-/// The stream of audit events: restored first, and always to its end.
-pub(super) const AUDIT: &str = "AUDIT";
 
 /// Up to where a log is restored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -24,12 +24,12 @@ pub struct Changed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rules {
     /// The rules for people: blocks, consent and rate limits.
-    OfPeople,
+    People,
     /// The rules for people, for a user who accepts an invitation that was sent at this position of the roster, and so
     /// consents.
-    OfInvitation(Option<Position>),
+    Invitation(Option<Position>),
     /// The rules for a host application, which vouches for the users that it brings in: each needs a place.
-    OfHost,
+    Host,
 }
 
 impl Commands {
@@ -43,7 +43,7 @@ impl Commands {
     ) -> Result<Changed, Refused> {
         match self.changed_before(by, id, command).await? {
             Some(before) => Ok(before),
-            None => self.change_by(by, id, command, Rules::OfPeople).await,
+            None => self.change_by(by, id, command, Rules::People).await,
         }
     }
 
@@ -81,16 +81,16 @@ impl Commands {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
             match rules {
-                Rules::OfHost => self.bound.must_have_place(by, &event).await?,
-                Rules::OfPeople => self.may_bring_in(by, id, &event).await?,
-                Rules::OfInvitation(sent_at) => {
+                Rules::Host => self.bound.must_have_place(by, &event).await?,
+                Rules::People => self.may_bring_in(by, id, &event).await?,
+                Rules::Invitation(sent_at) => {
                     if let Some(sent_at) = sent_at {
                         self.must_be_open(id, &event, sent_at, expected).await?;
                     }
                     self.may_bring_in_consenting(by, &event).await?;
                 }
             }
-            if rules != Rules::OfHost && !is_charged {
+            if rules != Rules::Host && !is_charged {
                 self.charge_members(by, &event)?;
                 is_charged = true;
             }

@@ -110,7 +110,7 @@ impl Commands {
             true => self.start_direct(by, me).await.map(|started| started.position),
             false => {
                 let add = Command::Add { user: me, role: Role::Member, client_id: None };
-                let joined = self.change_by(by, id, &add, Rules::OfInvitation(invitation.roster)).await;
+                let joined = self.change_by(by, id, &add, Rules::Invitation(invitation.roster)).await;
                 joined.map(|changed| changed.position).map_err(NotBroughtIn::from)
             }
         };

@@ -177,7 +177,7 @@ impl Commands {
                 break;
             }
             for step in steps {
-                match self.change_by(by, id, &step, Rules::OfHost).await {
+                match self.change_by(by, id, &step, Rules::Host).await {
                     Ok(changed) if changed.changed => written = Written::Updated,
                     // Another request has removed the member whose role was to change: the next pass adds the member.
                     Ok(_) | Err(Refused::Rejected(Rejection::NoSuchMember)) => {}

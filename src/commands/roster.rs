@@ -28,7 +28,7 @@ impl Commands {
             return Ok(before);
         }
         self.must_exist(&[user]).await?;
-        Ok(self.change_by(by, conversation, &add, Rules::OfPeople).await?)
+        Ok(self.change_by(by, conversation, &add, Rules::People).await?)
     }
 
     /// Removes a member. Members can also remove themselves, which is how they leave.

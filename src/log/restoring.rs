@@ -360,7 +360,8 @@ impl Writer<'_> {
             let found = self.of.ends(&self.stream).await.map(|ends| ends.last);
             match found {
                 Ok(found) if found.0 == wanted => break,
-                Ok(found) if found != self.last && !(self.is_begun_at(found)) => {
+                // An empty stream that begins at a later position ends before it.
+                Ok(found) if found != self.last && found.0 != 0 => {
                     return Err(NotRestored::Misplaced {
                         stream: self.stream.clone(),
                         wanted: Position(wanted),
@@ -375,11 +376,6 @@ impl Writer<'_> {
         }
         self.last = Position(wanted);
         Ok(())
-    }
-
-    /// An empty stream that begins at a later position ends before it.
-    fn is_begun_at(&self, found: Position) -> bool {
-        found.0 == 0 || found == self.last
     }
 }
 

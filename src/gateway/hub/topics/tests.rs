@@ -365,7 +365,7 @@ async fn a_beat_names_no_conversation_that_was_left_meanwhile() {
     let frames = guest.frames(1).await;
     let beats = frames.iter().filter(|frame| frame["op"] == "heartbeat");
     let named: Vec<usize> =
-        beats.map(|beat| beat["heads"].as_object().map_or(0, |heads| heads.len())).collect();
+        beats.map(|beat| beat["heads"].as_object().map_or(0, serde_json::Map::len)).collect();
     assert_eq!(named, [1, 0]);
 }
 
