@@ -30,6 +30,8 @@ const LATE: Duration = Duration::from_secs(120);
 const RENEWAL: time::Duration = time::Duration::days(21);
 /// How much of the space for streams may be used.
 const ENOUGH_ROOM: f64 = 0.9;
+/// How long a server may wait for a silent node: less than JetStream remembers ids, which is two minutes.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Prints findings, and remembers whether all of them were good.
 struct Report {
@@ -131,6 +133,7 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         warn("fullness", fullness);
         warn("copies", lacks_a_copy(&survey).map_or_else(|| Ok("no stream lacks one".into()), Err));
         warn("disks", has_room(log.fullest_server().await));
+        warn("silent clients", are_cut_off(log.longest_patience().await));
         report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
         match mirrors(&servers, &settings).await {
@@ -231,6 +234,20 @@ fn has_room(full: Option<f64>) -> Result<String, String> {
         Ok(told)
     } else {
         Err(format!("{told}: enlarge its disk, then raise the limit; a full server stores nothing"))
+    }
+}
+
+/// Warns if a server waits so long for a silent node that it could store an old append of the node, after JetStream has
+/// forgotten that another node has stored the same.
+fn are_cut_off(patience: Option<Duration>) -> Result<String, String> {
+    let Some(patience) = patience else {
+        return Ok("unknown: no nats-server tells when it cuts one off".into());
+    };
+    let told = format!("nats-server cuts one off after {} s at most", patience.as_secs());
+    if patience <= PATIENCE {
+        Ok(told)
+    } else {
+        Err(format!("{told}: set ping_interval to 20s and ping_max to 2, as deploy/log.conf does"))
     }
 }
 

@@ -5,6 +5,7 @@ mod commands;
 mod document;
 mod reply;
 mod serving;
+mod stops;
 
 pub(crate) use document::channels;
 pub(crate) use serving::Responder;

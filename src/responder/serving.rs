@@ -7,10 +7,14 @@ use poem::{
     endpoint::BoxEndpoint,
     http::{HeaderValue, header},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{commands, reply::Reply};
+use super::{
+    commands,
+    reply::Reply,
+    stops::{PULSE, Stops},
+};
 use crate::{
     access::{ON_BEHALF_OF, Vouched},
     credentials::{KeyId, NatsName},
@@ -60,21 +64,30 @@ impl Responder {
         stop: CancellationToken,
         under_way: TaskTracker,
     ) {
+        let mut pulse = interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stops = Stops::default();
         loop {
             let request = tokio::select! {
-                request = requests.next() => request,
+                // A stop has to be noted before the commands that came in the meantime are taken.
+                biased;
                 () = stop.cancelled() => return,
+                due = pulse.tick() => {
+                    stops.look(due, Instant::now());
+                    continue;
+                }
+                request = requests.next() => request,
             };
             let Some(request) = request else { return };
             // A request without a reply subject is dropped, because its sender would never learn the outcome.
             if request.wants_a_reply() {
-                under_way.spawn(self.clone().replies(request));
+                under_way.spawn(self.clone().replies(request, stops.wait(Instant::now())));
             }
         }
     }
 
-    async fn replies(self, request: CommandRequest) {
-        let reply = match self.answer(&request).await {
+    async fn replies(self, request: CommandRequest, waited: Duration) {
+        let reply = match self.answer(&request, waited).await {
             Ok(answer) => Reply::of(answer).await,
             Err(problem) => Reply::refusal(&problem).await,
         };
@@ -83,10 +96,12 @@ impl Responder {
         }
     }
 
-    async fn answer(&self, request: &CommandRequest) -> Result<Response, Problem> {
+    async fn answer(&self, request: &CommandRequest, waited: Duration) -> Result<Response, Problem> {
         let name = NatsName::parse(request.name()).ok_or_else(no_name)?;
         let _place = self.places.take(KeyId::of_name(&name)).await.map_err(no_place)?;
+        let late = || Problem::unavailable("unavailable", LATE, AGAIN);
         let deadline = deadline(request.header(DEADLINE_HEADER))?;
+        let deadline = deadline.checked_sub(waited).filter(|left| !left.is_zero()).ok_or_else(late)?;
         let mut asked = commands::request(request.command(), request.payload())?;
         // The operation treats a repeated or unreadable value as one of a request over HTTP.
         for value in request.header("traceparent").filter_map(|text| HeaderValue::from_str(text).ok()) {
@@ -102,7 +117,7 @@ impl Responder {
         asked.extensions_mut().insert(Vouched(name));
         match timeout(deadline, self.endpoint.get_response(asked)).await {
             Ok(answer) => Ok(answer),
-            Err(_) => Err(Problem::unavailable("unavailable", LATE, AGAIN)),
+            Err(_) => Err(late()),
         }
     }
 }

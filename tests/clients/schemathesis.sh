@@ -26,6 +26,8 @@ if [ -z "${VERBATIM_BIN:-}" ]; then
     VERBATIM_BIN=${CARGO_TARGET_DIR:-$root/target}/debug/verbatim
 fi
 work=$(mktemp -d)
+# It is read before the server in the background has opened it.
+touch "$work/out"
 off() { for policy in "$@"; do printf 'VERBATIM_LIMIT_%s=off ' "$policy"; done; }
 # shellcheck disable=SC2046
 env $(off ADDRESS USER SEND CONVERSATION START MEMBERS SEARCH CONNECT CONNECT_ADDRESS FRAMES PRESENCE) \

@@ -121,6 +121,6 @@ async fn a_consumer_with_a_bot_gives_commands_under_its_own_name_only() {
     tried.may_not_publish("verbatim.commands.reader.start_conversation", &start).await;
     let nobody = uuid::Uuid::now_v7().to_string();
     let unknown = world.runs(&["consumers", "add", "robot2", "--bot", &nobody]).await;
-    assert!(unknown.code == Some(1) && unknown.stderr.contains("nothing here"), "{unknown:?}");
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("there is no service account"), "{unknown:?}");
     world.finish_without_views().await;
 }

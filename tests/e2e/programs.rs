@@ -344,6 +344,6 @@ async fn an_operator_manages_services_on_the_machine() {
         world.runs(&["services", "add", "moon", "--scopes", "users:read", "--limit", "moon=1/60"]).await;
     assert!(bad.code == Some(1) && bad.stderr.contains("--limit moon"), "{bad:?}");
     let gone = world.runs(&["services", "keys", "revoke", &shop, &shop]).await;
-    assert!(gone.code == Some(1) && gone.stderr.contains("nothing here"), "{gone:?}");
+    assert!(gone.code == Some(1) && gone.stderr.contains("there is no service account"), "{gone:?}");
     world.finish_without_views().await;
 }

@@ -40,19 +40,18 @@ class PasswordLogin:
         return token
 
     async def _logged_in(self, rest: Rest) -> Tokens:
-        person = {"username": self._username, "password": self._password}
         try:
-            return await rest.log_in(body=person)
+            return await rest.log_in(body={"username": self._username, "password": self._password})
         except VerbatimError as refused:
             if not self._register or refused.code != "bad_credentials":
                 raise
             # An attempt to register costs as much as an account, also where the name is taken, so it comes second.
             try:
-                await rest.register(body=person)
+                await rest.register(body={"username": self._username, "password": self._password})
             except VerbatimError as error:
                 raise refused if error.code == "username_taken" else error
         self._register = False
-        return await rest.log_in(body=person)
+        return await rest.log_in(body={"username": self._username, "password": self._password})
 
 
 async def _refreshed(rest: Rest, refresh_token: str) -> Tokens | None:

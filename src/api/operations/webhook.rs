@@ -337,7 +337,9 @@ impl Example for Webhook {
             state: WebhookState::Disabled,
             disabled_reason: OrNull(Some("failing".into())),
             disabled_at: OrNull(Some(examples::time())),
-            unusable_reason: OrNull(None),
+            unusable_reason: OrNull(Some(
+                "its secret is encrypted, and VERBATIM_MASTER_KEY_FILE is not set".into(),
+            )),
             failing_since: OrNull(Some(examples::time())),
             failures: 3,
             parked: 0,

@@ -57,6 +57,12 @@ struct Answer {
 #[derive(Deserialize)]
 struct Varz {
     jetstream: JetStream,
+    /// Nanoseconds between two pings to a silent client.
+    #[serde(default)]
+    ping_interval: u64,
+    /// How many pings may be unanswered when the next one is due.
+    #[serde(default)]
+    ping_max: u64,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +87,14 @@ struct Config {
     max_storage: i64,
 }
 
+impl Varz {
+    /// How long a client can be silent until the server cuts it off.
+    fn patience(&self) -> Option<Duration> {
+        (self.ping_interval > 0)
+            .then(|| Duration::from_nanos(self.ping_interval.saturating_mul(self.ping_max.saturating_add(2))))
+    }
+}
+
 impl JetStream {
     /// How much of its `max_file_store` a server uses, from 0 to 1.
     fn full(&self) -> Option<f64> {
@@ -93,17 +107,22 @@ impl Log {
     /// Asks all servers. The weakest answer counts.
     pub async fn durability(&self) -> Durability {
         let servers = self.servers().await;
-        let each = servers.iter().filter_map(|server| server.config.as_ref()).map(Durability::of);
+        let each = servers.iter().filter_map(|server| server.jetstream.config.as_ref()).map(Durability::of);
         each.reduce(Durability::weaker).unwrap_or(Durability::Unknown)
     }
 
     /// How much of its space for streams the fullest server uses, from 0 to 1; `None` if no server tells.
     pub(crate) async fn fullest_server(&self) -> Option<f64> {
-        self.servers().await.iter().filter_map(JetStream::full).reduce(f64::max)
+        self.servers().await.iter().filter_map(|server| server.jetstream.full()).reduce(f64::max)
+    }
+
+    /// How long a client can be silent until every server cuts it off; `None` if no server tells.
+    pub(crate) async fn longest_patience(&self) -> Option<Duration> {
+        self.servers().await.iter().filter_map(Varz::patience).max()
     }
 
     /// What each server tells; nothing if the account may not request it.
-    async fn servers(&self) -> Vec<JetStream> {
+    async fn servers(&self) -> Vec<Varz> {
         let mut servers = Vec::new();
         let inbox = self.client.new_inbox();
         let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return servers };
@@ -116,7 +135,7 @@ impl Log {
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
             patience = Duration::from_millis(100);
             let answer = serde_json::from_slice::<Answer>(&answer.payload).ok();
-            servers.extend(answer.map(|answer| answer.data.jetstream));
+            servers.extend(answer.map(|answer| answer.data));
         }
         servers
     }
@@ -139,6 +158,14 @@ mod tests {
         let config = |sync_interval, sync_always| Config { sync_interval, sync_always, max_storage: -1 };
         assert_eq!(Durability::of(&config(120 * NANOSECONDS, true)), Durability::Always);
         assert_eq!(Durability::of(&config(NANOSECONDS / 2, false)), every(1));
+    }
+
+    #[test]
+    fn a_silent_client_is_cut_off_when_too_many_pings_are_unanswered() {
+        let patience = |of: &str| serde_json::from_str::<Varz>(of).expect("JSON").patience();
+        let ours = r#"{"jetstream":{},"ping_interval":20000000000,"ping_max":2}"#;
+        assert_eq!(patience(ours), Some(Duration::from_secs(80)));
+        assert_eq!(patience(r#"{"jetstream":{}}"#), None);
     }
 
     #[test]
