@@ -6,7 +6,7 @@ type Event = components["schemas"]["Event"];
 export function show(event: Event): string {
   switch (event.type) {
     case "message.sent":
-      return event.data.text;
+      return "erased" in event.data ? "" : event.data.text;
     case "member.role_changed":
       return event.data.role;
     case "message.deleted":
