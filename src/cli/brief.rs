@@ -1,9 +1,9 @@
-//! Help without what does not matter: commands that only ask the servers accept all settings of `serve`, so that one
-//! environment does for all, but many of these settings change nothing there.
+//! Shorter help. Commands that only talk to the servers accept all settings of `serve`, so that one environment suits
+//! every command. Many of these settings change nothing there, and their help is hidden.
 
 use clap::Command;
 
-/// The commands that serve, or check the settings of those that do.
+/// The commands that serve, and the one that checks their settings.
 const SERVING: [&str; 5] = ["serve", "dev", "check", "eraser", "archive"];
 /// The settings that only these commands use, by their flags. An entry with a hyphen at its end is a prefix.
 const OF_SERVING: [&str; 25] = [
@@ -34,7 +34,7 @@ const OF_SERVING: [&str; 25] = [
     "export-deadline",
 ];
 
-/// Hides the settings of serving commands in the help of all others, which accept them still.
+/// Hides the settings of serving commands in the help of all other commands, which still accept them.
 pub(super) fn brief(command: Command) -> Command {
     command.mut_subcommands(|command| match SERVING.contains(&command.get_name()) {
         true => command,
