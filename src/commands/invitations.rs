@@ -100,18 +100,9 @@ impl Commands {
         }
     }
 
-    /// Joins a conversation by an invitation. For a caller who is in it already, there is nothing left to do: this may be
-    /// a retry.
+    /// Joins a conversation by an invitation. The inviter brings the caller in, under the rules of this moment. If the
+    /// inviter has left, or the inviter's role no longer allows it, there is nothing to join.
     pub async fn accept(&self, me: UserId, id: ConversationId) -> Result<Position, Refused> {
-        match self.join(me, id).await {
-            Err(Refused::Rejected(Rejection::NotFound)) => Ok(self.of_member(me, id).await?.head()),
-            joined => joined,
-        }
-    }
-
-    /// The inviter brings the caller in, under the rules of this moment. If the inviter has left, or the inviter's role no
-    /// longer allows it, there is nothing to join.
-    async fn join(&self, me: UserId, id: ConversationId) -> Result<Position, Refused> {
         let accepted = accept(&self.pool, me, id, self.clock.now()).await.map_err(Unavailable::because)?;
         let invitation = accepted.ok_or(Rejection::NotFound)?;
         let by = invitation.by;

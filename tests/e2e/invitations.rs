@@ -43,7 +43,6 @@ async fn a_stranger_joins_a_group_by_accepting() {
     assert_eq!((&open[0]["kind"], &open[0]["title"]), (&json!("group"), &json!("Lunch")));
     assert_eq!(open[0]["invited_by"], json!(ana.id));
     accepts(&ben, &lunch.id).await;
-    accepts(&ben, &lunch.id).await;
     assert!(invitations(&ben).await.is_empty());
     ben.says(&lunch, "Here I am").await;
     // Now they know one another.

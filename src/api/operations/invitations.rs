@@ -101,8 +101,7 @@ impl Invitations {
     /// Accept an invitation
     ///
     /// Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-    /// may no longer add members, or if the caller has left the conversation since, the response is 404. For a member
-    /// of the conversation, nothing changes.
+    /// may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
     #[oai(path = "/me/invitations/:id/accept", method = "post", operation_id = "accept_invitation")]
     async fn accept(&self, caller: Caller, id: Path<ConversationId>) -> Result<Reached, Ruled> {
         Ok(Reached(self.commands.accept(caller.user, id.0).await?))

@@ -1554,8 +1554,7 @@ export interface paths {
         /**
          * Accept an invitation
          * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-         *     may no longer add members, or if the caller has left the conversation since, the response is 404. For a member
-         *     of the conversation, nothing changes.
+         *     may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
          */
         post: operations["accept_invitation"];
         delete?: never;
