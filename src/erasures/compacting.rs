@@ -41,7 +41,7 @@ struct Goal {
 impl Goal {
     /// Whether the Raft logs have lost the content.
     ///
-    /// nats-server 2.15 compacts the Raft log of every stream, older versions only that of a stream that has changed. So
+    /// nats-server 2.15.1 compacts the Raft log of every stream, another version perhaps only one that has changed. So
     /// an entry that stays for longer has changed nothing and is no message; the election of a leader leaves such entries.
     fn is_reached(&self, logs: &RaftLogs) -> bool {
         let is_idle = || self.may_be_idle && self.since.elapsed() > CHANGED && logs.have_applied(self.index);
