@@ -19,10 +19,7 @@ impl Commands {
         let Some(key) = command.roster_key() else { return Ok(None) };
         let sending = (id, by, key.clone());
         match self.of_member(by, id).await {
-            Ok(_) => match self.earlier.done(sending).await? {
-                Some(first) => Ok(Some(self.the_same_change(first, command).await?)),
-                None => Ok(None),
-            },
+            Ok(_) => self.if_the_same(self.earlier.done(sending).await?, command).await,
             // A member who has left can retry that. For everybody else nothing is revealed, not even by a refusal
             // of the key.
             Err(Refused::Rejected(Rejection::NotFound)) if leaves(by, command) => {
@@ -44,8 +41,16 @@ impl Commands {
         command: &Command,
     ) -> Result<Option<Changed>, Refused> {
         let Some(key) = command.roster_key() else { return Ok(None) };
-        match self.earlier.followed((id, by, key.clone())).await? {
-            Some(first) => Ok(Some(self.the_same_change(first, command).await?)),
+        self.if_the_same(self.earlier.followed((id, by, key.clone())).await?, command).await
+    }
+
+    async fn if_the_same(
+        &self,
+        first: Option<Recorded>,
+        command: &Command,
+    ) -> Result<Option<Changed>, Refused> {
+        match first {
+            Some(first) => self.the_same_change(first, command).await.map(Some),
             None => Ok(None),
         }
     }
