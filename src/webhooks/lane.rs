@@ -34,6 +34,8 @@ pub(super) struct Lane {
     pub(super) next_at: Option<Instant>,
     /// The same as a time for the database.
     pub(super) next_time: Option<Time>,
+    /// When its events may be read again, after reading them has failed.
+    pub(super) reads_at: Option<Instant>,
     /// How many events were parked since one was last taken.
     pub(super) parked: u32,
     /// The time of the first event that is only in the log, for the lag.
@@ -55,6 +57,11 @@ impl Lane {
         let front = self.queue.front().map(|told| told.recorded.position);
         let behind = || self.behind.map(|behind| Position(behind.0 + 1));
         front.or_else(behind).unwrap_or(Position(self.done.0 + 1))
+    }
+
+    /// When it has something to do; `None` for at once.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.next_at.max(self.reads_at)
     }
 
     /// Whether there is nothing to send.

@@ -127,7 +127,7 @@ impl Run {
             if lane.is_busy || is_ordered && self.is_behind_another(*key) {
                 continue;
             }
-            if let Some(at) = lane.next_at.filter(|at| *at > now) {
+            if let Some(at) = lane.due_at().filter(|at| *at > now) {
                 wakes = Some(wakes.map_or(at, |wakes| wakes.min(at)));
                 continue;
             }
@@ -159,10 +159,14 @@ impl Run {
         if key.1 > Position::START { key.1 } else { lane.until.or(read).unwrap_or(Position::START) }
     }
 
-    /// The lane whose event probes a receiver that is away: a failed lane if there is one, and the first that is due.
-    pub(super) fn probe(&self) -> Option<Key> {
-        let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_busy && !lane.is_idle());
-        ready.min_by_key(|(_, lane)| (lane.attempt == 0, lane.next_at)).map(|(key, _)| *key)
+    /// The lane whose event probes a receiver that is away: a failed lane if there is one, and the first that is due. If
+    /// none has an event that can be read now, this returns when to try again to read one.
+    pub(super) fn probe(&self, now: Instant) -> Result<Key, Option<Instant>> {
+        let is_readable = |lane: &Lane| lane.reads_at.is_none_or(|at| at <= now);
+        let ready = || self.lanes.iter().filter(|(_, lane)| !lane.is_busy && !lane.is_idle());
+        let readable = ready().filter(|(_, lane)| is_readable(lane));
+        let probe = readable.min_by_key(|(_, lane)| (lane.attempt == 0, lane.next_at));
+        probe.map(|(key, _)| *key).ok_or_else(|| ready().filter_map(|(_, lane)| lane.reads_at).min())
     }
 
     /// The next step of the probe's lane.
@@ -180,7 +184,7 @@ impl Run {
         let Some(lane) = self.lanes.get(&key) else { return 0 };
         let end = self.end_of(key, lane, stream);
         let Some(lane) = self.lanes.get_mut(&key) else { return 0 };
-        lane.is_busy = false;
+        (lane.is_busy, lane.reads_at) = (false, None);
         let mut bytes = 0;
         let behind = lane.behind.unwrap_or_default();
         for told in &batch.events {
@@ -225,5 +229,45 @@ impl Run {
     pub(super) fn is_over(&self) -> bool {
         let is_read = |read: &Read| read.until.is_some_and(|until| read.at >= until);
         self.id.is_some() && self.lanes.is_empty() && self.streams.values().all(is_read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_lane_that_could_not_be_read_waits_while_another_probes() {
+        let now: (Instant, Time) = (Instant::now(), "2026-11-24T13:10:00Z".parse().expect("a time"));
+        let later = |seconds| now.0 + Duration::from_secs(seconds);
+        let [one, two] = [1, 2].map(|number| ConversationId::known(uuid::Uuid::from_u128(number)));
+        let mut run = Run::new(None);
+        for conversation in [one, two] {
+            let held = Held {
+                run: None,
+                conversation,
+                only: Position::START,
+                from: Position(7),
+                until: Some(Position(9)),
+                attempt: 1,
+                parked: 0,
+                next_at: now.1.plus(Duration::from_secs(3_600)),
+            };
+            run.hold(held, now);
+        }
+        let mut fails = |conversation, seconds| {
+            let lane = run.lanes.get_mut(&(conversation, Position::START)).expect("a lane");
+            lane.reads_at = Some(later(seconds));
+            run.probe(now.0)
+        };
+        assert_eq!(fails(one, 1), Ok((two, Position::START)));
+        assert_eq!(fails(two, 2), Err(Some(later(1))));
+        assert_eq!(run.probe(later(1)), Ok((one, Position::START)));
+        run.is_back();
+        assert_eq!(run.next(now.0, true, true, |_| 0), (None, Some(later(1))));
+        let (found, _) = run.next(later(1), true, true, |_| 0);
+        assert_eq!(found, Some(((one, Position::START), Step::Fetch(Position(6), Position(9)))));
     }
 }

@@ -45,20 +45,21 @@ impl Owner {
         let now = Instant::now();
         match self.breaker.permit(now) {
             Permit::Nothing(until) => Some(until),
-            Permit::Probe => {
-                self.probe();
-                None
-            }
+            Permit::Probe => self.probe(now),
             Permit::All => self.start_all(now),
         }
     }
 
-    fn probe(&mut self) {
+    /// Sends one event, or reads it first. Returns when to try again if none can be read now.
+    fn probe(&mut self, now: Instant) -> Option<Instant> {
         if !self.under_way.is_empty() {
-            return;
+            return None;
         }
-        let found = self.runs.iter().find_map(|run| Some((run.id, run.probe()?)));
-        let Some((run, key)) = found else { return };
+        let probes: Vec<_> = self.runs.iter().map(|run| (run.id, run.probe(now))).collect();
+        let found = probes.iter().find_map(|(run, probe)| Some((*run, probe.ok()?)));
+        let Some((run, key)) = found else {
+            return probes.iter().filter_map(|(_, probe)| probe.err()?).min();
+        };
         let stream = self.shared.log.stream_of(key.0);
         let step = self.run_of(run).and_then(|run| run.step_of(key, stream));
         if step == Some(Step::Send) {
@@ -67,6 +68,7 @@ impl Owner {
         if let Some(step) = step {
             self.launch(run, key, step);
         }
+        None
     }
 
     fn start_all(&mut self, now: Instant) -> Option<Instant> {
@@ -158,7 +160,7 @@ impl Owner {
                             tracing::error!(error = %damaged, webhook = %endpoint.id, "could not read a conversation for a webhook");
                         }
                         if let Some(lane) = run.lanes.get_mut(&key) {
-                            (lane.is_busy, lane.next_at) = (false, Some(Instant::now() + PAUSE));
+                            (lane.is_busy, lane.reads_at) = (false, Some(Instant::now() + PAUSE));
                         }
                     }
                 }
