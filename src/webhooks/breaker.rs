@@ -1,5 +1,5 @@
 //! Does the receiver as a whole fail? Then one event probes it and all others wait, so that ten thousand conversations
-//! do not each try by themselves.
+//! do not each try by themselves. When the receiver answers again, the others go on, whatever the answer to the probe.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -36,6 +36,7 @@ pub(super) struct Breaker {
     pub(super) failing_since: Option<Time>,
     /// How many attempts have failed since.
     pub(super) failures: u32,
+    /// The conversations that got a bad answer since an event was taken.
     failed: HashSet<ConversationId>,
     open: Option<Open>,
     paused: Option<Instant>,
@@ -101,31 +102,42 @@ impl Breaker {
         was_open
     }
 
-    /// Notes that an attempt failed.
+    /// Notes that an attempt failed. Returns whether the receiver has come back: if it answers the probe, but badly, the
+    /// fault may lie in that event, which must not hold up the events of other conversations.
     pub(super) fn failed(
         &mut self,
         of: (Option<ReplayId>, Key),
         fault: Fault,
         retries: &[Duration],
         at: (Instant, Time),
-    ) {
+    ) -> bool {
         self.failing_since.get_or_insert(at.1);
         self.failures = self.failures.saturating_add(1);
-        if fault != Fault::Refused && self.failed.len() < CONVERSATIONS {
+        if fault == Fault::Server && self.failed.len() < CONVERSATIONS {
             self.failed.insert(of.1.0);
         }
+        let is_away = match fault {
+            Fault::Connection => true,
+            Fault::Server => self.failed.len() >= CONVERSATIONS,
+            Fault::Refused => false,
+        };
         let wait = |tries: usize| retries.get(tries).or(retries.last()).copied().unwrap_or_default();
         match &mut self.open {
             // Attempts that were in flight when the breaker opened say nothing new.
-            Some(open) if open.probe == Some(of) => {
+            Some(open) if open.probe != Some(of) => false,
+            Some(open) if is_away => {
                 open.tries += 1;
                 (open.until, open.probe) = (at.0 + wait(open.tries), None);
+                false
             }
-            Some(_) => {}
-            None if fault == Fault::Connection || self.failed.len() >= CONVERSATIONS => {
-                self.open = Some(Open { until: at.0 + wait(0), tries: 0, probe: None });
+            Some(_) => {
+                self.open = None;
+                true
             }
-            None => {}
+            None => {
+                self.open = is_away.then(|| Open { until: at.0 + wait(0), tries: 0, probe: None });
+                false
+            }
         }
     }
 
@@ -164,9 +176,35 @@ mod tests {
         assert_eq!(breaker.permit(now), Permit::Nothing(now + RETRIES[0]));
         assert_eq!(breaker.permit(now + RETRIES[0]), Permit::Probe);
         breaker.probes(of(1).0, of(1).1);
-        breaker.failed(of(1), Fault::Server, &RETRIES, at(now, 10));
+        assert!(!breaker.failed(of(1), Fault::Connection, &RETRIES, at(now, 10)));
         assert_eq!(breaker.permit(at(now, 69).0), Permit::Nothing(at(now, 70).0));
         assert!(breaker.succeeded() && breaker.permit(now) == Permit::All && breaker.failures == 0);
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_closes_it_and_one_that_gets_an_error_does_unless_ten_conversations_do() {
+        let now = Instant::now();
+        for fault in [Fault::Refused, Fault::Server] {
+            let mut breaker = Breaker::default();
+            // Connections that were lost say nothing about events.
+            for number in 0..50 {
+                assert!(!breaker.failed(of(number), Fault::Connection, &RETRIES, at(now, 0)));
+            }
+            breaker.probes(of(1).0, of(1).1);
+            assert!(!breaker.failed(of(2), fault, &RETRIES, at(now, 1)), "it was in flight before");
+            assert!(breaker.failed(of(1), fault, &RETRIES, at(now, 6)));
+            assert_eq!(breaker.permit(at(now, 6).0), Permit::All);
+            assert_eq!(breaker.failing_since, Some(at(now, 0).1), "no event was taken");
+        }
+        let mut breaker = Breaker::default();
+        for number in 0..CONVERSATIONS as u128 {
+            breaker.failed(of(number), Fault::Server, &RETRIES, at(now, 0));
+        }
+        breaker.probes(of(1).0, of(1).1);
+        assert!(!breaker.failed(of(1), Fault::Server, &RETRIES, at(now, 6)));
+        assert_eq!(breaker.permit(at(now, 65).0), Permit::Nothing(at(now, 66).0));
+        breaker.probes(of(1).0, of(1).1);
+        assert!(breaker.failed(of(1), Fault::Refused, &RETRIES, at(now, 66)) && !breaker.is_open());
     }
 
     #[test]

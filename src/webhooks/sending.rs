@@ -172,6 +172,13 @@ impl Owner {
     fn sent(&mut self, run: Option<ReplayId>, key: Key, told: &Told, attempt: u32, outcome: Outcome) {
         let now = (Instant::now(), self.shared.sender.clock.now());
         let pace = self.shared.sender.pace.clone();
+        let is_back = match outcome.fault {
+            None => self.breaker.succeeded(),
+            Some(fault) => self.breaker.failed((run, key), fault, &pace.retries, now),
+        };
+        if is_back {
+            self.runs.iter_mut().for_each(Run::is_back);
+        }
         let Some(lane) = self.run_of(run).and_then(|run| run.lanes.get_mut(&key)) else { return };
         lane.is_busy = false;
         let (state, free) = match outcome.fault {
@@ -189,22 +196,14 @@ impl Owner {
         if let Some(run) = self.run_of(run) {
             run.settle(key);
         }
-        match outcome.fault {
-            None => {
-                if self.breaker.succeeded() {
-                    self.runs.iter_mut().for_each(Run::is_back);
-                }
+        if outcome.fault.is_some() {
+            if let Some(pause) = outcome.pause {
+                self.breaker.pause(now.0 + pause);
             }
-            Some(fault) => {
-                self.breaker.failed((run, key), fault, &pace.retries, now);
-                if let Some(pause) = outcome.pause {
-                    self.breaker.pause(now.0 + pause);
-                }
-                if outcome.is_gone {
-                    self.disabling = Some("gone");
-                } else if self.breaker.is_hopeless(pace.disable_after, now.1) {
-                    self.disabling = Some("failing");
-                }
+            if outcome.is_gone {
+                self.disabling = Some("gone");
+            } else if self.breaker.is_hopeless(pace.disable_after, now.1) {
+                self.disabling = Some("failing");
             }
         }
         METRICS.webhook_deliveries.get_or_create(&[("result", state.word())]).inc();

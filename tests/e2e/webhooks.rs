@@ -286,6 +286,20 @@ async fn a_receiver_that_was_away_gets_all_in_order_after_one_probe() {
     receiver.has_taken(20 + 100).await;
     assert_whole(&first_arrivals(&receiver.taken()));
 
+    // The probe itself may be an event that the receiver refuses. The events of others do not wait for it.
+    receiver.leaves().await;
+    let poison = ana.says(&conversations[0], "poison").await;
+    eventually("the breaker is open", || async {
+        let page = operator.person.get(&failed).await.expect(200);
+        page["items"][0]["position"] == poison["position"]
+    })
+    .await;
+    receiver.answers(|request| Told::status(if request.body.contains("poison") { 400 } else { 204 }));
+    receiver.returns().await;
+    eventually("it refuses the probe", || async { receiver.received().len() > 20 + 100 }).await;
+    ana.says(&conversations[1], "wholesome").await;
+    receiver.has_taken(20 + 100 + 1).await;
+    assert_eq!(operator.person.get(&path(&webhook)).await.expect(200)["parked"], 0, "it waits for a retry");
     world.finish().await;
 }
 
