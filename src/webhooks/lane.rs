@@ -102,6 +102,28 @@ impl Lane {
         told.recorded.data.len()
     }
 
+    /// Drops the waiting events that are not wanted, except the one that is being sent, as if they had been taken. Returns
+    /// the bytes that are freed.
+    pub(super) fn keep(&mut self, is_wanted: impl Fn(&Told) -> bool) -> usize {
+        let Some(last) = self.queue.back().map(|told| told.recorded.position) else { return 0 };
+        let sent = self.is_busy.then(|| self.queue.pop_front()).flatten();
+        let (before, mut freed) = (self.next(), 0);
+        self.queue.retain(|told| {
+            let stays = is_wanted(told);
+            freed += if stays { 0 } else { told.recorded.data.len() };
+            stays
+        });
+        if self.queue.is_empty() {
+            self.done = last;
+        }
+        match sent {
+            Some(sent) => self.queue.push_front(sent),
+            None if self.next() != before => (self.attempt, self.next_at, self.next_time) = (0, None, None),
+            None => {}
+        }
+        freed
+    }
+
     /// Notes that an attempt of the next event failed. The event is parked when no retry is left. Returns the bytes
     /// that are freed.
     pub(super) fn failed(
@@ -159,6 +181,25 @@ mod tests {
         let mut lane = Lane::default();
         lane.arrive(&told(7), false);
         assert_eq!((lane.queue.len(), lane.behind, lane.next()), (0, Some(Position(6)), Position(7)));
+    }
+
+    #[test]
+    fn what_is_no_longer_wanted_goes_as_if_it_had_been_taken_but_for_the_event_in_flight() {
+        let mut lane = Lane::default();
+        for position in 1..=5 {
+            lane.arrive(&told(position), true);
+        }
+        let wants =
+            |positions: &'static [u64]| move |told: &Told| positions.contains(&told.recorded.position.0);
+        lane.failed(&[Duration::ZERO], Duration::ZERO, now());
+        assert_eq!((lane.keep(wants(&[1, 2, 4, 5])), lane.attempt, lane.next()), (10, 1, Position(1)));
+        lane.is_busy = true;
+        assert_eq!((lane.keep(wants(&[4])), lane.next()), (20, Position(1)), "it is being sent");
+        lane.is_busy = false;
+        assert_eq!((lane.keep(wants(&[4])), lane.next()), (10, Position(4)));
+        assert_eq!((lane.attempt, lane.next_at), (0, None));
+        lane.arrive(&told(6), true);
+        assert_eq!((lane.keep(wants(&[])), lane.next(), lane.is_idle()), (20, Position(7), true));
     }
 
     #[test]

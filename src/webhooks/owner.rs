@@ -317,12 +317,27 @@ impl Owner {
             return false;
         }
         let Ok(endpoint) = Endpoint::open(&stored, &sender) else { return false };
-        self.endpoint = Arc::new(endpoint);
+        self.change(endpoint);
         self.version = stored.version;
         let unknown = |id: &ReplayId| !self.ended.contains(id);
         let replays = progress.replays.iter().copied().filter(unknown).collect();
         self.take_up(&EndpointProgress { replays, ..progress }, false);
         true
+    }
+
+    /// Applies changed settings to the events that wait, too. Failures say nothing about a receiver at another address,
+    /// or one that gets other headers.
+    fn change(&mut self, endpoint: Endpoint) {
+        if endpoint.target != self.endpoint.target || endpoint.headers != self.endpoint.headers {
+            self.breaker = Breaker::default();
+            self.runs.iter_mut().for_each(Run::is_back);
+        }
+        for run in &mut self.runs {
+            let keys: Vec<Key> = run.lanes.keys().copied().collect();
+            let freed: usize = keys.into_iter().map(|key| run.keep_wanted(key, &endpoint)).sum();
+            self.bytes = self.bytes.saturating_sub(freed);
+        }
+        self.endpoint = Arc::new(endpoint);
     }
 
     fn tell_lag(&self) {

@@ -182,14 +182,13 @@ impl Run {
     /// Queues the events that were read from the log for a lane. Returns the bytes that they take up in memory.
     pub(super) fn fetched(&mut self, key: Key, batch: &Batch, endpoint: &Endpoint, stream: usize) -> usize {
         let Some(lane) = self.lanes.get(&key) else { return 0 };
-        let end = self.end_of(key, lane, stream);
+        let (end, is_named) = (self.end_of(key, lane, stream), self.is_named(key));
         let Some(lane) = self.lanes.get_mut(&key) else { return 0 };
         (lane.is_busy, lane.reads_at) = (false, None);
         let mut bytes = 0;
         let behind = lane.behind.unwrap_or_default();
         for told in &batch.events {
-            // An event that a replay names is sent, whatever the filters are now.
-            if told.recorded.position > behind && (key.1 > Position::START || endpoint.wants(told)) {
+            if told.recorded.position > behind && (is_named || endpoint.wants(told)) {
                 lane.queue.push_back(told.clone());
                 bytes += told.recorded.data.len();
             }
@@ -205,6 +204,21 @@ impl Run {
         }
         self.settle(key);
         bytes
+    }
+
+    /// Drops the waiting events of a lane that the endpoint no longer wants. Returns the bytes that are freed.
+    pub(super) fn keep_wanted(&mut self, key: Key, endpoint: &Endpoint) -> usize {
+        let is_named = self.is_named(key);
+        let lane = self.lanes.get_mut(&key).filter(|_| !is_named);
+        let freed = lane.map_or(0, |lane| lane.keep(|told| endpoint.wants(told)));
+        self.settle(key);
+        freed
+    }
+
+    /// Whether a replay names the event of a lane, which is then sent, whatever the filters are now. Such a replay reads
+    /// no streams.
+    fn is_named(&self, key: Key) -> bool {
+        key.1 > Position::START && self.streams.is_empty()
     }
 
     /// Removes a lane that has nothing to send and nothing to remember.

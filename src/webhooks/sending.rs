@@ -181,7 +181,7 @@ impl Owner {
         }
         let Some(lane) = self.run_of(run).and_then(|run| run.lanes.get_mut(&key)) else { return };
         lane.is_busy = false;
-        let (state, free) = match outcome.fault {
+        let (state, mut free) = match outcome.fault {
             None => (DeliveryState::Ok, lane.taken()),
             Some(_) => {
                 let retry = pace.retries.get(lane.attempt as usize).copied().unwrap_or_default();
@@ -192,10 +192,15 @@ impl Owner {
                 }
             }
         };
-        self.bytes = self.bytes.saturating_sub(free);
+        let endpoint = self.endpoint.clone();
         if let Some(run) = self.run_of(run) {
-            run.settle(key);
+            match outcome.fault {
+                None => run.settle(key),
+                // The filters may have changed while the event was in flight.
+                Some(_) => free += run.keep_wanted(key, &endpoint),
+            }
         }
+        self.bytes = self.bytes.saturating_sub(free);
         if outcome.fault.is_some() {
             if let Some(pause) = outcome.pause {
                 self.breaker.pause(now.0 + pause);

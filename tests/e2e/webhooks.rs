@@ -496,9 +496,9 @@ async fn a_receiver_that_is_gone_or_busy_is_obeyed() {
 
 #[tokio::test]
 async fn a_webhook_is_filtered_changed_tested_and_removed() {
-    let world = with_nodes(&[ALL], &[]).await;
+    let world = with_nodes(&[ALL], &[("VERBATIM_WEBHOOK_RETRIES", "1h")]).await;
     let operator = Program::bootstraps(&world).await;
-    let (receiver, ana) = (Receiver::start().await, world.person("ana").await);
+    let (mut receiver, ana) = (Receiver::start().await, world.person("ana").await);
     let (lunch, other) = (ana.starts_group("Lunch", &[]).await, ana.starts_group("Other", &[]).await);
     let bot = operator.makes("robot", &["conversations:read", "messages:write", "users:read"]).await.person;
     ana.invites(&lunch, &bot).await.expect(201);
@@ -564,6 +564,24 @@ async fn a_webhook_is_filtered_changed_tested_and_removed() {
     for url in ["ftp://x.example/", "https://user@x.example/", "https://x.example:25/", "https://", "x"] {
         ask(json!({ "url": url })).await.refuses(400, "bad_address");
     }
+
+    // A change also applies to events that wait for a retry: with another URL they are due at once, and those that are no
+    // longer wanted are not sent.
+    receiver.leaves().await;
+    ana.says(&other, "dropped").await;
+    let failed = format!("{}/deliveries?state=failed", path(&webhook));
+    eventually("the receiver is away", || async {
+        operator.person.get(&failed).await.expect(200)["items"][0].is_object()
+    })
+    .await;
+    ana.says(&lunch, "kept").await;
+    let moved = Receiver::start().await;
+    ask(json!({ "url": moved.url("/"), "conversations": [lunch.id] })).await.expect(200);
+    moved.has_taken(1).await;
+    ana.says(&lunch, "more").await;
+    let taken = moved.has_taken(2).await;
+    let texts: Vec<Value> = taken.iter().map(|taken| taken.event()["data"]["text"].clone()).collect();
+    assert_eq!(texts, ["kept", "more"]);
 
     let disabled =
         operator.person.send(reqwest::Method::POST, &format!("{}/disable", path(&webhook)), None).await;
