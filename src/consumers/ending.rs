@@ -20,6 +20,10 @@ pub(crate) struct NewCredentials {
     pub(crate) old_expires_at: Time,
 }
 
+/// How far the clock of the machine that signed credentials may be ahead of the clock of the machine that revokes them.
+/// Each of our JWTs has its own key, so that no later JWT of the key is revoked by mistake.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
 /// Gives a consumer new credentials. The old ones become due for revocation after the overlap.
 pub(crate) async fn rotate(
     office: &Office,
@@ -119,7 +123,7 @@ pub(crate) async fn revoke_overdue(
     let mut claims = Claims::of_account(&account)
         .map_err(|bad| OpenError::Streams(format!("nats-server's answer: {bad}")))?;
     for credentials in &overdue {
-        claims.revoke(&credentials.user_key, now.unix_seconds());
+        claims.revoke(&credentials.user_key, now.plus(AHEAD).unix_seconds());
     }
     system.tell(signed_account(&revoker.operator, claims, now.unix_seconds())).await?;
     let keys: Vec<String> = overdue.into_iter().map(|credentials| credentials.user_key).collect();

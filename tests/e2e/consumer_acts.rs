@@ -293,7 +293,18 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     let operator = Program::bootstraps(world).await.person.at(node.at.public);
     let state = operator.get("/v1/admin/consumers/t5").await.expect(200);
     assert_eq!((&state["state"], &state["lag_events"]), (&json!("stuck"), &json!(1)), "{state}");
+    // The credentials that it signs end at once, although they were signed a minute from now.
+    let made = operator.post("/v1/admin/consumers", json!({ "name": "early" })).await.expect(201);
+    let early = world.dir().join("early.creds");
+    fs::write(&early, made["credentials"].as_str().expect("credentials")).expect("written");
+    let reader = Tried::with(world.nats.url(), &early, "early").await;
+    reader.durable(&stream, "early").await;
     node.stops().await;
+    let ran = world.runs(&["consumers", "remove", "early", "--yes"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut cut = reader.cut.clone();
+    timeout(Duration::from_secs(1), cut.wait_for(|cut| *cut)).await.expect("in a second").expect("cut");
+    stays_out(&fs::read_to_string(&early).expect("credentials"), world.nats.url()).await;
 
     // What a consumer reads again is not parked any more. A new durable knows no requests of earlier readers.
     let is_parked = async |count: u64| listed(world, "t5").await["parked"] == count;
