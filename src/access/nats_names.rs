@@ -26,6 +26,15 @@ pub(crate) struct BoundName {
     pub(crate) is_new: bool,
 }
 
+/// A NATS name that is not bound any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnboundName {
+    /// The key that represented the name.
+    pub(crate) key: LoginId,
+    /// Whether the request unbound it.
+    pub(crate) is_new: bool,
+}
+
 /// Binds a NATS name to a service account, as a key whose text nobody has. Binding it again to the same account changes
 /// nothing.
 pub(crate) async fn bind_name(
@@ -57,17 +66,17 @@ pub(crate) async fn bind_name(
     }
 }
 
-/// Revokes the key of a NATS name in the database and returns the key. The caller must notify the nodes. `None` if the
-/// name is not bound.
+/// Revokes the key of a NATS name in the database and returns the key. The caller must notify the nodes, even if the key
+/// was revoked before ([`revoke_key`]). `None` if the name was never bound.
 pub(crate) async fn unbind_name(
     pool: &PgPool,
     clock: &Clock,
     name: &NatsName,
     by: By,
-) -> Result<Option<LoginId>, ServiceError> {
+) -> Result<Option<UnboundName>, ServiceError> {
     let Some(bound) = key_use::find(pool, KeyId::of_name(name)).await? else { return Ok(None) };
     revoke_key(pool, clock, bound.account, bound.id, by).await?;
-    Ok(Some(bound.id))
+    Ok(Some(UnboundName { key: bound.id, is_new: !bound.is_revoked }))
 }
 
 impl Access {
@@ -81,11 +90,10 @@ impl Access {
         bind_name(&self.pool, &self.clock, account, name, None, by).await
     }
 
-    /// Revokes the key of a NATS name on all nodes.
-    pub(crate) async fn unbind_name(&self, name: &NatsName, by: By) -> Result<(), ServiceError> {
-        if let Some(key) = unbind_name(&self.pool, &self.clock, name, by).await? {
-            self.cut_off(&[key]).await;
-        }
-        Ok(())
+    /// Revokes the key of a NATS name on all nodes. Returns whether the request unbound the name.
+    pub(crate) async fn unbind_name(&self, name: &NatsName, by: By) -> Result<bool, ServiceError> {
+        let Some(unbound) = unbind_name(&self.pool, &self.clock, name, by).await? else { return Ok(false) };
+        self.cut_off(&[unbound.key]).await;
+        Ok(unbound.is_new)
     }
 }

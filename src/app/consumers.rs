@@ -140,14 +140,20 @@ pub(crate) async fn remove_consumer(
     name: &str,
 ) -> Result<(), AppError> {
     let remove = async |office: &Office| consumers::remove(office, name, true, By::default()).await;
-    with_office(addresses, keys, remove).await?;
-    let Some(name) = NatsName::parse(name) else { return Ok(()) };
+    let was_there = with_office(addresses, keys, remove).await?;
     let (pool, clock) = (database(&addresses.database, 2).await?, Clock::system());
-    let unbound = access::unbind_name(&pool, &clock, &name, By::default()).await;
-    if let Some(key) = unbound.map_err(programs::refused)? {
-        programs::tell_of_end(&pool, addresses, &clock, key).await?;
+    let unbound = match NatsName::parse(name) {
+        Some(name) => access::unbind_name(&pool, &clock, &name, By::default()).await,
+        None => Ok(None),
+    };
+    let unbound = unbound.map_err(programs::refused)?;
+    if let Some(unbound) = unbound {
+        programs::tell_of_end(&pool, addresses, &clock, unbound.key).await?;
     }
-    Ok(())
+    match was_there || unbound.is_some_and(|unbound| unbound.is_new) {
+        true => Ok(()),
+        false => Err(told(ConsumerError::NotFound(name.to_owned()))),
+    }
 }
 
 /// Revokes credentials when they are due, for ever. This runs in dev mode, which has all keys.

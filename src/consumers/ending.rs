@@ -59,12 +59,18 @@ pub(crate) async fn rotate(
     Ok(NewCredentials { creds, old_expires_at: due })
 }
 
-/// Removes a consumer: first its credentials, so that it cannot read from its durables while they are deleted. The caller
-/// then unbinds its name, which an interrupted command may have bound without noting it here.
+/// Removes a consumer: first its credentials, so that it cannot read from its durables while they are deleted. Returns
+/// whether there was one. The caller then unbinds its name in any case: an interrupted command may have left the name
+/// bound, and nothing else.
 ///
 /// With `at_once`, it is refused if the keys that revoke are missing. Otherwise the credentials are due for the next
 /// sweep. Until then they give access to no event, because the durables are gone.
-pub(crate) async fn remove(office: &Office, name: &str, at_once: bool, by: By) -> Result<(), ConsumerError> {
+pub(crate) async fn remove(
+    office: &Office,
+    name: &str,
+    at_once: bool,
+    by: By,
+) -> Result<bool, ConsumerError> {
     let old = consumers::find(&office.pool, name).await?;
     let has_credentials = old.as_ref().is_some_and(|old| old.user_key.is_some());
     if at_once && has_credentials && office.revoker.is_none() {
@@ -73,7 +79,7 @@ pub(crate) async fn remove(office: &Office, name: &str, at_once: bool, by: By) -
     let streams = office.log.streams_read_by(name).await?;
     match &old {
         Some(old) => consumers::remove(&office.pool, old, Stamp::now(&office.clock, by)).await?,
-        None if streams.is_empty() => return Err(ConsumerError::NotFound(name.to_owned())),
+        None if streams.is_empty() => return Ok(false),
         None => {}
     }
     sweep(office).await?;
@@ -86,7 +92,7 @@ pub(crate) async fn remove(office: &Office, name: &str, at_once: bool, by: By) -
     {
         tracing::warn!(%error, name, "could not delete the parked events of a consumer");
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Refuses if credentials are overdue for revocation.

@@ -195,6 +195,22 @@ async fn the_key_of_a_bot_goes_with_its_consumer_and_no_text_replaces_it() {
     assert_eq!(bound.code, Some(0), "{bound:?}");
     admin.delete(&format!("{path}/plain")).await.expect(204);
     assert!(of_name("plain").await.is_none());
+    // So does the removal of what an interrupted command has left of a consumer: only the binding.
+    let binds = async || {
+        let bound = world.runs(&["services", "keys", "add", &robot.id, "--nats-name", "left"]).await;
+        assert_eq!(bound.code, Some(0), "{bound:?}");
+    };
+    binds().await;
+    admin.delete(&format!("{path}/left")).await.expect(204);
+    assert!(of_name("left").await.is_none());
+    admin.delete(&format!("{path}/left")).await.refuses(404, "not_found");
+    binds().await;
+    let removes = async || world.runs(&["consumers", "remove", "left", "--yes"]).await;
+    let ran = removes().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(of_name("left").await.is_none());
+    let ran = removes().await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("there is no consumer `left`"), "{ran:?}");
     world.finish_without_views().await;
 }
 

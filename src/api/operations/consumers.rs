@@ -115,8 +115,8 @@ impl ConsumerOperations {
     async fn remove(&self, caller: Caller, name: Path<String>) -> Result<Done, Found> {
         self.office.scoped()?;
         let Some(name) = NatsName::parse(&name.0) else { return Err(Problem::not_found().into()) };
-        consumers::remove(&self.office, &name.to_string(), false, caller.by()).await?;
-        self.access.unbind_name(&name, caller.by()).await?;
-        Ok(Done)
+        let was_there = consumers::remove(&self.office, &name.to_string(), false, caller.by()).await?;
+        let was_bound = self.access.unbind_name(&name, caller.by()).await?;
+        if was_there || was_bound { Ok(Done) } else { Err(Problem::not_found().into()) }
     }
 }
