@@ -56,8 +56,10 @@ def refresh(db, message):
 def erase(db, stream, conversation, erased):
     """Deletes the copies of these events. One that has not come yet must not be stored when it comes."""
     for event in erased:
-        # Of an event of the lane `roster` only the title is gone, and no titles are kept here.
+        # Of an event of the lane `roster` only the title is gone, and no titles are kept here. If the index begins late,
+        # only this entry still says who came with the event.
         if event["lane"] == "roster":
+            apply(db, event["type"], event["position"], conversation, event["actor"], event["data"])
             continue
         db.execute("insert or ignore into taken values (?, ?)", (stream, event["position"]))
         where = "where conversation = ? and position = ?"
@@ -81,7 +83,8 @@ def apply(db, kind, position, conversation, actor, data):
         db.execute("insert into act values (?, ?, ?, ?, ?, ?)", act)
         refresh(db, data["message_id"])
     for user in came + went:
-        db.execute("insert into roster values (?, ?, ?, ?)", (conversation, user, position, user in came))
+        row = (conversation, user, position, user in came)
+        db.execute("insert or ignore into roster values (?, ?, ?, ?)", row)
         # What the user did behind this position may have come before it.
         late = "select distinct message from act where conversation = ? and actor = ? and position > ?"
         for (message,) in db.execute(late, (conversation, user, position)).fetchall():

@@ -2,8 +2,8 @@
 // when it starts again. So it may be killed at any time: what it had not written comes again, and what comes twice is known.
 // Contents that were erased leave the file.
 //
-//   npm install standardwebhooks
-//   WEBHOOK_SECRET=whsec_… PORT=8090 JOURNAL=events.jsonl node receiver.js
+//   npm install standardwebhooks tsx
+//   WEBHOOK_SECRET=whsec_… PORT=8090 JOURNAL=events.jsonl npx tsx receiver.ts
 //
 // Add it with `verbatim webhooks add https://…/ --from start`, in the order `conversation` and with all types.
 

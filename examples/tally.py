@@ -50,6 +50,25 @@ def place(message):
     return stream, position
 
 
+def members_of(kind, data):
+    """The users who came with an event of the lane roster, and those who went."""
+    match kind:
+        case "conversation.created":
+            return [member["user_id"] for member in data["members"]], []
+        case "member.added":
+            return [data["user_id"]], []
+        case "member.removed":
+            return [], [data["user_id"]]
+    return [], []
+
+
+def enrol(db, conversation, position, came, went):
+    """Notes who came and went at a position. An event whose title was erased may tell it twice."""
+    for users, is_member in (came, True), (went, False):
+        rows = [(conversation, user, position, is_member) for user in users]
+        db.executemany("insert or ignore into roster values (?, ?, ?, ?)", rows)
+
+
 def take(db, message):
     """Takes an event once: all of its effect is one transaction, whose key is its position."""
     stream, position = place(message)
@@ -62,27 +81,24 @@ def take(db, message):
             " set events = events + 1, bytes = bytes + excluded.bytes",
             (stream, len(message.data)),
         )
-        kind, actor = message.headers["ce-type"], message.headers["ce-actor"]
+        kind, version = message.headers["ce-type"].removeprefix("verbatim.").rsplit(".v", 1)
+        if version != "1":
+            return
+        data, actor = json.loads(message.data), message.headers["ce-actor"]
         conversation = message.headers["ce-source"].removeprefix("/conversations/")
-        came, went = [], []
+        enrol(db, conversation, position, *members_of(kind, data))
         match kind:
-            case "verbatim.conversation.created.v1":
-                came = [member["user_id"] for member in json.loads(message.data)["members"]]
-            case "verbatim.member.added.v1":
-                came = [json.loads(message.data)["user_id"]]
-            case "verbatim.member.removed.v1":
-                went = [json.loads(message.data)["user_id"]]
-            case "verbatim.message.sent.v1":
+            case "message.sent":
                 db.execute("insert or ignore into sent values (?, ?, ?)", (conversation, position, actor))
-            case "verbatim.content.erased.v1":
-                for gone in json.loads(message.data)["erased"]:
+            case "content.erased":
+                for gone in data["erased"]:
                     db.execute("insert or ignore into erased values (?, ?)", (stream, gone["position"]))
                     if gone["type"] == "message.sent":
                         row = conversation, gone["position"], gone["actor"]
                         db.execute("insert or ignore into sent values (?, ?, ?)", row)
-        for users, is_member in (came, True), (went, False):
-            rows = [(conversation, user, position, is_member) for user in users]
-            db.executemany("insert into roster values (?, ?, ?, ?)", rows)
+                    # Of an event of the lane roster only the title is gone: who came late reads the rest of it here.
+                    if "data" in gone:
+                        enrol(db, conversation, gone["position"], *members_of(gone["type"], gone["data"]))
 
 
 async def follow(log, stream, durable, db):
