@@ -48,7 +48,7 @@ pub(crate) enum StartAt {
     First,
     /// After the last event.
     Now,
-    /// At a position of each stream.
+    /// At a position of each stream, and at the next event of a stream that has not reached it.
     Position(u64),
     /// At the first event that was stored at a time or later.
     Time(Time),
@@ -154,6 +154,10 @@ impl Log {
         durable: &ConsumerDurable,
     ) -> Result<(), OpenError> {
         let is_replay = durable.stream == parked::REPLAY;
+        let next = match of.from {
+            StartAt::Position(_) if !is_replay => self.ends_of(&durable.stream).await?.last.0 + 1,
+            _ => 1,
+        };
         let config = pull::Config {
             durable_name: Some(of.name.to_owned()),
             filter_subjects: durable.subjects.clone(),
@@ -163,7 +167,8 @@ impl Log {
                 StartAt::First => DeliverPolicy::All,
                 StartAt::Now => DeliverPolicy::New,
                 StartAt::Position(0) => DeliverPolicy::All,
-                StartAt::Position(position) => DeliverPolicy::ByStartSequence { start_sequence: position },
+                // From a position that a stream has not reached, no event would come until it is reached.
+                StartAt::Position(position) => DeliverPolicy::ByStartSequence { start_sequence: position.min(next) },
                 StartAt::Time(time) => DeliverPolicy::ByStartTime { start_time: time.datetime() },
             },
             ack_policy: AckPolicy::Explicit,

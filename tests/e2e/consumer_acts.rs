@@ -321,6 +321,11 @@ pub async fn it_is_stuck_and_parks<B: Backbone>(world: &World<B>, read: &mut Rea
     assert!(is_parked(1).await, "it is before the new start");
     drop(replayed(&waits.to_string()).await);
     assert!(is_parked(0).await);
+    // From a position that the log has not reached, the next event comes.
+    let mut events = replayed("99999999").await;
+    let next = read.says("next").await;
+    assert_eq!(position(&next_of(&mut events).await), next);
+    drop(events);
 
     // The next consumer of the name inherits neither parked events nor copies of them.
     let mut events = replayed("start").await;
