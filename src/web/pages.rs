@@ -122,7 +122,7 @@ impl File {
 }
 
 /// Whether a client that sends this `Accept-Encoding` accepts gzip.
-fn takes_gzip(accepted: &str) -> bool {
+pub(super) fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));

@@ -1,8 +1,9 @@
 //! Serves Swagger UI at `/docs/`, from assets that are embedded in the binary.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, io::Read as _, sync::Arc};
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use poem::{
     EndpointExt, IntoResponse, Request, Response, Route,
     endpoint::make_sync,
@@ -12,6 +13,7 @@ use poem::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
+use super::pages::takes_gzip;
 use crate::problems::Problem;
 
 /// The content security policy of the pages. Swagger UI needs style attributes and the pictures that its own
@@ -54,15 +56,26 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         .header(header::CACHE_CONTROL, cache)
         .header(header::CONTENT_SECURITY_POLICY, POLICY)
         .header(header::REFERRER_POLICY, "no-referrer");
-    let response = match file.gzpipped {
-        true => response.header(header::CONTENT_ENCODING, "gzip"),
-        false => response,
-    };
     // Most files are embedded in the binary, and are served without a copy.
-    response.body(match file.bytes {
+    let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
-    })
+    };
+    if !file.gzpipped {
+        return response.body(bytes);
+    }
+    let response = response.header(header::VARY, "accept-encoding");
+    if takes_gzip(request.header(header::ACCEPT_ENCODING).unwrap_or_default()) {
+        return response.header(header::CONTENT_ENCODING, "gzip").body(bytes);
+    }
+    let mut plain = Vec::new();
+    match GzDecoder::new(&*bytes).read_to_end(&mut plain) {
+        Ok(_) => response.body(plain),
+        Err(error) => {
+            tracing::error!(%error, path, "could not unpack an asset of Swagger UI");
+            Problem::internal().into_response()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +109,10 @@ mod tests {
         }
         let response = get("/docs/swagger-initializer.js").await;
         assert_eq!(response.header("content-encoding"), None);
+        let style = get("/docs/swagger-ui.css").await;
+        assert_eq!((style.header("content-encoding"), style.header("vary")), (None, Some("accept-encoding")));
+        let style = style.into_body().into_string().await.expect("text, for a client that does not take gzip");
+        assert!(style.contains(".swagger-ui"));
         let script = response.into_body().into_string().await.expect("text");
         assert!(script.contains("\"url\": \"/openapi.json\""));
     }
