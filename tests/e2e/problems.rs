@@ -37,6 +37,17 @@ async fn every_kind_of_problem_is_explained_where_its_type_points() {
     let text = page(&kind).await;
     assert!(text.contains("<code>missing_token</code>") && !text.contains("Bearer <"), "{text}");
     ask(at, Method::GET, "/problems/no_such_thing", None).await.refuses(404, "not_found");
+    for (method, path, allowed) in [
+        (Method::POST, "/docs/", "GET, HEAD"),
+        (Method::PUT, "/openapi.json", "GET, HEAD"),
+        (Method::DELETE, &kind, "GET, HEAD"),
+        (Method::GET, "/v1/backchannel-logout", "POST"),
+    ] {
+        let refused = Client::new().request(method, format!("http://{at}{path}")).send().await;
+        let refused = refused.expect("an answer");
+        assert_eq!(refused.status().as_u16(), 405, "{path}");
+        assert_eq!(refused.headers()[header::ALLOW], allowed, "{path}");
+    }
     world.finish_without_views().await;
 }
 

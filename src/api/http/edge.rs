@@ -145,8 +145,9 @@ impl<E: Endpoint> Edge<E> {
             return problem.into_response();
         }
         let (from, deadline) = (stranger(&request), deadline(&request));
+        let allowed = if request.uri().path() == LOGOUT { "POST" } else { "GET, HEAD" };
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let answer = match timeout(deadline, answering).await {
+        let mut answer = match timeout(deadline, answering).await {
             Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
             Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
             Err(_) => {
@@ -159,6 +160,10 @@ impl<E: Endpoint> Edge<E> {
                 Problem::internal().into_response()
             }
         };
+        // The operations of the document name their methods themselves. All other resources but one are only read.
+        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            answer.headers_mut().entry(header::ALLOW).or_insert(HeaderValue::from_static(allowed));
+        }
         match self.admit_late(from, answer.status()) {
             Ok(()) => answer,
             Err(exceeded) => Problem::from(exceeded).into_response(),
