@@ -1,6 +1,6 @@
 //! The addresses of the running dev mode, for commands whose settings name no server.
 
-use std::{ffi::OsString, path::Path};
+use std::{env, ffi::OsString, path::Path};
 
 use clap::{ArgMatches, Command, parser::ValueSource};
 
@@ -9,7 +9,9 @@ use crate::dev;
 /// Only commands that need servers have this setting.
 const NEEDED: &str = "VERBATIM_DATABASE_URL";
 /// Prefixes of the settings that name an installation. If one of them is set, dev mode is not used.
-const WHERE: [&str; 3] = ["VERBATIM_NATS_", "VERBATIM_DATABASE_", "VERBATIM_URL"];
+const WHERE: [&str; 3] = ["VERBATIM_NATS_", "VERBATIM_DATABASE_", NODE];
+/// The address of a node. Not every command can ask a node, but none may turn to another installation instead.
+const NODE: &str = "VERBATIM_URL";
 /// These commands run an installation or change it as a whole, so its addresses have to come from the operator.
 const NEVER: [&str; 6] = ["serve", "dev", "eraser", "migrate", "log", "restore"];
 
@@ -76,7 +78,7 @@ fn wanting(command: &Command, given: &ArgMatches) -> Option<(usize, Vec<Wanted>)
                     Some(ValueSource::CommandLine | ValueSource::EnvVariable)
                 )
         };
-        if settings.iter().any(is_given) {
+        if settings.iter().any(is_given) || env::var_os(NODE).is_some_and(|url| !url.is_empty()) {
             return None;
         }
         // Clap refuses a flag that is given twice.

@@ -334,7 +334,13 @@ async fn commands_without_settings_find_the_dev_mode_that_runs() {
     assert_eq!(runs_alone(&["status"], &named, elsewhere.path()).await.code, Some(0));
     // Dev mode is not used if a setting names a server, or for commands that change a whole installation.
     let database = [("VERBATIM_DATABASE_URL", "postgres://u:p@127.0.0.1:1/x")];
-    for (arguments, settings) in [(&["status"], &database[..]), (&["migrate"], &[]), (&["serve"], &[])] {
+    let node = [("VERBATIM_URL", "https://chat.example.com")];
+    for (arguments, settings) in [
+        (&["status"][..], &database[..]),
+        (&["webhooks", "list"], &node),
+        (&["migrate"], &[]),
+        (&["serve"], &[]),
+    ] {
         let ran = runs_alone(arguments, settings, folder.path()).await;
         assert!(ran.code == Some(1) && ran.stderr.contains("is not set"), "{arguments:?}: {ran:?}");
     }
