@@ -229,7 +229,10 @@ pub(super) async fn webhooks(WebhookCommand { what, servers }: WebhookCommand) -
             }
         }
     }
-    Ok(())
+    match answer["ok"] == false {
+        true => Err(AppError::Refused("the webhook did not accept the test: see `error` above".into())),
+        false => Ok(()),
+    }
 }
 
 /// Formats the fields of an object as one line. Empty fields are left out.

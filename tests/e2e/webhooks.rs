@@ -672,6 +672,9 @@ async fn without_a_master_key_no_webhook_is_added_and_the_command_line_does_what
     assert!(rotated.contains("lost_headers") && rotated.contains("x-key"), "{rotated}");
     assert!(run(&["test", &id]).await.contains("ok true"));
     assert_eq!(receiver.taken().pop().expect("the test").header("x-key"), None);
+    receiver.answers(|_| Told::status(500));
+    let ran = world.runs_with(&all, &settings).await;
+    assert!(ran.code == Some(1) && ran.stdout.contains("status 500"), "{ran:?}");
     let ran = world.runs_with(&all, &settings[..1]).await;
     assert!(ran.code == Some(1) && ran.stderr.contains("no longer allowed: the scheme"), "{ran:?}");
     assert!(run(&["remove", &id]).await.contains("removed"));
