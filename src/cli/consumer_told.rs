@@ -101,15 +101,18 @@ pub(super) fn listed(answer: &Value, gone: &[String], json: bool) {
     }
 }
 
-/// Writes new credentials, and prints when the old ones end.
-pub(super) fn rotated(file: &Path, answer: &Value) -> Result<(), AppError> {
+/// Writes new credentials, and prints when the old ones end, unless they are revoked already.
+pub(super) fn rotated(file: &Path, answer: &Value, are_revoked: bool) -> Result<(), AppError> {
     write_creds(file, answer["credentials"].as_str().unwrap_or_default())?;
-    println!(
-        "The new credentials are in {}. The old ones are due at {}: the next `verbatim consumers sweep`, or any other \
-         `consumers` command with the operator's key, then revokes them.",
-        file.display(),
-        answer["old_expires_at"].as_str().unwrap_or("-"),
-    );
+    let old = match are_revoked {
+        true => "are revoked.".to_owned(),
+        false => format!(
+            "are due at {}: the next `verbatim consumers sweep`, or any other `consumers` command with the operator's \
+             key, then revokes them.",
+            answer["old_expires_at"].as_str().unwrap_or("-"),
+        ),
+    };
+    println!("The new credentials are in {}. The old ones {old}", file.display());
     Ok(())
 }
 

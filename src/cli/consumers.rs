@@ -77,12 +77,12 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
             is_free(&file)?;
             let rotated = with_office(&addresses, keys, async |office| {
                 let rotated = consumers::rotate(office, &name, overlap, consumers::By::default()).await?;
-                consumers::sweep(office).await?;
-                Ok(rotated)
+                Ok((rotated, consumers::sweep(office).await?))
             })
             .await?;
+            let (rotated, swept) = rotated;
             let answer = json!({ "credentials": rotated.creds, "old_expires_at": rotated.old_expires_at });
-            told::rotated(&file, &answer)?;
+            told::rotated(&file, &answer, now && swept.is_some())?;
         }
         What::Sweep => {
             let swept = with_office(&addresses, keys, async |office| consumers::sweep(office).await).await?;
@@ -93,7 +93,7 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
                         .into(),
                 )
             })?;
-            println!("nothing is overdue");
+            println!("No credentials are overdue.");
         }
         What::Replay { name, from: Some(from), yes, .. } => {
             with_office(&addresses, keys, async |office| {

@@ -42,11 +42,11 @@ pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> 
             let file = creds_file(out, &format!("{name}.new"));
             is_free(&file)?;
             let path = format!("{CONSUMERS}/{name}/rotate");
-            told::rotated(&file, &node.post(&path, &json!({ "overlap_s": overlap })).await?)?;
+            told::rotated(&file, &node.post(&path, &json!({ "overlap_s": overlap })).await?, false)?;
         }
         What::Sweep => {
             node.post(&format!("{CONSUMERS}/sweep"), &json!({})).await?;
-            println!("nothing is overdue");
+            println!("No credentials are overdue.");
         }
         What::Replay { name, from: Some(from), yes, .. } => {
             let body = json!({ "from": place(from), "yes": yes });

@@ -64,7 +64,7 @@ impl Language {
             ),
             Self::Python => format!("pip install 'nats-py[nkeys]'; save it as {name}.py; python3 {name}.py"),
             Self::TypeScript => format!(
-                "npm install @nats-io/transport-node @nats-io/jetstream tsx; save it as {name}.ts; npx tsx {name}.ts"
+                "npm install @nats-io/transport-node @nats-io/jetstream tsx; save it as {name}.mts; npx tsx {name}.mts"
             ),
             Self::Go => {
                 format!("save it as main.go; go mod init {name}; go get github.com/nats-io/nats.go; go run .")
