@@ -46,7 +46,7 @@ impl Reading {
             Ok::<_, ReadError>((place, seen.map(|conversation| Mine { conversation, settings })))
         };
         let listed = try_join_all(found.into_iter().map(listed)).await?;
-        Ok((listed, self.standing_of_all(me, &moment).await?))
+        Ok((listed, self.standing_of_all(me, &moment).await))
     }
 
     /// A conversation of a member.

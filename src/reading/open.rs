@@ -3,15 +3,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::time::timeout;
 
-use super::{
-    error::{ReadError, unless_missing},
-    when::Standing,
-};
+use super::{error::ReadError, when::Standing};
 use crate::{
     clock::Clock,
-    commands::{Commands, Refused},
-    domain::{Conversation, ConversationId, Position, UserId},
+    commands::{Commands, Refused, Unavailable},
+    domain::{Conversation, ConversationId, Point, Position, UserId},
     feed::Feed,
     limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Tracked},
@@ -25,6 +23,8 @@ use crate::{
 const VIEWS_WITHIN: Duration = Duration::from_secs(2);
 /// The most parked conversations that are checked for whether a user is a member.
 const MOST_PARKED: usize = 100;
+/// How long a list waits for that check. The list itself does not depend on it.
+const PARKED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Reads what users may see. Cheap to clone.
 #[derive(Clone)]
@@ -131,20 +131,36 @@ impl Reading {
         Standing { position, cursor: Some(self.feed.cursor(user, &points)), floor: None }
     }
 
-    /// The moment of the list of a user's conversations. There is none while one of them is parked, on whatever page. The
-    /// log says which are the user's, because the views may not know it yet.
-    pub(super) async fn standing_of_all(&self, user: UserId, moment: &Moment) -> Result<Standing, ReadError> {
-        let parked = moment.parked();
+    /// The moment of the list of a user's conversations. There is none while one of them is parked, on whatever page, or
+    /// while the log does not tell in time whether one is.
+    pub(super) async fn standing_of_all(&self, user: UserId, moment: &Moment) -> Standing {
+        let points = moment.points(self.log.layout().streams);
+        let checked = timeout(PARKED_WITHIN, self.none_is_parked(user, moment, &points)).await;
+        let cursor = matches!(checked, Ok(Ok(true))).then(|| self.feed.cursor(user, &points));
+        Standing { cursor, ..Standing::default() }
+    }
+
+    /// Whether none of a user's conversations is parked. The log says which are the user's, because the views may not
+    /// know it yet. Nothing is refused here, so the whole log is not needed: it is enough that this process has
+    /// followed what the list has.
+    async fn none_is_parked(
+        &self,
+        user: UserId,
+        moment: &Moment,
+        points: &[Point],
+    ) -> Result<bool, Unavailable> {
+        let parked: Vec<ConversationId> = moment.parked().take(MOST_PARKED + 1).collect();
         if parked.len() > MOST_PARKED {
-            return Ok(Standing::default());
+            return Ok(false);
         }
-        for id in parked {
-            if unless_missing(self.open(user, id, None).await)?.is_some() {
-                return Ok(Standing::default());
+        for id in &parked {
+            let listed = points[self.log.stream_of(*id)].position;
+            if !self.conversations.reached(*id, listed, PARKED_WITHIN).await {
+                return Ok(false);
             }
         }
-        let points = moment.points(self.log.layout().streams);
-        Ok(Standing { cursor: Some(self.feed.cursor(user, &points)), ..Standing::default() })
+        let rosters = self.conversations.get_all(parked).await?;
+        Ok(rosters.iter().all(|(_, tracked)| tracked.conversation().membership(user).is_none()))
     }
 
     /// Waits until the views have reached a position of a conversation. Fails if the views do not reach the

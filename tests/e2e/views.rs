@@ -395,7 +395,13 @@ async fn poison_parks_its_conversation_and_no_other() {
         who.get("/v1/conversations?limit=1").await.headers.contains_key("verbatim-cursor")
     };
     // Dinner alone is on the page, and the cursor would skip what lunch lacks.
-    assert!(!has_cursor(&ana).await && has_cursor(&world.person("eve").await).await);
+    let eve = world.person("eve").await;
+    assert!(!has_cursor(&ana).await && has_cursor(&eve).await);
+    // Eve's list asks the log for nothing, although lunch is not hers.
+    world.nats.freeze();
+    let has_one = has_cursor(&eve).await;
+    world.nats.thaw();
+    assert!(has_one, "a list of a user who has nothing to do with what is parked");
     eventually("the node warns of what is parked", || async {
         let (status, body) = world.nodes[0].readiness().await;
         assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
