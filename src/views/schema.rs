@@ -14,8 +14,9 @@ use crate::{
     views::{ALL, Projection, bigint, checkpoints, parked},
 };
 
-/// The version of the set, raised when a projection or its tables change. Each version has a schema of its own, so the
-/// binaries of two versions work side by side.
+/// The version of the set, raised when a projection or its tables differ from those of the last release. Each version
+/// has a schema of its own, so the binaries of two releases work side by side. Two builds with one version and different
+/// definitions would drop each other's views.
 pub(crate) const VERSION: u32 = 1;
 /// The key of the advisory lock for creating and replacing a schema.
 const LOCK: i64 = 0x5645_5242_5649_4557;
@@ -224,3 +225,22 @@ fn tables_defined() -> String {
 
 /// The SQL of a complete set.
 static DEFINITION: LazyLock<String> = LazyLock::new(|| tables_defined() + &indexes().collect::<String>());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The version, and the FNV-1a hash of its definition. Rows that an `apply` writes differently do not change it.
+    const MADE: (u32, u64) = (1, 0x04e3_4c11_b3e0_29a0);
+
+    #[test]
+    fn nobody_changes_the_definition_without_a_thought_for_its_version() {
+        let hashed = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let made = (VERSION, DEFINITION.bytes().fold(0xcbf2_9ce4_8422_2325, hashed));
+        assert_eq!(
+            made, MADE,
+            "the tables or indexes of the views have changed: raise VERSION if a release has the old number, then \
+             write {made:#x?} to MADE"
+        );
+    }
+}
