@@ -30,18 +30,12 @@ impl Commands {
         if farthest > tracked.head() {
             self.conversations.reached(id, farthest, OWN_EVENT).await;
         }
-        let entry = match self.receipts.get((id, by)) {
-            Some(entry) => entry,
-            // The position is noted first, the view is queried as of this position second, and the entry begins third.
-            // So the view has each receipt that this process followed before the entry existed. In another order the
-            // entry could begin below such receipts, and they would be appended again.
-            None => {
-                let stream = self.log.stream_of(id);
-                let position = self.conversations.positions()[stream];
-                let stored = self.stored.watermarks(id, by, Checkpoint { stream, position }).await?;
-                self.receipts.begin((id, by), stored)
-            }
-        };
+        let entry = self.receipts.of((id, by));
+        if !entry.is_complete(&tracked) {
+            let head = Checkpoint { stream: self.log.stream_of(id), position: tracked.head() };
+            let stored = self.stored.watermarks(id, by, head).await?;
+            entry.learn(stored, &tracked);
+        }
         // The wanted marks are raised before the wait for the turn, so that the holder of the turn appends
         // them too. A request whose marks are in the log when its turn comes appends nothing. If the marks
         // were raised after the wait, every request would append a receipt of its own.

@@ -22,15 +22,15 @@ impl Stored {
         Self { pool, progress }
     }
 
-    /// The watermarks in the view, once the view has reached the position that this process has followed, or after
-    /// [`OWN_EVENT`] at the latest. Receipts after that position reach this process through the log.
+    /// The watermarks in the view, once the view has reached a position, or after [`OWN_EVENT`] at the latest. Receipts
+    /// after that position reach this process through the log.
     pub(super) async fn watermarks(
         &self,
         id: ConversationId,
         user: UserId,
-        followed: Checkpoint,
+        wanted: Checkpoint,
     ) -> Result<ReceiptAdvanced, Unavailable> {
-        self.progress.reached(followed, OWN_EVENT).await.map_err(Unavailable::because)?;
+        self.progress.reached(wanted, OWN_EVENT).await.map_err(Unavailable::because)?;
         match timeout(OWN_EVENT, views::watermarks(&self.pool, id, user)).await {
             Ok(stored) => stored.map_err(Unavailable::because),
             Err(_) => Err(Unavailable::because("the views do not answer in time")),

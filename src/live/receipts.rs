@@ -1,16 +1,16 @@
 //! The watermarks of members: how far they have received and read. Watermarks only rise. This process keeps the
-//! watermarks current of the users who advance theirs here.
+//! watermarks current of the users who advance theirs here, for as long as it has the rosters of their conversations.
 //!
 //! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in it
 //! for its turn to append.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::Instant;
 
 use crate::{
     domain::{ConversationId, Position, ReceiptAdvanced, UserId},
-    live::register::Register,
+    live::{register::Register, tracked::Tracked},
 };
 
 /// The number of unused watermarks that stay in memory.
@@ -24,14 +24,18 @@ pub struct Receipts(Arc<Mutex<Register<Of, Watermarks>>>);
 type Of = (ConversationId, UserId);
 
 /// The watermarks of one user in one conversation.
+#[derive(Default)]
 pub struct Watermarks {
     marks: Mutex<ToldMarks>,
+    /// The roster since whose reading no receipt is missing here. A receipt is heard only while the roster of its
+    /// conversation is in memory. Another roster in memory shows that there was a time without one.
+    under: Mutex<Weak<Tracked>>,
     /// The holder of this lock appends the next receipt.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 /// How far one user has received and read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct ToldMarks {
     /// The highest requested watermarks. Above `told`, they are not in the log yet.
     pub(crate) wanted: ReceiptAdvanced,
@@ -51,16 +55,11 @@ impl Default for Receipts {
 
 impl Receipts {
     /// Hears a receipt that is in the log and counts, appended by this node or another one. A receipt of a user who was
-    /// not a member is void for all readers, so it has told nothing. A receipt that is not heard although it counts is
-    /// at most appended again. Two nodes that append at the same
-    /// moment may append the lower receipt last. That does no harm, because watermarks only rise, here and in all
-    /// readers.
+    /// not a member is void for all readers, so it has told nothing. A receipt without an entry is skipped, and
+    /// [`Watermarks::learn`] catches up with it.
     ///
-    /// A receipt without an entry is skipped. The order of [`Self::begin`] makes that safe: the caller notes a position
-    /// that was followed, *then* queries the view as of this position, and *then* begins the entry. The view has each
-    /// receipt up to that position. A receipt after it that arrives before the entry begins is at most appended again.
-    /// If the view were queried without a position, it could lag behind receipts that were skipped long before, and
-    /// every one of those would be appended again.
+    /// Two nodes that append at the same moment may append the lower receipt last. That does no harm, because watermarks
+    /// only rise, here and in all readers.
     pub(crate) fn hear(&self, id: ConversationId, user: UserId, at: Position, receipt: ReceiptAdvanced) {
         let entry = self.register().peek(&(id, user));
         if let Some(entry) = entry {
@@ -76,19 +75,31 @@ impl Receipts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn get(&self, of: Of) -> Option<Arc<Watermarks>> {
-        self.register().get(&of)
-    }
-
-    /// The entry. It begins with the watermarks of the view, unless another request has begun it meanwhile.
-    pub(crate) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Watermarks> {
-        let marks = ToldMarks { wanted: told, told, at: Position::START, last: None };
-        let entry = || Watermarks { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
-        self.register().get_or_insert_with(of, entry)
+    /// The entry, which may have missed receipts.
+    pub(crate) fn of(&self, of: Of) -> Arc<Watermarks> {
+        self.register().get_or_insert_with(of, Watermarks::default)
     }
 }
 
 impl Watermarks {
+    /// Whether no receipt is missing: this process has had this roster since the entry has learnt what came before.
+    pub(crate) fn is_complete(&self, roster: &Arc<Tracked>) -> bool {
+        self.under.lock().unwrap_or_else(PoisonError::into_inner).as_ptr() == Arc::as_ptr(roster)
+    }
+
+    /// Learns the watermarks of the view, and is complete for as long as the roster stays in memory.
+    ///
+    /// This order leaves no gap: the caller holds the roster, *then* has the entry, *then* notes the head of the roster,
+    /// and *then* queries the view as of this head. The view has each receipt up to the head, whoever heard it. A
+    /// receipt after the head is applied to the held roster after the head was noted, so it counts here and is heard by
+    /// the entry, which was there by then.
+    pub(crate) fn learn(&self, stored: ReceiptAdvanced, roster: &Arc<Tracked>) {
+        let mut marks = self.marks();
+        marks.told = higher(marks.told, stored);
+        marks.wanted = higher(marks.wanted, stored);
+        *self.under.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(roster);
+    }
+
     pub(crate) fn marks(&self) -> MutexGuard<'_, ToldMarks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -86,6 +86,7 @@ impl Stream {
         let recorded = batch.events.get(batch.verdicts.len())?;
         let applied = self.current.conversations.apply(recorded);
         // A receipt of a conversation that this process does not know is skipped: nobody here can say whether it counts.
+        // The next one through this process first catches up.
         if let (Applied::Counts { .. }, Some(Event::ReceiptAdvanced(receipt))) = (&applied, &recorded.event) {
             let Recorded { conversation, actor, position, .. } = *recorded;
             self.current.receipts.hear(conversation, actor, position, *receipt);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{Device, World};
 
 #[tokio::test]
 async fn the_sender_sees_who_has_read() {
@@ -68,8 +68,8 @@ async fn a_receipt_of_somebody_who_has_been_removed_meanwhile_swallows_no_later_
 }
 
 #[tokio::test]
-async fn many_receipts_in_a_second_are_two_events_at_most() {
-    let world = World::start().await;
+async fn many_receipts_in_a_second_are_two_events_at_most_and_none_goes_back() {
+    let mut world = World::start().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let mut of_ana = ana.connects().await;
@@ -86,14 +86,27 @@ async fn many_receipts_in_a_second_are_two_events_at_most() {
     let most = 2 + began.elapsed().as_secs() as usize;
     ana.says(&lunch, "the end").await;
     of_ana.sees("the end").await;
-    let receipts: Vec<u64> = of_ana
-        .seen
-        .iter()
-        .filter(|frame| frame["type"] == "receipt.advanced")
-        .map(|frame| frame["data"]["read"].as_u64().expect("position"))
-        .collect();
+    let told = |device: &Device| -> Vec<u64> {
+        let receipts = device.seen.iter().filter(|frame| frame["type"] == "receipt.advanced");
+        receipts.map(|frame| frame["data"]["read"].as_u64().expect("position")).collect()
+    };
+    let receipts = told(&of_ana);
     assert!((1..=most).contains(&receipts.len()), "{receipts:?} of {most}");
     assert!(receipts.is_sorted(), "{receipts:?}");
     assert_eq!(receipts.last(), positions.last());
+
+    // A node that keeps no roster does not hear the second receipt.
+    world.add_node_with("api", &[("VERBATIM_CONVERSATIONS", "0")]).await;
+    let there = ben.at(world.nodes[1].address);
+    let mut said = Vec::new();
+    for text in ["one", "two", "three"] {
+        said.push(ana.says(&lunch, text).await["position"].as_u64().expect("position"));
+    }
+    there.reads(&lunch, said[0]).await.expect(204);
+    ben.reads(&lunch, said[2]).await.expect(204);
+    there.reads(&lunch, said[1]).await.expect(204);
+    ana.says(&lunch, "the very end").await;
+    of_ana.sees("the very end").await;
+    assert_eq!(told(&of_ana)[receipts.len()..], [said[0], said[2]]);
     world.finish().await;
 }

@@ -278,7 +278,7 @@ of_a_message! {
 
 /// The actor received or read messages. The event has both current positions; a reader keeps the greatest. The event
 /// is void if the actor was not a member at this position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptAdvanced {
     /// The position up to which a device of the actor has received everything.
     pub delivered: Position,
