@@ -58,7 +58,7 @@ impl Commands {
     ) -> Result<Changed, Refused> {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
-        let _turn = tracked.turn().await;
+        let turn = tracked.turn().await;
         let mut is_charged = false;
         for _ in 0..ATTEMPTS {
             let (mut conversation, mut expected) = tracked.roster();
@@ -69,16 +69,20 @@ impl Commands {
                 self.conversations.catch_up(id).await?;
                 (conversation, expected) = tracked.roster();
                 decided = conversation.decide(by, command.clone());
-                // It may be the first attempt that leaves nothing to do. JetStream would recognise the retry at the
-                // append, but there is none.
-                if !matches!(decided, Ok(Some(_)))
-                    && let Some(before) = self.changed_lately(by, id, command).await?
-                {
-                    return Ok(before);
-                }
             }
-            let Some(event) = decided? else {
-                return Ok(Changed { position: expected, conversation, changed: false });
+            let event = match decided {
+                Ok(Some(event)) => event,
+                nothing => {
+                    // Nothing is appended any more, and the look-up of a key can take seconds.
+                    drop(turn);
+                    // It may be the first attempt that leaves nothing to do. JetStream would recognise the retry at the
+                    // append, but there is none.
+                    if let Some(before) = self.changed_lately(by, id, command).await? {
+                        return Ok(before);
+                    }
+                    nothing?;
+                    return Ok(Changed { position: expected, conversation, changed: false });
+                }
             };
             match rules {
                 Rules::Host => self.bound.must_have_place(by, &event).await?,
@@ -104,6 +108,7 @@ impl Commands {
                 Err(Conflict::NotAppended(e)) => return Err(e.into()),
             };
             self.conversations.reached(id, appended.position, OWN_EVENT).await;
+            drop(turn);
             if let Some(key) = draft.key.as_ref().filter(|_| appended.duplicate) {
                 if is_charged {
                     self.limits.give_back(Policy::Members, by, others_of(by, &draft.event));
