@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     commands::{charge::others_of, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
-    domain::{Command, Conversation, ConversationId, Position, UserId},
+    domain::{Command, Conversation, ConversationId, Position, Rejection, UserId},
     limits::Policy,
     log::{Conflict, Unavailable},
 };
@@ -41,10 +41,18 @@ impl Commands {
         id: ConversationId,
         command: &Command,
     ) -> Result<Changed, Refused> {
-        match self.changed_before(by, id, command).await? {
-            Some(before) => Ok(before),
-            None => self.change_by(by, id, command, Rules::People).await,
+        if let Some(before) = self.changed_before(by, id, command).await? {
+            return Ok(before);
         }
+        let changed = self.change_by(by, id, command, Rules::People).await;
+        // Another attempt may have made the caller leave since the look at the key, and this process may have followed
+        // that before `change_by` looked at the roster.
+        if matches!(changed, Err(Refused::Rejected(Rejection::NotFound)))
+            && let Some(before) = self.left_before(by, id, command).await?
+        {
+            return Ok(before);
+        }
+        changed
     }
 
     /// Decides on the roster and appends the event; decides again if another node was faster. Within this process, the

@@ -33,6 +33,16 @@ impl Commands {
         }
     }
 
+    /// The answer of the first attempt to leave, for a retry that has found that the caller is no member.
+    pub(super) async fn left_before(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        command: &Command,
+    ) -> Result<Option<Changed>, Refused> {
+        if leaves(by, command) { self.changed_before(by, id, command).await } else { Ok(None) }
+    }
+
     /// The answer of the first attempt, if this process has followed one.
     pub(super) async fn changed_lately(
         &self,
