@@ -94,16 +94,22 @@ impl Earlier {
         self.found(&sending, Reach::To(followed.position)).await
     }
 
-    /// The event that was stored with this key, for a user who is not a member. Only the view is asked, and as long as
-    /// it is behind nothing is answered: a search would take longer where there is a conversation.
+    /// The event that was stored with this key, for a user who is not a member. Only the view is asked: a search would
+    /// take longer where there is a conversation. As long as the view is behind or does not answer, there is no answer,
+    /// because the first attempt may be what it would tell. Only a parked conversation is answered like one that does
+    /// not exist.
     pub(super) async fn of_former_member(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
         let followed = self.checkpoint(&sending);
         if !self.progress.reached(followed, OWN_EVENT).await.map_err(Unavailable::because)? {
             return Err(Unavailable::because("the views lag behind the log").into());
         }
-        match timeout(SEARCH, self.by_view(&sending, Reach::To(followed.position))).await {
-            Ok(Ok(Proof::InView(position))) => self.first(&sending, position).await.map(Some),
-            _ => Ok(None),
+        match timeout(SEARCH, asking::ask(&self.queue, sending.clone(), None)).await {
+            Ok(KeyAnswer::At(position)) => self.first(&sending, position).await.map(Some),
+            Ok(KeyAnswer::NewUpTo(position)) if position >= followed.position => Ok(None),
+            Ok(KeyAnswer::Parked) => Ok(None),
+            Ok(KeyAnswer::NewUpTo(_) | KeyAnswer::Nothing) | Err(_) => {
+                Err(Unavailable::because("the views do not tell of a key").into())
+            }
         }
     }
 
@@ -156,7 +162,7 @@ impl Earlier {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
             KeyAnswer::NewUpTo(position) if self.reaches(sending, position, reach) => Ok(Proof::NewToView),
             KeyAnswer::NewUpTo(position) => Err(position),
-            KeyAnswer::Nothing => Err(Position::START),
+            KeyAnswer::Parked | KeyAnswer::Nothing => Err(Position::START),
         }
     }
 

@@ -2,13 +2,14 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use verbatim::{
     domain::ClientId,
     log::{Draft, Log, Wanted},
     supervise::Supervisor,
 };
 
-use crate::world::{Person, World, a_message, assert_linked, drafted, key};
+use crate::world::{Answer, Person, World, a_message, assert_linked, drafted, eventually, key};
 
 #[tokio::test]
 async fn fifty_invitations_and_removals_at_once_lose_nothing_and_break_no_rule() {
@@ -186,6 +187,39 @@ async fn a_key_counts_for_changes_of_a_group_and_its_members_too() {
         assert_eq!(one.expect(201), other.expect(201));
         ana.removes(&lunch, &eve).await.expect(204);
     }
+
+    // Many attempts to leave at once: most of them find no member any more.
+    for round in 0..5 {
+        let same = format!("leaving-{round}");
+        ana.invites(&lunch, &eve).await.expect(201);
+        let attempts: Vec<Person> =
+            (0..20).map(|n| eve.at(world.nodes[n % 2].address).with_key(&same)).collect();
+        let left = join_all(attempts.iter().map(|attempt| attempt.removes(&lunch, &eve))).await;
+        let left: Vec<u64> = left.into_iter().map(Answer::reached).collect();
+        assert!(left.iter().all(|position| *position == left[0]), "{left:?}");
+    }
+
+    // While the views do not tell of keys, nobody learns for good that there is nothing to leave.
+    let gone = eve.with_key("leaving-4");
+    let left = gone.removes(&lunch, &eve).await.reached();
+    let fay = world.person("fay").await.with_key("leaving-4");
+    let mut holder = PgConnection::connect(&world.database.url).await.expect("Postgres");
+    let mut locked = holder.begin().await.expect("a transaction");
+    sqlx::raw_sql("lock table view.key in access exclusive mode")
+        .execute(&mut *locked)
+        .await
+        .expect("a lock");
+    for _ in 0..2 {
+        gone.removes(&lunch, &eve).await.refuses(503, "unavailable");
+        fay.removes(&lunch, &fay).await.refuses(503, "unavailable");
+    }
+    locked.rollback().await.expect("unlocked");
+    eventually("the views tell of keys again", || async {
+        let again = gone.removes(&lunch, &eve).await;
+        again.status == 204 && again.reached() == left
+    })
+    .await;
+    fay.removes(&lunch, &fay).await.refuses(404, "not_found");
     ana.says(&lunch, "the end").await;
     device.sees("the end").await;
     let changes = device.seen.iter().filter(|frame| {
@@ -193,7 +227,7 @@ async fn a_key_counts_for_changes_of_a_group_and_its_members_too() {
     });
     assert_eq!(
         changes.count(),
-        1 + 5 * 2,
+        1 + 5 * 2 + 5 * 2,
         "cleo is back, and eve came and went: no retry has changed anything"
     );
     world.finish().await;

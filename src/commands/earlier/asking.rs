@@ -48,7 +48,9 @@ pub(super) enum KeyAnswer {
     At(Position),
     /// The view has no such key up to this position of the stream.
     NewUpTo(Position),
-    /// The view does not answer, or has parked this conversation.
+    /// The view has parked this conversation, and has no such key before it stands still.
+    Parked,
+    /// The view does not answer.
     Nothing,
 }
 
@@ -119,7 +121,7 @@ async fn answer(breaker: &mut Breaker, log: &Log, grown: &Grown, batch: Vec<Aske
 fn known(found: &FoundKey, stream: usize, sending: &Sending) -> KeyAnswer {
     match found.at.get(sending) {
         Some(position) => KeyAnswer::At(*position),
-        None if found.parked.contains(&sending.0) => KeyAnswer::Nothing,
+        None if found.parked.contains(&sending.0) => KeyAnswer::Parked,
         None => KeyAnswer::NewUpTo(found.reached.get(&stream).copied().unwrap_or_default()),
     }
 }
@@ -201,6 +203,6 @@ mod tests {
         assert_eq!(known(&found, 1, &sending("key-of-new")), KeyAnswer::NewUpTo(Position::START));
         found.parked.insert(sending("key-of-old").0);
         assert_eq!(known(&found, 0, &sending("key-of-old")), KeyAnswer::At(Position(5)));
-        assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::Nothing);
+        assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::Parked);
     }
 }
