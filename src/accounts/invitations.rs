@@ -195,14 +195,40 @@ pub(crate) async fn decline(
     Ok(declined.rows_affected() == 1)
 }
 
-/// Deletes the invitations of users to a conversation that they have joined or left since.
-pub(crate) async fn end(pool: &PgPool, users: &[UserId], conversation: ConversationId) -> sqlx::Result<()> {
-    sqlx::query("delete from auth.invitation where invited_id = any($1) and conversation_id = $2")
-        .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
-        .bind(conversation.uuid())
-        .execute(pool)
-        .await
-        .map(drop)
+/// The position of the roster at which a user was invited to a group, whether the invitation is open or declined.
+pub(crate) async fn sent_at(
+    pool: &PgPool,
+    invited: UserId,
+    conversation: ConversationId,
+) -> sqlx::Result<Option<Position>> {
+    let roster: Option<Option<i64>> = sqlx::query_scalar(
+        "select roster_position from auth.invitation where invited_id = $1 and conversation_id = $2",
+    )
+    .bind(invited.uuid())
+    .bind(conversation.uuid())
+    .fetch_optional(pool)
+    .await?;
+    Ok(roster.flatten().map(|position| Position(position.cast_unsigned())))
+}
+
+/// Deletes the invitations of users to a conversation that they have joined or left at a position. An invitation that
+/// was made after that stays: another node may have made it already.
+pub(crate) async fn end(
+    pool: &PgPool,
+    users: &[UserId],
+    conversation: ConversationId,
+    at: Position,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from auth.invitation where invited_id = any($1) and conversation_id = $2
+         and (roster_position is null or roster_position < $3)",
+    )
+    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+    .bind(conversation.uuid())
+    .bind(at.0.cast_signed())
+    .execute(pool)
+    .await
+    .map(drop)
 }
 
 /// Removes the titles from the invitations to a conversation, except the given title.

@@ -124,7 +124,7 @@ impl Commands {
                 let first = self.appended_before(by, id, appended.position, key).await?;
                 return self.the_same_change(first, command).await;
             }
-            self.end_invitation(id, &draft.event).await;
+            self.end_invitation(id, &draft.event, appended.position).await;
             Arc::make_mut(&mut conversation).evolve(appended.position, &draft.event);
             return Ok(Changed { position: appended.position, conversation, changed: true });
         }

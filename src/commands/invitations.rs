@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     accounts::{
         Invitation, InviteError,
-        invitations::{accept, consenting, end, invite},
+        invitations::{accept, consenting, end, invite, sent_at},
     },
     commands::{change::Rules, existing::NotBroughtIn, needs::Commands, refused::Refused},
     domain::{Command, ConversationId, Event, MemberAdded, MemberRemoved, Position, Rejection, Role, UserId},
@@ -66,6 +66,14 @@ impl Commands {
                 // An event about the user that this process has not followed yet would void the new invitation.
                 self.conversations.catch_up(id).await?;
                 let (conversation, position) = tracked.roster();
+                if conversation.membership(user).is_some() {
+                    return Ok(());
+                }
+                // An invitation that is void would stand in the way of the new one.
+                let sent_at = sent_at(&self.pool, user, id).await.map_err(Unavailable::because)?;
+                if let Some(sent_at) = sent_at {
+                    self.ends_void(id, user, sent_at, position).await?;
+                }
                 (conversation.title().map(str::to_owned), Some(position))
             }
             None => (None, None),
@@ -122,7 +130,7 @@ impl Commands {
         })?;
         // The invitation is removed last. If it were removed first and the join failed, a retry would find
         // nothing to accept.
-        end(&self.pool, &[by, me], id).await.map_err(Unavailable::because)?;
+        end(&self.pool, &[by, me], id, position).await.map_err(Unavailable::because)?;
         Ok(position)
     }
 
@@ -137,19 +145,33 @@ impl Commands {
         last: Position,
     ) -> Result<(), Refused> {
         let Some(user) = joins_or_leaves(event) else { return Ok(()) };
-        let is_over = |later: &Event| joins_or_leaves(later) == Some(user);
-        if self.log.roster_has(id, sent_at, last, is_over).await.map_err(Unavailable::from)? {
-            end(&self.pool, &[user], id).await.map_err(Unavailable::because)?;
-            return Err(Rejection::NotFound.into());
+        match self.ends_void(id, user, sent_at, last).await? {
+            true => Err(Rejection::NotFound.into()),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Deletes an invitation that was sent at a position of the roster, if it is void. Returns whether it is.
+    async fn ends_void(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        sent_at: Position,
+        last: Position,
+    ) -> Result<bool, Unavailable> {
+        let is_over = |later: &Event| joins_or_leaves(later) == Some(user);
+        let Some(over) = self.log.first_in_roster(id, sent_at, last, is_over).await? else {
+            return Ok(false);
+        };
+        end(&self.pool, &[user], id, over).await.map_err(Unavailable::because)?;
+        Ok(true)
     }
 
     /// Deletes the invitation of a user who has joined or left a group, so that it is not listed any more. It could not
-    /// be accepted in any case, so a failure does no harm.
-    pub(super) async fn end_invitation(&self, id: ConversationId, event: &Event) {
+    /// be accepted in any case, and the next invitation takes its place, so a failure does no harm.
+    pub(super) async fn end_invitation(&self, id: ConversationId, event: &Event, at: Position) {
         let Some(user) = joins_or_leaves(event).filter(|_| !self.add_strangers) else { return };
-        match timeout(END, end(&self.pool, &[user], id)).await {
+        match timeout(END, end(&self.pool, &[user], id, at)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "could not delete an invitation that is void"),
             Err(_) => tracing::debug!("could not delete an invitation that is void in time"),

@@ -42,7 +42,7 @@ impl Commands {
             accounts::unarchive(&self.pool, by, started.id).await.map_err(Unavailable::because)?;
         }
         if !self.add_strangers {
-            accounts::invitations::end(&self.pool, &[by, with], started.id)
+            accounts::invitations::end(&self.pool, &[by, with], started.id, started.position)
                 .await
                 .map_err(Unavailable::because)?;
         }

@@ -153,6 +153,19 @@ async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
     world.database.does("insert into auth.invitation select * from kept where not is_direct").await;
     world.database.does("update auth.invitation set accepted = true").await;
     assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    // It has taken the place of the one that was not deleted.
+    accepts(&ben, &lunch.id).await;
+
+    // A node that has followed the removal sooner has made a new invitation before this node deletes the old one.
+    world
+        .database
+        .does(
+            "insert into auth.invitation select * from kept where not is_direct;
+             update auth.invitation set roster_position = 1000000 where not is_direct",
+        )
+        .await;
+    removes().await;
+    assert_eq!(invitations(&ben).await.len(), 1);
     world.finish().await;
 }
 

@@ -54,25 +54,25 @@ impl Log {
         Ok(page)
     }
 
-    /// Whether a roster has an event of a kind after `after`, up to and including its event at `last`.
-    pub(crate) async fn roster_has(
+    /// The position of the first event of a kind in a roster after `after`, up to and including its event at `last`.
+    pub(crate) async fn first_in_roster(
         &self,
         conversation: ConversationId,
         after: Position,
         last: Position,
         is: impl Fn(&Event) -> bool,
-    ) -> Result<bool, NotRead> {
+    ) -> Result<Option<Position>, NotRead> {
         let mut read = after;
         while read < last {
             let page = self.roster_page(conversation, Position(read.0 + 1), last).await?;
-            if page.iter().filter_map(|recorded| recorded.event.as_ref()).any(&is) {
-                return Ok(true);
+            if let Some(first) = page.iter().find(|recorded| recorded.event.as_ref().is_some_and(&is)) {
+                return Ok(Some(first.position));
             }
             read = page.last().map_or(last, |end| end.position);
         }
         match self.damage(self.stream_of(conversation), after, last).await? {
             Some(damaged) => Err(damaged.into()),
-            None => Ok(false),
+            None => Ok(None),
         }
     }
 
