@@ -68,7 +68,9 @@ pub(crate) use self::provisioned::{
     provisioned, provisioned_one,
 };
 pub(crate) use self::refresh::Family;
-pub(crate) use self::revocations::{Revocation, log_out, revoke, revoke_begun_before, revoked_since};
+pub(crate) use self::revocations::{
+    Revocation, ended_lately, log_out, revoke, revoke_begun_before, revoked_since,
+};
 pub(crate) use self::settings::{
     ConversationSettings, Muted, SettingChanges, SettingError, all_settings, archived, settings, settle,
     unarchive,

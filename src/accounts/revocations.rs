@@ -123,6 +123,25 @@ pub(crate) async fn revoked_since(
     Ok(ids.into_iter().map(LoginId::known).collect())
 }
 
+/// The logins of an account that ended within the last `age`.
+pub(crate) async fn ended_lately(
+    pool: &PgPool,
+    user: UserId,
+    now: Time,
+    age: Duration,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select id from auth.login where account_id = $1 and revoked_at > $2
+         union all
+         select login_id from auth.direct_login where account_id = $1 and revoked_at > $2",
+    )
+    .bind(user.uuid())
+    .bind(now.datetime() - age)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(LoginId::known).collect())
+}
+
 /// Ends all logins of all accounts that began before a time, and returns the ended logins.
 pub(crate) async fn revoke_begun_before(
     pool: &PgPool,

@@ -87,7 +87,8 @@ impl Me {
     /// Change my password
     ///
     /// Changes the password and ends all other logins of the caller. A wrong current password is refused with
-    /// `wrong_password`, and counts like a wrong password at login.
+    /// `wrong_password`, and counts like a wrong password at login. A repeated request is answered like the first one:
+    /// send it again if the response was lost.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(
         &self,

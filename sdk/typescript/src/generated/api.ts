@@ -1574,7 +1574,8 @@ export interface paths {
         /**
          * Change my password
          * @description Changes the password and ends all other logins of the caller. A wrong current password is refused with
-         *     `wrong_password`, and counts like a wrong password at login.
+         *     `wrong_password`, and counts like a wrong password at login. A repeated request is answered like the first one:
+         *     send it again if the response was lost.
          */
         put: operations["change_password"];
         post?: never;
