@@ -15,7 +15,7 @@ use crate::{
     },
     credentials::{DeviceName, Terms, refresh_token},
     domain::LoginId,
-    issuers::{Ends, Issuer, LoggedOut, NotProven, Proven},
+    issuers::{Ends, LoggedOut, NotProven},
     limits::{BudgetKey, Policy},
 };
 
@@ -35,8 +35,10 @@ impl Access {
     /// allow it.
     pub async fn exchange(&self, exchange: &Exchange) -> Result<Grant, AccessError> {
         let Self { pool, tokens, clock, .. } = self;
-        let (proven, issuer) = self.counted(exchange.from, self.prove(&exchange.token).await)?;
         let external = self.external()?;
+        let (proven, issuer) = external.issuers().prove(&exchange.token, clock.now()).await?;
+        // The account may not exist yet, so the user pays under the name at the issuer.
+        self.limits.admit(Policy::User, BudgetKey::holder(proven.holder()))?;
         let _place = external.place(&proven).await?;
         let user = external.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
         let (id, now) = (clock.id(LoginId::known), clock.now());
@@ -55,12 +57,9 @@ impl Access {
     }
 
     /// Ends the logins that an issuer's logout token names, on all nodes.
-    pub async fn log_out_by_issuer(&self, token: &str, from: IpAddr) -> Result<(), AccessError> {
-        let proven = match self.external() {
-            Ok(external) => external.issuers().prove_logout(token, self.clock.now()).await,
-            Err(none) => Err(none),
-        };
-        let LoggedOut { iss, ends, id, at, until } = self.counted(from, proven)?;
+    pub async fn log_out_by_issuer(&self, token: &str) -> Result<(), AccessError> {
+        let proven = self.external()?.issuers().prove_logout(token, self.clock.now()).await?;
+        let LoggedOut { iss, ends, id, at, until } = proven;
         let (session, subject) = match &ends {
             Ends::Session(session) => (Some(&**session), None),
             Ends::User(user) => (None, Some(&**user)),
@@ -71,22 +70,7 @@ impl Access {
         Ok(())
     }
 
-    async fn prove(&self, token: &str) -> Result<(Proven, std::sync::Arc<Issuer>), NotProven> {
-        self.external()?.issuers().prove(token, self.clock.now()).await
-    }
-
     fn external(&self) -> Result<&External, NotProven> {
         self.external.as_ref().ok_or(NotProven::UnknownIssuer)
-    }
-
-    /// Charges a rejected token to the budget of its address, as every other endpoint does. A valid token is free,
-    /// because a host application exchanges the tokens of all its users from one address.
-    fn counted<T>(&self, from: IpAddr, proven: Result<T, NotProven>) -> Result<T, AccessError> {
-        if let Err(why) = &proven
-            && *why != NotProven::Unavailable
-        {
-            self.limits.admit(Policy::Address, BudgetKey::address(from))?;
-        }
-        Ok(proven?)
     }
 }

@@ -57,6 +57,11 @@ impl BudgetKey {
         Self::digest(&[&[0, length as u8], &bytes[..length], name.as_bytes()])
     }
 
+    /// The budget of a user who has no account yet, by a number that identifies the user.
+    pub fn holder(number: u128) -> Self {
+        Self::of([&number.to_be_bytes(), &[]])
+    }
+
     fn digest(parts: &[&[u8]]) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         parts.iter().for_each(|part| context.update(part));

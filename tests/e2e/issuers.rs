@@ -156,7 +156,7 @@ async fn of_many_first_exchanges_of_one_user_one_creates_the_account() {
     let mut scene = Scene::begin().await;
     let key = Signer::new("EdDSA", "k");
     let issuer = scene.issuer(Product::Keycloak, &key).await;
-    let at = scene.node(&plain(&issuer), &[]).await;
+    let at = scene.node(&plain(&issuer), &[("VERBATIM_LIMIT_USER", "40/40000:40")]).await;
     let token = key.signs(&issuer.claims("1", "ana"));
     let all = futures_util::future::join_all((0..30).map(|_| account(at, &token))).await;
     assert!(
@@ -164,6 +164,16 @@ async fn of_many_first_exchanges_of_one_user_one_creates_the_account() {
         "{all:?}"
     );
     assert_eq!(issuer.fetches(), 1);
+
+    // Each exchange begins a login, so a user cannot have any number of them.
+    for _ in 30..40 {
+        exchange(at, &token).await.expect(201);
+    }
+    let refused = exchange(at, &token).await.refuses(429, "rate_limited");
+    assert_eq!(refused["violated-policies"], json!(["user"]));
+    exchange(at, &key.signs(&issuer.claims("2", "ben"))).await.expect(201);
+    let logins: i64 = scene.world.database.finds("select count(*) from auth.external_login").await;
+    assert_eq!(logins, 41);
     scene.world.finish().await;
 }
 

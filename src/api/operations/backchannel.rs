@@ -11,7 +11,6 @@ use poem::{
 use crate::{
     access::{Access, AccessError},
     issuers::NotProven,
-    listen::ClientAddress,
     problems::Problem,
 };
 
@@ -43,7 +42,6 @@ impl BackchannelLogout {
             let detail = "The body is not a form: send `logout_token` as application/x-www-form-urlencoded.";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let ClientAddress(from) = ClientAddress::of(request).ok_or_else(Problem::internal)?;
         let body = request.take_body().into_bytes_limit(MOST_BYTES).await;
         let body =
             body.map_err(|_| bad("The form is incomplete or too large: send `logout_token` alone."))?;
@@ -53,7 +51,7 @@ impl BackchannelLogout {
         let (Some(token), None) = (tokens.next(), tokens.next()) else {
             return Err(bad("The form has no `logout_token`, or more than one: send one."));
         };
-        match self.0.log_out_by_issuer(token, from).await {
+        match self.0.log_out_by_issuer(token).await {
             Ok(()) => Ok(()),
             // The specification has a single status for all invalid tokens.
             Err(AccessError::NotProven(why)) if why != NotProven::Unavailable => {
