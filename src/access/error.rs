@@ -41,6 +41,12 @@ pub enum AccessError {
     /// The token of an external issuer is not accepted.
     #[error(transparent)]
     NotProven(#[from] NotProven),
+    /// The user of an external issuer has no account, and the rules of the issuer create none.
+    #[error("this server has no account for the user of the token: ask the operator for one")]
+    NotAdmitted,
+    /// The session of an external issuer's token has ended.
+    #[error("the session of the token has ended: log in at its issuer again")]
+    LoggedOut,
     /// Too many requests of this kind are in progress.
     #[error("too many requests of this kind are in progress: try again in a moment")]
     NoPlace(NoPlace),

@@ -4,14 +4,15 @@ use std::net::IpAddr;
 
 use super::{
     error::AccessError,
-    external::{External, proof},
+    external::{Admission, External, proof},
     grant::Grant,
     needs::Access,
 };
 use crate::{
     accounts::{
         NewLogin,
-        external_logins::{self, Beginning, Logout},
+        external_logins::{self, Beginning},
+        external_logouts::{self, Logout, TokenRefusal},
     },
     credentials::{DeviceName, Terms, refresh_token},
     domain::LoginId,
@@ -40,7 +41,11 @@ impl Access {
         // The account may not exist yet, so the user pays under the name at the issuer.
         self.limits.admit(Policy::User, BudgetKey::holder(proven.holder()))?;
         let _place = external.place(&proven).await?;
-        let user = external.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
+        let user = match external.account_of(&proven, &issuer).await? {
+            Admission::Is(user) => user,
+            Admission::NoAccount => return Err(AccessError::NotAdmitted),
+            Admission::Over => return Err(AccessError::LoggedOut),
+        };
         let (id, now) = (clock.id(LoginId::known), clock.now());
         let salt = refresh_token::new_salt();
         let token = refresh_token::make(&tokens.keys(), id, 0, &salt);
@@ -50,8 +55,8 @@ impl Access {
         let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
         match external_logins::begin(pool, &login, &proof(&proven), now).await? {
             Beginning::Begun(displaced) => self.cut_off(&displaced).await,
-            Beginning::Suspended => return Err(AccessError::Suspended),
-            Beginning::Over => return Err(NotProven::Invalid.into()),
+            Beginning::Refused(TokenRefusal::Suspended) => return Err(AccessError::Suspended),
+            Beginning::Refused(TokenRefusal::Over) => return Err(AccessError::LoggedOut),
         }
         Ok(Grant::of(tokens, user, id, terms, 0, now, &token))
     }
@@ -65,7 +70,7 @@ impl Access {
             Ends::User(user) => (None, Some(&**user)),
         };
         let logout = Logout { issuer: &iss, session, subject, id: &id, at, until };
-        let ended = external_logins::log_out(&self.pool, &logout, &self.clock).await?;
+        let ended = external_logouts::log_out(&self.pool, &logout, &self.clock).await?;
         self.cut_off(&ended.ok_or(NotProven::Invalid)?).await;
         Ok(())
     }

@@ -9,14 +9,15 @@ use super::{newcomers, not_authenticated::NotAuthenticated, revoking::Revoking};
 use crate::{
     accounts::{
         By, Stamp,
-        external::{self, Creation, Newcomer, Subject},
-        external_logins::{self, Beginning, IssuerProof},
+        external::{self, Creation, Newcomer},
+        external_logins::{self, Beginning},
+        external_logouts::{IssuerProof, Subject, TokenRefusal},
     },
     cache::Cache,
     clock::Clock,
     credentials::{Identity, Proof, Scopes},
     domain::{LoginId, UserId},
-    issuers::{Issuer, Issuers, NotProven, Proven},
+    issuers::{Issuer, Issuers, Proven},
     shares::{NoPlace, Place, Shares, Sizes},
 };
 
@@ -57,6 +58,17 @@ struct Inner {
 struct Known {
     user: UserId,
     since: Instant,
+}
+
+/// The account of the user of a valid token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// The user has this account.
+    Is(UserId),
+    /// The user has no account and gets none.
+    NoAccount,
+    /// The user has no account, and the token counts no more.
+    Over,
 }
 
 impl fmt::Debug for External {
@@ -110,18 +122,22 @@ impl External {
             None => {
                 let _place = self.place(&proven).await.map_err(NotAuthenticated::NoPlace)?;
                 let (question, since) = (known.ask(), Instant::now());
-                let user = self.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
+                let user = match self.account_of(&proven, &issuer).await? {
+                    Admission::Is(user) => user,
+                    Admission::NoAccount => return Err(NotAuthenticated::NotAdmitted),
+                    Admission::Over => return Err(NotAuthenticated::Revoked),
+                };
                 let by = proof(&proven);
                 let begun =
                     external_logins::use_directly(pool, login, user, &by, proven.expires_at, clock.now())
                         .await?;
                 // The deny set is checked after this, and refuses a deactivated account. So such a token is cached too,
                 // and does not cost a query each time.
-                revoked.learn(user, begun == Beginning::Suspended, since);
+                revoked.learn(user, begun == Beginning::Refused(TokenRefusal::Suspended), since);
                 match begun {
                     Beginning::Begun(displaced) => revoking.cut_off(&displaced).await,
-                    Beginning::Suspended => {}
-                    Beginning::Over => return Err(NotAuthenticated::Revoked),
+                    Beginning::Refused(TokenRefusal::Suspended) => {}
+                    Beginning::Refused(TokenRefusal::Over) => return Err(NotAuthenticated::Revoked),
                 }
                 known.answer(question, login, Known { user, since });
                 user
@@ -137,26 +153,24 @@ impl External {
         })
     }
 
-    /// The account of a user, after copying the user's data from the issuer where its rules say so. `None` if the user
-    /// has no account and gets none.
+    /// The account of a user, after copying the user's data from the issuer where its rules say so.
     pub(super) async fn account_of(
         &self,
         proven: &Proven,
         issuer: &Issuer,
-    ) -> Result<Option<UserId>, sqlx::Error> {
+    ) -> Result<Admission, sqlx::Error> {
         let Inner { pool, clock, pepper, .. } = &*self.0;
-        let name = newcomers::display_name(proven);
-        if let Some(known) = external::find(pool, subject(proven)).await? {
+        let (name, by) = (newcomers::display_name(proven), proof(proven));
+        if let Some(known) = external::find(pool, by.of).await? {
             let other = name.as_ref().filter(|name| issuer.sync && **name != known.display_name);
             if other.is_some() || proven.roles != known.roles {
                 let stamp = Stamp::now(clock, By::account(known.user));
-                let (of, roles) = (subject(proven), &proven.roles);
-                external::update(pool, of, known.user, other, roles, stamp).await?;
+                external::update(pool, &by, known.user, other, &proven.roles, stamp).await?;
             }
-            return Ok(Some(known.user));
+            return Ok(Admission::Is(known.user));
         }
         if !issuer.jit {
-            return Ok(None);
+            return Ok(Admission::NoAccount);
         }
         let id = clock.id(UserId::known);
         let usernames = newcomers::usernames(proven, id);
@@ -164,18 +178,16 @@ impl External {
         let (display_name, roles) = (name.as_ref(), &*proven.roles);
         let newcomer = Newcomer { id, usernames: &usernames, display_name, roles, origin_hash };
         let stamp = Stamp::now(clock, By::account(id));
-        Ok(match external::create(pool, subject(proven), &newcomer, stamp).await? {
-            Creation::Is(user) => Some(user),
-            Creation::NamesTaken => None,
+        Ok(match external::create(pool, &by, &newcomer, stamp).await? {
+            Creation::Is(user) => Admission::Is(user),
+            Creation::NamesTaken => Admission::NoAccount,
+            Creation::Over => Admission::Over,
         })
     }
 }
 
-fn subject(proven: &Proven) -> Subject<'_> {
-    Subject { issuer: &proven.iss, subject: &proven.subject }
-}
-
 /// The facts in a user's token about its login.
 pub(super) fn proof(proven: &Proven) -> IssuerProof<'_> {
-    IssuerProof { of: subject(proven), session: proven.session.as_deref(), issued_at: proven.issued_at }
+    let of = Subject { issuer: &proven.iss, subject: &proven.subject };
+    IssuerProof { of, session: proven.session.as_deref(), issued_at: proven.issued_at }
 }

@@ -11,6 +11,9 @@ pub enum NotAuthenticated {
     /// The text is not a token of Verbatim, and as a token of an external issuer it is not accepted.
     #[error(transparent)]
     External(#[from] NotProven),
+    /// The user of an external issuer has no account, and the rules of the issuer create none.
+    #[error("this server has no account for the user of the token: ask the operator for one")]
+    NotAdmitted,
     /// Too many logins of the user are beginning.
     #[error("too many logins are in progress: try again in a moment")]
     NoPlace(NoPlace),
@@ -44,7 +47,9 @@ impl NotAuthenticated {
     /// The code for programs, the same at every edge.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Token(BadToken::Invalid) | Self::External(NotProven::Invalid) => "invalid_token",
+            Self::Token(BadToken::Invalid) | Self::External(NotProven::Invalid) | Self::NotAdmitted => {
+                "invalid_token"
+            }
             Self::Token(BadToken::Expired) | Self::External(NotProven::Expired) => "token_expired",
             Self::External(NotProven::UnknownIssuer) => "unknown_issuer",
             Self::External(NotProven::Unavailable) | Self::Database(_) => "unavailable",

@@ -11,12 +11,10 @@ use crate::{
     accounts::{
         TENANT,
         audit::{self, Stamp},
+        external_logouts::refuse_tokens_until,
     },
     domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, Time, UserId},
 };
-
-/// Longer than the lifetime of an issuer's token, including the tolerance for its times.
-const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
 
 /// The account of a user, by one of its ids.
 #[derive(Debug, Clone, Copy)]
@@ -45,17 +43,7 @@ pub(crate) async fn deactivate(
             .await?;
         // Tokens that issuers created until now cannot begin a login, even after the account is reactivated. Later
         // tokens of the same sessions at the issuers can.
-        sqlx::query(
-            "insert into auth.external_logout as known (issuer, kind, value, at, until)
-             select issuer, 'sub', subject, $2, $3 from auth.external_identity where account_id = $1
-             on conflict (issuer, kind, value)
-                 do update set at = greatest(known.at, excluded.at), until = greatest(known.until, excluded.until)",
-        )
-        .bind(account.uuid())
-        .bind(stamp.at.datetime())
-        .bind(stamp.at.plus(LONGEST_TOKEN).datetime())
-        .execute(&mut *transaction)
-        .await?;
+        refuse_tokens_until(&mut transaction, Some(account), stamp.at).await?;
         sqlx::query("update auth.login set revoked_at = $2 where account_id = $1 and revoked_at is null")
             .bind(account.uuid())
             .bind(stamp.at.datetime())

@@ -12,6 +12,7 @@ use crate::{
         activity::deactivate,
         audit::{self, Stamp},
         erasure_scope::ErasureScope,
+        external_logouts::refuse_tokens_until,
         kept::keep_account,
     },
     domain::{AccountErased, Audited, ConversationId, ErasureCancelled, ErasureId, LoginId, Time, UserId},
@@ -125,6 +126,9 @@ pub(crate) async fn erase(
     if emptied == 0 {
         return Ok(Some(Emptied { ended, rows: 0 }));
     }
+    // The account may have been deactivated long ago, and a token that its issuer created since would otherwise make a new
+    // account with the names of the user.
+    refuse_tokens_until(&mut transaction, Some(user), stamp.at).await?;
     let rows = emptied + empty_others(&mut transaction, user).await?;
     audit::note(&mut transaction, stamp, Audited::AccountErased(user.into(), AccountErased {})).await?;
     transaction.commit().await?;

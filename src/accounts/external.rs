@@ -4,19 +4,13 @@ use sqlx::{FromRow, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    accounts::audit::{self, Stamp},
+    accounts::{
+        audit::{self, Stamp},
+        external_logouts::{IssuerProof, Subject, hold_off_logouts, is_over, refusal},
+    },
     credentials::{DisplayName, Username},
     domain::{AccountCreated, AccountField, AccountUpdated, Audited, Origin, Time, UserId},
 };
-
-/// A user, by the name that an issuer gives the user.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Subject<'a> {
-    /// The issuer.
-    pub issuer: &'a str,
-    /// The name of the user at the issuer.
-    pub subject: &'a str,
-}
 
 /// An account to create for a user of an issuer.
 #[derive(Debug)]
@@ -40,6 +34,8 @@ pub(crate) enum Creation {
     Is(UserId),
     /// All user names are taken.
     NamesTaken,
+    /// The user has logged out at the issuer since it created the token, or was erased since.
+    Over,
 }
 
 /// The account of a user, with the data copied from the issuer.
@@ -77,15 +73,20 @@ pub(crate) async fn find(pool: &PgPool, of: Subject<'_>) -> Result<Option<Known>
     }))
 }
 
-/// Creates the account of a user. Of several requests for one user at the same time, one creates the account, and the
-/// others find it.
+/// Creates the account of a user, unless the token no longer counts. Of several requests for one user at the same time,
+/// one creates the account, and the others find it.
 pub(crate) async fn create(
     pool: &PgPool,
-    of: Subject<'_>,
+    by: &IssuerProof<'_>,
     newcomer: &Newcomer<'_>,
     stamp: Stamp,
 ) -> Result<Creation, sqlx::Error> {
+    let of = by.of;
     let mut transaction = pool.begin().await?;
+    hold_off_logouts(&mut transaction, of.issuer).await?;
+    if is_over(&mut transaction, by).await? {
+        return Ok(Creation::Over);
+    }
     let mut is_created = false;
     for username in newcomer.usernames {
         is_created = insert_account(&mut transaction, newcomer, username, stamp.at).await?;
@@ -141,16 +142,20 @@ async fn insert_account(
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Copies the data of a user from the issuer: the roles, and the display name if there is one to copy.
+/// Copies the data of a user from the issuer: the roles, and the display name if there is one to copy. Copies nothing
+/// from a token that no longer counts.
 pub(crate) async fn update(
     pool: &PgPool,
-    of: Subject<'_>,
+    by: &IssuerProof<'_>,
     user: UserId,
     display_name: Option<&DisplayName>,
     roles: &[String],
     stamp: Stamp,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
+    if refusal(&mut transaction, user, by).await?.is_some() {
+        return Ok(());
+    }
     let renamed =
         sqlx::query("update auth.account set display_name = $2 where id = $1 and display_name <> $2")
             .bind(user.uuid())
@@ -160,8 +165,8 @@ pub(crate) async fn update(
     let other_roles = sqlx::query(
         "update auth.external_identity set roles = $3 where issuer = $1 and subject = $2 and roles <> $3",
     )
-    .bind(of.issuer)
-    .bind(of.subject)
+    .bind(by.of.issuer)
+    .bind(by.of.subject)
     .bind(roles)
     .execute(&mut *transaction)
     .await?;

@@ -16,6 +16,7 @@ pub(crate) mod expiring;
 pub(crate) mod exports;
 pub(crate) mod external;
 pub(crate) mod external_logins;
+pub(crate) mod external_logouts;
 pub(crate) mod failures;
 pub(crate) mod holds;
 mod host_logins;

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{
     audit::{events_of, nothing_waits},
+    erasing::{is_done, starts_eraser},
     issuers::{Scene, exchange, me, plain, with},
-    provision::{host, user},
-    world::{Device, Person, Product, Signer, eventually, now, send},
+    provision::user,
+    world::{Device, Person, Product, Program, Signer, eventually, now, send},
 };
 
 /// The time limit for all nodes to refuse after a revocation.
@@ -130,7 +131,9 @@ async fn a_deactivated_account_is_suspended_everywhere_within_a_second() {
     let issuer = scene.issuer(Product::Keycloak, &key).await;
     let file = plain(&issuer) + "direct = true\n";
     let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await];
-    let host = host(&scene.world).await;
+    let operator = Program::bootstraps(&scene.world).await;
+    let host = operator.makes("shop", &["users:write"]).await.person;
+    let eraser = operator.makes("forgets", &["admin:erasure"]).await;
     let token = key.signs(&issuer.claims("1", "ana"));
     let other = key.signs(&with(issuer.claims("1", "ana"), json!({ "sid": "unseen" })));
     let ours = exchange(nodes[0], &token).await.expect(201);
@@ -186,5 +189,22 @@ async fn a_deactivated_account_is_suspended_everywhere_within_a_second() {
         me(at, &other).await.refuses(401, "login_revoked");
         exchange(at, &token).await.refuses(401, "invalid_token");
     }
+
+    // An account that was deactivated long ago is erased. Its tokens from before make no new account.
+    host.delete(&user("7")).await.expect(204);
+    scene.world.database.does("delete from auth.external_logout").await;
+    let erasure = json!({ "user_id": ana.id, "scope": "account", "reason_code": "request" });
+    let erasure = eraser.person.post("/v1/admin/erasures", erasure).await.expect(202);
+    let mut erases = starts_eraser(&scene.world);
+    is_done(&eraser, erasure["id"].as_str().expect("an id")).await;
+    erases.kill().await.expect("it runs");
+    let accounts = "select count(*) from auth.account where username = 'ana'";
+    for at in [nodes[0], fresh] {
+        me(at, &other).await.refuses(401, "login_revoked");
+        exchange(at, &other).await.refuses(401, "invalid_token");
+    }
+    assert_eq!(scene.world.database.finds::<i64>(accounts).await, 0);
+    let later = with(issuer.claims("1", "ana"), json!({ "iat": now() + 5, "exp": now() + 300 }));
+    assert_ne!(exchange(fresh, &key.signs(&later)).await.expect(201)["user_id"], ana.id.as_str());
     scene.world.finish().await;
 }

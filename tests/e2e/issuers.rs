@@ -352,7 +352,8 @@ async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
     let at = scene.node(&(plain(&issuer) + "jit = false\n"), &[]).await;
     let file = scene.world.dir().join("issuers.toml");
     let (first, later) = (key.signs(&issuer.claims("1", "ana")), other.signs(&second.claims("1", "ben")));
-    exchange(at, &first).await.refuses(401, "invalid_token");
+    let refused = exchange(at, &first).await.refuses(401, "invalid_token");
+    assert!(refused["detail"].as_str().expect("a text").contains("no account"), "{refused}");
     exchange(at, &later).await.refuses(401, "unknown_issuer");
 
     let node = &scene.world.nodes[0];
@@ -414,7 +415,7 @@ async fn a_token_of_an_issuer_is_used_as_it_is_until_the_issuer_logs_the_user_ou
     let (key, other) = (Signer::new("ES256", "k"), Signer::new("ES256", "k"));
     let issuer = scene.issuer(Product::Keycloak, &key).await;
     let second = scene.issuer(Product::Keycloak, &other).await;
-    let file = plain(&issuer) + "direct = true\n" + &plain(&second);
+    let file = plain(&issuer) + "direct = true\nsync = true\n" + &plain(&second);
     let at = scene.node(&file, &[]).await;
     let elsewhere = scene.node(&file, &[]).await;
     let signs = |subject: &str, changes: Value| key.signs(&with(issuer.claims(subject, "ana"), changes));
@@ -469,17 +470,30 @@ async fn a_token_of_an_issuer_is_used_as_it_is_until_the_issuer_logs_the_user_ou
             me(address, gone).await.refuses(401, "login_revoked");
         }
     }
-    exchange(at, &token).await.refuses(401, "invalid_token");
+    let refused = exchange(at, &token).await.refuses(401, "invalid_token");
+    assert!(refused["detail"].as_str().expect("a text").contains("session"), "{refused}");
     assert_eq!(logs_out(at, &over).await.0, 400, "a logout token counts once");
 
     // This log-out is for all sessions of a user, even one that no node has seen before.
-    let unseen = with(issuer.claims("2", "ben"), json!({ "sid": "unseen", "iat": now() - 5 }));
+    let unseen = json!({ "sid": "unseen", "iat": now() - 5, "name": "an earlier name" });
+    let unseen = with(issuer.claims("2", "ben"), unseen);
     let unseen = key.signs(&unseen);
     let seen = key.signs(&with(issuer.claims("2", "ben"), json!({ "iat": now() - 5 })));
     let ben = me(elsewhere, &seen).await.expect(200);
     assert_eq!(logs_out(at, &signed("3", json!({ "sid": null, "sub": "2" }))).await.0, 200);
     eventually("the other node has heard of it", || async { me(elsewhere, &seen).await.status == 401 }).await;
     me(elsewhere, &unseen).await.refuses(401, "login_revoked");
+    // A token that counts no more changes no account, and makes none.
+    let named: String =
+        scene.world.database.finds("select display_name from auth.account where username = 'ben'").await;
+    assert_eq!(named, "ben of Keycloak");
+    assert_eq!(logs_out(at, &signed("4", json!({ "sid": null, "sub": "9" }))).await.0, 200);
+    let stranger = key.signs(&with(issuer.claims("9", "nina"), json!({ "iat": now() - 5 })));
+    exchange(at, &stranger).await.refuses(401, "invalid_token");
+    me(at, &stranger).await.refuses(401, "login_revoked");
+    let accounts: i64 =
+        scene.world.database.finds("select count(*) from auth.account where username like 'nina%'").await;
+    assert_eq!(accounts, 0);
     let back =
         with(issuer.claims("2", "ben"), json!({ "sid": "back", "iat": now() + 5, "exp": now() + 300 }));
     assert_eq!(me(elsewhere, &key.signs(&back)).await.expect(200)["id"], ben["id"], "the user has come back");

@@ -122,7 +122,7 @@ impl From<NotAuthenticated> for Problem {
         use NotAuthenticated::*;
         let code = refused.code();
         match refused {
-            Token(_) | Revoked | InvalidKey | UnboundName | KeyExpired => {
+            Token(_) | NotAdmitted | Revoked | InvalidKey | UnboundName | KeyExpired => {
                 Self::unauthorized(code, sentence(refused))
             }
             ForeignAddress | Suspended => Self::forbidden(code, sentence(refused)),
@@ -163,7 +163,7 @@ impl From<AccessError> for Problem {
             NotProven(why) => why.into(),
             NoPlace(no_place) => no_place.into(),
             Suspended => Self::forbidden("suspended", sentence(error)),
-            NoAccount => Self::unauthorized("invalid_token", sentence(error)),
+            NoAccount | NotAdmitted | LoggedOut => Self::unauthorized("invalid_token", sentence(error)),
             NotFound => Self::not_found(),
             WithOneself => Self::new(StatusCode::BAD_REQUEST, "with_oneself", sentence(error)),
             TooManyBlocks => Self::conflict("too_many_blocks", sentence(error)),
