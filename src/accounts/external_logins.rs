@@ -1,6 +1,8 @@
 //! Logins by the tokens of external issuers: exchanged logins, which have tokens of Verbatim, and direct logins, whose
 //! issuer's token is used directly.
 
+use std::time::Duration;
+
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -11,6 +13,12 @@ use crate::{
     },
     domain::{LoginId, Time, UserId},
 };
+
+/// How long an ended session is remembered. Its login has the same id for all tokens of the session, so without its row
+/// a later token would begin it again.
+const SESSION_ENDED: Duration = Duration::from_secs(90 * 86_400);
+/// The maximum number of ended sessions of an account that are remembered.
+const MOST_ENDED: i64 = 1_000;
 
 /// The result of beginning a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +69,7 @@ pub(crate) async fn use_directly(
     if let Some(refused) = refusal(&mut transaction, user, by).await? {
         return Ok(Beginning::Refused(refused));
     }
-    sqlx::query("delete from auth.direct_login where account_id = $1 and expires_at < $2")
-        .bind(user.uuid())
-        .bind(now.datetime() - time::Duration::DAY)
-        .execute(&mut *transaction)
-        .await?;
+    forget_expired(&mut transaction, user, now).await?;
     let (is_new, is_over): (bool, bool) = sqlx::query_as(
         "insert into auth.direct_login
              (login_id, account_id, issuer, subject, session, created_at, last_used_at, expires_at)
@@ -88,6 +92,30 @@ pub(crate) async fn use_directly(
         if is_new { make_room_for(&mut transaction, user, login, now).await? } else { Vec::new() };
     transaction.commit().await?;
     Ok(if is_over { Beginning::Refused(TokenRefusal::Over) } else { Beginning::Begun(displaced) })
+}
+
+/// Deletes the logins of an account whose last token has expired, except the latest sessions that ended in Verbatim. A
+/// login without a session has a single token, so it cannot begin again.
+async fn forget_expired(
+    transaction: &mut Transaction<'_, Postgres>,
+    user: UserId,
+    now: Time,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "delete from auth.direct_login
+         where account_id = $1 and expires_at < $2 and login_id not in (
+             select login_id from auth.direct_login
+             where account_id = $1 and session is not null and revoked_at > $3
+             order by revoked_at desc limit $4
+         )",
+    )
+    .bind(user.uuid())
+    .bind(now.datetime() - time::Duration::DAY)
+    .bind(now.datetime() - SESSION_ENDED)
+    .bind(MOST_ENDED)
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
 }
 
 async fn make_room_for(

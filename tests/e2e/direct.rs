@@ -87,6 +87,31 @@ async fn a_token_that_is_used_as_it_is_is_listed_and_revoked_on_every_node() {
     told.retain(|(word, _)| word == "login.revoked");
     let revoked = json!({ "logins": [direct["id"]], "by": "owner" });
     assert_eq!(told, [("login.revoked".to_owned(), revoked)], "the second request has ended nothing");
+
+    // The session stays over when its last token has expired long ago, one of many such sessions.
+    let ages = |days: u32| {
+        format!(
+            "update auth.direct_login
+             set expires_at = expires_at - interval '{days} d', revoked_at = revoked_at - interval '{days} d'
+             where revoked_at is not null"
+        )
+    };
+    scene.world.database.does(&ages(80)).await;
+    let earlier = "insert into auth.direct_login
+                       (login_id, account_id, issuer, subject, session, expires_at, revoked_at)
+                   select gen_random_uuid(), account_id, issuer, subject, 'earlier ' || n, expires_at,
+                          revoked_at - n * interval '1 s'
+                   from auth.direct_login, generate_series(1, 1100) n where session = 'session-1'";
+    scene.world.database.does(earlier).await;
+    let fresh = scene.node(&file, &[]).await;
+    let of_session = |sid: &str| key.signs(&with(claims.clone(), json!({ "sid": sid, "jti": sid })));
+    me(fresh, &of_session("second")).await.expect(200);
+    me(fresh, &of_session("session-1")).await.refuses(401, "login_revoked");
+    let ended = "select count(*) from auth.direct_login where revoked_at is not null";
+    assert_eq!(scene.world.database.finds::<i64>(ended).await, 1_000);
+    scene.world.database.does(&ages(11)).await;
+    me(fresh, &of_session("third")).await.expect(200);
+    assert_eq!(scene.world.database.finds::<i64>(ended).await, 0);
     scene.world.finish().await;
 }
 
