@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Longer than the lifetime of an issuer's token, including the tolerance for its times.
-const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
+pub(super) const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
 
 /// A user, by the name that an issuer gives the user.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,10 @@ use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    accounts::audit::{self, By, Stamp},
+    accounts::{
+        audit::{self, By, Stamp},
+        external_logouts::{LONGEST_TOKEN, refuse_tokens_until},
+    },
     clock::Clock,
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
@@ -53,8 +56,8 @@ pub(crate) async fn log_out(
     end(&mut *pool.acquire().await?, user, login, now).await
 }
 
-/// Ends a login with tokens of Verbatim, or one that uses an issuer's token directly. The row of the latter stays until
-/// the token has expired, because the deny set forgets it earlier.
+/// Ends a login with tokens of Verbatim, or one that uses an issuer's token directly. The row of the latter stays,
+/// because the deny set forgets the login before its session ends at the issuer.
 async fn end(
     connection: &mut PgConnection,
     user: UserId,
@@ -142,19 +145,35 @@ pub(crate) async fn ended_lately(
     Ok(ids.into_iter().map(LoginId::known).collect())
 }
 
-/// Ends all logins of all accounts that began before a time, and returns the ended logins.
+/// Ends all logins of all accounts that began before a time, and returns the ended logins. Issuers' tokens from before
+/// that time count no more either, whether or not their log-outs are known here.
 pub(crate) async fn revoke_begun_before(
     pool: &PgPool,
     time: Time,
     clock: &Clock,
 ) -> Result<Vec<LoginId>, sqlx::Error> {
+    let now = clock.now();
     let mut transaction = pool.begin().await?;
+    // Log-outs come before logins, the order in which a logout of an issuer locks the rows.
+    let refused_until = time.min(now);
+    if refused_until.plus(LONGEST_TOKEN) > now {
+        refuse_tokens_until(&mut transaction, None, refused_until).await?;
+    }
+    // A session whose last token has expired may have a later one. After a day, the next token begins another login.
     let ended: Vec<(Uuid, Uuid)> = sqlx::query_as(
-        "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
-         returning account_id, id",
+        "with of_ours as (
+             update auth.login set revoked_at = $2
+             where created_at < $1 and revoked_at is null and expires_at > $2
+             returning account_id, id
+         ), direct as (
+             update auth.direct_login set revoked_at = $2
+             where created_at < $1 and revoked_at is null and expires_at > $2 - interval '1 day'
+             returning account_id, login_id
+         )
+         select * from of_ours union all select * from direct",
     )
     .bind(time.datetime())
-    .bind(clock.now().datetime())
+    .bind(now.datetime())
     .fetch_all(&mut *transaction)
     .await?;
     let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();

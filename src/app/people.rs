@@ -105,7 +105,7 @@ pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) ->
     tell_nodes(&pool, addresses, [Signal::Restored { user }]).await
 }
 
-/// Revokes every login that began before `since`, and notifies the nodes, which close its sockets. Returns the
+/// Revokes every login that began before `since`, refuses earlier tokens of issuers, and notifies the nodes, which close its sockets. Returns the
 /// number of revoked logins.
 pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = open(addresses).await?;

@@ -16,10 +16,11 @@ pub(super) struct Logins {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Revokes every login that began before a time. A restored copy of schema `auth` holds logins that were revoked
-    /// after the time of the copy; this command revokes them again.
+    /// Revokes every login that began before a time, and refuses the tokens that external issuers created before it. A
+    /// restored copy of schema `auth` holds logins that were revoked after the time of the copy, and lacks the log-outs
+    /// at issuers since then; after a restore, give the current time.
     Revoke {
-        /// Time of the copy in RFC 3339: 2026-11-24T13:10:00Z.
+        /// A time in RFC 3339: 2026-11-24T13:10:00Z. A time in the future counts as the current time for issuers.
         #[arg(long, value_name = "TIME")]
         since: Time,
 

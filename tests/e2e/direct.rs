@@ -112,6 +112,25 @@ async fn a_token_that_is_used_as_it_is_is_listed_and_revoked_on_every_node() {
     scene.world.database.does(&ages(11)).await;
     me(fresh, &of_session("third")).await.expect(200);
     assert_eq!(scene.world.database.finds::<i64>(ended).await, 0);
+
+    // After a restore, an operator ends everything that began before a time.
+    let ben = key.signs(&with(issuer.claims("2", "ben"), json!({ "sid": "of a phone" })));
+    let mut socket = Device::connects(fresh, &ben).await;
+    let restored_at: String = scene
+        .world
+        .database
+        .finds(r#"select to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
+        .await;
+    let revoked = scene.world.runs(&["logins", "revoke", "--since", &restored_at]).await;
+    assert_eq!(revoked.code, Some(0), "{revoked:?}");
+    assert_eq!(socket.is_closed_with().await, 4503);
+    let unseen = key.signs(&with(issuer.claims("2", "ben"), json!({ "sid": "unseen", "iat": now() - 5 })));
+    for gone in [&ben, &of_session("third"), &unseen] {
+        me(fresh, gone).await.refuses(401, "login_revoked");
+        exchange(fresh, gone).await.refuses(401, "invalid_token");
+    }
+    let back = json!({ "sid": "back", "iat": now() + 5, "exp": now() + 300 });
+    me(fresh, &key.signs(&with(issuer.claims("2", "ben"), back))).await.expect(200);
     scene.world.finish().await;
 }
 
