@@ -70,7 +70,7 @@ policies! {
     /// Every request and frame of an API key, instead of `user` and `send`.
     Service = 15, "service", "API key", 6000 / 60 : 600;
     /// Requesting exports of the account's own data, and of each legal hold.
-    Export = 16, "export", "account", 2 / 86_400 : 2;
+    Export = 16, "export", "account", 2 / 86_400 : 1;
 }
 
 impl Policy {

@@ -149,7 +149,7 @@ impl ExportOperations {
     ///
     /// Requests an export of everything that the caller may see at this moment: the account, the logins, the
     /// settings, and the events of each conversation. The export is ready at once, for seven days. The rate
-    /// limit `export` counts the requests of an account: by default it may make two at once, and two a day.
+    /// limit `export` counts the requests of an account: by default it may make one every 12 hours.
     #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
     async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
         let requested = self.exports.request(&caller, body.0.since).await;

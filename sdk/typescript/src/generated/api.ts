@@ -1471,7 +1471,7 @@ export interface paths {
          * Export my data
          * @description Requests an export of everything that the caller may see at this moment: the account, the logins, the
          *     settings, and the events of each conversation. The export is ready at once, for seven days. The rate
-         *     limit `export` counts the requests of an account: by default it may make two at once, and two a day.
+         *     limit `export` counts the requests of an account: by default it may make one every 12 hours.
          */
         post: operations["request_export"];
         delete?: never;
