@@ -15,6 +15,9 @@ pub enum AppError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] BadSetting),
+    /// A setting that names the servers cannot be used, or is missing.
+    #[error(transparent)]
+    Servers(BadSetting),
     /// A listener could not be opened at its address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),

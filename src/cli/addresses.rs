@@ -2,20 +2,26 @@
 
 use crate::{
     app::{Addresses, AppError},
-    config::ServerSettings,
+    config::{BadSetting, ServerSettings},
+    log::NatsServers,
 };
 
 /// The addresses of the servers. The NATS user is the one that may create and change streams, if it is set.
 pub(super) fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
-    Ok(Addresses { nats: servers.operators_nats()?, database: servers.database_url()? })
+    with(servers.operators_nats(), servers)
 }
 
 /// The addresses of the servers. The NATS user is the one that may delete from the log, if it is set.
 pub(super) fn erasers_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
-    Ok(Addresses { nats: servers.erasers_nats()?, database: servers.database_url()? })
+    with(servers.erasers_nats(), servers)
 }
 
 /// The addresses of the servers in the settings.
 pub(super) fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
-    Ok(Addresses { nats: servers.nats()?, database: servers.database_url()? })
+    with(servers.nats(), servers)
+}
+
+fn with(nats: Result<NatsServers, BadSetting>, servers: &ServerSettings) -> Result<Addresses, AppError> {
+    let named = || Ok(Addresses { nats: nats?, database: servers.database_url()? });
+    named().map_err(AppError::Servers)
 }

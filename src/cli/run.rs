@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     api,
+    app::AppError,
     cli::{
         archive, audit, backup,
         brief::brief,
@@ -66,7 +67,9 @@ pub fn main() -> ExitCode {
     };
     match runtime.block_on(run(command)) {
         Ok(code) => code,
-        Err(e) if lacks_servers => fail(&format!("{e}. No dev mode is running on {}", data_dir.display())),
+        Err(e @ Failed::App(AppError::Servers(_))) if lacks_servers => {
+            fail(&format!("{e}. No dev mode is running on {}", data_dir.display()))
+        }
         Err(e) => fail(&e.to_string()),
     }
 }

@@ -26,7 +26,7 @@ impl Servers {
     }
 
     pub(super) fn nats_with(&self, creds: &str) -> Result<NatsServers, AppError> {
-        Ok(self.servers.nats_with(creds)?)
+        self.servers.nats_with(creds).map_err(AppError::Servers)
     }
 
     pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {

@@ -349,4 +349,14 @@ async fn commands_without_settings_find_the_dev_mode_that_runs() {
     let ran = runs_alone(&["status"], &[], folder.path()).await;
     assert!(ran.code == Some(1) && ran.stderr.contains("is not set"), "{ran:?}");
     assert!(ran.stderr.contains("No dev mode is running on .verbatim"), "{ran:?}");
+    // Other errors have nothing to do with it.
+    let nowhere = format!("dir:{}", folder.path().join("nowhere").display());
+    for (arguments, says) in [
+        (&["backup", "list"][..], "VERBATIM_ARCHIVE is not set"),
+        (&["backup", "verify", "--to", &nowhere], "no archive at"),
+    ] {
+        let ran = runs_alone(arguments, &[], folder.path()).await;
+        assert!(ran.code == Some(1) && ran.stderr.contains(says), "{ran:?}");
+        assert!(!ran.stderr.contains("No dev mode"), "{ran:?}");
+    }
 }
