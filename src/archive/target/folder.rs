@@ -1,7 +1,10 @@
 //! An archive in a folder: each file is written under a temporary name, synced, and renamed.
 
 use std::{
-    fmt, io,
+    fmt,
+    fs::Metadata,
+    io,
+    os::unix::fs::{MetadataExt as _, fchown, lchown},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +21,12 @@ const FREE: u64 = 10;
 /// A folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder(pub(super) PathBuf);
+
+/// The user and the group to whom root gives what it has made in an archive: those of its folder, because their archiver has
+/// to read it. `None` if it stays with its owner.
+fn heirs(made: &Metadata, archive: &Metadata) -> Option<(u32, u32)> {
+    (made.uid() == 0 && archive.uid() != 0).then(|| (archive.uid(), archive.gid()))
+}
 
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,10 +68,12 @@ impl Folder {
         let folder = path.parent().unwrap_or(&self.0);
         let unfinished = folder.join(format!("{}{UNFINISHED}", crate::clock::name().simple()));
         let write = async {
-            // No other user of the machine may read password hashes and texts of people.
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await?;
+            let archive = self.create_folders(folder).await?;
             let mut opening = fs::OpenOptions::new();
             let mut file = opening.write(true).create_new(true).mode(0o600).open(&unfinished).await?;
+            if let Some((user, group)) = heirs(&file.metadata().await?, &archive) {
+                fchown(&file, Some(user), Some(group))?;
+            }
             file.write_all(bytes).await?;
             file.sync_all().await?;
             fs::rename(&unfinished, &path).await?;
@@ -77,6 +88,29 @@ impl Folder {
             let _ = fs::remove_file(&unfinished).await;
         }
         written.map_err(Self::failed(&path))
+    }
+
+    /// Creates a folder of the archive and those above it. No other user of the machine may read password hashes and texts
+    /// of people. Returns what the system says of the folder of the archive.
+    async fn create_folders(&self, folder: &Path) -> io::Result<Metadata> {
+        let mut folders = fs::DirBuilder::new();
+        folders.mode(0o700);
+        folders.recursive(true).create(&self.0).await?;
+        let archive = fs::metadata(&self.0).await?;
+        let mut path = self.0.clone();
+        for name in folder.strip_prefix(&self.0).unwrap_or(Path::new("")) {
+            path.push(name);
+            match folders.recursive(false).create(&path).await {
+                Ok(()) => {
+                    if let Some((user, group)) = heirs(&fs::symlink_metadata(&path).await?, &archive) {
+                        lchown(&path, Some(user), Some(group))?;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(archive)
     }
 
     /// Reads a file; `None` if it is not there.
@@ -161,6 +195,25 @@ mod tests {
         assert_eq!(target.get("a/x").await.expect("nothing"), None);
         target.remove("a").await.expect("removed");
         assert_eq!(target.list("a/b").await.expect("nothing"), [""; 0]);
+    }
+
+    /// Only root may give files away, so for other users the owner is who runs this.
+    #[tokio::test]
+    async fn what_root_writes_belongs_to_the_owner_of_the_archive() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let archive = folder.path().join("archive");
+        std::fs::create_dir(&archive).expect("a folder");
+        if std::fs::metadata(&archive).expect("a folder").uid() == 0 {
+            lchown(&archive, Some(4_242), Some(4_343)).expect("root may");
+        }
+        let owner =
+            |path: &Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).expect("there");
+        let target = Folder(archive.clone());
+        target.put("HEAD.json", b"{}").await.expect("written");
+        target.put("log/epoch/CHAT_0/1-2.vseg.zst", b"records").await.expect("written");
+        for path in ["HEAD.json", "log", "log/epoch", "log/epoch/CHAT_0", "log/epoch/CHAT_0/1-2.vseg.zst"] {
+            assert_eq!(owner(&archive.join(path)), owner(&archive), "{path}");
+        }
     }
 
     #[test]
