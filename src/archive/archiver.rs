@@ -3,7 +3,10 @@
 //! A segment is written before the manifest that names it. So an archiver that is killed leaves behind at most segments
 //! that no manifest names; the next archiver removes them and reads their records again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::{try_join, try_join_all};
 use sqlx::PgPool;
@@ -89,6 +92,7 @@ async fn run(
         archived: archived.subscribe(),
         term: held.term(),
         partly: Partly::default(),
+        early: BTreeSet::new(),
     };
     let (further, mut moved) = mpsc::channel(256);
     let streams = manifest.head.ends.iter().map(|(stream, end)| {

@@ -4,7 +4,7 @@
 //! once the eraser reports that the log has nothing left of a request (`log_done_at`). It then has placeholders, as if
 //! the log had been archived after the erasure. While a request takes longer, the events that are already gone are
 //! removed from time to time. Epochs that have ended have the same events at the same positions, and are rewritten as
-//! well.
+//! well, even before the present epoch is archived that far: until then, a restore reads the epoch before.
 //!
 //! A segment is replaced in one step, under its name. The new segment lists the checksums that it had before, by which
 //! its successor and `HEAD.json` know it, so no other file has to be written. An archiver may be killed at any moment:
@@ -64,6 +64,8 @@ pub(super) struct Rewriting<'a> {
     pub(super) archived: watch::Receiver<BTreeMap<String, Position>>,
     pub(super) term: Term,
     pub(super) partly: Partly,
+    /// The requests whose events were removed from the epochs before, while the present one is not archived that far.
+    pub(super) early: BTreeSet<ErasureId>,
 }
 
 /// The events that were removed from the archive for requests that are not done yet.
@@ -71,6 +73,15 @@ pub(super) struct Rewriting<'a> {
 pub(super) struct Partly {
     out: BTreeSet<(usize, Position)>,
     looked: Option<Instant>,
+}
+
+/// The requests of which the log has nothing left, with their events.
+#[derive(Default)]
+struct AllGone {
+    /// All their events are archived in the present epoch.
+    ready: Vec<(ErasureId, Listed)>,
+    /// Some of their events are not.
+    early: Vec<(ErasureId, Listed)>,
 }
 
 impl Rewriting<'_> {
@@ -109,11 +120,11 @@ impl Rewriting<'_> {
         let archived = self.archived.borrow().clone();
         let is_archived =
             |stream: usize, at: Position| archived.get(&names[stream]).is_some_and(|last| *last >= at);
-        let mut ready = self.all_gone(is_archived).await?;
+        let AllGone { mut ready, early } = self.all_gone(is_archived).await?;
         let is_due = self.partly.looked.is_none_or(|looked| looked.elapsed() >= PARTLY);
-        let partly = if is_due { self.partly_gone(is_archived).await? } else { Listed::new() };
+        let partly = if is_due { self.partly_gone().await? } else { Listed::new() };
         let mut gone = Listed::new();
-        for (stream, events) in ready.iter().flat_map(|(_, listed)| listed).chain(&partly) {
+        for (stream, events) in ready.iter().chain(&early).flat_map(|(_, listed)| listed).chain(&partly) {
             gone.entry(*stream).or_default().extend(events);
         }
         let mut left: BTreeMap<usize, BTreeSet<Position>> = BTreeMap::new();
@@ -122,36 +133,40 @@ impl Rewriting<'_> {
         }
         if is_due {
             let out = partly.iter().flat_map(|(stream, events)| events.keys().map(|at| (*stream, *at)));
-            self.partly.out.extend(out);
+            // An event that is not archived yet may be waiting for its segment to be written, with its content.
+            self.partly.out.extend(out.filter(|(stream, at)| is_archived(*stream, *at)));
             self.partly.looked = Some(Instant::now());
         }
+        self.early.extend(early.iter().map(|(id, _)| *id));
         ready.retain(|(_, listed)| {
             listed.iter().all(|(stream, events)| !events.keys().any(|at| left[stream].contains(at)))
         });
         if !ready.is_empty() {
             let out: Vec<ErasureId> = ready.iter().map(|(id, _)| *id).collect();
             erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?;
+            self.early.retain(|id| !out.contains(id));
         }
         Ok(left.values().all(BTreeSet::is_empty))
     }
 
-    /// The requests of which the log has nothing left and this archive may still have something, with their events.
-    /// Requests count only when all their events are archived: a record may have been read before it was erased, and be
-    /// waiting for its segment to be written.
-    async fn all_gone(
-        &self,
-        is_archived: impl Fn(usize, Position) -> bool,
-    ) -> Result<Vec<(ErasureId, Listed)>, ArchiveError> {
-        let mut ready = Vec::new();
+    /// The requests of which the log has nothing left and this archive may still have something. Requests are ready only
+    /// when all their events are archived: a record may have been read before it was erased, and be waiting for its segment
+    /// to be written.
+    async fn all_gone(&self, is_archived: impl Fn(usize, Position) -> bool) -> Result<AllGone, ArchiveError> {
+        let mut all = AllGone::default();
+        let has_former = !self.log.former_epochs().is_empty();
         for request in erasures::not_out_of(self.pool, self.target.id()).await? {
             let listed = self.listed(&request).await?;
             let mut last =
                 listed.iter().filter_map(|(stream, events)| Some((stream, events.last_key_value()?.0)));
-            if last.all(|(stream, last)| is_archived(*stream, *last)) && self.is_gone(&listed).await? {
-                ready.push((request.id, listed));
+            let is_ready = last.all(|(stream, last)| is_archived(*stream, *last));
+            let is_early = !is_ready && has_former && !self.early.contains(&request.id);
+            if (is_ready || is_early) && self.is_gone(&listed).await? {
+                let those = if is_ready { &mut all.ready } else { &mut all.early };
+                those.push((request.id, listed));
             }
         }
-        Ok(ready)
+        Ok(all)
     }
 
     /// The events of this request only: other events erased in the same conversations may have to be kept.
@@ -169,16 +184,13 @@ impl Rewriting<'_> {
         Ok(listed)
     }
 
-    /// For the requests that are not done yet: the archived events that are gone from the log, and that this process
-    /// has not removed from the archive yet.
-    async fn partly_gone(
-        &self,
-        is_archived: impl Fn(usize, Position) -> bool,
-    ) -> Result<Listed, ArchiveError> {
+    /// For the requests that are not done yet: the events that are gone from the log, and that this process has not removed
+    /// from the archive yet.
+    async fn partly_gone(&self) -> Result<Listed, ArchiveError> {
         let mut gone = Listed::new();
         for request in erasures::partly_gone(self.pool).await? {
             for (stream, mut events) in self.listed(&request).await? {
-                events.retain(|at, _| is_archived(stream, *at) && !self.partly.out.contains(&(stream, *at)));
+                events.retain(|at, _| !self.partly.out.contains(&(stream, *at)));
                 for (at, id) in events {
                     if self.log.is_gone(stream, at).await? {
                         gone.entry(stream).or_default().insert(at, id);
