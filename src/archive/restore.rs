@@ -274,7 +274,7 @@ pub(crate) async fn restore(
         audited = planned.upto;
         ends.insert(planned.stream.clone(), end);
     }
-    fates.read_later_epochs(target, &plan.remake.from, audited).await?;
+    fates.read_later_epochs(target, &plan.remake.from).await?;
     let none = BTreeSet::new();
     let restored: Vec<(String, RestoredEnd)> = stream::iter(chat.into_iter().map(|planned| {
         let gone = erased.get(&planned.stream).unwrap_or(&none);
