@@ -21,6 +21,7 @@ use crate::{
         claim::{Held, RENEW},
         head::{ArchiveHead, StreamEnd},
         manifest::Manifest,
+        progress::{Positions, Progress},
         rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
@@ -31,7 +32,8 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the manifest is written although no stream has moved: it also records how far the durables have come.
+/// How often the manifest is written although no stream has moved: it also records how far the durables have come, and
+/// when the archive last kept up with the log.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The wait before another attempt.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -84,6 +86,12 @@ async fn run(
     renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut manifest = renewing(held, &mut renew, begin(log, target, clock)).await?;
     let archived = watch::Sender::new(lasts(&manifest.head));
+    // What was asked for is all that has to be archived.
+    let logged = match until {
+        Some(until) => until.clone(),
+        None => renewing(held, &mut renew, ends(log)).await?,
+    };
+    let mut progress = Progress { archived: lasts(&manifest.head), logged };
     let rewriting = Rewriting {
         log,
         pool,
@@ -125,12 +133,9 @@ async fn run(
         let mut moves = Vec::new();
         loop {
             let head = &mut manifest.head;
-            let is_over = tokio::select! {
-                count = moved.recv_many(&mut moves, 256) => count == 0,
-                _ = beat.tick() => {
-                    head.durables = renewing(held, &mut renew, durables(log, head)).await?;
-                    false
-                }
+            let (is_beat, is_over) = tokio::select! {
+                count = moved.recv_many(&mut moves, 256) => (false, count == 0),
+                _ = beat.tick() => (true, false),
                 _ = renew.tick() => {
                     held.renew().await?;
                     continue;
@@ -146,12 +151,21 @@ async fn run(
             }
             // An archiver that was frozen must not write over the manifest of its successor.
             held.term().is_valid()?;
-            (head.at, head.version) = (clock.now(), env!("CARGO_PKG_VERSION").into());
-            if is_over {
+            head.version = env!("CARGO_PKG_VERSION").into();
+            let mut keeps_up = false;
+            if is_beat || is_over {
                 head.durables = renewing(held, &mut renew, durables(log, head)).await?;
+                keeps_up = progress.keeps_up(&lasts(head));
+            }
+            if keeps_up {
+                head.at = clock.now();
+                let logged = renewing(held, &mut renew, ends(log)).await?;
+                progress = Progress { archived: lasts(head), logged };
             }
             renewing(held, &mut renew, manifest.write(target)).await?;
-            METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
+            if keeps_up {
+                METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
+            }
             archived.send_replace(lasts(&manifest.head));
             if is_over {
                 return Ok(());
@@ -224,8 +238,18 @@ async fn join(
 }
 
 /// How far each stream is archived.
-fn lasts(head: &ArchiveHead) -> BTreeMap<String, Position> {
+fn lasts(head: &ArchiveHead) -> Positions {
     head.ends.iter().map(|(stream, end)| (stream.clone(), end.last)).collect()
+}
+
+/// Where each stream of the log ends.
+pub(super) async fn ends(log: &Log) -> Result<Positions, ArchiveError> {
+    let mut ends = Positions::new();
+    for stream in log.kept_streams() {
+        let last = log.ends_of(&stream).await?.last;
+        ends.insert(stream, last);
+    }
+    Ok(ends)
 }
 
 /// Removes the segments that no manifest names.

@@ -32,7 +32,8 @@ pub(crate) struct ArchiveHead {
     /// there was no epoch before.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) begun_at: BTreeMap<String, Position>,
-    /// When this was written. An archiver that has caught up writes a record to the archive within about ten seconds.
+    /// When the archiver last found each stream archived up to its end, or further than before. An archiver that has caught
+    /// up writes a record to the archive within about ten seconds.
     pub at: Time,
     /// The number of streams of the log, without AUDIT.
     pub streams: usize,
@@ -154,7 +155,16 @@ impl ArchiveHead {
     }
 }
 
-/// When the state of an archive was last written; `None` if there is no archive.
-pub(crate) async fn written(target: &ArchiveTarget) -> Result<Option<Time>, ArchiveError> {
-    Ok(ArchiveHead::find(target).await?.map(|head| head.at))
+/// When an archive has last kept up with the log, even if `HEAD.json` is that of the epoch before; `None` if there is no
+/// archive.
+pub(crate) async fn kept_up(
+    target: &ArchiveTarget,
+    epoch: Option<&Epoch>,
+) -> Result<Option<Time>, ArchiveError> {
+    let latest = ArchiveHead::find(target).await?;
+    let present = match epoch {
+        Some(epoch) => ArchiveHead::find_at(target, &of_epoch(epoch)).await?,
+        None => None,
+    };
+    Ok(latest.into_iter().chain(present.map(|(head, _)| head)).map(|head| head.at).max())
 }

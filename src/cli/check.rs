@@ -24,7 +24,7 @@ use crate::{
     views,
 };
 
-/// An archiver that has caught up writes every ten seconds.
+/// An archiver that keeps up says so every ten seconds, or every twenty while a segment is being filled.
 const LATE: Duration = Duration::from_secs(120);
 /// The time before the end of a certificate in which it should be replaced, as for the alert.
 const RENEWAL: time::Duration = time::Duration::days(21);
@@ -183,21 +183,21 @@ async fn look_at_archive(settings: &Settings, log: Option<&Log>, report: &mut Re
         );
         warn("archive", Err(why));
     }
-    is_written(&target, report).await;
+    is_written(&target, log, report).await;
 }
 
 /// Reports whether an archive may be written, and whether somebody does.
-async fn is_written(target: &ArchiveTarget, report: &mut Report) {
+async fn is_written(target: &ArchiveTarget, log: Option<&Log>, report: &mut Report) {
     match target.may_write() {
         Ok(warnings) => warnings.into_iter().for_each(|why| warn("archive", Err(why))),
         Err(refused) => report.say("archive", Err(refused)),
     }
-    if let Ok(Some(at)) = archive::written(target).await
+    if let Ok(Some(at)) = archive::kept_up(target, log.map(Log::epoch)).await
         && Clock::system().now().since(at) > LATE
     {
         let why = format!(
-            "{target} was last written at {at}, so nobody archives: start an archiver, or see the log lines of those that \
-             run"
+            "{target} was last written at {at}, so nobody archives, or a stream is left behind: start an archiver, or see \
+             the log lines of those that run"
         );
         warn("archive", Err(why));
     }
