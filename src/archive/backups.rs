@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 use crate::{
     archive::{
         ArchiveError, ArchiveHead, ArchiveTarget,
-        archiver::archive_until,
+        archiver::{archive_until, ends},
         segment,
         tables::{self, AuthDump},
-        target::Replaces,
+        target::{KeptFile, Replaces},
     },
     clock::Clock,
     domain::{Epoch, Position, Time},
@@ -56,11 +56,7 @@ pub(crate) async fn create(
     clock: &Clock,
     is_now: bool,
 ) -> Result<(String, Backup), ArchiveError> {
-    let mut positions = BTreeMap::new();
-    for stream in log.kept_streams() {
-        let last = log.ends_of(&stream).await?.last;
-        positions.insert(stream, last);
-    }
+    let positions = ends(log).await?;
     bring_up(log, pool, target, clock, &positions, is_now).await?;
     let time = clock.now();
     let backup = Backup {
@@ -108,15 +104,42 @@ async fn bring_up(
     )))
 }
 
+/// The names of the files of all backups, the oldest first.
+async fn names(target: &ArchiveTarget) -> Result<Vec<String>, ArchiveError> {
+    let files = target.list(FOLDER).await?.into_iter();
+    Ok(files.filter(|file| file.ends_with(".json")).map(|file| format!("{FOLDER}/{file}")).collect())
+}
+
+/// When a backup was made, by the name of its file.
+fn time_of(name: &str) -> Option<Time> {
+    name.strip_suffix(".json")?.split_once('/')?.1.parse().ok()
+}
+
+/// Reads a file of a backup, or tells why it cannot be read. An error of the operating system concerns this file alone, so
+/// other backups can still be used; an error of a bucket concerns all of them.
+async fn read(target: &ArchiveTarget, name: &str) -> Result<Result<Option<KeptFile>, String>, ArchiveError> {
+    match target.get(name).await {
+        Err(ArchiveError::File { error, .. }) if error.raw_os_error().is_some() => {
+            Ok(Err(format!("it cannot be read: {error}")))
+        }
+        file => file.map(Ok),
+    }
+}
+
+/// Reads a backup, or tells why it cannot be read; `None` if it is gone by now.
+async fn find(target: &ArchiveTarget, name: &str) -> Result<Option<Result<Backup, String>>, ArchiveError> {
+    let parsed =
+        |file: KeptFile| serde_json::from_slice(&file.bytes).map_err(|e| format!("it cannot be read: {e}"));
+    Ok(read(target, name).await?.map(|file| file.map(parsed)).unwrap_or_else(|why| Some(Err(why))))
+}
+
 /// All backups by the names of their files, the oldest first, or why they cannot be read.
 pub(crate) async fn all(
     target: &ArchiveTarget,
 ) -> Result<Vec<(String, Result<Backup, String>)>, ArchiveError> {
     let mut all = Vec::new();
-    for file in target.list(FOLDER).await?.into_iter().filter(|file| file.ends_with(".json")) {
-        let name = format!("{FOLDER}/{file}");
-        let Some(text) = target.get(&name).await? else { continue };
-        all.push((name, serde_json::from_slice(&text.bytes).map_err(|e| format!("it cannot be read: {e}"))));
+    for name in names(target).await? {
+        all.extend(find(target, &name).await?.map(|backup| (name, backup)));
     }
     Ok(all)
 }
@@ -125,12 +148,13 @@ pub(crate) async fn all(
 pub(super) async fn problems(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<String>, ArchiveError> {
     let mut problems = Vec::new();
     for part in &backup.auth_dump.parts {
-        match target.get(&part.name).await? {
-            None => problems.push(format!("{}: it is missing", part.name)),
-            Some(file) if segment::sha256(&file.bytes) != part.sha256 => {
+        match read(target, &part.name).await? {
+            Err(why) => problems.push(format!("{}: {why}", part.name)),
+            Ok(None) => problems.push(format!("{}: it is missing", part.name)),
+            Ok(Some(file)) if segment::sha256(&file.bytes) != part.sha256 => {
                 problems.push(format!("{}: its content has changed since it was written", part.name));
             }
-            Some(_) => {}
+            Ok(Some(_)) => {}
         }
     }
     Ok(problems)
@@ -165,16 +189,20 @@ pub(crate) async fn choose(
 }
 
 /// Whether a log needs another backup, because the latest one of this epoch is older than `age`. One with a date in the
-/// future, from a node whose clock was wrong, does not count.
+/// future, from a node whose clock was wrong, does not count. Reads no more files than there are young backups.
 pub(crate) async fn is_due(
     target: &ArchiveTarget,
     epoch: &Epoch,
     age: Duration,
     now: Time,
 ) -> Result<bool, ArchiveError> {
-    let all = all(target).await?;
-    let mut own = all.iter().filter_map(|(_, backup)| backup.as_ref().ok()).filter(|own| own.epoch == *epoch);
-    Ok(!own.any(|backup| !is_ahead(backup.time, now) && now.since(backup.time) < age))
+    let is_young = |time: Time| !is_ahead(time, now) && now.since(time) < age;
+    for name in names(target).await?.iter().rev().filter(|name| time_of(name).is_some_and(is_young)) {
+        if find(target, name).await?.is_some_and(|backup| backup.is_ok_and(|own| own.epoch == *epoch)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_ahead(time: Time, now: Time) -> bool {
@@ -211,8 +239,7 @@ pub(crate) async fn prune(
     let latest = latest(target, &all, now).await?;
     for (document, _) in all.iter().filter(|(name, _)| latest != Some(name)) {
         let Some(folder) = document.strip_suffix(".json") else { continue };
-        let time = folder.split_once('/').and_then(|(_, time)| time.parse::<Time>().ok());
-        if time.is_some_and(|time| now.since(time) > keep) {
+        if time_of(document).is_some_and(|time| now.since(time) > keep) {
             // Without its document, the rest of a backup is useless. If this is interrupted, a later run removes the rest.
             target.remove(document).await?;
             target.remove(folder).await?;
@@ -235,4 +262,45 @@ pub(crate) async fn prune(
         removed.push(format!("log/{}", epoch.epoch));
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH: &str = "one";
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    async fn backs_up(target: &ArchiveTarget, time: &str) {
+        let backup = serde_json::json!({
+            "time": time, "epoch": EPOCH, "positions": {}, "auth_dump": { "migration": 1, "parts": [], "sequences": {} },
+            "contract": CONTRACT, "version": "1",
+        });
+        let name = format!("{FOLDER}/{time}.json");
+        target.put(&name, backup.to_string(), Replaces::Nothing).await.expect("written");
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_cannot_be_read_stops_no_other_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = ArchiveTarget::folder(folder.path());
+        let now = "2026-01-02T12:00:00.000Z".parse::<Time>().expect("a time");
+        let is_due =
+            async || is_due(&target, &Epoch(EPOCH.into()), HOUR, now).await.expect("the folder can be read");
+        assert!(is_due().await, "there is none");
+        backs_up(&target, "2026-01-02T10:59:59.000Z").await;
+        backs_up(&target, "2026-01-02T12:02:00.000Z").await;
+        assert!(is_due().await, "one is old, and one from the future");
+        // No permission binds root, but nobody reads a folder as a file.
+        let unreadable = format!("{FOLDER}/2026-01-02T11:58:00.000Z.json");
+        std::fs::create_dir(folder.path().join(&unreadable)).expect("a folder");
+        assert!(is_due().await);
+        backs_up(&target, "2026-01-02T11:30:00.000Z").await;
+        assert!(!is_due().await);
+        let other = Epoch("two".into());
+        assert!(super::is_due(&target, &other, HOUR, now).await.expect("read"), "it is of another epoch");
+        let all = all(&target).await.expect("the folder can be read");
+        let bad: Vec<_> = all.iter().filter(|(_, backup)| backup.is_err()).map(|(name, _)| name).collect();
+        assert_eq!((all.len(), bad), (4, vec![&unreadable]));
+    }
 }
