@@ -169,7 +169,7 @@ async fn look_at_issuers(settings: &Settings, report: &mut Report, none: &str) {
 /// Reports how far the archive of the log has come, and whether its place keeps erased content.
 async fn look_at_archive(settings: &Settings, log: Option<&Log>, report: &mut Report) {
     if !settings.has_archive() {
-        return report.say("archive", Ok::<_, String>("none".into()));
+        return report.say("archive", Ok::<_, String>("none: VERBATIM_ARCHIVE is not set".into()));
     }
     let target = match settings.archive() {
         Ok(target) => target,
