@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from verbatim_client import Event, File, Memory, PasswordLogin, Verbatim, VerbatimError
+from verbatim_client import Event, File, Memory, PasswordLogin, Verbatim, VerbatimError, link
+from verbatim_client.socket import End
 
 from .server import PASSWORD, Proxy, Server, User, until
 
@@ -248,6 +249,24 @@ class Client(unittest.IsolatedAsyncioTestCase):
             async with Verbatim(self.server.url, spoilt(self.ana.token)):
                 pass
         self.assertEqual((failed.exception.code, failed.exception.retryable), ("invalid_token", False))
+
+    async def test_a_token_that_is_refused_is_replaced_when_the_callback_succeeds_again(self) -> None:
+        asked: list[str] = []
+        real = link.live
+
+        async def live(url: str, token: str, *more: Any) -> End:
+            return End(4401, "token_expired") if token == "expired" else await real(url, token, *more)
+
+        async def token(why: str) -> str:
+            asked.append(why)
+            if 1 < len(asked) < 4:
+                raise ConnectionError("nobody there")
+            return "expired" if len(asked) == 1 else self.ana.token
+
+        with mock.patch.object(link, "live", live):
+            async with Verbatim(self.server.url, token, on_error=self.failures.append) as chat:
+                self.assertEqual((chat.me, asked), (self.ana.id, ["start", "refused", "refused", "refused"]))
+        self.assertEqual([error.code for error in self.failures], ["token_failed", "token_failed"])
 
     async def test_a_first_mistake_is_told(self) -> None:
         with self.assertRaisesRegex(ValueError, "https://"):

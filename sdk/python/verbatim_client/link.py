@@ -72,8 +72,8 @@ class Link:
                 if after(end, refused) == "token":
                     # The clock of the machine was wrong, or the machine slept until the token had expired. Retries
                     # once, without a pause.
-                    refused += 1
                     await self._token.refused(token)
+                    refused += 1
                     continue
                 at_least = end.retry_after
                 if not end.began:

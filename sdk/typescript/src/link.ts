@@ -83,9 +83,9 @@ export class Link {
         if (end.code === 4401 && !error) {
           // The clock of the device was wrong, or the page slept until the token had expired. Retries once, without a
           // pause.
-          refused++;
           this.events.state("offline");
           await this.token.refused(token);
+          refused++;
           continue;
         }
         wait = end.retryAfterMs;
