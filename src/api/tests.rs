@@ -313,9 +313,9 @@ async fn the_document_says_what_the_operations_do() {
     let statuses = |operation: &Value| -> Vec<String> {
         operation["responses"].as_object().expect("responses").keys().cloned().collect()
     };
-    assert_eq!(statuses(list), ["200", "400", "401", "403", "429", "503"]);
+    assert_eq!(statuses(list), ["200", "400", "401", "403", "429", "503", "default"]);
     let make = &document["paths"]["/v1/things"]["post"];
-    let all = ["200", "201", "400", "401", "403", "404", "409", "413", "415", "429", "503"];
+    let all = ["200", "201", "400", "401", "403", "404", "409", "413", "415", "429", "503", "default"];
     assert_eq!(statuses(make), all);
     assert!(document["paths"]["/v1/things/{id}"]["delete"].is_object(), "of the other group");
     assert_eq!(list["security"], json!([{"bearer": []}]));

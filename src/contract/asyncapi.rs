@@ -35,6 +35,7 @@ pub fn document() -> Value {
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         domain::name_models(schemas);
     }
+    domain::sign_integers(&mut document);
     document
 }
 

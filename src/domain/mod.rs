@@ -51,7 +51,7 @@ pub use words::json::Json;
 pub use words::metadata::Metadata;
 pub(crate) use words::retention::LONGEST_RETENTION;
 pub use words::retention::RetentionRules;
-pub(crate) use words::schema::{schema_of_read, schema_of_written};
+pub(crate) use words::schema::{schema_of_read, schema_of_written, sign_integers};
 pub(crate) use words::text::not_in_a_name;
 pub use words::text::{BadText, ClientId, Text, Title};
 pub use words::time::Time;

@@ -45,7 +45,9 @@ pub(crate) struct Problem {
 pub(crate) struct FieldError {
     /// The location of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
     pub(crate) pointer: String,
-    /// The code of the error, for programs
+    /// The code of the error, for programs: `missing`, `wrong_type`, `invalid`, `out_of_range`, `unknown_field`,
+    /// `unknown_parameter`, `repeated_parameter`, `contradictory` and others, which an operation explains if its clients
+    /// need them. Later versions add codes
     pub(crate) code: String,
     /// What is wrong and what is expected, for people
     pub(crate) detail: String,

@@ -1,5 +1,7 @@
 //! The media type that a client prefers, by its header `Accept` (RFC 9110, section 12.5.1).
 
+use poem::{FromRequest, Request, RequestBody, http::header};
+
 /// The media type of a stream of events.
 pub(in crate::api) const STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
@@ -12,9 +14,18 @@ struct Weight {
     is_named: bool,
 }
 
-/// Whether the client prefers a stream to JSON. On a tie a stream that is named explicitly wins, because a
-/// client that names streams can read them.
-pub(in crate::api) fn wants_stream(accept: &str) -> bool {
+/// Whether the client prefers a stream to JSON. OpenAPI has no parameter for the header: the document lists both media
+/// types of the response.
+pub(in crate::api) struct WantsStream(pub(in crate::api) bool);
+
+impl<'a> FromRequest<'a> for WantsStream {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(request.header(header::ACCEPT).is_some_and(wants_stream)))
+    }
+}
+
+/// On a tie a stream that is named explicitly wins, because a client that names streams can read them.
+fn wants_stream(accept: &str) -> bool {
     wants(accept, STREAM)
 }
 

@@ -10,8 +10,8 @@ use poem_openapi::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::http::{headers, on_behalf, schemas, shown},
-    problems,
+    api::http::{headers, on_behalf, outcomes, schemas, shown},
+    domain, problems,
 };
 
 /// The path prefix of all operations.
@@ -26,8 +26,11 @@ The chat backend that keeps every word, in order, once, and can prove it.
 
 - Errors are `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for people.
 - Lists are pages: pass `next_cursor` as `cursor` until it is absent.
-- Commands take an `Idempotency-Key`: the server executes requests with the same key only once. Sending a message \
-requires one. Receipts and private settings take none: they set a state, so a repetition changes nothing more.
+- All that is done in a conversation takes an `Idempotency-Key`: starting it, and changing the group, its members and \
+its messages. The server executes requests with the same key only once. Sending a message requires one. Receipts and \
+private settings take none: they set a state, so a repetition changes nothing more.
+- Other operations with POST take no key, so a repetition creates another webhook, API key, invitation code, login or \
+export. If the response was lost, list first, and remove what you do not need.
 - A command returns the `position` that it has reached. A read with this position as `min_position` waits for it.
 - Later versions add fields to responses, values to enumerations like `features`, and types of events. A client ignores \
 those that it does not know.
@@ -108,6 +111,7 @@ pub fn lift(spec_json: &str) -> Value {
     }
     let mut document = Value::Object(document);
     schemas::relate(&mut document);
+    domain::sign_integers(&mut document);
     document
 }
 
@@ -177,6 +181,7 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
             problem["example"] = shown::example(status, &given, shapes);
         }
     }
+    outcomes::describe(operation);
 }
 
 /// Lifts a parameter, a header or a content, each of which has a schema. Removes keywords that have their

@@ -32,10 +32,17 @@ pub trait MentionsUsers: Type {
         format!("{}WithUsers", Self::name())
     }
 
-    /// The schema of the response without names.
-    fn plain(registry: &mut Registry) -> MetaSchema {
+    /// The schema of the response with names, of which this is the field.
+    fn with(users: MetaSchemaRef, registry: &mut Registry) -> MetaSchema {
         Self::register(registry);
-        registry.schemas.get(&*Self::name()).cloned().unwrap_or(MetaSchema::ANY)
+        let plain = registry.schemas.get(&*Self::name()).cloned().unwrap_or(MetaSchema::ANY);
+        let more = MetaSchema { properties: vec![("users", users)], ..MetaSchema::new("object") };
+        MetaSchema {
+            description: plain.description,
+            example: plain.example,
+            all_of: vec![Self::schema_ref(), MetaSchemaRef::Inline(Box::new(more))],
+            ..MetaSchema::ANY
+        }
     }
 }
 
@@ -49,8 +56,10 @@ impl<T: MentionsUsers> MentionsUsers for Page<T> {
         Self::name().into_owned()
     }
 
-    fn plain(registry: &mut Registry) -> MetaSchema {
-        Self::described(registry)
+    fn with(users: MetaSchemaRef, registry: &mut Registry) -> MetaSchema {
+        let mut schema = Self::described(registry);
+        schema.properties.push(("users", users));
+        schema
     }
 }
 
@@ -209,9 +218,7 @@ impl<T: MentionsUsers> Type for Named<T> {
                                `include=users`. Ids without an account are left out";
             let users = Users::schema_ref()
                 .merge(MetaSchema { description: Some(description), ..MetaSchema::ANY });
-            let mut schema = T::plain(registry);
-            schema.properties.push(("users", users));
-            schema
+            T::with(users, registry)
         });
     }
 

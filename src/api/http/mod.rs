@@ -14,6 +14,7 @@ mod headers;
 pub mod include;
 mod on_behalf;
 pub mod or_null;
+mod outcomes;
 pub mod page;
 pub mod rate;
 pub mod reasons;

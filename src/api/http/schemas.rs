@@ -1,6 +1,8 @@
 //! Changes schemas of the document that depend on other schemas: closes request bodies, and joins or splits
 //! the schemas of unions.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::domain::{name_models, shapes_by_type};
@@ -15,8 +17,8 @@ pub(in crate::api) fn relate(document: &mut Value) {
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         join_kinds(schemas);
         type_events(schemas);
-        require(schemas, "NewMessage", "client_id");
         name_models(schemas);
+        share_choices(schemas);
     }
     let bodies = bodies(document);
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
@@ -85,6 +87,30 @@ fn type_events(schemas: &mut Map<String, Value>) {
     schemas.insert("Event".to_owned(), union);
 }
 
+/// Lets the fields of events refer to the named enumerations of the same words, so that a code generator makes one type
+/// of both.
+fn share_choices(schemas: &mut Map<String, Value>) {
+    let named: Vec<(String, BTreeSet<String>)> =
+        schemas.iter().filter_map(|(name, schema)| Some((name.clone(), words(schema)?))).collect();
+    for schema in schemas.values_mut() {
+        for field in members(schema.get_mut("properties")) {
+            let Some(of) = words(field) else { continue };
+            let (Some((name, _)), Some(field)) =
+                (named.iter().find(|(_, all)| *all == of), field.as_object_mut())
+            else {
+                continue;
+            };
+            field.retain(|keyword, _| matches!(keyword.as_str(), "default" | "description"));
+            field.insert("$ref".to_owned(), reference(name).into());
+        }
+    }
+}
+
+/// The words of an enumeration.
+fn words(schema: &Value) -> Option<BTreeSet<String>> {
+    schema.get("enum")?.as_array()?.iter().map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
 /// Converts `member.role_changed` to the name of a type: `MemberRoleChanged`.
 fn pascal(word: &str) -> String {
     let capital = |part: &str| {
@@ -94,8 +120,7 @@ fn pascal(word: &str) -> String {
     word.split(['.', '_']).map(capital).collect::<Vec<String>>().concat()
 }
 
-/// Marks a field as required. The type in the code may not require it, because a client has a second way to
-/// send the value.
+/// Marks a field as required.
 fn require(schemas: &mut Map<String, Value>, name: &str, field: &str) {
     let Some(schema) = schemas.get_mut(name).and_then(Value::as_object_mut) else { return };
     let required = schema.entry("required").or_insert(json!([]));
@@ -198,6 +223,19 @@ mod tests {
         assert_eq!(event["type"]["enum"], json!(["member.role_changed"]));
         assert_eq!(event["data"]["$ref"], "#/components/schemas/MemberRoleChangedData");
         assert!(schemas["MemberRoleChangedData"]["properties"]["role"].is_object());
+    }
+
+    #[test]
+    fn a_field_with_the_words_of_a_named_enumeration_refers_to_it() {
+        let mut schemas = Map::new();
+        schemas.insert("Role".into(), json!({"type": "string", "enum": ["owner", "member"]}));
+        let field = |words: Value| json!({"type": "string", "enum": words, "description": "Why."});
+        let data = json!({"properties": {"role": field(json!(["member", "owner"])), "other": field(json!(["member"]))}});
+        schemas.insert("MemberAddedData".into(), data);
+        share_choices(&mut schemas);
+        let fields = &schemas["MemberAddedData"]["properties"];
+        assert_eq!(fields["role"], json!({"$ref": "#/components/schemas/Role", "description": "Why."}));
+        assert_eq!(fields["other"], field(json!(["member"])));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     api::{
         Caller, Followed, Limit, Problem, Reply, Wait,
         http::{
-            accept::{STREAM, wants_stream},
+            accept::{STREAM, WantsStream},
             examples,
         },
         operations::tag::Tag,
@@ -179,14 +179,11 @@ impl Following {
         limit: Query<Limit>,
         /// Seconds to wait for the first event, 0 to 60. The default is 0
         wait: Query<Wait>,
-        /// `text/event-stream` asks for a stream instead of a page
-        #[oai(name = "Accept")]
-        accept: Header<Option<String>>,
+        WantsStream(is_stream): WantsStream,
         /// The cursor after which the stream begins. Browsers send it when they reconnect
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<String>>,
     ) -> Result<Told, Followed> {
-        let is_stream = accept.0.is_some_and(|accept| wants_stream(&accept));
         let waits = is_stream || !wait.0.0.is_zero();
         // A browser reconnects with the original URL, and sends the cursor to continue from in a header. So
         // the header wins.

@@ -22,7 +22,7 @@ pub(in crate::api) struct Message {
     position: Position,
     /// The user who sent the message
     sender: UserId,
-    /// The idempotency key of the sender
+    /// The idempotency key of the sender; empty if the message is erased
     client_id: String,
     /// The current text, as typed; empty if the message is deleted
     text: String,

@@ -100,7 +100,7 @@ impl Presences {
     /// Send a typing signal
     ///
     /// Tells the sockets of the other members that the caller is typing, like the frame `typing`. Nothing is stored.
-    /// The server passes on one signal per 3 s in each conversation, and drops the others silently.
+    /// In each conversation the server passes on two signals at once, then one in 3 s, and drops the others silently.
     #[oai(path = "/conversations/:id/typing", method = "post", operation_id = "show_typing")]
     async fn typing(&self, caller: Caller, id: Path<ConversationId>) -> Result<Done, Ruled> {
         self.commands.typing(caller.user, id.0).await?;

@@ -67,7 +67,7 @@ impl Search {
     /// understands `"a phrase"`, `or` and `-without`. Words are compared as written, without stemming or stop words.
     /// In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run of characters is one phrase. A
     /// page may have fewer than `limit` messages although more follow. A query that takes too long is refused with
-    /// `too_broad`.
+    /// `invalid_parameter`, and `too_broad` in `errors`.
     #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn search(

@@ -109,7 +109,8 @@ impl Users {
     /// Find users
     ///
     /// Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
-    /// of the ids. Ids without a user are left out. User names are case-insensitive.
+    /// of the ids. Ids without a user are left out. User names are case-insensitive. Exactly one of `username` and
+    /// `ids` is required. All users come in one page, without `next_cursor`.
     #[oai(path = "/users", method = "get", operation_id = "find_users")]
     async fn find(
         &self,
@@ -117,9 +118,11 @@ impl Users {
         /// The complete user name
         #[oai(validator(min_length = 1, max_length = 64))]
         username: Query<Option<String>>,
-        /// The ids of up to 100 users, separated by commas. All of them come in one page
+        /// The ids of up to 100 users, separated by commas
         ids: Query<Option<UserIds>>,
-        #[oai(name = "limit")] _limit: Query<Limit>,
+        /// Has no effect
+        #[oai(name = "limit")]
+        _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
         let found = match (username.0, ids.0) {
             (Some(username), None) => self.by_name(&username).await?.into_iter().collect(),

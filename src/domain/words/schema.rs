@@ -12,7 +12,7 @@ use crate::domain::{
 };
 
 /// The schema of a type as this program writes it: one object without references and with an example (in a
-/// choice, one example for each variant). An absent field is left out, and never null.
+/// choice, one example for each variant). A field that may be absent is never null.
 pub(crate) fn schema_of_written<T: JsonSchema>() -> Value {
     let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_serialize());
     drop_null(&mut schema);
@@ -59,19 +59,43 @@ fn add_example(schema: &mut Value) {
     }
 }
 
-/// Removes `null` from the types of optional fields: the derived schema allows null, but no field is written
-/// as null.
+/// Removes `null` from the types of optional fields: the derived schema allows null, but an absent field is left out.
+/// Only a required field can be null.
 fn drop_null(schema: &mut Value) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(drop_null),
         Value::Object(members) => {
-            if let Some(Value::Array(types)) = members.get("type")
-                && let [only, Value::String(null)] = &types[..]
-                && null == "null"
-            {
-                members.insert("type".to_owned(), only.clone());
+            let required = members.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            let fields = members.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+            for (_, field) in fields.filter(|(name, _)| !required.contains(&name.as_str().into())) {
+                if let Some([only, Value::String(null)]) = field["type"].as_array().map(Vec::as_slice)
+                    && null == "null"
+                {
+                    field["type"] = only.clone();
+                }
             }
             members.values_mut().for_each(drop_null);
+        }
+        _ => {}
+    }
+}
+
+/// Replaces the formats of unsigned integers, at any depth. Code generators know only `int32` and `int64`, and take any
+/// other format for 32 bits, which are too few for some of our numbers.
+pub(crate) fn sign_integers(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(sign_integers),
+        Value::Object(members) => {
+            let signed = match members.get("format").and_then(Value::as_str) {
+                Some("uint8" | "uint16") => Some("int32"),
+                Some("uint32" | "uint64" | "uint") => Some("int64"),
+                _ => None,
+            };
+            if let Some(signed) = signed {
+                members.insert("format".to_owned(), signed.into());
+                members.entry("minimum").or_insert(0.into());
+            }
+            members.values_mut().for_each(sign_integers);
         }
         _ => {}
     }
@@ -201,4 +225,34 @@ fn example(schema: &Value) -> Value {
     let members: Map<String, Value> =
         properties.into_iter().flatten().map(|(name, schema)| (name.clone(), example(schema))).collect();
     Value::Object(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_required_field_can_be_null() {
+        let either = json!({ "type": ["string", "null"] });
+        let mut schema = json!({
+            "oneOf": [{ "properties": { "always": either, "seldom": either }, "required": ["always"] }],
+        });
+        drop_null(&mut schema);
+        let expected = json!({ "always": either, "seldom": { "type": "string" } });
+        assert_eq!(schema["oneOf"][0]["properties"], expected);
+    }
+
+    #[test]
+    fn unsigned_integers_get_formats_that_generators_know() {
+        let of = |format: &str, minimum: u64| json!({ "format": format, "minimum": minimum });
+        for (unsigned, signed) in
+            [("uint16", "int32"), ("uint32", "int64"), ("uint64", "int64"), ("uint", "int64")]
+        {
+            let mut schema = json!([{ "format": unsigned }, of(unsigned, 1), { "format": "uuid" }]);
+            sign_integers(&mut schema);
+            assert_eq!(schema, json!([of(signed, 0), of(signed, 1), { "format": "uuid" }]));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _},
 };
 
-use super::{Conversation, PATIENCE, person::key};
+use super::{Conversation, PATIENCE, document, person::key};
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -144,6 +144,7 @@ impl Device {
         let waited = timeout(PATIENCE, async {
             loop {
                 let frame = self.frames.recv().await?;
+                document::describes_frame(&frame);
                 self.seen.push(frame.clone());
                 if fits(&frame) {
                     return Some(frame);

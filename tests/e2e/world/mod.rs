@@ -7,6 +7,7 @@ pub mod clients;
 mod collector;
 mod copies;
 mod device;
+mod document;
 mod draft;
 mod inside;
 mod issuer;

@@ -8,7 +8,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 
-use super::Device;
+use super::{Device, document};
 
 pub const PASSWORD: &str = "correct horse battery";
 /// The header with which a program acts for a user.
@@ -81,7 +81,7 @@ pub async fn send(
     token: Option<&str>,
     body: Option<Value>,
 ) -> Answer {
-    let mut request = http.request(method, format!("http://{address}{path}"));
+    let mut request = http.request(method.clone(), format!("http://{address}{path}"));
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
@@ -92,6 +92,9 @@ pub async fn send(
     let (status, headers) = (answer.status(), answer.headers().clone());
     let text = answer.text().await.expect("a body");
     let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") };
+    if status == StatusCode::CONFLICT {
+        document::names_conflict(&method, path, &body);
+    }
     Answer { status, headers, body }
 }
 

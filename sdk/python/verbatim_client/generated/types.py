@@ -216,8 +216,8 @@ class Conversation(TypedDict):
 class ConversationCreatedData(TypedDict):
     """The actor created a conversation with its first members."""
 
-    history: Literal["full", "since_join"]
-    kind: Literal["direct", "group"]
+    history: HistorySetting
+    kind: ConversationKind
     members: list[FirstMember]
     title: NotRequired[str]
 
@@ -274,7 +274,7 @@ class ConversationUpdatedData(TypedDict):
     """The actor changed the title or a setting of a group. An absent field keeps its value."""
 
     client_id: NotRequired[str]
-    history: NotRequired[Literal["full", "since_join"]]
+    history: NotRequired[HistorySetting]
     retention_s: NotRequired[int]
     title: NotRequired[str]
 
@@ -292,30 +292,9 @@ class ConversationUpdatedEvent(TypedDict):
     type: Literal["conversation.updated"]
 
 
-class ConversationWithUsers(TypedDict):
+class ConversationWithUsers(Conversation):
     """A conversation as the caller sees it."""
 
-    active_at: str
-    archived: bool
-    created_at: str
-    head: int
-    history: HistorySetting
-    id: str
-    kind: ConversationKind
-    last_message: NotRequired[LastMessage]
-    member_count: NotRequired[int]
-    members: NotRequired[list[Member]]
-    mentions: int
-    messages: NotRequired[list[Message]]
-    muted: bool
-    muted_until: NotRequired[str]
-    position: int
-    read: int
-    retention_s: NotRequired[int]
-    role: Role
-    title: NotRequired[str]
-    unread: int
-    user_id: NotRequired[str]
     users: NotRequired[dict[str, UserSummary]]
 
 
@@ -499,7 +478,7 @@ class FieldError(TypedDict):
 class FirstMember(TypedDict):
     """A member as `conversation.created` names it."""
 
-    role: Literal["member", "admin", "owner"]
+    role: Role
     user_id: str
 
 
@@ -859,7 +838,7 @@ class MemberAddedData(TypedDict):
     """The actor added a user to a group."""
 
     client_id: NotRequired[str]
-    role: Literal["member", "admin", "owner"]
+    role: Role
     user_id: str
 
 
@@ -908,7 +887,7 @@ class MemberRoleChangedData(TypedDict):
     """The actor gave a member of a group another role."""
 
     client_id: NotRequired[str]
-    role: Literal["member", "admin", "owner"]
+    role: Role
     user_id: str
 
 
@@ -1118,25 +1097,9 @@ class MessageVersionPage(TypedDict):
     next_cursor: NotRequired[str]
 
 
-class MessageWithUsers(TypedDict):
+class MessageWithUsers(Message):
     """A message."""
 
-    client_id: str
-    conversation_id: str
-    deleted_at: NotRequired[str]
-    deleted_by: NotRequired[str]
-    edited_at: NotRequired[str]
-    erased: NotRequired[bool]
-    id: str
-    mentions: list[str]
-    metadata: NotRequired[dict[str, Any]]
-    pinned: bool
-    position: int
-    reactions: list[ReactionCount]
-    reply_to: NotRequired[QuotedMessage]
-    sender: str
-    sent_at: str
-    text: str
     users: NotRequired[dict[str, UserSummary]]
 
 
@@ -1221,7 +1184,7 @@ class NewMember(TypedDict):
 class NewMessage(TypedDict):
     """The message to send."""
 
-    client_id: str
+    client_id: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
     reply_to: NotRequired[str]
     text: str
@@ -1346,12 +1309,9 @@ class PresencePage(TypedDict):
 PresenceStatus = Literal["online", "away", "offline"]
 
 
-class PresenceWithUsers(TypedDict):
+class PresenceWithUsers(Presence):
     """The presence of a user."""
 
-    last_seen_at: NotRequired[str]
-    status: PresenceStatus
-    user_id: str
     users: NotRequired[dict[str, UserSummary]]
 
 

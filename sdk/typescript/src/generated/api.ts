@@ -1151,7 +1151,7 @@ export interface paths {
         /**
          * Send a typing signal
          * @description Tells the sockets of the other members that the caller is typing, like the frame `typing`. Nothing is stored.
-         *     The server passes on one signal per 3 s in each conversation, and drops the others silently.
+         *     In each conversation the server passes on two signals at once, then one in 3 s, and drops the others silently.
          */
         post: operations["show_typing"];
         delete?: never;
@@ -1599,7 +1599,7 @@ export interface paths {
          *     understands `"a phrase"`, `or` and `-without`. Words are compared as written, without stemming or stop words.
          *     In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run of characters is one phrase. A
          *     page may have fewer than `limit` messages although more follow. A query that takes too long is refused with
-         *     `too_broad`.
+         *     `invalid_parameter`, and `too_broad` in `errors`.
          */
         get: operations["search_messages"];
         put?: never;
@@ -1739,7 +1739,8 @@ export interface paths {
         /**
          * Find users
          * @description Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
-         *     of the ids. Ids without a user are left out. User names are case-insensitive.
+         *     of the ids. Ids without a user are left out. User names are case-insensitive. Exactly one of `username` and
+         *     `ids` is required. All users come in one page, without `next_cursor`.
          */
         get: operations["find_users"];
         put?: never;
@@ -1942,7 +1943,7 @@ export interface components {
         /** @description A replay that has started */
         BegunReplay: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of events to send; null for a range of the log
              */
             events: number | null;
@@ -1976,7 +1977,7 @@ export interface components {
         /** @description An external program that reads the log */
         Consumer: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of its connections to nats-server; null if the servers do not report it
              */
             connections: number | null;
@@ -1997,12 +1998,12 @@ export interface components {
             /** @description Whether it sends commands */
             gives_commands: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of events that it has not acknowledged
              */
             lag_events: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The age of the oldest event that it has not acknowledged, in seconds; 0 if there is none
              */
             lag_seconds: number;
@@ -2018,14 +2019,14 @@ export interface components {
             /** @description Whether old credentials are overdue for revocation. If so, an operator has to run `verbatim consumers sweep` */
             overdue: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of its parked events, which nats-server has stopped delivering
              */
             parked: number;
             /** @description Whether it reads audit events */
             reads_audit: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of events that were delivered to it more than once
              */
             redelivered: number;
@@ -2117,12 +2118,12 @@ export interface components {
         /** @description The levels of the log contract that a server supports */
         Contract: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The highest level that the server reads
              */
             reads: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The level that the server writes
              */
             writes: number;
@@ -2158,7 +2159,7 @@ export interface components {
             /** @description The last message that the caller may read */
             last_message?: components["schemas"]["LastMessage"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of all members. Only in the list of conversations, with `include=members`
              */
             member_count?: number;
@@ -2195,7 +2196,7 @@ export interface components {
              */
             read: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long messages are kept, in seconds; absent if the conversation has no retention of its own
              */
             retention_s?: number;
@@ -2223,17 +2224,15 @@ export interface components {
              *     - `full`: The whole history.
              *     - `since_join`: The messages since joining.
              * @default full
-             * @enum {string}
              */
-            history: "full" | "since_join";
+            history: components["schemas"]["HistorySetting"];
             /**
              * @description Direct or group.
              *
              *     - `direct`: Two users, who stay members.
              *     - `group`: Members join and leave.
-             * @enum {string}
              */
-            kind: "direct" | "group";
+            kind: components["schemas"]["ConversationKind"];
             /** @description The first members, including the creator. */
             members: components["schemas"]["FirstMember"][];
             /** @description The title of a group, as typed: at most 256 bytes of UTF-8. */
@@ -2323,7 +2322,7 @@ export interface components {
             /** @description How much of the history new members may read */
             history?: components["schemas"]["HistorySetting"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long messages are kept, in seconds: older ones are hidden from everyone and then erased. `null` removes
              *     the setting, so that the default of the server applies. Only owners may change it. `/v1/info` has the limits
              */
@@ -2340,11 +2339,10 @@ export interface components {
              *
              *     - `full`: The whole history.
              *     - `since_join`: The messages since joining.
-             * @enum {string}
              */
-            history?: "full" | "since_join";
+            history?: components["schemas"]["HistorySetting"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds for which messages are kept from now on; 0 if the group no longer has a retention of its own.
              */
             retention_s?: number;
@@ -2391,92 +2389,7 @@ export interface components {
             type: "conversation.updated";
         };
         /** @description A conversation as the caller sees it */
-        ConversationWithUsers: {
-            /**
-             * Format: date-time
-             * @description When the last message was sent, or when the caller joined if that is later
-             */
-            active_at: string;
-            /** @description Whether the caller has archived the conversation */
-            archived: boolean;
-            /**
-             * Format: date-time
-             * @description When the conversation was created
-             */
-            created_at: string;
-            /**
-             * Format: int64
-             * @description The position of the last event of the conversation
-             */
-            head: number;
-            /** @description How much of the history new members may read */
-            history: components["schemas"]["HistorySetting"];
-            /**
-             * Format: uuid
-             * @description The id of the conversation
-             */
-            id: string;
-            /** @description Direct or group */
-            kind: components["schemas"]["ConversationKind"];
-            /** @description The last message that the caller may read */
-            last_message?: components["schemas"]["LastMessage"];
-            /**
-             * Format: uint64
-             * @description The number of all members. Only in the list of conversations, with `include=members`
-             */
-            member_count?: number;
-            /**
-             * @description The first 10 members in the order of their user ids, as in the list of members. Only in the list of
-             *     conversations, with `include=members`
-             */
-            members?: components["schemas"]["Member"][];
-            /**
-             * Format: int64
-             * @description The number of unread messages that mention the caller
-             */
-            mentions: number;
-            /**
-             * @description The last 20 messages that the caller may read, newest first. Only in the list of conversations, with
-             *     `include=messages`
-             */
-            messages?: components["schemas"]["Message"][];
-            /** @description Whether the devices of the caller should stay silent about this conversation */
-            muted: boolean;
-            /**
-             * Format: date-time
-             * @description When the mute ends; absent if it has no end
-             */
-            muted_until?: string;
-            /**
-             * Format: int64
-             * @description The position that this response has reached. Pass it as `min_position` to later reads
-             */
-            position: number;
-            /**
-             * Format: int64
-             * @description The position up to which the caller has read
-             */
-            read: number;
-            /**
-             * Format: uint64
-             * @description How long messages are kept, in seconds; absent if the conversation has no retention of its own
-             */
-            retention_s?: number;
-            /** @description The role of the caller */
-            role: components["schemas"]["Role"];
-            /** @description The title of a group; absent if it was erased */
-            title?: string;
-            /**
-             * Format: int64
-             * @description The number of unread messages from other members, without deleted ones. The server counts up to 1,000 among
-             *     the latest 10,000 messages
-             */
-            unread: number;
-            /**
-             * Format: uuid
-             * @description The other member of a direct conversation
-             */
-            user_id?: string;
+        ConversationWithUsers: components["schemas"]["Conversation"] & {
             /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
@@ -2485,7 +2398,7 @@ export interface components {
         /** @description The options of a rotation of credentials */
         CredentialRotation: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long the old credentials keep working beside the new ones, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
@@ -2498,7 +2411,7 @@ export interface components {
              */
             at: string;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of the attempt for this event, starting at 1
              */
             attempt: number;
@@ -2518,7 +2431,7 @@ export interface components {
              */
             event_id: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of the attempt in the delivery log of the server
              */
             id: number;
@@ -2534,12 +2447,12 @@ export interface components {
             /** @description The outcome of the attempt */
             state: components["schemas"]["DeliveryState"];
             /**
-             * Format: uint16
+             * Format: int32
              * @description The HTTP status of the response; null if there was no response
              */
             status: number | null;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The duration of the request, in milliseconds
              */
             took_ms: number;
@@ -2559,7 +2472,7 @@ export interface components {
         /** @description When the log syncs acknowledged messages to disk */
         Durability: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds between two syncs, if the mode is `interval`
              */
             seconds?: number;
@@ -2742,27 +2655,27 @@ export interface components {
         /** @description The counts of an erasure */
         ErasureCounts: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of attachments: 0, because there are no attachments yet
              */
             attachments: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of edits of these messages, known once they are hidden
              */
             edits: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of messages
              */
             messages: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of database rows that were cleared, or deleted with an account
              */
             rows: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of titles; absent if there are none
              */
             titles?: number;
@@ -2862,9 +2775,8 @@ export interface components {
              *     - `member`: May read and write.
              *     - `admin`: May also add and remove members and change the title.
              *     - `owner`: May also change roles.
-             * @enum {string}
              */
-            role: "member" | "admin" | "owner";
+            role: components["schemas"]["Role"];
             /**
              * Format: uuid
              * @description The user.
@@ -2900,7 +2812,7 @@ export interface components {
         /** @description The result of a replay */
         GivenAgain: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of copies; null if the consumer starts reading again from a point
              */
             given: number | null;
@@ -3067,7 +2979,7 @@ export interface components {
             /** @description The name of the device, in the user's list of logins: one line of at most 128 bytes of UTF-8 */
             device?: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The lifetime of each access token, in seconds: 60 to 3600. The default is 600
              */
             expires_in?: number;
@@ -3081,7 +2993,7 @@ export interface components {
             /** @description The access token for requests and sockets. Its claim `via` is the id of the service account */
             access_token: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds until the access token expires
              */
             expires_in: number;
@@ -3213,12 +3125,12 @@ export interface components {
             /** @description Who may register: `open`, `invite` (people with an invitation code) or `closed` */
             registration: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of copies of each stream
              */
             replicas: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of streams of the log
              */
             streams: number;
@@ -3306,12 +3218,12 @@ export interface components {
         /** @description The data of a new invitation code */
         InviteRequest: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The seconds until the code expires, 60 to 31536000. The default is 604800 (a week)
              */
             expires_in?: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description How many accounts can be registered with the code, 1 to 10000. The default is 1
              */
             uses?: number;
@@ -3354,42 +3266,42 @@ export interface components {
         /** @description The limits of this server */
         Limits: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description Bytes of a request body
              */
             body_bytes: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The download speed of an export, in bytes per second before compression
              */
             export_bytes_per_second: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds within which the download of an export has to finish
              */
             export_download_seconds: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds for which an export can be downloaded
              */
             export_seconds: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Characters of an external id
              */
             external_id_chars: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description Frames that a client may send over one socket in a burst
              */
             frames_at_once: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description Frames per second that a client may send over one socket in the long run
              */
             frames_per_second: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Users or conversations of a legal hold
              */
             hold_subjects: number;
@@ -3399,12 +3311,12 @@ export interface components {
              */
             holds: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The longest lifetime of an access token that a host application may request, in seconds
              */
             host_token_seconds_max: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The shortest lifetime of an access token that a host application may request, in seconds
              */
             host_token_seconds_min: number;
@@ -3414,99 +3326,99 @@ export interface components {
              */
             logins: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Members of a conversation
              */
             members: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Users with whom a new group can start, besides its owner
              */
             members_at_start: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Bytes of the metadata of a message, as JSON
              */
             metadata_bytes: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Users whose names one response can include
              */
             names: number;
             /**
-             * Format: uint16
+             * Format: int32
              * @description Items on a page
              */
             page: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Pinned messages of a conversation
              */
             pins: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Members of a provisioned conversation
              */
             provision_members: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Bytes of the metadata of a provisioned user, as JSON
              */
             provision_metadata_bytes: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Words in `roles` of a provisioned user
              */
             provision_roles: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Users that one request can provision
              */
             provision_users: number;
             /** @description The rate limits. A limit that is off is absent */
             rate: components["schemas"]["RateLimit"][];
             /**
-             * Format: uint64
+             * Format: int64
              * @description Different reactions of one member to one message
              */
             reactions: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The retention of a conversation without one of its own, in seconds; absent if its messages are kept forever
              */
             retention_seconds_default?: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The longest retention that an owner can set for a conversation, in seconds
              */
             retention_seconds_max: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The shortest retention that an owner can set for a conversation, in seconds
              */
             retention_seconds_min: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Bytes of the text of a message
              */
             text_bytes: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Bytes of a title
              */
             title_bytes: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Users that one request can look up by id
              */
             user_ids: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description Custom headers of a webhook
              */
             webhook_headers: number;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The longest time for which the previous secret of a webhook keeps signing after a rotation, in seconds
              */
             webhook_overlap_seconds_max: number;
@@ -3611,9 +3523,8 @@ export interface components {
              *     - `member`: May read and write.
              *     - `admin`: May also add and remove members and change the title.
              *     - `owner`: May also change roles.
-             * @enum {string}
              */
-            role: "member" | "admin" | "owner";
+            role: components["schemas"]["Role"];
             /**
              * Format: uuid
              * @description The new member.
@@ -3729,9 +3640,8 @@ export interface components {
              *     - `member`: May read and write.
              *     - `admin`: May also add and remove members and change the title.
              *     - `owner`: May also change roles.
-             * @enum {string}
              */
-            role: "member" | "admin" | "owner";
+            role: components["schemas"]["Role"];
             /**
              * Format: uuid
              * @description The member.
@@ -3794,7 +3704,7 @@ export interface components {
         };
         /** @description A message */
         Message: {
-            /** @description The idempotency key of the sender */
+            /** @description The idempotency key of the sender; empty if the message is erased */
             client_id: string;
             /**
              * Format: uuid
@@ -4238,68 +4148,7 @@ export interface components {
             next_cursor?: string;
         };
         /** @description A message */
-        MessageWithUsers: {
-            /** @description The idempotency key of the sender */
-            client_id: string;
-            /**
-             * Format: uuid
-             * @description The conversation of the message
-             */
-            conversation_id: string;
-            /**
-             * Format: date-time
-             * @description When the message was deleted. A deleted message has no text, metadata, mentions, reactions or pin
-             */
-            deleted_at?: string;
-            /**
-             * Format: uuid
-             * @description The user who deleted the message
-             */
-            deleted_by?: string;
-            /**
-             * Format: date-time
-             * @description When the message was last edited
-             */
-            edited_at?: string;
-            /**
-             * @description `true` if the message was erased: its text is no longer stored anywhere. An erased message looks like a
-             *     deleted one, but without the idempotency key of its sender
-             */
-            erased?: boolean;
-            /**
-             * Format: uuid
-             * @description The id of the message
-             */
-            id: string;
-            /** @description The members whom the text mentions as `<@user id>`, in the order of their user ids */
-            mentions: string[];
-            /** @description The metadata that a program added */
-            metadata?: {
-                [key: string]: unknown;
-            };
-            /** @description Whether the message is pinned */
-            pinned: boolean;
-            /**
-             * Format: int64
-             * @description The position of the message
-             */
-            position: number;
-            /** @description The reactions, oldest first */
-            reactions: components["schemas"]["ReactionCount"][];
-            /** @description The message to which this message replies */
-            reply_to?: components["schemas"]["QuotedMessage"];
-            /**
-             * Format: uuid
-             * @description The user who sent the message
-             */
-            sender: string;
-            /**
-             * Format: date-time
-             * @description When the message was sent
-             */
-            sent_at: string;
-            /** @description The current text, as typed; empty if the message is deleted */
-            text: string;
+        MessageWithUsers: components["schemas"]["Message"] & {
             /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
@@ -4324,7 +4173,7 @@ export interface components {
             /** @description Whether only one of its processes reads at a time, while the others stand by. The default is `false` */
             exclusive?: boolean;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The lifetime of its credentials in seconds, at most ten years. Without it they are valid until they are
              *     revoked
              */
@@ -4348,7 +4197,7 @@ export interface components {
             /** @description The account to erase by its id in the host application, instead of messages */
             external_id?: string;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The seconds until the erasure begins, at most 30 days. The default is 0
              */
             grace_s?: number;
@@ -4425,7 +4274,7 @@ export interface components {
             /** @description The networks from which the key may be used, in CIDR notation. Without it the key may be used from anywhere */
             addresses?: string[];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The lifetime of the key in seconds, at most ten years. Without it the key is valid until it is revoked
              */
             expires_in?: number;
@@ -4450,7 +4299,7 @@ export interface components {
              * @description The idempotency key: the same for every retry of the request. A client that sends the header `Idempotency-Key`
              *     may leave it out
              */
-            client_id: string;
+            client_id?: string;
             /**
              * @description Metadata from a program: a JSON object of at most 4 KiB and 8 levels, without duplicate names. The server
              *     returns it exactly as sent, with every digit of its numbers
@@ -4496,7 +4345,7 @@ export interface components {
         /** @description A new webhook */
         NewWebhook: {
             /**
-             * Format: uint16
+             * Format: int32
              * @description How many requests may be in flight at once: 1 to 64. The default is 16
              */
             concurrency?: number;
@@ -4531,7 +4380,7 @@ export interface components {
         /** @description The credentials that are overdue for revocation */
         OverdueCredentials: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of credentials that are overdue for revocation: always 0
              */
             overdue: number;
@@ -4561,7 +4410,7 @@ export interface components {
         /** @description An event that nats-server has stopped delivering to a consumer */
         ParkedEvent: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How often it was delivered
              */
             deliveries: number;
@@ -4673,20 +4522,7 @@ export interface components {
          */
         PresenceStatus: "online" | "away" | "offline";
         /** @description The presence of a user */
-        PresenceWithUsers: {
-            /**
-             * Format: date-time
-             * @description When the user was last online; for a user who is present, the time of the last change. Absent if the user has
-             *     never been online
-             */
-            last_seen_at?: string;
-            /** @description The presence of the user */
-            status: components["schemas"]["PresenceStatus"];
-            /**
-             * Format: uuid
-             * @description The user
-             */
-            user_id: string;
+        PresenceWithUsers: components["schemas"]["Presence"] & {
             /** @description The users whose ids are in the response, keyed by id: at most 2,000. Present with `include=users`. Ids without an account are left out */
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
@@ -4727,7 +4563,7 @@ export interface components {
         /** @description A rate limit: `q` units per `w` seconds in the long run, and up to `burst` units at once */
         RateLimit: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The units that can be used at once
              */
             burst: number;
@@ -4736,12 +4572,12 @@ export interface components {
             /** @description The name of the limit, as in the header `RateLimit-Policy` */
             policy: string;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The units per window
              */
             q: number;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The length of the window, in seconds
              */
             w: number;
@@ -5039,7 +4875,7 @@ export interface components {
         /** @description The lifetime of a recovery token */
         RecoveryRequest: {
             /**
-             * Format: uint32
+             * Format: int64
              * @description The seconds until the token expires, 300 to 86400. The default is 3600
              */
             expires_in?: number;
@@ -5178,7 +5014,7 @@ export interface components {
         /** @description The options of a rotation of an API key */
         Rotation: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long the old key keeps working beside the new one, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
@@ -5186,7 +5022,7 @@ export interface components {
         /** @description The options of a rotation of a secret */
         SecretRotation: {
             /**
-             * Format: uint64
+             * Format: int64
              * @description How long the old secret keeps signing beside the new one, in seconds: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
@@ -5267,7 +5103,7 @@ export interface components {
             /** @description The access token for requests and sockets */
             access_token: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The seconds until the access token expires
              */
             expires_in: number;
@@ -5331,7 +5167,7 @@ export interface components {
         /** @description A webhook */
         Webhook: {
             /**
-             * Format: uint16
+             * Format: int32
              * @description How many requests may be in flight at once
              */
             concurrency: number;
@@ -5360,21 +5196,21 @@ export interface components {
              */
             failing_since: string | null;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The number of failed attempts since `failing_since`
              */
             failures: number;
             /** @description The names of the custom headers that are sent with each event */
             headers: string[];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of conversations that wait for a retry
              */
             held: number;
             /** @description The id of the webhook */
             id: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of stored events that the webhook has yet to receive or skip
              */
             lag_events: number;
@@ -5388,14 +5224,14 @@ export interface components {
             /** @description Whether events of a conversation wait for each other */
             order: components["schemas"]["WebhookOrder"];
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of parked events
              */
             parked: number;
             /** @description The public key with which a receiver verifies `v1a` signatures */
             public_key?: string;
             /**
-             * Format: uint64
+             * Format: int64
              * @description The number of replays in progress
              */
             replays: number;
@@ -5420,7 +5256,7 @@ export interface components {
          */
         WebhookChanges: {
             /**
-             * Format: uint16
+             * Format: int32
              * @description How many requests may be in flight at once
              */
             concurrency?: number;
@@ -5476,12 +5312,12 @@ export interface components {
             /** @description The beginning of the response: at most 1,024 bytes */
             response: string;
             /**
-             * Format: uint16
+             * Format: int32
              * @description The HTTP status of the response; null if there was no response
              */
             status: number | null;
             /**
-             * Format: uint32
+             * Format: int64
              * @description The duration of the request, in milliseconds
              */
             took_ms: number;
@@ -7982,8 +7818,9 @@ export interface operations {
     find_users: {
         parameters: {
             query?: {
-                /** @description The ids of up to 100 users, separated by commas. All of them come in one page */
+                /** @description The ids of up to 100 users, separated by commas */
                 ids?: string;
+                /** @description Has no effect */
                 limit?: number;
                 /** @description The complete user name */
                 username?: string;

@@ -317,7 +317,7 @@ export type ServerTyping = {
 /** A user has another name or picture: the user of the session, or a user who shares a conversation with them. Members of large conversations (more than 500 members by default) do not get this frame, and if the user has very many conversations, only the members of the latest ones get it. The next read with `include=users` returns the current names. */
 export type ServerUser = {
   /** The https URL of a picture of the user; null if there is none. */
-  avatar_url: string;
+  avatar_url: string | null;
   /** The name that other users see. */
   display_name: string;
   /** The user. */
