@@ -45,6 +45,10 @@ def types() -> str:
         if "oneOf" in schema:
             members = " | ".join(kind(one) for one in schema["oneOf"])
             unions.append(f"{name} = {members}\n")
+        elif "allOf" in schema:
+            # A schema that extends another one comes after it in the alphabet, so its base is defined.
+            base, more = schema["allOf"]
+            parts.append(record(name, {**schema, **more}, kind(base)))
         elif schema.get("type") == "object" and schema.get("properties"):
             parts.append(record(name, schema))
         else:
@@ -53,14 +57,14 @@ def types() -> str:
     return "\n\n".join([*parts, *unions])
 
 
-def record(name: str, schema: dict) -> str:
+def record(name: str, schema: dict, base: str = "TypedDict") -> str:
     required = set(schema.get("required", ()))
     fields = schema["properties"].items()
     if any(keyword.iskeyword(field) or not field.isidentifier() for field, _ in fields):
         # A field whose name is a keyword needs the functional syntax.
         pairs = [f'        "{field}": {presence(field, required)}["{quoted(inner)}"],' for field, inner in fields]
         return "\n".join([f"{name} = TypedDict(", f'    "{name}",', "    {", *pairs, "    },", ")", ""])
-    lines = [f"class {name}(TypedDict):", docstring(schema.get("description", name), 4), ""]
+    lines = [f"class {name}({base}):", docstring(schema.get("description", name), 4), ""]
     for field, inner in fields:
         lines.append(f"    {field}: {kind(inner)}" if field in required else f"    {field}: NotRequired[{kind(inner)}]")
     return "\n".join(lines) + "\n"
@@ -104,10 +108,14 @@ def rest() -> str:
     parts = [
         HEAD.format("Every operation of the REST interface, by its `operationId`.") + "\n",
         "from __future__ import annotations\n\n"
-        "from collections.abc import Awaitable, Callable\nfrom typing import Any, Literal\nfrom urllib.parse import quote\n\n"
-        "from ..ids import uuid7\nfrom . import types as t\n\n"
-        "# The method, the path, the query, the body, whether it takes a token, and the idempotency key.\n"
-        "Send = Callable[[str, str, dict[str, Any], Any, bool, str | None], Awaitable[Any]]\n\n\n"
+        "from typing import Any, Literal, Protocol\nfrom urllib.parse import quote\n\n"
+        "from ..ids import uuid7\nfrom . import types as t\n\n\n"
+        "class Send(Protocol):\n"
+        '    """Sends a request. `is_repeatable` is whether a repetition has the same effect and the same answer."""\n\n'
+        "    async def __call__(\n"
+        "        self,\n        method: str,\n        path: str,\n        query: dict[str, Any],\n        body: Any,\n"
+        "        needs_token: bool,\n        key: str | None,\n        *,\n        is_repeatable: bool = True,\n"
+        "        on_behalf_of: str | None = None,\n    ) -> Any: ...\n\n\n"
         "class Rest:\n"
         '    """Sends requests with the token of the client, and those that can succeed later again."""\n\n'
         "    def __init__(self, send: Send) -> None:\n        self._send = send\n",
@@ -129,6 +137,8 @@ def operation(path: str, method: str, described: dict) -> str:
     query = [one for one in parameters if one["in"] == "query"]
     query.sort(key=lambda one: not one.get("required"))
     is_keyed = any(one["name"] == "Idempotency-Key" for one in parameters)
+    takes_user = any(one["name"] == "Verbatim-On-Behalf-Of" for one in parameters)
+    is_repeatable = described.get("x-repeatable", is_keyed or method != "post")
     is_open = described.get("security") == []
     body = described.get("requestBody")
     arguments = ["self", *[f"{name(one)}: str" for one in parameters if one["in"] == "path"]]
@@ -142,6 +152,8 @@ def operation(path: str, method: str, described: dict) -> str:
     named.sort(key=lambda argument: argument.endswith("= None"))
     if is_keyed:
         named.append("idempotency_key: str | None = None")
+    if takes_user:
+        named.append("on_behalf_of: str | None = None")
     if named:
         arguments += ["*", *named]
     answers = {
@@ -154,8 +166,10 @@ def operation(path: str, method: str, described: dict) -> str:
     asked = ", ".join(f'"{one["name"]}": {name(one)}' for one in query)
     values = [
         json.dumps(method.upper()), where, "{" + asked + "}", "body" if body else "None", str(not is_open),
-        "idempotency_key or uuid7()" if is_keyed else "None",
+        key(body) if is_keyed else "None",
     ]
+    values += ["is_repeatable=False"] if not is_repeatable else []
+    values += ["on_behalf_of=on_behalf_of"] if takes_user else []
     head = f"    async def {described['operationId']}({', '.join(arguments)}) -> {result}:"
     if len(head) > 120:
         inside = "".join(f"        {argument},\n" for argument in arguments)
@@ -163,6 +177,14 @@ def operation(path: str, method: str, described: dict) -> str:
     said = docstring(described.get("summary") or described.get("description", ""), 8)
     call = "".join(f"            {value},\n" for value in values)
     return f"{head}\n{said}\n        return await self._send(\n{call}        )\n"
+
+
+def key(body: dict | None) -> str:
+    """The idempotency key. A body may have a key of its own, and the server refuses two different ones."""
+    schema = body["content"]["application/json"]["schema"] if body else {}
+    fields = DOCUMENT["components"]["schemas"].get(schema.get("$ref", "").rsplit("/", 1)[-1], {}).get("properties", {})
+    own = 'body.get("client_id") or ' if "client_id" in fields else ""
+    return f"idempotency_key or {own}uuid7()"
 
 
 def name(parameter: dict) -> str:

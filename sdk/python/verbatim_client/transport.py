@@ -29,18 +29,27 @@ class Transport:
         self._token = token
 
     async def send(
-        self, method: str, path: str, query: dict[str, Any], body: Any, needs_token: bool, key: str | None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: Any,
+        needs_token: bool,
+        key: str | None,
+        *,
+        is_repeatable: bool = True,
+        on_behalf_of: str | None = None,
     ) -> Any:
         """Sends a request, with retries until it succeeds, is refused, or has failed too often."""
         asked = {name: _plain(value) for name, value in query.items() if value is not None}
         target = f"{self._url}{path}?{urlencode(asked)}" if asked else f"{self._url}{path}"
         headers = {"Idempotency-Key": key} if key else {}
+        if on_behalf_of is not None:
+            headers["Verbatim-On-Behalf-Of"] = on_behalf_of
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
-        # A retry must not repeat the effect of a request.
-        repeatable = method != "POST" or key is not None
         was_refused = False
         attempt = 0
         while True:
@@ -57,7 +66,7 @@ class Transport:
                     continue
                 # Some limits last for hours. The caller decides whether to wait so long.
                 is_soon = (error.retry_after or 0.0) <= LONGEST
-                again = error.retryable and is_soon and (repeatable or error.status == 429)
+                again = error.retryable and is_soon and (is_repeatable or error.status == 429)
                 attempt += 1
                 if not again or attempt >= ATTEMPTS:
                     raise

@@ -23,38 +23,33 @@ await write("api.ts", astToString(await openapiTS(slim(document), { silent: true
 
 function codes(document) {
   const all = document.components.schemas.Problem.properties.code["x-codes"];
-  // A request that got one of these statuses had no effect that a retry could duplicate, or the response says when to
-  // retry. The exception is not worth a retry: a missing setting of the operator does not appear by itself.
-  const passes = ({ status, code }) => code !== "not_configured" && status.some((s) => s === 429 || s === 503);
-  const passing = all.filter(passes).map(({ code }) => code);
   const lines = all.map(({ code, cause }) => `  /** ${cause} */\n  | "${code}"`);
   return `
 /** Every code of the server; its page \`/problems/<code>\` explains it. */
 export type ServerCode =
 ${lines.join("\n")};
-
-/** The codes that pass: the same request can succeed later. */
-export const PASSING: ReadonlySet<string> = new Set(
-  ${JSON.stringify(passing.join(" "))}.split(" "),
-);
 `;
 }
 
-// A row is "path METHOD", without the prefix /v1. After another space it has "!" if the operation takes no token, and
-// "#" if it takes an idempotency key.
+// A row is "path METHOD", without the prefix /v1. After another space it has "!" if the operation takes no token, "#" if
+// it takes an idempotency key, and "*" if a repetition has another effect or another answer.
 function operations(document, name, wanted) {
   const rows = [];
   for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
     for (const method of methods.filter((method) => item[method])) {
-      const { operationId, parameters = [], security } = item[method];
+      const { operationId, parameters = [], security, "x-repeatable": repeatable } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed].join(" ").trimEnd().replace(/ GET$/, "");
+      const once = repeatable === false || (method === "post" && !keyed) ? "*" : "";
+      const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed + once].join(" ").trimEnd().replace(/ GET$/, "");
       rows.push([`${path} ${method}`, `  ${operationId}: "${row}",`]);
     }
   }
   return `
-/** The path and the method (or GET) of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
+/**
+ * The path and the method (or GET) of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key,
+ * and \`*\` one that must not be repeated.
+ */
 export const ${name} = {
 ${rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row).join("\n")}
 } as const;

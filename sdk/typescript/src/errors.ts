@@ -1,4 +1,4 @@
-import { PASSING, type ServerCode } from "./generated/codes.js";
+import type { ServerCode } from "./generated/codes.js";
 
 /** The codes that the client itself creates. All others come from the server. */
 export type ClientCode =
@@ -40,7 +40,7 @@ export class VerbatimError extends Error {
   readonly status: number;
   readonly requestId: string | undefined;
   readonly retryAfterMs: number | undefined;
-  /** Whether the same request can succeed later. */
+  /** Whether the same request can succeed later. If it can, the server says after what time. */
   readonly retryable: boolean;
   /** The invalid fields of the request. */
   readonly errors: readonly unknown[];
@@ -50,7 +50,7 @@ export class VerbatimError extends Error {
     this.status = more.status ?? 0;
     this.requestId = more.requestId;
     this.retryAfterMs = more.retryAfterMs;
-    this.retryable = more.retryable ?? PASSING.has(code);
+    this.retryable = more.retryable ?? more.retryAfterMs !== undefined;
     this.errors = more.errors ?? [];
   }
 }
@@ -62,6 +62,6 @@ export function lost(detail = "the connection is lost"): VerbatimError {
 /** Any thrown value as a VerbatimError. */
 export function asError(thrown: unknown, code: Code = "network"): VerbatimError {
   if (thrown instanceof VerbatimError) return thrown;
-  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  const detail = String((thrown as Error | undefined)?.message ?? thrown);
   return new VerbatimError(code, detail, { retryable: true, cause: thrown });
 }

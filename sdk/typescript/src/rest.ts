@@ -27,6 +27,8 @@ export type Output<Name extends AnyOperation> = {
 export interface Options {
   /** The key for all attempts of a call. Without it the client creates one for each call. */
   idempotencyKey?: string;
+  /** For a program that acts for a user: the id of the user, or `ext:` and the external id. */
+  onBehalfOf?: string;
   signal?: AbortSignal;
 }
 
@@ -58,27 +60,28 @@ const ATTEMPTS = 6;
 export function sender(url: string, token: Token, fetcher: typeof fetch): Sender {
   return async (row, input, options = {}) => {
     const [path = "", method = "GET", marks = ""] = row.split(" ");
-    const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>);
-    const open = marks.includes("!");
-    if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();
-    // A retry must not repeat the effect of a request.
-    const repeatable = method !== "POST" || marks.includes("#");
+    const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>, options.signal);
+    // A body may have a key of its own, and the server refuses two different ones.
+    const { body } = input as { body?: { client_id?: string } };
+    if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? body?.client_id ?? uuidv7();
+    if (options.onBehalfOf) init.headers["Verbatim-On-Behalf-Of"] = options.onBehalfOf;
     let refused = false;
     for (let attempt = 0; ; attempt++) {
-      const bearer = open ? undefined : await token.get();
-      if (bearer !== undefined) init.headers["Authorization"] = `Bearer ${bearer}`;
+      options.signal?.throwIfAborted();
+      const bearer = marks.includes("!") ? undefined : await token.get();
+      if (bearer) init.headers["Authorization"] = `Bearer ${bearer}`;
       try {
-        return await answer(await fetcher(target, { ...init, signal: options.signal ?? null }));
+        return await answer(await fetcher(target, init));
       } catch (thrown) {
         if (options.signal?.aborted) throw thrown;
         const error = asError(thrown);
-        if (error.code === "token_expired" && bearer !== undefined && !refused) {
+        if (error.code === "token_expired" && bearer && !refused) {
           refused = true;
           await token.refused(bearer);
           continue;
         }
         // Some limits last for hours. The caller decides whether to wait so long.
-        const again = error.retryable && (repeatable || error.status === 429) && !(error.retryAfterMs! > LONGEST);
+        const again = error.retryable && (!marks.includes("*") || error.status === 429) && !(error.retryAfterMs! > LONGEST);
         if (!again || attempt + 1 >= ATTEMPTS) throw error;
         await sleep(pause(attempt, error.retryAfterMs), options.signal);
       }
@@ -94,34 +97,34 @@ export function functions<Names extends AnyOperation>(rows: Record<Names, string
   return Object.fromEntries(all) as Functions<Names>;
 }
 
-function request(target: string, method: string, input: Record<string, unknown>) {
+function request(target: string, method: string, input: Record<string, unknown>, signal: AbortSignal | null = null) {
   const { body, ...parameters } = input;
   const url = target.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = String(parameters[name]);
     delete parameters[name];
     return encodeURIComponent(value);
   });
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
-  const headers: Record<string, string> = {};
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const init = { method, headers, body: JSON.stringify(body) };
-  return { target: String(query) ? `${url}?${query}` : url, init };
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  const query = String(new URLSearchParams(given as string[][]));
+  const headers: Record<string, string> = body === undefined ? {} : { "Content-Type": "application/json" };
+  return { target: query ? `${url}?${query}` : url, init: { method, headers, body: JSON.stringify(body), signal } };
 }
 
 /** The answer of the server, or the error that it tells. */
 async function answer(response: Response): Promise<Answer<unknown>> {
-  const { ok, status, headers } = response;
+  let { ok } = response;
+  const { status, headers } = response;
   const more = { status, retryAfterMs: retryAfter(headers.get("Retry-After")) };
   const text = await response.text();
+  let body;
   try {
-    const body = text === "" ? undefined : JSON.parse(text);
-    if (ok) return { body, position: Number(headers.get("Verbatim-Position")) };
-    const { code, detail, request_id, errors } = body;
-    if (typeof code === "string") throw new VerbatimError(code as Code, detail, { ...more, requestId: request_id, errors });
-  } catch (thrown) {
-    if (thrown instanceof VerbatimError) throw thrown;
+    body = text ? JSON.parse(text) : undefined;
+  } catch {
     // What the server says is JSON: a proxy has answered.
+    ok = false;
   }
+  if (ok) return { body, position: Number(headers.get("Verbatim-Position")) };
+  const { code, detail, request_id: requestId, errors } = body ?? {};
+  if (typeof code === "string") throw new VerbatimError(code as Code, detail, { ...more, requestId, errors });
   throw new VerbatimError("not_verbatim", `the server answered ${status}`, { ...more, retryable: status === 429 || status > 500 });
 }

@@ -168,8 +168,3 @@ export type ServerCode =
   | "with_oneself"
   /** The current password is wrong. */
   | "wrong_password";
-
-/** The codes that pass: the same request can succeed later. */
-export const PASSING: ReadonlySet<string> = new Set(
-  "answers_unread at_capacity busy lagging_node not_yet rate_limited stopping temporary_reduced_capacity too_many_at_once too_many_followers too_many_sockets unavailable".split(" "),
-);
