@@ -51,7 +51,7 @@ export function quote_of({ id, position, sender, text, deleted_at }: Message): N
  * does.
  */
 export function excerpt(text: string): string {
-  return Array.from(text).slice(0, 200).join("");
+  return [...text].slice(0, 200).join("");
 }
 
 /**

@@ -5,32 +5,30 @@ import { Loading } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
-import { insist, sleep } from "./wait.js";
+import { sleep } from "./wait.js";
 
-export type ListPorts = Pick<ViewPorts, "call" | "feed" | "error"> & {
-  /** The open lists, including this one. */
-  open: Set<ConversationList>;
-};
+export type ListPorts = Pick<ViewPorts, "call" | "feed" | "error" | "open">;
 
-export class ConversationList extends Loading {
+export class ConversationList extends Loading<ListPorts> {
   /** Whether the first page is here. */
   isLoaded = false;
-  /** Whether there are more conversations than the loaded ones. */
-  hasMore = false;
   #all = new Map<string, Conversation>();
   #cursor: string | undefined;
   /** Until when no other question about a conversation is asked. */
   #asked = new Map<string, number>();
 
-  constructor(readonly ports: ListPorts, readonly limit = 50) {
-    super();
-    ports.open.add(this);
+  constructor(ports: ListPorts, readonly limit = 50) {
+    super(ports);
     void this.reload();
   }
 
   get items(): readonly Conversation[] {
-    const place = ({ active_at, id }: Conversation): string => active_at + id;
-    return [...this.#all.values()].sort((a, b) => (place(a) < place(b) ? 1 : -1));
+    return [...this.#all.values()].sort((a, b) => (a.active_at + a.id > b.active_at + b.id ? -1 : 1));
+  }
+
+  /** Whether there are more conversations than the loaded ones. */
+  get hasMore(): boolean {
+    return this.#cursor !== undefined;
   }
 
   /** The number of unread messages in all loaded conversations that are not muted. */
@@ -38,19 +36,14 @@ export class ConversationList extends Loading {
     return this.items.reduce((sum, { unread, muted }) => sum + (muted ? 0 : unread), 0);
   }
 
-  close(): void {
-    this.ports.open.delete(this);
-  }
-
   async reload(): Promise<void> {
-    await this.ports.feed.begun;
-    this.#cursor = undefined;
-    await insist(() => this.#page(true), this.ports.error).catch(this.ports.error);
+    const failed = await this.again(() => this.#page(true));
+    if (failed) this.ports.error(failed);
   }
 
   /** Loads the next page. */
   async more(): Promise<void> {
-    if (this.hasMore) await this.#page(false);
+    if (this.hasMore) await this.during(() => this.#page(false));
   }
 
   take(event: ChatEvent): void {
@@ -60,26 +53,21 @@ export class ConversationList extends Loading {
     const old = this.#all.get(id);
     if (type === "member.removed" && data.user_id === me) this.#all.delete(id);
     else if (!old) void this.#ask(id);
-    else {
-      const [now, isStale] = foldConversation(old, event, me);
-      this.#all.set(id, now);
-      if (isStale) void this.#ask(id);
-    }
+    else this.#all.set(id, this.#fold(old, event));
     this.changed();
   }
 
   async #page(isFirst: boolean): Promise<void> {
-    await this.during(async () => {
-      const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor: this.#cursor });
-      if (isFirst) this.#all.clear();
-      this.#cursor = body.next_cursor;
-      this.hasMore = body.next_cursor !== undefined;
-      this.isLoaded = true;
-      for (const item of body.items) this.#put(item);
-      // A conversation that has come to the user meanwhile is on no page.
-      for (const { conversation_id } of this.recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
-    });
-    this.changed();
+    const cursor = isFirst ? undefined : this.#cursor;
+    const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor });
+    if (isFirst) this.#all.clear();
+    // The list was loaded again meanwhile, and does not continue here any more.
+    else if (cursor !== this.#cursor) return;
+    this.#cursor = body.next_cursor;
+    this.isLoaded = true;
+    for (const item of body.items) this.#put(item);
+    // A conversation that has come to the user meanwhile is on no page.
+    for (const { conversation_id } of this.recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
   }
 
   /** Requests one conversation that is new here, or whose counts do not follow from an event. */
@@ -96,20 +84,22 @@ export class ConversationList extends Loading {
       else this.#put(body);
     }).catch((error: unknown) => {
       // The user has already left the conversation.
-      if ((error as VerbatimError).status === 404) this.#all.delete(id);
-      else this.ports.error(error);
+      if ((error as VerbatimError).status === 404) {
+        this.#all.delete(id);
+        this.changed();
+      } else this.ports.error(error);
     });
-    this.changed();
+  }
+
+  #fold(item: Conversation, event: ChatEvent): Conversation {
+    const [now, isStale] = foldConversation(item, event, this.ports.feed.me);
+    if (isStale) void this.#ask(item.id);
+    return now;
   }
 
   #put(item: Conversation): void {
     let now = item;
-    for (const event of this.recent) {
-      if (event.conversation_id !== item.id) continue;
-      const [next, isStale] = foldConversation(now, event, this.ports.feed.me);
-      now = next;
-      if (isStale) void this.#ask(item.id);
-    }
+    for (const event of this.recent) if (event.conversation_id === item.id) now = this.#fold(now, event);
     const old = this.#all.get(item.id);
     if (!old || old.position <= now.position) this.#all.set(item.id, now);
   }

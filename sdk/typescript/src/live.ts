@@ -1,7 +1,7 @@
 // A live view of one conversation. It is loaded by REST at a known position, and kept up to date by the events after
 // it.
 
-import { VerbatimError, asError } from "./errors.js";
+import { VerbatimError } from "./errors.js";
 import { Loading } from "./changing.js";
 import type { Off } from "./emitter.js";
 import type { ChatEvent, Feed } from "./feed.js";
@@ -13,7 +13,6 @@ import type { Outbox } from "./outbox.js";
 import type { Outgoing } from "./outgoing.js";
 import type { Input, Output, Answer, Operation } from "./rest.js";
 import type { Typing } from "./typing.js";
-import { insist } from "./wait.js";
 
 export interface ViewPorts {
   /** Sends a request. The users in the answer are learnt, and taken out of it. */
@@ -22,8 +21,8 @@ export interface ViewPorts {
   outbox: Outbox;
   typing: Typing;
   error(thrown: unknown): void;
-  /** The open views, including this one. */
-  open: Set<LiveView>;
+  /** All that is open, including this view. */
+  open: Set<object>;
 }
 
 /** The maximum number of members whose roles and receipts a view loads. */
@@ -32,7 +31,7 @@ const MOST_MEMBERS = 1_000;
 type Paged = "list_members" | "list_receipts" | "list_reactions";
 type Item<Name extends Operation> = Output<Name> extends { items: Array<infer One> } ? One : never;
 
-export class LiveView extends Loading {
+export class LiveView extends Loading<ViewPorts> {
   /** The conversation with its title and counts; none before it is loaded. */
   conversation: Conversation | undefined;
   /** Why there is nothing to show: the user is not a member, or no longer one. */
@@ -47,19 +46,15 @@ export class LiveView extends Loading {
   /** The positions up to which the members and receipts are current. */
   #membersAt = 0;
   #receiptsAt = 0;
-  /** Counts the loads of everything; an answer for an earlier one comes too late. */
-  #life = 0;
   /** Counts the places that the view has shown; a page for an earlier one comes too late, too. */
   #place = 0;
-  #isClosed = false;
   #isStale = false;
   #isCounting = false;
   readonly #limit: number;
 
-  constructor(readonly id: string, readonly ports: ViewPorts, { limit = 50 }: { limit?: number } = {}) {
-    super();
+  constructor(readonly id: string, ports: ViewPorts, { limit = 50 }: { limit?: number } = {}) {
+    super(ports);
     this.#limit = limit;
-    ports.open.add(this);
     void this.reload();
   }
 
@@ -90,12 +85,6 @@ export class LiveView extends Loading {
   /** How far each member has received and read, by user id. */
   get receipts(): readonly Receipt[] {
     return this.members.map(({ user_id }) => this.#receipts.get(user_id) ?? { user_id, delivered: 0, read: 0 });
-  }
-
-  close(): void {
-    this.#isClosed = true;
-    this.#life++;
-    this.ports.open.delete(this);
   }
 
   /** Resolves when the view is loaded; rejects if the user may not see the conversation, or the client stops before. */
@@ -142,24 +131,18 @@ export class LiveView extends Loading {
 
   /** Reloads everything. */
   async reload(): Promise<void> {
-    const life = ++this.#life;
-    await this.ports.feed.begun;
-    // A later load has made this one pointless: then there is nothing to insist on.
-    const load = async (): Promise<void> => (life === this.#life ? this.during(() => this.#load(life)) : undefined);
-    await insist(load, this.ports.error).catch((error: unknown) => {
-      if (life === this.#life) this.error = asError(error);
-    });
+    this.error = (await this.again(() => this.#load())) ?? this.error;
     this.changed();
   }
 
-  /** Takes an event of this conversation. */
+  /** Takes an event, if it is of this conversation. */
   take(event: ChatEvent): void {
-    if (this.#isClosed) return;
+    if (event.conversation_id !== this.id) return;
     this.note(event);
     const me = this.ports.feed.me;
     const { type, data } = event;
     if (type === "member.removed" && data.user_id === me) {
-      this.error = new VerbatimError("not_found", "the user is no member now");
+      this.error = new VerbatimError("not_found", "the user is no member");
       return this.changed();
     }
     if (type === "member.added" && data.user_id === me) {
@@ -186,15 +169,16 @@ export class LiveView extends Loading {
     return { id: this.id, min_position: this.ports.feed.head(this.id) };
   }
 
-  async #load(life: number): Promise<void> {
+  async #load(): Promise<void> {
+    const { life } = this;
     const limit = this.#limit;
     const [conversation, page] = await Promise.all([
       this.ports.call("get_conversation", { ...this.#from, include: "users" }),
       this.ports.call("list_messages", { ...this.#from, limit, include: "users" }),
-      this.#loadMembers(),
+      this.#all("list_members", this.#members, foldMembers).then((at) => (this.#membersAt = at)),
       this.#loadReceipts(),
     ]);
-    if (life !== this.#life) return;
+    if (life !== this.life) return;
     this.error = undefined;
     this.conversation = conversation.body;
     this.#shown = [];
@@ -212,14 +196,13 @@ export class LiveView extends Loading {
 
   /** Loads a page, and returns its length, or nothing if it comes too late. */
   async #page(which: object, before: (length: number) => void): Promise<number | undefined> {
-    const [life, place] = [this.#life, this.#place];
+    const [life, place] = [this.life, this.#place];
     return this.during(async () => {
       const page = await this.ports.call("list_messages", { ...this.#from, ...which, limit: this.#limit, include: "users" });
-      if (life !== this.#life || place !== this.#place) return undefined;
+      if (life !== this.life || place !== this.#place) return undefined;
       const { length } = page.body.items;
       before(length);
       this.#merge(page);
-      this.changed();
       return length;
     });
   }
@@ -283,7 +266,6 @@ export class LiveView extends Loading {
       this.#quote(position, quote_of(message));
       for (const event of this.recent) if (event.position > page.position && targets(event).includes(position)) this.#touch(event);
     });
-    this.changed();
   }
 
   /** Loads the users who reacted. Counts do not contain them, but folding the next reaction needs them. */
@@ -301,7 +283,6 @@ export class LiveView extends Loading {
       const reactedAt = Math.max(moment, ...later.map((event) => event.position));
       this.#replace(one, { ...one, reactors: now, reactedAt, message: { ...one.message, reactions } });
     });
-    this.changed();
   }
 
   /** Requests the counts. Events that arrive during a request cause only one more request. */
@@ -309,30 +290,21 @@ export class LiveView extends Loading {
     this.#isStale = true;
     if (this.#isCounting) return;
     this.#isCounting = true;
-    while (this.#isStale && !this.#isClosed && !this.error) {
+    while (this.#isStale && this.ports.open.has(this) && !this.error) {
       this.#isStale = false;
-      await this.#count();
+      const count = async (): Promise<void> => {
+        const { body } = await this.ports.call("get_conversation", this.#from);
+        if (!this.conversation) return;
+        this.conversation = body;
+        for (const event of this.recent) this.#fold(event);
+      };
+      await this.during(count).catch(this.ports.error);
     }
     this.#isCounting = false;
   }
 
-  async #count(): Promise<void> {
-    await this.during(async () => {
-      const { body } = await this.ports.call("get_conversation", this.#from);
-      if (!this.conversation) return;
-      this.conversation = body;
-      for (const event of this.recent) this.#fold(event);
-    }).catch(this.ports.error);
-    this.changed();
-  }
-
-  async #loadMembers(): Promise<void> {
-    this.#membersAt = await this.#all("list_members", this.#members, foldMembers);
-  }
-
   async #loadReceipts(): Promise<void> {
     this.#receiptsAt = await this.#all("list_receipts", this.#receipts, foldReceipts);
-    this.changed();
   }
 
   /**

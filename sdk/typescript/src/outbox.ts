@@ -71,7 +71,7 @@ export class Outbox {
 
   discard(outgoing: Outgoing): void {
     if (outgoing.state === "sent") return;
-    outgoing.saved.error = { code: "discarded", detail: "it was discarded", status: 0 };
+    outgoing.saved.error = { code: "discarded", detail: "discarded", status: 0 };
     outgoing.settle(outgoing.error);
     this.#forget(outgoing);
   }

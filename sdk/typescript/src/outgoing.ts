@@ -66,7 +66,7 @@ export class Outgoing {
   /** Why the server refused it. */
   get error(): VerbatimError | undefined {
     const error = this.saved.error;
-    return error && new VerbatimError(error.code, error.detail, { status: error.status });
+    return error && new VerbatimError(error.code, error.detail, error);
   }
 
   /**

@@ -45,6 +45,5 @@ export function watchVisibility(tell: (status: Status) => void, signal: AbortSig
     else tell("online");
   };
   page.addEventListener("visibilitychange", look, { signal });
-  signal.addEventListener("abort", () => clearTimeout(timer));
   look();
 }

@@ -13,6 +13,8 @@ export class Token {
   #token: string | undefined;
   #asking: Promise<string> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts stops: a request from before the last one neither stores its token nor plans another request. */
+  #life = 0;
 
   constructor(
     readonly callback: TokenCallback,
@@ -28,29 +30,32 @@ export class Token {
 
   /** The server has refused `token`: another one, unless somebody else got one meanwhile. */
   async refused(token: string): Promise<string> {
-    return this.#token === undefined || this.#token === token ? this.#ask("refused") : this.#token;
+    return this.#token && this.#token !== token ? this.#token : this.#ask("refused");
   }
 
   stop(): void {
     clearTimeout(this.#timer);
-    this.#token = undefined;
+    this.#life++;
+    this.#token = this.#asking = undefined;
   }
 
   #ask(why: Why): Promise<string> {
+    const life = this.#life;
     // All callers share one request. The callback runs after the assignment, so one that throws synchronously is also
     // shared. A key from a file often ends with a newline.
-    return (this.#asking ??= Promise.resolve(why).then(this.callback).then((token) => token.trim()).then(
-      (token) => {
-        this.#asking = undefined;
-        this.#token = token;
-        this.#plan(token);
+    return (this.#asking ??= Promise.resolve(why)
+      .then(this.callback)
+      .then((given) => {
+        const token = given.trim();
+        if (life === this.#life) this.#plan((this.#token = token));
         return token;
-      },
-      (error: unknown) => {
-        this.#asking = undefined;
+      })
+      .catch((error: unknown) => {
         throw asError(error, "token_failed");
-      },
-    ));
+      })
+      .finally(() => {
+        if (life === this.#life) this.#asking = undefined;
+      }));
   }
 
   #plan(token: string): void {
@@ -67,9 +72,12 @@ export class Token {
   }
 
   async #renew(attempt: number): Promise<void> {
+    const life = this.#life;
     try {
-      this.renewed(await this.#ask("expiring"));
+      const token = await this.#ask("expiring");
+      if (life === this.#life) this.renewed(token);
     } catch (error) {
+      if (life !== this.#life) return;
       // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
       this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
       this.failed(error as VerbatimError);

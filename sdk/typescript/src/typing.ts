@@ -11,7 +11,8 @@ export class Typing {
   constructor(readonly changed: (conversation: string) => void) {}
 
   /** Whether the user's own typing signal may be sent now. */
-  mayTell(conversation: string, now = Date.now()): boolean {
+  mayTell(conversation: string): boolean {
+    const now = Date.now();
     if (now - (this.#told.get(conversation) ?? -Infinity) < SELDOM) return false;
     this.#told.set(conversation, now);
     return true;

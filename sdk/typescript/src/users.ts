@@ -39,8 +39,9 @@ export class Users extends Changing {
   }
 
   learn(users: object | undefined): void {
-    for (const [id, user] of Object.entries(users ?? {})) this.#known.set(id, { ...(user as Omit<User, "id">), id });
-    if (users) this.changed();
+    if (!users) return;
+    for (const [id, user] of Object.entries(users)) this.#known.set(id, { ...(user as Omit<User, "id">), id });
+    this.changed();
   }
 
   async #ask(): Promise<void> {

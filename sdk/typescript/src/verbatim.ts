@@ -73,7 +73,8 @@ export class Verbatim {
   readonly #emitter = new Emitter<ChatEvents>();
   readonly #failed = (thrown: unknown, code?: Code): void => {
     const error = asError(thrown, code);
-    if (!this.#emitter.emit("error", error)) console[error.retryable ? "warn" : "error"](error);
+    // A stop ends requests with its reason, which is told once.
+    if (error !== this.#feed.stopped) this.#report(error);
   };
   /** Sends a request. `rest` and `admin` use this. */
   readonly request: Sender;
@@ -84,8 +85,8 @@ export class Verbatim {
   readonly #typing: Typing;
   /** What all handles and views share. */
   readonly #shared: ConversationPorts & Omit<ViewPorts, "open">;
-  readonly #views = new Set<LiveView>();
-  readonly #lists = new Set<ConversationList>();
+  /** The open views and lists. */
+  readonly #loaded = new Set<LiveView | ConversationList>();
   readonly #presences = new Set<PresenceView>();
   readonly #streams = new Set<Parameters<ConversationPorts["listen"]>[0]>();
   #isRunning = false;
@@ -105,12 +106,12 @@ export class Verbatim {
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
     this.rest = functions(OPERATIONS, this.request);
     this.users = new Users(
-      async (ids) => (await this.rest.find_users({ ids: ids.join(","), limit: 100 })).items as never,
+      async (ids) => (await this.rest.find_users({ ids: ids.join(",") }, this.#feed.running)).items as never,
       error,
     );
     const feed = (this.#feed = new Feed(
       {
-        page: (after) => this.rest.follow_events({ after, limit: 200 }),
+        page: (after) => this.rest.follow_events({ after, limit: 200 }, this.#feed.running),
         event: (event) => this.#take(event),
         resync: (isReset) => {
           if (isReset) {
@@ -118,7 +119,7 @@ export class Verbatim {
             this.#outbox.reset();
             reads.reset();
           }
-          for (const one of [...this.#views, ...this.#lists]) {
+          for (const one of this.#loaded) {
             if (isReset) one.recent = [];
             void one.reload();
           }
@@ -136,7 +137,7 @@ export class Verbatim {
       error,
     });
     const changed = (id: string): void => {
-      for (const view of this.#views) if (view.id === id) view.changed();
+      for (const one of this.#loaded) if ((one as LiveView).id === id) one.changed();
     };
     this.#outbox = new Outbox(this.#link, store, changed);
     tabs.onleft = () => void this.#outbox.restore();
@@ -148,10 +149,10 @@ export class Verbatim {
       outbox: this.#outbox,
       typing: this.#typing,
       tell: (frame) => this.#link.socket?.tell(frame),
-      live: (id, options) => new LiveView(id, { ...this.#shared, open: this.#views }, options),
+      live: (id, options) => new LiveView(id, { ...this.#shared, open: this.#loaded }, options),
       read: (id, position) => reads.mark(id, position),
       call: async (name, input) => {
-        const { position, body } = (await this.request(OPERATIONS[name], input as object)) as Answer<{ users?: object }>;
+        const { position, body } = (await this.request(OPERATIONS[name], input as object, this.#feed.running)) as Answer<{ users?: object }>;
         const { users, ...rest } = body;
         this.users.learn(users);
         return { position, body: rest as never };
@@ -196,7 +197,10 @@ export class Verbatim {
   async start(): Promise<void> {
     if (this.#isRunning) return;
     this.#isRunning = true;
-    if (this.#feed.stopped) this.#feed.running = new AbortController();
+    if (this.#feed.stopped) {
+      this.#feed.running = new AbortController();
+      for (const one of this.#loaded) if (one.isDue) void one.reload();
+    }
     const { signal } = this.#feed.running;
     (globalThis as Partial<EventTarget>).addEventListener?.("online", () => this.#link.hurry(), { signal });
     watchVisibility((status) => this.setPresence(status), signal);
@@ -217,18 +221,18 @@ export class Verbatim {
   /**
    * The direct conversation with a user, which is created if there is none. `undefined` if the user was only invited.
    */
-  async direct(user: string): Promise<ConversationHandle | undefined> {
+  direct(user: string): Promise<ConversationHandle | undefined> {
     return this.#begin({ kind: "direct", user_id: user });
   }
 
   /** Creates a group. */
-  async group({ title, members = [] }: { title: string; members?: string[] }): Promise<ConversationHandle> {
-    return (await this.#begin({ kind: "group", title, members }))!;
+  group({ title, members = [] }: { title: string; members?: string[] }): Promise<ConversationHandle> {
+    return this.#begin({ kind: "group", title, members }) as Promise<ConversationHandle>;
   }
 
   /** The conversations of the user, the latest first, kept up to date. */
   conversations(options: { limit?: number } = {}): ConversationList {
-    return new ConversationList({ ...this.#shared, open: this.#lists }, options.limit);
+    return new ConversationList({ ...this.#shared, open: this.#loaded }, options.limit);
   }
 
   /** The events of all conversations, each once and none missing, at the pace of the reader. */
@@ -253,6 +257,10 @@ export class Verbatim {
     this.#tellPresence();
   }
 
+  #report(error: VerbatimError): void {
+    if (!this.#emitter.emit("error", error)) console[error.retryable ? "warn" : "error"](error);
+  }
+
   #tellPresence(): void {
     this.#link.socket?.tell({ op: "presence", status: this.#tabs.status! });
   }
@@ -267,8 +275,7 @@ export class Verbatim {
    */
   #take(event: ChatEvent): void {
     const { conversation_id: id, actor, type } = event;
-    for (const view of this.#views) if (view.id === id) view.take(event);
-    for (const list of this.#lists) list.take(event);
+    for (const one of this.#loaded) one.take(event);
     this.#outbox.seen(event, this.me);
     for (const listener of this.#streams) listener(event, this.#feed.delivery.given + 1);
     // An erased message is no reason for a notification.
@@ -316,14 +323,14 @@ export class Verbatim {
       this.#token.stop();
       this.#outbox.stop();
       this.#typing.stop();
-      for (const view of this.#views) view.changed();
+      for (const one of this.#loaded) one.stop();
     }
     if (state === this.#state) return;
     this.#state = state;
     this.#why = why;
     if (state === "live") void this.#askPresence(this.#presences);
     this.#emitter.emit("state", state);
-    if (why) this.#failed(why);
+    if (why) this.#report(why);
   }
 
   /** Requests one presence after another, because a long list of users must not delay everything else. */
@@ -333,7 +340,7 @@ export class Verbatim {
         if (this.#state === "stopped") return;
         try {
           const before = view.get(id);
-          const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
+          const { user_id, users: _, ...presence } = await this.rest.get_presence({ id }, this.#feed.running);
           // If the socket has sent a change meanwhile, that one is newer.
           if (view.get(id) === before) view.heard(user_id, presence);
         } catch (failed) {

@@ -11,28 +11,28 @@ export function pause(n: number, atLeast = 0): number {
   return atLeast + most / 2 + (Math.random() * most) / 2;
 }
 
-/** Resolves after the time, or at once when the signal is aborted. */
+/** Resolves after the time, or as soon as the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
     const end = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);
       resolve();
     };
-    const timer = setTimeout(end, ms);
+    const timer = setTimeout(end, signal?.aborted ? 0 : ms);
     signal?.addEventListener("abort", end);
   });
 }
 
-/** Retries until the call succeeds, or fails with an error that is not retryable. */
+/** Retries until the call succeeds, fails with an error that is not retryable, or the signal is aborted. */
 export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimError) => void, signal?: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
+    signal?.throwIfAborted();
     try {
       return await act();
     } catch (thrown) {
       const error = asError(thrown);
-      if (!error.retryable || signal?.aborted) throw error;
+      if (!error.retryable) throw error;
       failed(error);
       await sleep(pause(attempt, error.retryAfterMs), signal);
     }

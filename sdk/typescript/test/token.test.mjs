@@ -225,6 +225,36 @@ test("a callback that fails is asked again", async () => {
   chat.stop();
 });
 
+test("a callback that fails after the token has expired is asked again", async () => {
+  const { chat, told } = client((n) => {
+    if (n === 1) return ending(ana.token, -200);
+    if (n < 4) throw new Error("the backend is away");
+    return ana.token;
+  });
+  await chat.start();
+  await until("live", () => chat.state === "live");
+  assert.deepEqual(told.why, ["start", "refused", "refused", "refused"]);
+  assert.deepEqual(told.errors, ["token_failed", "token_failed"]);
+  chat.stop();
+});
+
+test("a client that stops while it asks for a token plans no other request", async () => {
+  const starts = client(() => sleep(100).then(() => ending(ana.token, 2)));
+  await starts.chat.start();
+  starts.chat.stop();
+  const renews = client(async (n) => {
+    if (n === 1) return ending(ana.token, 2);
+    await sleep(300);
+    throw new Error("the backend is away");
+  });
+  await renews.chat.start();
+  await until("it renews the token", () => renews.told.why.length === 2);
+  renews.chat.stop();
+  await sleep(2_500);
+  assert.deepEqual([starts.told.why, renews.told.why], [["start"], ["start", "expiring"]]);
+  assert.deepEqual([...starts.told.errors, ...renews.told.errors], []);
+});
+
 test("a renewal that is refused for good stops the client", async () => {
   const { chat, told } = client((n) => {
     if (n === 1) return ending(ana.token, 20);
