@@ -168,7 +168,9 @@ impl Log {
                 StartAt::Now => DeliverPolicy::New,
                 StartAt::Position(0) => DeliverPolicy::All,
                 // From a position that a stream has not reached, no event would come until it is reached.
-                StartAt::Position(position) => DeliverPolicy::ByStartSequence { start_sequence: position.min(next) },
+                StartAt::Position(position) => {
+                    DeliverPolicy::ByStartSequence { start_sequence: position.min(next) }
+                }
                 StartAt::Time(time) => DeliverPolicy::ByStartTime { start_time: time.datetime() },
             },
             ack_policy: AckPolicy::Explicit,

@@ -111,7 +111,8 @@ mod tests {
         assert_eq!(response.header("content-encoding"), None);
         let style = get("/docs/swagger-ui.css").await;
         assert_eq!((style.header("content-encoding"), style.header("vary")), (None, Some("accept-encoding")));
-        let style = style.into_body().into_string().await.expect("text, for a client that does not take gzip");
+        let style =
+            style.into_body().into_string().await.expect("text, for a client that does not take gzip");
         assert!(style.contains(".swagger-ui"));
         let script = response.into_body().into_string().await.expect("text");
         assert!(script.contains("\"url\": \"/openapi.json\""));
