@@ -17,6 +17,25 @@ pub(crate) async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
     Ok(epoch.flatten().map(Epoch))
 }
 
+/// The former epochs of the log of this installation, the oldest first. A database of an earlier version does not know
+/// them, and a restore inspects it before it is migrated.
+pub(crate) async fn former_epochs(pool: &PgPool) -> sqlx::Result<Vec<Epoch>> {
+    let epochs: Vec<String> = sqlx::query_scalar(
+        "select former.epoch from auth.installation, jsonb_array_elements_text(to_jsonb(installation) -> 'former_epochs')
+                with ordinality as former (epoch, number)
+         order by former.number",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(epochs.into_iter().map(Epoch).collect())
+}
+
+/// The epochs that the log of this installation has had, the present one last.
+pub(crate) async fn epochs_of_log(pool: &PgPool) -> sqlx::Result<Vec<Epoch>> {
+    let former = former_epochs(pool).await?;
+    Ok(former.into_iter().chain(epoch_of_log(pool).await?).collect())
+}
+
 /// The key that authenticates cursors. The first call creates the key, which is the same for all nodes.
 #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
 pub(crate) async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
@@ -36,11 +55,19 @@ pub(crate) async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()>
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(connection).await.map(drop)
 }
 
-/// Stores the epoch of the log of this installation. From then on the accounts belong to that log.
+/// Stores the epoch of the log of this installation, and keeps the one before. From then on the accounts belong to that
+/// log.
 pub(crate) async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()> {
     cursor_key(pool).await?;
     let mut transaction = pool.begin().await?;
-    sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(&mut *transaction).await?;
+    sqlx::query(
+        "update auth.installation
+         set former_epochs = case when epoch <> $1 then array_append(former_epochs, epoch) else former_epochs end,
+             epoch = $1",
+    )
+    .bind(&epoch.0)
+    .execute(&mut *transaction)
+    .await?;
     if are_of_a_restore(&mut transaction).await? {
         sqlx::raw_sql("drop table auth.restoring").execute(&mut *transaction).await?;
     }

@@ -51,7 +51,8 @@ pub(crate) use self::erasure_scope::ErasureScope;
 pub(crate) use self::failures::FailureKeys;
 pub(crate) use self::host_logins::{HostLoginError, begin_for_host};
 pub(crate) use self::installation::{
-    are_of_a_restore, cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, mark_restored, take_turn,
+    are_of_a_restore, cursor_key, epoch_of_log, epochs_of_log, former_epochs, has_audit, keep_audit,
+    keep_epoch, mark_restored, take_turn,
 };
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::invite_codes::InviteCode;

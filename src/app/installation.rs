@@ -176,8 +176,8 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
 /// Begins a new epoch of the log, and binds this database and its views to it.
 pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
-    let joined = accounts::epoch_of_log(&pool).await?;
-    let epoch = Log::begin_epoch(&addresses.nats, joined).await?;
+    let known = accounts::epochs_of_log(&pool).await?;
+    let epoch = Log::begin_epoch(&addresses.nats, known).await?;
     join(&pool, &epoch).await?;
     Ok(epoch)
 }
@@ -194,21 +194,36 @@ pub(crate) enum Recreated {
 /// stays, because no cursor names an audit event.
 pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Recreated, AppError> {
     let pool = migrated(addresses).await?;
-    if let Ok(Some(log)) = look_at_log(&pool, &addresses.nats, wanted).await
-        && log.last_audit().await?.is_none()
-    {
+    // Settings that contradict a complete log do not make it a lost one.
+    if let Ok(Some(found)) = look_at_log(&pool, &addresses.nats, Wanted::default()).await {
+        if found.last_audit().await?.is_some() {
+            return Err(AppError::Refused(
+                "no stream of the log is lost, so there is nothing to recreate. To reset every cursor, run \
+                 `verbatim log begin-epoch`"
+                    .into(),
+            ));
+        }
+        let log = look_at_log(&pool, &addresses.nats, wanted).await?.ok_or(OpenError::NoLog)?;
         log.make_audit().await?;
         accounts::keep_audit(&pool).await?;
         return Ok(Recreated::Audit);
     }
-    let lost = accounts::epoch_of_log(&pool).await?;
-    let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, lost, &Supervisor::new()).await?;
+    let known = accounts::epochs_of_log(&pool).await?;
+    let streams = if known.is_empty() { Some(STREAMS) } else { streams_of_views(&pool).await? };
+    let log = Log::make_what_is_missing(&addresses.nats, wanted, streams, known, &Supervisor::new()).await?;
     join(&pool, log.epoch()).await?;
     log.make_audit().await?;
     accounts::keep_audit(&pool).await?;
     log.make_parked().await?;
     log.mend().await?;
     Ok(Recreated::Log(log.epoch().clone()))
+}
+
+/// The number of streams of a lost log: its views have a checkpoint in each stream. `None` if the views do not say it.
+async fn streams_of_views(pool: &PgPool) -> sqlx::Result<Option<usize>> {
+    let mut connection = pool.acquire().await?;
+    let streams = views::points_in(&mut connection, &views::schema()).await?.len();
+    Ok(Some(streams).filter(|streams| streams.is_power_of_two()))
 }
 
 async fn migrated(addresses: &Addresses) -> Result<PgPool, AppError> {

@@ -88,6 +88,12 @@ pub(crate) async fn plan_restore(
     let restoring = Restoring::connect(addresses.nats.clone()).await?;
     let log = archive::plan(&order.from, &restoring, order.epoch.as_ref(), &order.aim, wanted.replicas).await;
     let log = log.map_err(|e| what_to_do(e.into()))?;
+    let streams = log.remake.layout.streams;
+    if let Some(other) = wanted.streams.filter(|wanted| *wanted != streams) {
+        return Err(AppError::Refused(format!(
+            "the archived log has {streams} streams, but {other} are configured: set VERBATIM_STREAMS={streams}"
+        )));
+    }
     let pool = database(&addresses.database, 2).await?;
     let has_accounts = archive::has_accounts(&pool).await?;
     let is_begun = log.streams.iter().any(|planned| matches!(planned.found, Some(Remade::Begun { .. })));
@@ -105,6 +111,7 @@ pub(crate) async fn plan_restore(
         && its != log.remake.from
         && its != log.remake.epoch
         && !log.epochs.contains(&its)
+        && !accounts::former_epochs(&pool).await?.contains(&log.remake.from)
     {
         return Err(AppError::Refused(format!(
             "the database belongs to the log of epoch {its}, but the archive has epoch {}: check \

@@ -157,27 +157,24 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Creates the streams that a log has lost, as empty streams, and begins a new epoch. `lost` is the epoch that the
-    /// database knows.
+    /// Creates the streams that a log has lost, as empty streams, and begins a new epoch. If all are lost, there will be as
+    /// many as the operator wants, or else `streams`. `known` are the epochs that the database knows, the latest one last.
     pub async fn make_what_is_missing(
         servers: impl Into<NatsServers>,
         wanted: Wanted,
-        streams: usize,
-        lost: Option<Epoch>,
+        streams: Option<usize>,
+        known: Vec<Epoch>,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(servers.into()).await?;
-        let found = layout::make_what_is_missing(&connection.maker, wanted, streams, lost).await?;
+        let found = layout::make_what_is_missing(&connection.maker, wanted, streams, known).await?;
         Ok(connection.with(found, tasks))
     }
 
-    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch is valid in it. `joined` is the epoch
-    /// that the database knows.
-    pub async fn begin_epoch(
-        servers: impl Into<NatsServers>,
-        joined: Option<Epoch>,
-    ) -> Result<Epoch, OpenError> {
-        layout::begin_epoch(&Connection::to(servers.into()).await?.maker, joined).await
+    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch is valid in it. `known` are the epochs
+    /// that the database knows, the latest one last.
+    pub async fn begin_epoch(servers: impl Into<NatsServers>, known: Vec<Epoch>) -> Result<Epoch, OpenError> {
+        layout::begin_epoch(&Connection::to(servers.into()).await?.maker, known).await
     }
 
     /// The same log, with long rosters read from snapshots on.

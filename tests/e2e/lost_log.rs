@@ -3,7 +3,7 @@
 use async_nats::jetstream::{self, stream::Config};
 use verbatim::dev::NatsUser;
 
-use crate::world::{Database, World, eventually};
+use crate::world::{Backbone, Database, Ran, World, command, eventually};
 
 /// The names of the existing streams.
 async fn streams(world: &World) -> Vec<String> {
@@ -20,7 +20,7 @@ async fn streams(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn a_lost_log_is_refused_by_everybody_and_made_by_nobody() {
-    let mut world = World::start().await;
+    let mut world = World::with_streams(2).await;
     let ana = world.person("ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
     let last = ana.says(&notes, "kept in the views alone").await["position"].as_u64().expect("position");
@@ -42,6 +42,27 @@ async fn a_lost_log_is_refused_by_everybody_and_made_by_nobody() {
     assert_eq!(streams(&world).await, [""; 0], "nobody has made one");
     let kept: i64 = world.database.finds("select count(*) from view.message").await;
     assert_eq!(kept, 1, "the views are left alone");
+
+    // The views say how many streams there were.
+    let recreates = async || {
+        let ended = command()
+            .args(["log", "recreate"])
+            .env("VERBATIM_NATS_URL", world.nats.url())
+            .envs(Backbone::settings(&world.nats))
+            .env("VERBATIM_DATABASE_URL", &world.database.url)
+            .output()
+            .await;
+        Ran::of(ended.expect("the program runs"))
+    };
+    world.database.does("alter table view.checkpoint rename to gone").await;
+    let refused = recreates().await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("set VERBATIM_STREAMS"), "{refused:?}");
+    assert_eq!(streams(&world).await, [""; 0]);
+    world.database.does("alter table view.gone rename to checkpoint").await;
+    let recreated = recreates().await;
+    assert_eq!(recreated.code, Some(0), "{recreated:?}");
+    world.streams = 16;
+    assert_eq!(streams(&world).await.len(), 2);
     world.finish_without_views().await;
 }
 
@@ -74,6 +95,11 @@ async fn a_stream_that_is_lost_is_named_and_comes_back_only_when_an_operator_say
     let recreated = world.runs(&["log", "recreate"]).await;
     assert_eq!(recreated.code, Some(0), "{recreated:?}");
     assert_eq!(streams(&world).await.len(), 4);
+    for streams in ["4", "8"] {
+        let refused = world.runs_with(&["log", "recreate"], &[("VERBATIM_STREAMS", streams)]).await;
+        let why = "no stream of the log is lost";
+        assert!(refused.code == Some(1) && refused.stderr.contains(why), "{refused:?}");
+    }
     let node = world.begins_node("api,gateway,projector", &[]).await;
     eventually("the views are refused", || async {
         let (code, body) = node.readiness().await;

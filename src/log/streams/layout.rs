@@ -123,21 +123,29 @@ pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) 
     look(&maker.jetstream, wanted).await
 }
 
-/// Creates the streams that were lost, as empty streams, in a new epoch. `lost` is the epoch that the database knows.
+/// Creates the streams that were lost, as empty streams, in a new epoch. If all are lost, there will be as many as the
+/// operator wants, or else `streams`. `known` are the epochs that the database knows, the latest one last.
 pub(in crate::log) async fn make_what_is_missing(
     maker: &Maker,
     wanted: Wanted,
-    streams: usize,
-    lost: Option<Epoch>,
+    streams: Option<usize>,
+    known: Vec<Epoch>,
 ) -> Result<Found, OpenError> {
     let mut there = all(&maker.jetstream).await?;
     if identity(&there)?.is_none() {
+        let streams = wanted.streams.or(streams).ok_or_else(|| {
+            OpenError::Layout(
+                "all streams of the log are lost, and the views do not say how many there were: set VERBATIM_STREAMS to \
+                 their number"
+                    .into(),
+            )
+        })?;
         there = make(maker, wanted, streams).await?.infos;
     }
     let (_, streams) = identity(&there)?.ok_or(OpenError::NoLog)?;
     let copies = there.iter().map(|info| info.config.num_replicas).max();
     let layout = Wanted { streams: Some(streams), replicas: wanted.replicas.or(copies) }.or(streams)?;
-    let (epoch, former) = set_new_epoch(maker, &there, lost).await?;
+    let (epoch, former) = set_new_epoch(maker, &there, known).await?;
     for index in 0..layout.streams {
         if !there.iter().any(|info| info.config.name == name(index)) {
             let mut config = chat(index, layout, &epoch);
@@ -150,20 +158,20 @@ pub(in crate::log) async fn make_what_is_missing(
 
 /// Begins a new epoch of a log at the same positions. After an interruption the epochs of the streams differ, and no
 /// node opens such a log; the operator repeats the command. A log that has lost a stream is refused, because afterwards
-/// the epoch would no longer show the loss. `joined` is the epoch that the database knows.
-pub(in crate::log) async fn begin_epoch(maker: &Maker, joined: Option<Epoch>) -> Result<Epoch, OpenError> {
+/// the epoch would no longer show the loss. `known` are the epochs that the database knows, the latest one last.
+pub(in crate::log) async fn begin_epoch(maker: &Maker, known: Vec<Epoch>) -> Result<Epoch, OpenError> {
     let there = all(&maker.jetstream).await?;
     let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
     none_is_missing(&there, streams)?;
-    set_new_epoch(maker, &there, joined).await.map(|(epoch, _)| epoch)
+    set_new_epoch(maker, &there, known).await.map(|(epoch, _)| epoch)
 }
 
-/// Begins a new epoch in these streams. The epochs that they have until then, and the one that the database knows, become
+/// Begins a new epoch in these streams. The epochs that they have until then, and those that the database knows, become
 /// former epochs, which are returned too.
 async fn set_new_epoch(
     maker: &Maker,
     there: &[Info],
-    known: Option<Epoch>,
+    known: Vec<Epoch>,
 ) -> Result<(Epoch, Vec<Epoch>), OpenError> {
     let epoch = new_epoch();
     let last = there.iter().filter_map(stated).map(|(epoch, _)| epoch);
