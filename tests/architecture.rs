@@ -380,7 +380,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["audited", "structured"],
             &["audited_contract"],
             &["contract", "streams"],
-            &["memory"],
+            &["memory", "remake"],
             &["write", "connect"],
             &["connection"],
             &["bus", "raft", "read"],

@@ -133,8 +133,28 @@ async fn find(target: &ArchiveTarget, name: &str) -> Result<Option<Result<Backup
     Ok(read(target, name).await?.map(|file| file.map(parsed)).unwrap_or_else(|why| Some(Err(why))))
 }
 
+/// All backups by the names of their files, the oldest first, or what is wrong with them as far as that shows without
+/// reading the accounts.
+pub(crate) async fn list(
+    target: &ArchiveTarget,
+) -> Result<Vec<(String, Result<Backup, String>)>, ArchiveError> {
+    let mut listed = all(target).await?;
+    for (_, backup) in &mut listed {
+        let Ok(Backup { auth_dump, .. }) = backup else { continue };
+        let Some((folder, _)) = auth_dump.parts.first().and_then(|part| part.name.rsplit_once('/')) else {
+            continue;
+        };
+        let files = target.list(folder).await?;
+        let is_there = |name: &str| files.iter().any(|file| name == format!("{folder}/{file}"));
+        if let Some(part) = auth_dump.parts.iter().find(|part| !is_there(&part.name)) {
+            *backup = Err(format!("{} is missing", part.name));
+        }
+    }
+    Ok(listed)
+}
+
 /// All backups by the names of their files, the oldest first, or why they cannot be read.
-pub(crate) async fn all(
+pub(super) async fn all(
     target: &ArchiveTarget,
 ) -> Result<Vec<(String, Result<Backup, String>)>, ArchiveError> {
     let mut all = Vec::new();

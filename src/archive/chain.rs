@@ -24,7 +24,7 @@ pub(super) struct Chain {
     epoch: Epoch,
     stream: String,
     links: Vec<(Position, Position)>,
-    /// The footer of the last segment that was read.
+    /// The footer of the last segment that was read. A missing segment says nothing about the segment after it.
     before: Option<Footer>,
     next: usize,
     /// The files from `next` on that have been requested.
@@ -89,7 +89,7 @@ impl Chain {
         let Some((first, last)) = self.links.get(self.next).copied() else { return Ok(None) };
         let name = segment::name(&self.epoch, &self.stream, first, last);
         let is_begun = self.next > 0;
-        let before = self.before.take();
+        let before = self.before.take().filter(|before| before.last.0 + 1 == first.0);
         let bad = |why: &str| Ok(Some(Err(format!("{name}: {why}"))));
         let Some(file) = self.fetch(target).await? else { return bad("it is missing") };
         let segment = match segment::read(&file.bytes) {

@@ -28,7 +28,12 @@ pub(super) struct Manifest {
 
 /// How far an archive has come, in words. Fails for the archive of another log.
 pub(crate) async fn describe(target: &ArchiveTarget, log: Option<&Log>) -> Result<String, ArchiveError> {
-    let Some(latest) = ArchiveHead::find(target).await? else { return Ok(format!("{target} is empty")) };
+    let Some(latest) = ArchiveHead::find(target).await? else {
+        return match folder_with_segments(target).await? {
+            Some(folder) => Err(ArchiveError::NoManifest { place: target.to_string(), folder }),
+            None => Ok(format!("{target} is empty")),
+        };
+    };
     let told = format!("{target} has epoch {}, as of {}", latest.epoch, latest.at);
     match log {
         Some(log) if latest.epoch != *log.epoch() => {
@@ -40,6 +45,23 @@ pub(crate) async fn describe(target: &ArchiveTarget, log: Option<&Log>) -> Resul
         }
         _ => Ok(told),
     }
+}
+
+/// The first folder with segments; `None` in an empty archive.
+async fn folder_with_segments(target: &ArchiveTarget) -> Result<Option<String>, ArchiveError> {
+    for epoch in target.list("log").await? {
+        for stream in target.list(&format!("log/{epoch}")).await? {
+            let folder = format!("log/{epoch}/{stream}");
+            if stream != FILE && has_segments(target, &folder).await? {
+                return Ok(Some(folder));
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn has_segments(target: &ArchiveTarget, folder: &str) -> Result<bool, ArchiveError> {
+    Ok(target.list(folder).await?.iter().any(|file| segment::positions(file).is_some()))
 }
 
 /// Fails if a log did not begin from this epoch of an archive.
@@ -75,7 +97,7 @@ impl Manifest {
         for stream in log.kept_streams() {
             // Without a manifest, no segment would count as archived, and all of them would be removed.
             let folder = format!("log/{}/{stream}", log.epoch());
-            if target.list(&folder).await?.iter().any(|file| segment::positions(file).is_some()) {
+            if has_segments(target, &folder).await? {
                 return Err(ArchiveError::NoManifest { place: target.to_string(), folder });
             }
             if latest.is_some() {

@@ -32,7 +32,7 @@ enum What {
         #[command(flatten)]
         place: Place,
     },
-    /// Lists the backups, oldest first, and names those that cannot be read; exit status 1 if there is one.
+    /// Lists the backups, oldest first, and names those that cannot be read or lack a file; exit status 1 if there is one.
     List {
         #[command(flatten)]
         place: Place,
@@ -102,7 +102,7 @@ pub(super) async fn backup(BackupCommand { what }: BackupCommand) -> Result<Exit
             println!("{name}\n{}", line(&backup));
         }
         What::List { place } => {
-            let backups = archive::all(&place.target()?).await.map_err(AppError::from)?;
+            let backups = archive::list(&place.target()?).await.map_err(AppError::from)?;
             for (name, backup) in &backups {
                 match backup {
                     Ok(backup) => println!("{}", line(backup)),

@@ -70,8 +70,14 @@ impl FromStr for StreamPosition {
 pub(super) async fn restore(
     Restore { from, epoch, to_position, to_time, into_empty, plan: is_plan, servers }: Restore,
 ) -> Result<(), AppError> {
-    let positions: BTreeMap<String, Position> =
-        to_position.into_iter().map(|StreamPosition(stream, position)| (stream, position)).collect();
+    let mut positions = BTreeMap::new();
+    for StreamPosition(stream, position) in to_position {
+        if positions.insert(stream.clone(), position).is_some() {
+            return Err(AppError::Refused(format!(
+                "--to-position names {stream} twice: name each stream once"
+            )));
+        }
+    }
     let aim = match to_time {
         Some(time) => Aim::Time(time),
         None if positions.is_empty() => Aim::End,

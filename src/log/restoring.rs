@@ -19,16 +19,14 @@ use tokio::time::{Instant, sleep};
 use crate::{
     domain::{Epoch, Position},
     log::{
-        KeptDurable, Log, NatsServers, OpenError, Record, StreamEnds,
+        KeptDurable, Log, NatsServers, OpenError, Record, Remake, StreamEnds,
         connect::{Noted, connect},
         envelope::MESSAGE_ID,
         errors::refused,
         level,
         limits::REQUEST_TIMEOUT,
         streams::{
-            audit::audit,
-            former,
-            layout::{self, AUDIT, EPOCH, Layout, chat},
+            layout::{self, AUDIT, EPOCH},
             maker::{Maker, Refusals},
         },
         write::publish,
@@ -38,6 +36,8 @@ use crate::{
 
 /// The metadata with the epoch of the archive that a stream is restored from.
 const RESTORED_FROM: &str = "verbatim.restored_from";
+/// The metadata of a stream that was not lost, while the others are restored. It may go on after the end of the archive.
+const KEPT: &str = "verbatim.kept";
 /// How long JetStream remembers a `Nats-Msg-Id` during a restore: the least that it allows. A log may have an id twice,
 /// hours apart, and a restore writes hours within a second.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -102,19 +102,6 @@ pub(crate) enum NotRestored {
 const WHAT_ELSE: &str =
     "Restore into other servers, or delete its streams if you are sure that nobody needs them";
 
-/// A log that is to be recreated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Remake {
-    /// The epoch that begins.
-    pub epoch: Epoch,
-    /// The epoch of the archive.
-    pub from: Epoch,
-    /// The epochs before that, the latest one last.
-    pub former: Vec<Epoch>,
-    /// The streams, and the replicas of each.
-    pub layout: Layout,
-}
-
 /// A stream as a restore finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Remade {
@@ -126,6 +113,8 @@ pub(crate) enum Remade {
         from: Epoch,
         /// The epoch that begins.
         epoch: Epoch,
+        /// Whether the stream was not lost, so that its records are not those of the restore alone.
+        is_kept: bool,
     },
     /// It is part of a log that no restore has touched; a stream without an epoch is not ours, or is AUDIT.
     Whole(Option<Epoch>),
@@ -179,7 +168,9 @@ impl Restoring {
             let info = stream.cached_info();
             let said = |key: &str| info.config.metadata.get(key).map(|epoch| Epoch(epoch.clone()));
             let state = match (said(RESTORED_FROM), said(EPOCH)) {
-                (Some(from), Some(epoch)) => Remade::Begun { from, epoch },
+                (Some(from), Some(epoch)) => {
+                    Remade::Begun { from, epoch, is_kept: info.config.metadata.contains_key(KEPT) }
+                }
                 (_, epoch) if info.state.last_sequence > 0 => Remade::Whole(epoch),
                 _ => Remade::Empty,
             };
@@ -202,6 +193,9 @@ impl Restoring {
             [(EPOCH, &*remake.epoch.0), (RESTORED_FROM, &*remake.from.0), (level::READS, level::RESTORING)]
         {
             config.metadata.insert(key.to_owned(), value.to_owned());
+        }
+        if let Some(Remade::Whole(_)) = there {
+            config.metadata.insert(KEPT.to_owned(), "true".to_owned());
         }
         if is_kept {
             return self.maker.update(config).await;
@@ -295,20 +289,6 @@ impl Restoring {
     /// A writer that continues after the last record of a stream.
     pub(crate) fn writer(&self, stream: &str, last: Position) -> Writer<'_> {
         Writer { of: self, stream: stream.to_owned(), last, recent: VecDeque::new() }
-    }
-}
-
-impl Remake {
-    /// The epochs from which the restored log begins, the latest one last.
-    pub(crate) fn begins_from(&self) -> Vec<Epoch> {
-        former::once(self.former.iter().chain([&self.from]).cloned())
-    }
-
-    fn config(&self, stream: &str) -> Config {
-        let Some(index) = layout::index(stream) else { return audit(self.layout) };
-        let mut config = chat(index, self.layout, &self.epoch);
-        former::note(&mut config, &self.begins_from());
-        config
     }
 }
 

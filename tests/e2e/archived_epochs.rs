@@ -97,6 +97,8 @@ async fn an_archive_refuses_another_log_and_loses_nothing_to_it() {
     fs::rename(&head, &aside).expect("moved");
     let refused = world.runs(&["backup", "create", "--now", "--to", &place(&world)]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("put HEAD.json back"), "{refused:?}");
+    let checked = checks(&world).await;
+    assert!(checked.contains("REFUSED  archive") && checked.contains("put HEAD.json back"), "{checked}");
     fs::rename(&aside, &head).expect("moved back");
     creates(&world).await;
     assert_eq!(latest(&world), now);
@@ -174,6 +176,14 @@ async fn the_epoch_before_is_restored_until_the_new_one_is_archived() {
     // A log that is made anew, empty, goes on in the same archive, and the epoch before can still be restored.
     world.nodes[0].stop().await;
     world.loses_the_log().await;
+    assert_eq!(world.runs(&["log", "recreate"]).await.code, Some(0));
+    // The database remembers the epoch of the archive, even though it is lost a second time before it is archived.
+    world.loses_the_log().await;
+    let planned = restores(&world, &["--plan"]).await;
+    assert!(
+        planned.code == Some(0) && planned.stdout.contains(&format!("from epoch {third}")),
+        "{planned:?}"
+    );
     assert_eq!(world.runs(&["log", "recreate"]).await.code, Some(0));
     creates(&world).await;
     assert!(![first, third.clone()].contains(&latest(&world)));

@@ -147,6 +147,9 @@ async fn comes_back(mut world: World) {
         refused.code == Some(1) && refused.stderr.contains("set VERBATIM_REPLICAS to fewer"),
         "{refused:?}"
     );
+    let more = [("VERBATIM_STREAMS", "4")];
+    let refused = world.runs_with(&["restore", "--from", &place(&world), "--plan"], &more).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("set VERBATIM_STREAMS=2"), "{refused:?}");
     let restored = restores(&world, &[]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     for command in ["verify", "check", "status"] {
@@ -187,10 +190,26 @@ async fn comes_back(mut world: World) {
     world.finish().await;
 }
 
+/// Copies a folder.
+fn copies(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let copy = to.join(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => copies(&entry.path(), &copy),
+            false => drop(std::fs::copy(entry.path(), copy).expect("copied")),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     let mut world = World::start().await;
     let (ana, _ben, lunch, last) = talk(&world, 5).await;
+    creates(&world).await;
+    let older = world.dir().join("older");
+    copies(&folder(&world), &older);
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let time: String = world
         .database
@@ -199,8 +218,10 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     for n in 5..9 {
         ana.says(&lunch, &format!("text {n}")).await;
+        if n > 6 {
+            creates(&world).await;
+        }
     }
-    creates(&world).await;
     // The log has other copies than when the archive was begun.
     let file = folder(&world).join("HEAD.json");
     let head = || serde_json::from_slice::<Value>(&std::fs::read(&file).expect("a file")).expect("JSON");
@@ -217,6 +238,25 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     assert_eq!(texts, ["text 0", "text 1", "text 2", "text 3", "text 4"]);
 
     loses_everything(&mut world).await;
+    // A restore stops at a bad segment, and then goes neither back to an earlier point nor on with an older archive.
+    let bad = segments(&world, "CHAT_0").pop().expect("a segment");
+    let good = std::fs::read(&bad).expect("a segment");
+    std::fs::write(&bad, "x").expect("damaged");
+    let stopped = restores(&world, &[]).await;
+    assert!(stopped.code == Some(1) && stopped.stderr.contains("CHAT_0"), "{stopped:?}");
+    let earlier = restores(&world, &["--plan", "--to-position", &format!("CHAT_0={last}")]).await;
+    assert!(earlier.code == Some(1) && earlier.stderr.contains("CHAT_0 has events after"), "{earlier:?}");
+    let older = format!("dir:{}", older.display());
+    let refused = world.runs(&["restore", "--plan", "--from", &older]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("has events after"), "{refused:?}");
+    std::fs::write(&bad, good).expect("mended");
+    let restored = restores(&world, &[]).await;
+    assert!(restored.code == Some(0) && restored.stdout.contains("will be continued"), "{restored:?}");
+    world.loses_the_log().await;
+    loses_the_database(&mut world).await;
+
+    let twice = restores(&world, &["--to-position", "CHAT_0=1,CHAT_0=2"]).await;
+    assert!(twice.code == Some(1) && twice.stderr.contains("CHAT_0 twice"), "{twice:?}");
     let unknown = restores(&world, &["--to-position", "CHAT_7=1"]).await;
     assert!(unknown.code == Some(1) && unknown.stderr.contains("CHAT_7"), "{unknown:?}");
     let to = format!("CHAT_0={}", last - 2);
@@ -270,6 +310,8 @@ async fn names_bad_segments(world: World) {
     changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains("is missing"), "{bad:?}");
+    let named = bad.stdout.lines().filter(|line| line.starts_with("BAD")).count();
+    assert_eq!(named, 1, "the segment after it is intact: {bad:?}");
 
     std::fs::write(&files[1], std::fs::read(&files[2]).expect("a segment")).expect("swapped");
     std::fs::write(&files[2], &kept).expect("swapped");

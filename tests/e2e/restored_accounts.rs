@@ -132,10 +132,13 @@ async fn a_restore_takes_the_latest_accounts_that_are_good() {
     let part = backup.join(&third).join("1.copy.zst");
     fs::write(&part, "x").expect("damaged");
     fs::write(document(&world, "2026-01-01T00:00:00.000Z"), "{").expect("written");
+    fs::remove_file(backup.join(&first).join("1.copy.zst")).expect("removed");
     let listed = world.runs(&["backup", "list", "--to", &place(&world)]).await;
     let bad = "BAD      backup/2026-01-01T00:00:00.000Z.json: it cannot be read";
     assert!(listed.code == Some(1) && listed.stdout.contains(bad), "{listed:?}");
     assert!(listed.stdout.contains(&second), "{listed:?}");
+    let bad = format!("BAD      backup/{first}.json: backup/{first}/1.copy.zst is missing");
+    assert!(listed.stdout.contains(&bad), "{listed:?}");
 
     loses_everything(&mut world).await;
     let planned = restores(&world, &["--plan"]).await;
