@@ -129,7 +129,7 @@ pub async fn serve(
     let mut started = tokio::select! {
         started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
         () = stop.cancelled() => return Ok(()),
-        task = tasks.failure() => return Err(AppError::Task(task)),
+        task = tasks.failure() => return Err(same_log::stopped_by(task)),
     };
     let (connections, refuse_new) = (TaskTracker::new(), CancellationToken::new());
     let stop_accepting = refuse_new.clone();
@@ -172,7 +172,7 @@ pub async fn serve(
     }
     spans.flush().await;
     let _ = timeout(FINISH, started.pool.close()).await;
-    failed.map_or(Ok(()), |task| Err(AppError::Task(task)))
+    failed.map_or(Ok(()), |task| Err(same_log::stopped_by(task)))
 }
 
 /// A started process: its public endpoint, and the parts that its stop needs.
@@ -236,8 +236,8 @@ async fn start(
     tasks.spawn("volatile", volatile::remake(log.clone()));
     tasks.spawn("audit", audit::relay(log.clone(), pool.clone()));
     let conversations = current.conversations.clone();
-    let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
-    tasks.spawn("same log", same_log);
+    let looking = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
+    tasks.spawn(same_log::TASK, looking);
     let viewed = (views.clone(), retention);
     let feed = Feed::new(log.clone(), viewed, current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));

@@ -81,7 +81,7 @@ pub(crate) async fn archive_alone(
     tokio::select! {
         replaced = same_log::replaced(&log) => Err(replaced),
         () = process.stop.cancelled() => Ok(()),
-        task = process.tasks.failure() => Err(AppError::Task(task)),
+        task = process.tasks.failure() => Err(same_log::stopped_by(task)),
     }
 }
 

@@ -78,6 +78,9 @@ pub enum AppError {
     /// An operator's request was refused. The text says why.
     #[error("{0}")]
     Refused(String),
+    /// What this process knows of the log is about another one.
+    #[error("the log was restored or has begun a new epoch meanwhile: start this process again")]
+    Replaced,
     /// A background task failed. The process stops, because a process without one of its tasks does more harm
     /// than a stopped one.
     #[error(

@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// has just changed its leader may lack its last events for a moment.
 const LOOKS: usize = 3;
 
+/// The name of the task with [`keep_looking`].
+pub(super) const TASK: &str = "same log";
+
 /// The fault of the views, for `/readyz`; `None` without a fault.
 pub(super) type Trouble = watch::Sender<Option<String>>;
 
@@ -76,9 +79,12 @@ pub(super) async fn replaced(log: &Log) -> AppError {
     while !matches!(log.is_replaced().await, Ok(true)) {
         sleep(LOOK).await;
     }
-    AppError::Refused(
-        "the log was restored or has begun a new epoch meanwhile: start this process again".into(),
-    )
+    AppError::Replaced
+}
+
+/// Why a process stops whose background task has ended.
+pub(super) fn stopped_by(task: &'static str) -> AppError {
+    if task == TASK { AppError::Replaced } else { AppError::Task(task) }
 }
 
 /// Whether the views follow from the log. Logs each change of the answer once, and stores it in `trouble`.
@@ -119,4 +125,16 @@ async fn foreign_stream(log: &Log, conversations: &Conversations) -> Option<usiz
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_another_log_is_to_be_started_again_and_no_bug() {
+        let told = |task| stopped_by(task).to_string();
+        assert!(told(TASK).ends_with("start this process again"));
+        assert!(told("projector").contains("`projector` failed"));
+    }
 }

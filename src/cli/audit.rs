@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::PossibleValuesParser};
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -17,7 +17,7 @@ use crate::{
         remote::{Remote, encoded},
         servers::Servers,
     },
-    domain::{Position, Time},
+    domain::{Audited, Position, Time},
     log::{AUDIT_PAGE, AuditPage, AuditRange, OpenError},
 };
 
@@ -44,8 +44,8 @@ enum What {
         #[arg(long)]
         follow: bool,
 
-        /// Only events of this area: `account`, `key`, `login`, `issuer`.
-        #[arg(long, value_name = "WORD", value_parser = token)]
+        /// Only events of this area.
+        #[arg(long, value_name = "AREA", value_parser = PossibleValuesParser::new(Audited::areas()))]
         area: Option<String>,
 
         /// Only events about this account, key or issuer.

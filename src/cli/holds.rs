@@ -1,6 +1,6 @@
 //! `holds`: legal holds, through a node or directly on the servers.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
@@ -34,17 +34,18 @@ enum What {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("held").args(["user", "conversation"]).required(true)))]
 struct NewHold {
     /// Name of the hold: one line of at most 256 bytes.
     #[arg(value_parser = |name: &str| Title::try_from(name.to_owned()))]
     name: Title,
 
     /// Ids of up to 200 users, separated by commas.
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "conversation")]
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     user: Vec<UserId>,
 
     /// Ids of up to 200 conversations, separated by commas, instead of users.
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "user")]
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     conversation: Vec<ConversationId>,
 
     /// Start of the messages that the hold keeps, in RFC 3339: 2026-11-24T13:10:00Z.

@@ -12,6 +12,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use tokio::time::interval;
 
 use crate::{
+    app::AppError,
     cli::{failed::Failed, servers::Servers},
     config::Settings,
     projector::{self, Consent, Verified, Work},
@@ -46,6 +47,12 @@ impl Rebuild {
 
 /// Rebuilds views next to the live views, and then replaces the live views.
 pub(super) async fn rebuild(Rebuild { view, force, servers }: Rebuild) -> Result<ExitCode, Failed> {
+    if force && view != "all" {
+        return Err(AppError::Refused(
+            "--force works only with `all`: the views of a log belong together".into(),
+        )
+        .into());
+    }
     let (log, pool) = servers.open().await?;
     let only = views::ALL.iter().find(|projection| projection.name == view);
     let (work, begun) = (Work::default(), Instant::now());
@@ -71,6 +78,11 @@ pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
     };
     let verified = shown(&work, projector::verify(&log, &pool, &views::schema(), &work, tell)).await?;
     let Verified { rows, differences, parked } = verified;
+    let repairs: Vec<String> = views::ALL
+        .iter()
+        .filter(|view| view.tables.iter().any(|table| told.contains_key(table)))
+        .map(|view| format!("`verbatim rebuild {}`", view.name))
+        .collect();
     let mut tables: Vec<_> = told.into_iter().collect();
     tables.sort_unstable();
     for (table, count) in tables {
@@ -83,7 +95,7 @@ pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
         println!("{parked} events are parked: see table {}.parked for the reasons", views::schema());
     }
     if differences > 0 {
-        println!("{differences} rows differ from the log: repair them with `verbatim rebuild <view>`");
+        println!("{differences} rows differ from the log: repair them with {}", repairs.join(", "));
         return Ok(ExitCode::FAILURE);
     }
     println!("all {rows} rows match the log ({} events)", work.progress().0);

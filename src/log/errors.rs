@@ -79,7 +79,8 @@ pub enum OpenError {
     /// This user may not create or change streams.
     #[error(
         "this NATS user may not create or change streams (nats-server refuses {0}). Run `verbatim migrate`, or the \
-         `verbatim log` command that you need, with an operator's user in VERBATIM_NATS_OPERATOR_URL"
+         `verbatim restore` or `verbatim log` command that you need, with an operator's user in \
+         VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
     /// There are fewer servers than a stream has replicas.

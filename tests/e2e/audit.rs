@@ -194,6 +194,8 @@ async fn the_trail_is_shown_from_a_position_and_a_time_by_area_and_id_and_follow
     assert_eq!(tail(&["--from", "2020-01-01T00:00:00Z"]).await, all);
     assert_eq!(tail(&["--from", "2126-01-01T00:00:00Z"]).await, Vec::<Value>::new());
     assert_eq!(tail(&["--area", "key"]).await, Vec::<Value>::new());
+    let unknown = world.runs(&["audit", "tail", "--area", "nonsense"]).await;
+    assert!(unknown.code == Some(2) && unknown.stderr.contains("webhook"), "{unknown:?}");
     let of_ben = tail(&["--area", "account", "--id", &ben.id]).await;
     assert_eq!((of_ben.len(), &of_ben[0]["subject"]), (1, &json!(ben.id)));
 

@@ -244,6 +244,8 @@ async fn a_hold_that_would_keep_nothing_is_refused_and_an_operator_places_one_on
     counsel.person.get(&format!("{HOLDS}/{nobody}")).await.refuses(404, "not_found");
     counsel.person.delete(&format!("{HOLDS}/{nobody}")).await.refuses(404, "not_found");
 
+    let missing = world.runs(&["holds", "place", "Case 17"]).await;
+    assert!(missing.code == Some(2) && missing.stderr.contains("--conversation"), "{missing:?}");
     let placed = world.runs(&["holds", "place", "Case 17", "--conversation", &lunch.id]).await;
     assert_eq!(placed.code, Some(0), "{placed:?}");
     let placed: Value = serde_json::from_str(&placed.stdout).expect("JSON");

@@ -254,6 +254,12 @@ async fn damage_is_named_and_a_rebuild_heals_it() {
     assert!(said.contains("DIFFERS  receipt") && said.contains("the log says nothing"), "{said}");
     assert!(said.contains("message: 2 rows differ") && said.contains("4 rows differ"), "{said}");
     assert!(!said.contains("DIFFERS  conversation"), "{said}");
+    assert!(
+        said.contains("`verbatim rebuild messages`") && !said.contains("rebuild conversations"),
+        "{said}"
+    );
+    let refused = world.runs(&["rebuild", "messages", "--force"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("only with `all`"), "{refused:?}");
 
     for view in ["messages", "members"] {
         assert_eq!(world.runs(&["rebuild", view]).await.code, Some(0));

@@ -5,7 +5,7 @@
 //! reader ignores anything that it does not know. Enum values are published as plain strings, so that a new value
 //! breaks no reader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -299,6 +299,11 @@ macro_rules! audited {
             /// The types of all audit events.
             pub fn types() -> Vec<AuditType> {
                 vec![$(AuditType { word: $word, schema: schema_of_written::<$variant>() }),+]
+            }
+
+            /// The areas of all audit events, in order: the first words of the types.
+            pub fn areas() -> BTreeSet<&'static str> {
+                [$($word),+].into_iter().filter_map(|word| word.split_once('.')).map(|(area, _)| area).collect()
             }
 
             /// The type of the event.
