@@ -90,7 +90,7 @@ impl AuditTrail {
         since: Query<Option<Time>>,
         /// Only events among this many of the latest positions. Ignored with `after` or `since`
         latest: Query<Option<Limit>>,
-        /// Only events of this area: `account`, `key`, `login`
+        /// Only events of this area: the word before the dot of the type, such as `account`
         #[oai(validator(min_length = 1, max_length = 64))]
         area: Query<Option<String>>,
         /// Only events about this account, key or issuer

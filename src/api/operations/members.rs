@@ -146,7 +146,7 @@ impl Members {
     /// the user is a member already, the response is 200 with the current role, which does not change. A user who has
     /// blocked the caller cannot be added (`blocked`). If the server requires the consent of users who share no
     /// conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member, and the response
-    /// is 202.
+    /// is 202. That response does not keep the `Idempotency-Key`: a retry has no effect while the invitation is open.
     #[oai(path = "/conversations/:id/members", method = "post", operation_id = "add_member")]
     async fn add(
         &self,

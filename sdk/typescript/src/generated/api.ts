@@ -842,7 +842,7 @@ export interface paths {
          *     the user is a member already, the response is 200 with the current role, which does not change. A user who has
          *     blocked the caller cannot be added (`blocked`). If the server requires the consent of users who share no
          *     conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member, and the response
-         *     is 202.
+         *     is 202. That response does not keep the `Idempotency-Key`: a retry has no effect while the invitation is open.
          */
         post: operations["add_member"];
         delete?: never;
@@ -5382,7 +5382,7 @@ export interface operations {
             query?: {
                 /** @description Only events after this position */
                 after?: number;
-                /** @description Only events of this area: `account`, `key`, `login` */
+                /** @description Only events of this area: the word before the dot of the type, such as `account` */
                 area?: string;
                 cursor?: string;
                 /** @description Only events about this account, key or issuer */
