@@ -271,8 +271,8 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("clap", &["cli", "config", "telemetry"]),
-    // The backend of `zip`.
-    ("flate2", &[]),
+    // Also the backend of `zip`.
+    ("flate2", &["web"]),
     ("http_body_util", &["listen", "outbound"]),
     ("hyper", &["listen", "outbound"]),
     ("hyper_rustls", &["outbound"]),
