@@ -138,7 +138,7 @@ def operation(path: str, method: str, described: dict) -> str:
     query.sort(key=lambda one: not one.get("required"))
     is_keyed = any(one["name"] == "Idempotency-Key" for one in parameters)
     takes_user = any(one["name"] == "Verbatim-On-Behalf-Of" for one in parameters)
-    is_repeatable = described.get("x-repeatable", is_keyed or method != "post")
+    is_repeatable = is_keyed or method != "post"
     is_open = described.get("security") == []
     body = described.get("requestBody")
     arguments = ["self", *[f"{name(one)}: str" for one in parameters if one["in"] == "path"]]

@@ -37,10 +37,10 @@ function operations(document, name, wanted) {
   const rows = [];
   for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
     for (const method of methods.filter((method) => item[method])) {
-      const { operationId, parameters = [], security, "x-repeatable": repeatable } = item[method];
+      const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      const once = repeatable === false || (method === "post" && !keyed) ? "*" : "";
+      const once = method === "post" && !keyed ? "*" : "";
       const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed + once].join(" ").trimEnd().replace(/ GET$/, "");
       rows.push([`${path} ${method}`, `  ${operationId}: "${row}",`]);
     }

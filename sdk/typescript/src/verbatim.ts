@@ -200,6 +200,8 @@ export class Verbatim {
     if (this.#feed.stopped) {
       this.#feed.running = new AbortController();
       for (const one of this.#loaded) if (one.isDue) void one.reload();
+      // Whoever shows names asks again for those that the stop has cut short.
+      this.users.changed();
     }
     const { signal } = this.#feed.running;
     (globalThis as Partial<EventTarget>).addEventListener?.("online", () => this.#link.hurry(), { signal });
@@ -302,7 +304,7 @@ export class Verbatim {
         return void this.#emitter.emit("invitation", frame);
       case "error":
         // An error without an id belongs to no pending request.
-        if (frame.id == null) this.#failed(new VerbatimError(frame.code as never, frame.detail));
+        if (frame.id == null) this.#failed(new VerbatimError(frame.code as never, frame.detail, { retryAfterMs: frame.retry_after_ms }));
         return;
       default:
         this.#feed.push(frame);

@@ -31,11 +31,14 @@ async function live(more = {}) {
 }
 
 test("a client that stops while something is loaded is silent, and goes on with the next start", async () => {
-  const { chat, told } = await live();
+  const [{ chat, told }, eve] = [await live(), await server.user("eve")];
   way.down(true);
   way.cut();
   const [list, view] = [chat.conversations(), chat.conversation(ids[0]).live()];
-  chat.users.get("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
+  let shown;
+  const show = () => (shown = chat.users.get(eve.id));
+  chat.users.on("change", show);
+  show();
   await until("it fails", () => told.errors.length > 0);
   chat.stop();
   const before = { ...told, errors: told.errors.length };
@@ -45,6 +48,7 @@ test("a client that stops while something is loaded is silent, and goes on with 
   await chat.start();
   await view.ready();
   await until("the list is loaded", () => list.items.length === 3);
+  await until("the name is shown", () => shown);
   chat.stop();
   // What is loaded stays, and is not loaded again.
   const loads = chat.conversations();

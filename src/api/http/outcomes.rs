@@ -1,19 +1,12 @@
-//! What the document says of an operation beyond its types: the codes of its conflicts, that any operation can fail,
-//! and whether a client may repeat it.
+//! What the document says of an operation beyond its types: the codes of its conflicts, and that any operation can fail.
 
 use serde_json::{Value, json};
 
 use crate::problems::{CONTENT_TYPE, Document, EXAMPLE_ID, Problem};
 
-/// The operations whose repetition has another outcome, although their method is idempotent.
-const ONCE: [&str; 1] = ["change_password"];
-
 /// Describes the outcomes of an operation.
 pub(super) fn describe(operation: &mut Value) {
     let Some(id) = operation["operationId"].as_str().map(str::to_owned) else { return };
-    if ONCE.contains(&id.as_str()) {
-        operation["x-repeatable"] = false.into();
-    }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     if let Some(conflict) = responses.get_mut("409") {
         let codes: Vec<String> = conflicts(&id).iter().map(|code| format!("`{code}`")).collect();

@@ -1335,7 +1335,6 @@ class Rest:
             body,
             True,
             None,
-            is_repeatable=False,
         )
 
     async def search_messages(

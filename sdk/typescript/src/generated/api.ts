@@ -113,7 +113,8 @@ export interface paths {
          * @description Removes a consumer, its durable consumers, its parked events and the key with which it sent commands. It
          *     receives no more events.
          *     Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
-         *     sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
+         *     sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`; to
+         *     remove what an interrupted request has left, where there is no consumer but a bound name, also `admin:services`.
          */
         delete: operations["remove_consumer"];
         options?: never;

@@ -49,7 +49,7 @@ export const OPERATIONS = {
   list_invitations: "/me/invitations",
   decline_invitation: "/me/invitations/{id} DELETE",
   accept_invitation: "/me/invitations/{id}/accept POST *",
-  change_password: "/me/password PUT *",
+  change_password: "/me/password PUT",
   search_messages: "/messages",
   find_users: "/users",
   get_user: "/users/{id}",
