@@ -38,6 +38,9 @@ pub(super) struct Breaker {
     pub(super) failures: u32,
     /// The conversations that got a bad answer since an event was taken.
     failed: HashSet<ConversationId>,
+    /// How many probes have failed since an event was taken. A receiver that answers and breaks off in turns is not asked
+    /// more and more often.
+    tries: usize,
     open: Option<Open>,
     paused: Option<Instant>,
 }
@@ -46,8 +49,6 @@ pub(super) struct Breaker {
 struct Open {
     /// When the next probe is due.
     until: Instant,
-    /// How many probes have failed.
-    tries: usize,
     /// The lane whose event is the probe.
     probe: Option<(Option<ReplayId>, Key)>,
 }
@@ -121,13 +122,14 @@ impl Breaker {
             Fault::Server => self.failed.len() >= CONVERSATIONS,
             Fault::Refused => false,
         };
-        let wait = |tries: usize| retries.get(tries).or(retries.last()).copied().unwrap_or_default();
+        let is_probe = self.open.as_ref().is_some_and(|open| open.probe == Some(of));
+        self.tries += usize::from(is_probe);
+        let wait = retries.get(self.tries).or(retries.last()).copied().unwrap_or_default();
         match &mut self.open {
             // Attempts that were in flight when the breaker opened say nothing new.
-            Some(open) if open.probe != Some(of) => false,
+            Some(_) if !is_probe => false,
             Some(open) if is_away => {
-                open.tries += 1;
-                (open.until, open.probe) = (at.0 + wait(open.tries), None);
+                (open.until, open.probe) = (at.0 + wait, None);
                 false
             }
             Some(_) => {
@@ -135,7 +137,7 @@ impl Breaker {
                 true
             }
             None => {
-                self.open = is_away.then(|| Open { until: at.0 + wait(0), tries: 0, probe: None });
+                self.open = is_away.then(|| Open { until: at.0 + wait, probe: None });
                 false
             }
         }
@@ -195,6 +197,8 @@ mod tests {
             assert!(breaker.failed(of(1), fault, &RETRIES, at(now, 6)));
             assert_eq!(breaker.permit(at(now, 6).0), Permit::All);
             assert_eq!(breaker.failing_since, Some(at(now, 0).1), "no event was taken");
+            breaker.failed(of(2), Fault::Connection, &RETRIES, at(now, 7));
+            assert_eq!(breaker.permit(at(now, 66).0), Permit::Nothing(at(now, 67).0), "the waits grow");
         }
         let mut breaker = Breaker::default();
         for number in 0..CONVERSATIONS as u128 {
