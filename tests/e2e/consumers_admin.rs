@@ -201,6 +201,8 @@ async fn the_key_of_a_bot_goes_with_its_consumer_and_no_text_replaces_it() {
         assert_eq!(bound.code, Some(0), "{bound:?}");
     };
     binds().await;
+    keeper.delete(&format!("{path}/left")).await.refuses(404, "not_found");
+    assert!(of_name("left").await.is_some(), "it may be the name of a service account alone");
     admin.delete(&format!("{path}/left")).await.expect(204);
     assert!(of_name("left").await.is_none());
     admin.delete(&format!("{path}/left")).await.refuses(404, "not_found");

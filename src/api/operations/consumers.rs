@@ -110,13 +110,16 @@ impl ConsumerOperations {
     /// Removes a consumer, its durable consumers, its parked events and the key with which it sent commands. It
     /// receives no more events.
     /// Closing its connections needs the operator's signing key, which no node holds: the next `verbatim consumers
-    /// sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`.
+    /// sweep` does it, and until then no consumer of the same name can be added. Needs the scope `admin:consumers`; to
+    /// remove what an interrupted request has left, where there is no consumer but a bound name, also `admin:services`.
     #[oai(path = "/admin/consumers/:name", method = "delete", operation_id = "remove_consumer")]
     async fn remove(&self, caller: Caller, name: Path<String>) -> Result<Done, Found> {
         self.office.scoped()?;
         let Some(name) = NatsName::parse(&name.0) else { return Err(Problem::not_found().into()) };
         let was_there = consumers::remove(&self.office, &name.to_string(), false, caller.by()).await?;
-        let was_bound = self.access.unbind_name(&name, caller.by()).await?;
+        // Without a consumer, the name may belong to a service account alone.
+        let may_unbind = was_there || Need::Scope(Scope::AdminServices).of(&caller).is_ok();
+        let was_bound = may_unbind && self.access.unbind_name(&name, caller.by()).await?;
         if was_there || was_bound { Ok(Done) } else { Err(Problem::not_found().into()) }
     }
 }
