@@ -104,6 +104,7 @@ pub(crate) async fn plan(
         }
     };
     let found: BTreeMap<String, Remade> = restoring.found().await?.into_iter().collect();
+    let found = with_finished(found, &head.epoch);
     let epoch = epoch_of(&head, &found, aim)?;
     if let Aim::Positions(positions) = aim
         && let Some(unknown) =
@@ -138,6 +139,22 @@ pub(crate) async fn plan(
     Ok(Plan { remake, streams, durables: head.durables, epochs, superfluous })
 }
 
+/// Takes streams that an interrupted restore has finished for streams that it has begun: they have its epoch already.
+fn with_finished(mut found: BTreeMap<String, Remade>, from: &Epoch) -> BTreeMap<String, Remade> {
+    let begun = found.values().find_map(|state| match state {
+        Remade::Begun { from: its, epoch, .. } if its == from => Some(epoch.clone()),
+        _ => None,
+    });
+    for state in found.values_mut() {
+        if let Remade::Whole(Some(its)) = state
+            && begun.as_ref() == Some(its)
+        {
+            *state = Remade::Begun { from: from.clone(), epoch: its.clone(), is_kept: None };
+        }
+    }
+    found
+}
+
 /// The epoch of the restored log: a new one, or that of an interrupted restore. Refuses what a restore must not touch.
 fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> Result<Epoch, RestoreError> {
     let in_the_way = |why: String| Err(RestoreError::InTheWay(why));
@@ -170,7 +187,8 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
             Remade::Whole(_) | Remade::Empty => {}
         }
     }
-    let is_kept = |state: &Remade| matches!(state, Remade::Whole(_) | Remade::Begun { is_kept: true, .. });
+    let is_kept =
+        |state: &Remade| matches!(state, Remade::Whole(_) | Remade::Begun { is_kept: Some(true), .. });
     let kept = found.iter().any(|(stream, state)| stream != AUDIT && is_kept(state));
     if kept && begun.is_none() && chat.iter().all(|stream| is_whole(stream)) {
         return in_the_way(
@@ -225,7 +243,7 @@ async fn refuse_later(
     let StreamPlan { stream, end, upto, found } = planned;
     let is_kept = match found {
         None | Some(Remade::Empty) => return Ok(()),
-        Some(Remade::Begun { is_kept, .. }) => *is_kept,
+        Some(Remade::Begun { is_kept, .. }) => is_kept.unwrap_or(true),
         Some(Remade::Whole(_)) => true,
     };
     if is_kept && *aim == Aim::End {

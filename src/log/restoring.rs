@@ -113,8 +113,9 @@ pub(crate) enum Remade {
         from: Epoch,
         /// The epoch that begins.
         epoch: Epoch,
-        /// Whether the stream was not lost, so that its records are not those of the restore alone.
-        is_kept: bool,
+        /// Whether the stream was not lost, so that its records are not those of the restore alone. `None` if that is not
+        /// known: the last step of a restore takes the mark off, and earlier versions made none.
+        is_kept: Option<bool>,
     },
     /// It is part of a log that no restore has touched; a stream without an epoch is not ours, or is AUDIT.
     Whole(Option<Epoch>),
@@ -169,7 +170,8 @@ impl Restoring {
             let said = |key: &str| info.config.metadata.get(key).map(|epoch| Epoch(epoch.clone()));
             let state = match (said(RESTORED_FROM), said(EPOCH)) {
                 (Some(from), Some(epoch)) => {
-                    Remade::Begun { from, epoch, is_kept: info.config.metadata.contains_key(KEPT) }
+                    let is_kept = info.config.metadata.get(KEPT).map(|kept| kept == "true");
+                    Remade::Begun { from, epoch, is_kept }
                 }
                 (_, epoch) if info.state.last_sequence > 0 => Remade::Whole(epoch),
                 _ => Remade::Empty,
@@ -182,8 +184,8 @@ impl Restoring {
     /// Creates a stream that is marked as being restored, or marks an existing one that is kept.
     pub(crate) async fn make(&self, remake: &Remake, stream: &str, first: Position) -> Result<(), OpenError> {
         let there = self.found().await?.into_iter().find(|(name, _)| name == stream).map(|(_, state)| state);
-        let is_kept = matches!(there, Some(Remade::Begun { .. } | Remade::Whole(_)));
-        let mut config = match is_kept {
+        let has_records = matches!(there, Some(Remade::Begun { .. } | Remade::Whole(_)));
+        let mut config = match has_records {
             true => self.config(stream).await?,
             false => remake.config(stream),
         };
@@ -194,10 +196,16 @@ impl Restoring {
         {
             config.metadata.insert(key.to_owned(), value.to_owned());
         }
-        if let Some(Remade::Whole(_)) = there {
-            config.metadata.insert(KEPT.to_owned(), "true".to_owned());
+        match &there {
+            Some(Remade::Begun { .. }) => {}
+            // This restore has finished it already, and does its last step again.
+            Some(Remade::Whole(Some(its))) if *its == remake.epoch => {}
+            other => {
+                let is_kept = matches!(other, Some(Remade::Whole(_)));
+                config.metadata.insert(KEPT.to_owned(), is_kept.to_string());
+            }
         }
-        if is_kept {
+        if has_records {
             return self.maker.update(config).await;
         }
         if there.is_some() {
