@@ -18,6 +18,7 @@ pub(crate) mod external;
 pub(crate) mod external_logins;
 pub(crate) mod external_logouts;
 pub(crate) mod failures;
+pub(crate) mod forgetting;
 pub(crate) mod holds;
 mod host_logins;
 mod installation;

@@ -100,7 +100,7 @@ async fn look(
     if has_accounts {
         if let Some(note) = note {
             accounts::note_node(connection, node, note).await?;
-            accounts::budgets::forget_old(connection).await?;
+            accounts::forgetting::forget_old(connection).await?;
         }
         others = accounts::other_nodes(connection, node, lately).await?;
         audit_waiting = accounts::oldest_waiting(connection).await?;

@@ -200,7 +200,7 @@ export class Verbatim {
     if (this.#feed.stopped) {
       this.#feed.running = new AbortController();
       for (const one of this.#loaded) if (one.isDue) void one.reload();
-      // Whoever shows names asks again for those that the stop has cut short.
+      // Listeners ask again for the names that the stop has cut short.
       this.users.changed();
     }
     const { signal } = this.#feed.running;
