@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::{
     accounts,
     commands::{needs::Commands, refused::Refused},
-    domain::UserId,
+    domain::{ConversationId, UserId},
     log::Unavailable,
 };
 
@@ -27,11 +27,25 @@ impl From<Unavailable> for NotBroughtIn {
 }
 
 impl Commands {
-    /// Refuses ids that no account has.
+    /// Refuses ids that no account has, and those of erased accounts.
     pub(super) async fn must_exist(&self, users: &[UserId]) -> Result<(), NotBroughtIn> {
-        let known = accounts::existing(&self.pool, users).await.map_err(Unavailable::because)?;
-        let unknown = unknown(users, &known);
+        let asked = users.iter().copied().collect();
+        let known = accounts::not_erased_of(&self.pool, &asked).await.map_err(Unavailable::because)?;
+        let unknown = unknown(users, &HashSet::from_iter(known));
         if unknown.is_empty() { Ok(()) } else { Err(NotBroughtIn::NoSuchUsers(unknown)) }
+    }
+
+    /// The same for the members of a conversation, unless it has begun before: a retry finds it, also after the
+    /// account of a member was erased.
+    pub(super) async fn must_exist_to_begin(
+        &self,
+        id: ConversationId,
+        members: &[UserId],
+    ) -> Result<(), NotBroughtIn> {
+        match self.must_exist(members).await {
+            Err(NotBroughtIn::NoSuchUsers(_)) if self.is_there(id).await? => Ok(()),
+            checked => checked,
+        }
     }
 }
 

@@ -49,9 +49,12 @@ impl Messages {
             return Ok(found);
         }
         let reached = self.progress.reached(Checkpoint { stream, position }, VIEWS_BEHIND).await;
-        match reached.map_err(Unavailable::because)? {
-            true => Ok(look().await?.1),
-            false => Err(Unavailable::because("the views lag behind the log")),
+        if !reached.map_err(Unavailable::because)? {
+            return Err(Unavailable::because("the views lag behind the log"));
+        }
+        match look().await? {
+            (at, found) if at >= position => Ok(found),
+            _ => Err(Unavailable::because("the views of the conversation stand still before an unreadable event")),
         }
     }
 }

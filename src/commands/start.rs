@@ -36,8 +36,9 @@ impl Commands {
     /// but an existing conversation is found all the same. A conversation that is found leaves the archive of
     /// `by`.
     pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, NotBroughtIn> {
-        self.must_exist(&[with]).await?;
-        let started = self.direct(by, with).await?;
+        let id = ConversationId::direct(by, with);
+        self.must_exist_to_begin(id, &[with]).await?;
+        let started = self.direct(id, by, with).await?;
         if started.existed {
             accounts::unarchive(&self.pool, by, started.id).await.map_err(Unavailable::because)?;
         }
@@ -49,8 +50,7 @@ impl Commands {
         Ok(started)
     }
 
-    async fn direct(&self, by: UserId, with: UserId) -> Result<Started, Refused> {
-        let id = ConversationId::direct(by, with);
+    async fn direct(&self, id: ConversationId, by: UserId, with: UserId) -> Result<Started, Refused> {
         let blocked = self.has_blocked(by, with).await?;
         match Conversation::default().decide(by, Command::StartDirect { with, blocked }) {
             Ok(Some(event)) => self.begin_with_all(id, by, event).await,
@@ -68,21 +68,21 @@ impl Commands {
         members: Vec<UserId>,
         key: Option<ClientId>,
     ) -> Result<Started, NotBroughtIn> {
-        self.must_exist(&members).await?;
-        Ok(self.group(by, title, members, key).await?)
-    }
-
-    async fn group(
-        &self,
-        by: UserId,
-        title: Title,
-        members: Vec<UserId>,
-        key: Option<ClientId>,
-    ) -> Result<Started, Refused> {
         let id = match &key {
             Some(key) => ConversationId::keyed(by, key.as_str()),
             None => self.clock.id(ConversationId::known),
         };
+        self.must_exist_to_begin(id, &members).await?;
+        Ok(self.group(id, by, title, members).await?)
+    }
+
+    async fn group(
+        &self,
+        id: ConversationId,
+        by: UserId,
+        title: Title,
+        members: Vec<UserId>,
+    ) -> Result<Started, Refused> {
         let members = members.into_iter().map(NewMember::plain).collect();
         let Some(event) = Conversation::default().decide(by, Command::StartGroup { title, members })? else {
             return Err(Rejection::AlreadyStarted.into());

@@ -11,9 +11,12 @@ use crate::{
     projector::stopped::Stopped,
 };
 
-/// The number of events at which a batch is complete. The last batch of the follower may take it above this. In a batch
-/// of this size a conversation has so many events that its rows and their index entries are written together.
+/// The number of events at which a full batch is complete. The last batch of the follower may take it above this. In a
+/// batch of this size a conversation has so many events that its rows and their index entries are written together.
 const BATCH: usize = 40_000;
+/// The same for the events that are ready. The projectors of all streams may catch up at the same time, and each
+/// statement has to end before Postgres cancels it.
+const READY: usize = 5_000;
 /// The number of bytes of data at which a batch is complete, with the same tolerance.
 const BATCH_BYTES: usize = 16 << 20;
 /// The maximum number of batches of the follower that are read ahead. Together they are about one batch of a projector.
@@ -55,10 +58,14 @@ impl Reader {
         Self { ready, kept: Vec::new(), damaged: None, ahead: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for events, and takes about 40,000 of them at most, up to the position `until`. Safe to cancel.
+    /// Waits for events, and takes as many as a batch may have, up to the position `until`. Safe to cancel.
     pub(super) async fn batch(&mut self, until: Position, size: Size) -> Result<Vec<Recorded>, Stopped> {
         let mut bytes = bytes_of(&self.kept);
-        while self.damaged.is_none() && self.kept.len() < BATCH && bytes < BATCH_BYTES {
+        let most = match size {
+            Size::Ready => READY,
+            Size::Full => BATCH,
+        };
+        while self.damaged.is_none() && self.kept.len() < most && bytes < BATCH_BYTES {
             let is_enough = match (size, self.kept.last()) {
                 (_, None) => false,
                 (Size::Ready, Some(_)) => true,

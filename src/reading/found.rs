@@ -64,11 +64,7 @@ impl Reading {
         let conversation = match scope {
             SearchScope::All => None,
             SearchScope::One(id, min_position) => {
-                // A search in a conversation that the user may not see finds nothing, as in a conversation that does
-                // not exist.
-                if unless_missing(self.open(me, id, min_position).await)?.is_none() {
-                    return Ok(Vec::new());
-                }
+                self.open(me, id, min_position).await?;
                 Some(id)
             }
         };

@@ -346,7 +346,8 @@ pub(crate) async fn sights(
     Ok(rows.into_iter().map(sight).collect())
 }
 
-/// A message for a command on it, with the position of the view in its stream.
+/// A message for a command on it, with the position of the view of its conversation: if the conversation is parked, the
+/// view stands before the parked event.
 pub(crate) async fn found(
     pool: &PgPool,
     stream: usize,
@@ -373,7 +374,10 @@ pub(crate) async fn found(
                 exists (select from pin p where p.conversation_id = $2 and p.message = m.position),
                 (select count(*) from pin p where p.conversation_id = $2),
                 m.sent_at < now() - make_interval(secs => $5::bigint)
-         from (select min(position) as position from checkpoint where stream = $1) reached
+         from (select least(
+                   (select min(position) from checkpoint where stream = $1),
+                   (select position - 1 from parked where conversation = $2)
+               ) as position) reached
          left join message m on m.conversation_id = $2 and m.id = $3",
     )
     .bind(stream as i32)

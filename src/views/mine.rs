@@ -112,8 +112,8 @@ fn select(which: &str, rules: RetentionRules) -> String {
 
 /// The columns that a member sees of the conversations `c`. Unread messages are counted in the primary key of the
 /// messages, which also has their senders. The key does not know deletions, so as many more messages are counted as
-/// there are deleted ones, and these are subtracted. At most 10,000 messages are counted, because of programs that send
-/// much and never read.
+/// there are deleted ones, and these are subtracted. Both counts look at the latest 10,000 messages only, because of
+/// programs that send much and never read. Where these begin is looked up only if there is a deleted message.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, c.retention, c.role, c.created_at, c.moved_at, c.head,
            case when c.kind = 'direct' then (
@@ -131,9 +131,14 @@ const SELECT: &str = "
     cross join lateral (
         select count(*) as others from (
             select from message
-            where conversation_id = c.id and position > c.read_to and sender <> c.user_id
-                  and deleted_at is not null
-            order by position desc limit 10000
+            where conversation_id = c.id and sender <> c.user_id and deleted_at is not null
+                  and position > case when exists (
+                      select from message
+                      where conversation_id = c.id and position > c.read_to and deleted_at is not null
+                  ) then greatest(c.read_to, (
+                      select position from message where conversation_id = c.id and position > c.read_to
+                      order by position desc offset 10000 limit 1
+                  )) else c.read_to end
         ) deleted
     ) gone
     cross join lateral (

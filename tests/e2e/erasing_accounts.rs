@@ -36,6 +36,7 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
         says_the_marker(&ana, to, n).await;
         ben.says(to, "and so on").await;
     }
+    let (cem, chat) = (world.person("cem").await, ben.starts_direct(&ana).await.expect(201));
     let edited = ben.sends(&lunch, "bens-key", "mine").await.expect(201);
     ben.removes(&left, &ana).await.expect(204);
     // A message that was in flight while ana was removed is void, but it is in the log.
@@ -69,6 +70,11 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     }
     let shown = ben.history(&lunch, edited["position"].as_u64().expect("position")).await;
     assert!(shown.contains(&"mine".to_owned()) && shown.iter().all(|text| !text.contains(MARKER)));
+
+    // The account cannot be brought into conversations, but those that have begun are still found.
+    cem.starts_direct(&ana).await.refuses(400, "invalid_body");
+    ben.invites(&left, &ana).await.refuses(400, "invalid_body");
+    assert_eq!(ben.starts_direct(&ana).await.expect(200)["id"], chat["id"]);
 
     // The account cannot be reactivated, and there is nothing more to erase.
     let reactivate = format!("/v1/admin/users/{}/reactivate", ana.id);

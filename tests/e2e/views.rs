@@ -384,13 +384,17 @@ async fn poison_parks_its_conversation_and_no_other() {
     world.nodes[0].is_ready().await;
     spoil(&world, &lunch).await;
 
-    let after = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
+    let said = ana.says(&lunch, "after").await;
+    let after = said["position"].as_u64().expect("position");
     let other = ana.says(&dinner, "elsewhere").await["position"].as_u64().expect("position");
     device.sees("after").await;
     device.sees("elsewhere").await;
     assert_eq!(ana.history(&dinner, other).await, ["elsewhere"]);
     let waits = ana.get(&format!("/v1/conversations/{}/messages?min_position={after}", lunch.id)).await;
     waits.refuses(503, "not_yet");
+    let id = said["id"].as_str().expect("an id");
+    let like = format!("/v1/conversations/{}/messages/{id}/reactions/👍", lunch.id);
+    ana.put(&like, json!({})).await.refuses(503, "unavailable");
     assert_eq!(ana.history(&lunch, 0).await, ["before"]);
     let says_its_moment = async |of: &Conversation| {
         let page = ana.get(&format!("/v1/conversations/{}/messages", of.id)).await;

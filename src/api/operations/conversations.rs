@@ -70,7 +70,8 @@ impl Conversations {
     /// such a user is invited to the direct conversation, and the response is 202. A group with such a member is
     /// refused with `consent_required`: start the group without the user, then add the user. Every request creates
     /// another group, unless it repeats an `Idempotency-Key`: the same key returns the group of the first request as
-    /// it was created, and the same key with another body is refused with `idempotency_mismatch`.
+    /// it was created, and the same key for another group is refused with `idempotency_mismatch`. A direct
+    /// conversation takes no key.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
         &self,

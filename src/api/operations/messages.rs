@@ -221,8 +221,8 @@ impl Messages {
     /// Delete a message
     ///
     /// Deletes a message for all members. The sender can delete it, and in a group admins and owners can, too. The
-    /// message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin can
-    /// no longer be read.
+    /// message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin are
+    /// gone. A read of an earlier time with `as_of` still shows them, until the message is erased.
     #[oai(
         path = "/conversations/:id/messages/:message_id",
         method = "delete",

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Include, Limit, MentionsUsers, Named, Page, Problem, Reply, SignedIn,
+        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Problem, Reply,
         http::examples,
         operations::{message::Message, tag::Tag},
     },
@@ -83,7 +83,7 @@ impl Search {
         /// Waits up to 2 s until the response includes this position of the conversation. Requires `conversation_id`
         min_position: Query<Option<Position>>,
         include: Query<Include>,
-    ) -> Result<Reply<Named<Page<FoundMessage>>>, SignedIn> {
+    ) -> Result<Reply<Named<Page<FoundMessage>>>, Found> {
         let (query, scope) = (read(&query.0)?, scope(conversation_id.0, min_position.0)?);
         let found = self.reading.search(caller.user, &query, scope, limit.0.part(cursor.0)).await?;
         let page = Page::cut(found, limit.0, |(hit, _)| *hit);

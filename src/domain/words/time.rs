@@ -86,7 +86,8 @@ pub struct NotATime;
 impl fmt::Display for NotATime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "not a time: it must be in RFC 3339, like 2026-11-24T13:10:00Z, from the year 1 to 9999 in UTC",
+            "not a time: it must be in RFC 3339, like 2026-11-24T13:10:00Z, from the year 1 to 9999 in UTC, without leap \
+             seconds",
         )
     }
 }
@@ -96,6 +97,10 @@ impl std::error::Error for NotATime {}
 impl std::str::FromStr for Time {
     type Err = NotATime;
     fn from_str(text: &str) -> Result<Self, NotATime> {
+        // The parser takes a leap second for the end of the second before, which is another time.
+        if text.get(17..19) == Some("60") {
+            return Err(NotATime);
+        }
         OffsetDateTime::parse(text, &Rfc3339).ok().and_then(Self::exactly).ok_or(NotATime)
     }
 }
@@ -137,6 +142,8 @@ mod tests {
         for text in [
             "9999-12-31T23:59:59-00:01",
             "9999-12-31T23:59:60-00:01",
+            "2016-12-31T23:59:60Z",
+            "2017-01-01T01:59:60+02:00",
             "0001-01-01T00:00:00+00:01",
             "0000-06-01T00:00:00Z",
             "0000-01-01T00:00:00+23:59",
