@@ -88,7 +88,7 @@ async fn words_are_found_in_all_my_conversations_the_newest_first() {
     assert!(finds(&cleo, "pizza").await.is_empty(), "a stranger finds nothing");
     for id in [&lunch.id, "01930f3d-0c11-7a52-9b3e-4d5f60718293"] {
         let refused = asks(&cleo, "pizza", &[("conversation_id", id), ("min_position", "1")]).await;
-        refused.expect_problem(404, "not_found");
+        refused.refuses(404, "not_found");
     }
     world.finish().await;
 }

@@ -394,7 +394,7 @@ async fn poison_parks_its_conversation_and_no_other() {
     waits.refuses(503, "not_yet");
     let id = said["id"].as_str().expect("an id");
     let like = format!("/v1/conversations/{}/messages/{id}/reactions/👍", lunch.id);
-    ana.put(&like, json!({})).await.refuses(503, "unavailable");
+    ana.put(&like, serde_json::json!({})).await.refuses(503, "unavailable");
     assert_eq!(ana.history(&lunch, 0).await, ["before"]);
     let says_its_moment = async |of: &Conversation| {
         let page = ana.get(&format!("/v1/conversations/{}/messages", of.id)).await;
