@@ -121,6 +121,18 @@ async fn the_list_shows_what_a_client_draws() {
         None => rest.clone(),
     };
     assert!(end["next_cursor"].is_null());
+
+    // Deleted messages before the latest 10,000 take nothing from the count.
+    let many = format!(
+        "insert into view.message (conversation_id, position, id, sender, client_id, text, sent_at, deleted_at)
+         select '{}', 1000000 + n, gen_random_uuid(), '{}', n, '', now(), case when n <= 10000 then now() end
+         from generate_series(1, 20000) n",
+        lunch.id, ana.id
+    );
+    world.database.does(&many).await;
+    let behind = ben.get(&format!("/v1/conversations/{}", lunch.id)).await.expect(200);
+    assert_eq!(behind["unread"], 1_000);
+    world.database.does("delete from view.message where position > 1000000").await;
     world.finish().await;
 }
 
