@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use crate::{
     app::{self, Addresses, AppError, RestoreOrder},
     archive::{self, Aim, ArchivePlace, ArchiveTarget, Backup, VerifiedArchive},
-    cli::{failed::Failed, servers::Servers},
+    cli::{failed::Failed, process::until_told, servers::Servers},
     clock::Clock,
     dev,
     log::{NatsServers, Wanted},
@@ -152,7 +152,10 @@ async fn verify(target: &ArchiveTarget, is_deep: bool) -> Result<ExitCode, Faile
         return Ok(ExitCode::FAILURE);
     }
     if is_deep {
-        let Verified { rows, differences, .. } = verify_deeply(target).await?;
+        let Some(Verified { rows, differences, .. }) = verify_deeply(target).await? else {
+            eprintln!("stopped before the views were compared with the log");
+            return Ok(ExitCode::FAILURE);
+        };
         println!("restored the archive: {differences} of {rows} rows of the views differ from the log");
         if differences > 0 {
             return Ok(ExitCode::FAILURE);
@@ -161,18 +164,20 @@ async fn verify(target: &ArchiveTarget, is_deep: bool) -> Result<ExitCode, Faile
     Ok(ExitCode::SUCCESS)
 }
 
-/// Restores an archive into servers in a temporary folder, and compares the views with the log there.
-async fn verify_deeply(target: &ArchiveTarget) -> Result<Verified, Failed> {
+/// Restores an archive into servers in a temporary folder, and compares the views with the log there; `None` if a signal
+/// stops it.
+async fn verify_deeply(target: &ArchiveTarget) -> Result<Option<Verified>, Failed> {
+    let stop = until_told();
     let tools = tokio::task::spawn_blocking(dev::tools)
         .await
         .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
-    let folder = std::env::temp_dir().join(format!("verbatim-verify-{}", std::process::id()));
-    let servers = dev::Servers::start(&tools, &folder).await?;
-    let verified = restored(target, &servers).await;
+    let folder = dev::TemporaryFolder::create()?;
+    let servers = dev::Servers::start(&tools, folder.path()).await?;
+    let verified = tokio::select! {
+        verified = restored(target, &servers) => verified.map(Some),
+        () = stop.cancelled() => Ok(None),
+    };
     servers.stop().await;
-    if let Err(error) = std::fs::remove_dir_all(&folder) {
-        tracing::warn!(%error, folder = %folder.display(), "could not remove the folder of the temporary servers");
-    }
     verified
 }
 

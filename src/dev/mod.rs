@@ -15,6 +15,7 @@ mod running;
 mod secret;
 mod servers;
 mod start;
+mod temporary;
 mod tools;
 mod user;
 
@@ -24,4 +25,5 @@ pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use running::running;
 pub use servers::Servers;
 pub use start::free_port;
+pub use temporary::TemporaryFolder;
 pub use tools::{Tools, tools, tools_in};

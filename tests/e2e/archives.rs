@@ -1,6 +1,9 @@
 //! An archive of the log and the accounts, and restores from it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::StreamExt as _;
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use verbatim::{clock::Clock, dev::NatsUser};
 
-use crate::world::{Backbone, Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually};
+use crate::world::{Backbone, Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually, signal};
 
 const ALL: &str = "api,gateway,projector";
 
@@ -408,6 +411,24 @@ async fn nothing_is_archived_beyond_a_hole_that_nothing_explains() {
     world.finish_without_views().await;
 }
 
+/// Starts to restore the archive into temporary servers, and stops in between.
+async fn verifying_deeply_leaves_nothing_behind(world: &World) {
+    let folder = world.dir().join("temporary");
+    std::fs::create_dir(&folder).expect("a folder");
+    let files = || std::fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path());
+    let arguments = ["backup", "verify", "--deep", "--to", &place(world)];
+    let started = world.starts_with(&arguments, &[("TMPDIR", folder.to_str().expect("UTF-8"))]);
+    let pid = started.id().expect("it runs");
+    eventually("it has a folder", || async { files().next().is_some() }).await;
+    let own = files().next().expect("a folder");
+    assert_eq!(std::fs::metadata(&own).expect("a folder").permissions().mode() & 0o777, 0o711);
+    assert!(!own.to_str().expect("UTF-8").contains(&pid.to_string()), "nobody can guess {}", own.display());
+    signal(pid, "TERM").await;
+    let ran = Ran::of(started.wait_with_output().await.expect("it ends"));
+    assert!(ran.code == Some(1) && ran.stderr.contains("stopped before"), "{ran:?}");
+    assert_eq!(files().count(), 0, "{ran:?}");
+}
+
 #[tokio::test]
 async fn an_archiver_writes_within_seconds_what_was_said() {
     let mut world = World::empty(1).await;
@@ -423,6 +444,7 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
     creates(&world).await;
     let good = verifies(&world).await;
     assert_eq!(good.code, Some(0), "{good:?}");
+    verifying_deeply_leaves_nothing_behind(&world).await;
     let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
     assert!(pruned.code == Some(0) && pruned.stdout.contains("0 removed"), "{pruned:?}");
     // An interrupted dump has rows of accounts, but no document that names it.

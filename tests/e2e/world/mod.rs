@@ -273,7 +273,8 @@ impl<B: Backbone> World<B> {
         self.starts_with(arguments, &[])
     }
 
-    fn starts_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> tokio::process::Child {
+    /// The same, with settings.
+    pub fn starts_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> tokio::process::Child {
         command()
             .args(arguments)
             .env("VERBATIM_NATS_URL", self.nats.url())
