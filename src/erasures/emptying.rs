@@ -61,10 +61,8 @@ impl Hiding {
     /// The conversations of which the user is or was a member. For this, the views must include everything that was in
     /// the log when the account was emptied.
     async fn conversations_of(&self, account: UserId) -> Result<BTreeSet<ConversationId>, ErasureError> {
-        let mut ends = Vec::new();
-        for stream in 0..self.log.layout().streams {
-            ends.push(Checkpoint { stream, position: self.log.last(stream).await? });
-        }
+        let ends = self.log.ends().await?.into_iter().enumerate();
+        let ends: Vec<_> = ends.map(|(stream, position)| Checkpoint { stream, position }).collect();
         if !self.progress.all_reached(&ends, PATIENCE).await? {
             return Err(Unavailable::because("the views have not followed the log yet").into());
         }

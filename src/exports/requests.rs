@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -22,15 +21,13 @@ use crate::{
     feed::Feed,
     limits::{Policy, RateLimits},
     live::{Conversations, Revoked},
-    log::{Log, PublicUrl, Unavailable},
+    log::{Log, PublicUrl},
     overload::Overload,
     shares::{Shares, Sizes},
 };
 
 /// How long an export can be downloaded.
 pub(crate) const LIFE: Duration = Duration::from_secs(7 * 86_400);
-/// The most streams whose ends are requested at once.
-const AT_ONCE: usize = 16;
 
 /// Downloads. A node sends one at a time; another caller waits for a moment and is then refused.
 const DOWNLOADS: Sizes = Sizes {
@@ -112,23 +109,29 @@ impl Exports {
     }
 
     async fn add(&self, caller: &Identity, of: ExportOf) -> Result<SeenExport, ExportError> {
+        let (limits, budget) = (&self.parts.limits, (caller.user, of.hold()));
+        limits.admit(Policy::Export, budget)?;
+        let added = self.store(caller, of).await;
+        if added.is_err() {
+            limits.give_back(Policy::Export, budget, 1);
+        }
+        Ok(self.seen(added?, caller))
+    }
+
+    /// Stores an export of everything that the log has now.
+    async fn store(&self, caller: &Identity, of: ExportOf) -> Result<Export, ExportError> {
         let stamp = Stamp::now(&self.parts.clock, By { actor: Some(caller.user), via: caller.via });
         let export = Export {
             id: self.parts.clock.id(ExportId::known),
             user: caller.user,
             of,
             epoch: self.parts.log.epoch().clone(),
-            upto: self.ends().await?,
+            upto: self.parts.log.ends().await?,
             created_at: stamp.at,
             expires_at: stamp.at.plus(LIFE),
         };
-        let (limits, budget) = (&self.parts.limits, (caller.user, of.hold()));
-        limits.admit(Policy::Export, budget)?;
-        if let Err(error) = exports::add(&self.parts.pool, &export, stamp).await {
-            limits.give_back(Policy::Export, budget, 1);
-            return Err(error.into());
-        }
-        Ok(self.seen(export, caller))
+        exports::add(&self.parts.pool, &export, stamp).await?;
+        Ok(export)
     }
 
     /// An export of the caller's own data.
@@ -247,11 +250,5 @@ impl Exports {
         let Export { id, of, created_at, expires_at, .. } = export;
         let secret = can_be_read.then(|| self.links.secret(id, caller.login));
         SeenExport { id, since: of.since(), created_at, expires_at, secret }
-    }
-
-    /// The end of each stream as its leader reports it: every event that was acknowledged to the caller is before it.
-    async fn ends(&self) -> Result<Vec<Position>, Unavailable> {
-        let ends = (0..self.parts.log.layout().streams).map(|stream| self.parts.log.last(stream));
-        stream::iter(ends).buffered(AT_ONCE).try_collect().await
     }
 }

@@ -212,12 +212,7 @@ impl Webhooks {
     async fn seen(&self, stored: Vec<StoredEndpoint>) -> Result<Vec<SeenEndpoint>, WebhookError> {
         let ids: Vec<_> = stored.iter().map(|stored| stored.id).collect();
         let mut found = figures(&self.pool, &ids).await?;
-        let mut ends = Vec::new();
-        if !ids.is_empty() {
-            for stream in 0..self.log.layout().streams {
-                ends.push(self.log.last(stream).await?);
-            }
-        }
+        let ends = if ids.is_empty() { Vec::new() } else { self.log.ends().await? };
         let seen = |stored: StoredEndpoint| {
             let figures = found.remove(&stored.id).unwrap_or_default();
             let lag_events = figures.cursors.iter().map(|cursor| missing(&ends, cursor)).sum();

@@ -74,13 +74,7 @@ impl StuckEndpoints {
         if ids.is_empty() {
             return;
         }
-        let asked = async {
-            let mut ends = Vec::new();
-            for stream in 0..log.layout().streams {
-                ends.push(log.last(stream).await.ok()?);
-            }
-            Some((ends, figures(pool, &ids).await.ok()?))
-        };
+        let asked = async { Some((log.ends().await.ok()?, figures(pool, &ids).await.ok()?)) };
         let Ok(Some((ends, figures))) = timeout(ANSWER, asked).await else { return };
         self.has_news = false;
         for (id, stuck) in &mut self.known {

@@ -1,6 +1,6 @@
 //! Where the streams end, as their leaders report, and so where JetStream's duplicate windows begin.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -25,6 +25,13 @@ impl Log {
             Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
             Err(NotRead::Unavailable(e)) => Err(e),
         }
+    }
+
+    /// The last position of each stream, as its leader reports it: every event that was acknowledged before this call is
+    /// at or before it.
+    pub(crate) async fn ends(&self) -> Result<Vec<Position>, Unavailable> {
+        let ends = (0..self.layout().streams).map(|stream| self.last(stream));
+        stream::iter(ends).buffered(AT_ONCE).try_collect().await
     }
 
     /// The position before the first event that a stream has stored since a time; the end of the stream if there is
