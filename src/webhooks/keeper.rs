@@ -3,24 +3,25 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::resume_unwind,
+    pin::pin,
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
 use sqlx::PgPool;
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{Id, JoinError, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::WebhookId,
     hooks::{
-        EndpointProgress, Overview, deliveries,
+        EndpointProgress, Overview, StoredEndpoint, deliveries,
         endpoints::{self, REASONS},
-        progress,
     },
     log::{CLAIM, Claim, ClaimBucket, Log, NodeId, Unavailable},
     supervise::Supervisor,
@@ -31,6 +32,7 @@ use crate::{
         ring::Ring,
         sender::Sender,
         stuck::StuckEndpoints,
+        takeover::take_over,
     },
 };
 
@@ -44,6 +46,8 @@ const OVER: Duration = Duration::from_secs(CLAIM.as_secs() - 2);
 const ANSWER: Duration = Duration::from_secs(3);
 /// The most endpoints that are claimed or renewed concurrently.
 const AT_ONCE: usize = 16;
+/// The most endpoints that are taken over concurrently. Each needs a connection to Postgres, and requests need some, too.
+const TAKEOVERS: usize = 8;
 /// How long owners may take to end.
 const FINISH: Duration = Duration::from_secs(4);
 /// Every how many reads of the endpoints the parked events are counted.
@@ -64,20 +68,32 @@ pub(crate) struct Keeper {
     has_ended: watch::Receiver<bool>,
 }
 
+/// An endpoint that this node has claimed: it is being taken over, or it has an owner.
 struct Owned {
     claim: Claim,
     /// When the last renewal that succeeded began.
     renewed: Instant,
+    /// What the owner is told. While the endpoint is being taken over, nobody hears it.
     word: watch::Sender<Word>,
     task: Id,
+}
+
+/// A task that has ended.
+enum Ended {
+    /// The endpoint was taken over; `None` if that is not possible now.
+    Takeover(Option<Box<(StoredEndpoint, EndpointProgress)>>),
+    /// Its owner.
+    Owner(End),
 }
 
 struct Keeping {
     shared: Shared,
     node: NodeId,
     claims: Option<ClaimBucket>,
+    renew: Interval,
     owned: HashMap<WebhookId, Owned>,
-    owners: JoinSet<(WebhookId, End)>,
+    owners: JoinSet<(WebhookId, Ended)>,
+    takeovers: Arc<Semaphore>,
     reads: bool,
     tasks: Supervisor,
     looks: u32,
@@ -90,12 +106,16 @@ impl Keeper {
         let (ending, has_ended) = watch::channel(false);
         let Kept { log, pool, sender } = needs;
         let ring = Ring::new(log.layout().streams);
+        let mut renew = interval(RENEW);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let keeping = Keeping {
             shared: Shared { sender, log, pool, ring },
             node: NodeId::new(),
             claims: None,
+            renew,
             owned: HashMap::new(),
             owners: JoinSet::new(),
+            takeovers: Arc::new(Semaphore::new(TAKEOVERS)),
             reads: false,
             tasks: tasks.clone(),
             looks: 0,
@@ -138,37 +158,17 @@ async fn give_back(claims: ClaimBucket, claim: Claim) {
     let _ = timeout(ANSWER, claims.give_back(claim)).await;
 }
 
-/// Sets cursors back to the ends of their streams: the log may have been restored from an older copy, and without this,
-/// new events would be skipped until the log has grown past its old end. `false` if the log does not answer.
-async fn put_back(log: &Log, id: WebhookId, progress: &mut EndpointProgress) -> bool {
-    for cursor in &mut progress.cursors {
-        if cursor.stream >= log.layout().streams {
-            continue;
-        }
-        let Ok(Ok(end)) = timeout(ANSWER, log.last(cursor.stream)).await else { return false };
-        if cursor.position > end {
-            tracing::warn!(
-                webhook = %id, stream = cursor.stream, cursor = %cursor.position, %end,
-                "the cursor of a webhook was beyond the end of the log, which has lost events; reset it to the end"
-            );
-            cursor.position = end;
-        }
-    }
-    true
-}
-
 impl Keeping {
     async fn run(mut self, stop: &CancellationToken) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renew = interval(RENEW);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // Renewing comes before everything that may wait for Postgres.
+                biased;
                 () = stop.cancelled() => break,
+                _ = self.renew.tick() => self.renew().await,
                 Some(ended) = self.owners.join_next_with_id() => self.has_ended(ended).await,
-                // Renewing comes before reading the endpoints, which may wait for Postgres.
-                _ = renew.tick() => self.renew().await,
                 _ = look.tick() => self.look().await,
             }
         }
@@ -187,9 +187,21 @@ impl Keeping {
         stream::iter(asks).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
+    /// Does work that may wait for servers, and renews the claims meanwhile.
+    async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = self.renew.tick() => self.renew().await,
+            }
+        }
+    }
+
     async fn look(&mut self) {
         self.looks = self.looks.wrapping_add(1);
-        let all = match timeout(ANSWER, endpoints::overview(&self.shared.pool)).await {
+        let Shared { log, pool, .. } = self.shared.clone();
+        let all = match self.renewing(timeout(ANSWER, endpoints::overview(&pool))).await {
             Ok(Ok(all)) => all,
             failed => {
                 tracing::debug!(?failed, "cannot read the webhooks yet");
@@ -197,7 +209,7 @@ impl Keeping {
             }
         };
         if self.looks % COUNT == 1
-            && let Ok(Ok(parked)) = timeout(ANSWER, deliveries::parked(&self.shared.pool)).await
+            && let Ok(Ok(parked)) = self.renewing(timeout(ANSWER, deliveries::parked(&pool))).await
         {
             METRICS.webhook_parked.set(parked.iter().map(|(_, count)| count).sum());
         }
@@ -219,31 +231,32 @@ impl Keeping {
             self.claim(free).await;
         }
         if self.looks % COUNT == 1 || self.stuck.has_news() {
-            let Shared { log, pool, .. } = &self.shared;
-            self.stuck.tell(log, pool).await;
+            self.stuck.tell(&log, &pool).await;
         }
     }
 
     /// Claims endpoints that no node has.
     async fn claim(&mut self, mut free: Vec<WebhookId>) {
+        let (log, known) = (self.shared.log.clone(), self.claims.clone());
         let asked = async {
-            let claims = match &self.claims {
-                Some(claims) => claims.clone(),
-                None => self.shared.log.claims().await?,
+            let claims = match known {
+                Some(claims) => claims,
+                None => log.claims().await?,
             };
             let claimed = claims.claimed().await?;
             Ok::<_, Unavailable>((claims, claimed))
         };
-        let (claims, claimed): (ClaimBucket, HashSet<WebhookId>) = match timeout(ANSWER, asked).await {
-            Ok(Ok(known)) => known,
-            failed => {
-                // The bucket is in the memory of the servers, so it may have to be created again.
-                self.claims = None;
-                let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
-                tracing::debug!(error, "cannot claim webhooks yet");
-                return;
-            }
-        };
+        let (claims, claimed): (ClaimBucket, HashSet<WebhookId>) =
+            match self.renewing(timeout(ANSWER, asked)).await {
+                Ok(Ok(known)) => known,
+                failed => {
+                    // The bucket is in the memory of the servers, so it may have to be created again.
+                    self.claims = None;
+                    let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
+                    tracing::debug!(error, "cannot claim webhooks yet");
+                    return;
+                }
+            };
         self.claims = Some(claims.clone());
         free.retain(|id| !claimed.contains(id));
         if self.shared.sender.master.is_none() {
@@ -258,36 +271,30 @@ impl Keeping {
             return;
         }
         let asks: Vec<_> = free.into_iter().map(|id| take(claims.clone(), self.node.clone(), id)).collect();
-        let taken: Vec<Option<(Instant, Claim)>> =
-            stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+        let taking = stream::iter(asks).buffer_unordered(AT_ONCE).collect();
+        let taken: Vec<Option<(Instant, Claim)>> = self.renewing(taking).await;
         for (begun, claim) in taken.into_iter().flatten() {
-            self.own(begun, claim).await;
+            self.own(begun, claim);
         }
     }
 
-    /// Takes over an endpoint that this node has claimed, and starts its owner.
-    async fn own(&mut self, renewed: Instant, claim: Claim) {
-        let id = claim.work;
-        let Shared { pool, sender, .. } = &self.shared;
-        let taking = async {
-            let Some(stored) = endpoints::take(pool, id).await? else { return Ok(None) };
-            // The progress is read after the takeover: from then on, anything that an earlier owner writes is refused.
-            let progress = progress::load(pool, id).await?;
-            Ok::<_, sqlx::Error>(Some((stored, progress)))
+    /// Begins to take over an endpoint that this node has claimed. The servers may be slow, so this is a task of its own,
+    /// and the claim is renewed meanwhile.
+    fn own(&mut self, renewed: Instant, claim: Claim) {
+        let (id, shared, takeovers) = (claim.work, self.shared.clone(), self.takeovers.clone());
+        let taking = async move {
+            let _place = takeovers.acquire().await.ok();
+            (id, Ended::Takeover(take_over(&shared, id).await.map(Box::new)))
         };
-        let taken = match timeout(ANSWER, taking).await {
-            Ok(Ok(Some(taken))) => Some(taken),
-            Ok(Ok(None)) | Err(_) => None,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, webhook = %id, "could not take over a webhook; retrying");
-                None
-            }
-        };
-        let Some((stored, mut progress)) = taken else { return self.give_back(vec![claim]).await };
-        if !put_back(&self.shared.log, id, &mut progress).await {
-            return self.give_back(vec![claim]).await;
-        }
-        let endpoint = match Endpoint::open(&stored, sender) {
+        let task = self.owners.spawn(taking).id();
+        let word = watch::Sender::new(Word { version: 0, is_over: false });
+        self.owned.insert(id, Owned { claim, renewed, word, task });
+    }
+
+    /// Starts the owner of an endpoint that was taken over.
+    fn start(&mut self, owned: Owned, stored: &StoredEndpoint, progress: EndpointProgress) {
+        let id = stored.id;
+        let endpoint = match Endpoint::open(stored, &self.shared.sender) {
             Ok(endpoint) => endpoint,
             Err(error) => {
                 if self.stuck.find(id) {
@@ -300,10 +307,10 @@ impl Keeping {
         self.stuck.forget(id);
         self.start_reading();
         let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });
-        let owner = Owner::new(self.shared.clone(), &stored, endpoint, progress);
-        let task = self.owners.spawn(async move { (id, owner.run(heard).await) }).id();
+        let owner = Owner::new(self.shared.clone(), stored, endpoint, progress);
+        let task = self.owners.spawn(async move { (id, Ended::Owner(owner.run(heard).await)) }).id();
         tracing::debug!(webhook = %id, fence = stored.fence, "sending the events of a webhook");
-        self.owned.insert(id, Owned { claim, renewed, word, task });
+        self.owned.insert(id, Owned { word, task, ..owned });
     }
 
     /// Starts reading the streams for webhooks, when this node owns its first endpoint.
@@ -340,8 +347,8 @@ impl Keeping {
         }
     }
 
-    async fn has_ended(&mut self, ended: Result<(Id, (WebhookId, End)), JoinError>) {
-        let (task, (id, end)) = match ended {
+    async fn has_ended(&mut self, ended: Result<(Id, (WebhookId, Ended)), JoinError>) {
+        let (task, (id, ended)) = match ended {
             Ok(ended) => ended,
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             Err(_) => return,
@@ -351,10 +358,13 @@ impl Keeping {
             return;
         }
         let Some(owned) = self.owned.remove(&id) else { return };
-        match end {
+        match ended {
+            Ended::Takeover(Some(taken)) => self.start(owned, &taken.0, taken.1),
             // The claim is still ours: the endpoint has changed, or another node had taken it over in between.
-            End::NotOurs if owned.renewed.elapsed() < OVER => self.own(owned.renewed, owned.claim).await,
-            _ => self.give_back(vec![owned.claim]).await,
+            Ended::Owner(End::NotOurs) if owned.renewed.elapsed() < OVER => {
+                self.own(owned.renewed, owned.claim);
+            }
+            Ended::Takeover(None) | Ended::Owner(_) => self.give_back(vec![owned.claim]).await,
         }
     }
 }

@@ -5,8 +5,8 @@
 //! its conversation. [`ring`] has the latest events, once for all endpoints of a node; for an endpoint that lags
 //! further behind, the log is read separately. A [`run`] knows which events of an endpoint are in flight, with a *lane*
 //! for each conversation that has events that were not taken yet. Its memory is bounded by the number of lanes, because
-//! a lane may note that its events are only in the log. [`owner`] drives the runs of one endpoint, and [`keeper`]
-//! decides which endpoints this node owns.
+//! a lane may note that its events are only in the log. [`owner`] drives the runs of one endpoint. [`keeper`] decides
+//! which endpoints this node owns, and [`takeover`] makes it the owner of one.
 //! [`stuck`] reports the endpoints to which the node cannot send.
 //!
 //! **Why nothing is lost.** The cursor of a stream never passes an event that was not taken or parked, unless the
@@ -31,6 +31,7 @@ mod saving;
 mod sender;
 mod sending;
 mod stuck;
+mod takeover;
 mod teller;
 mod told;
 

@@ -611,6 +611,25 @@ async fn a_node_that_stops_hands_its_webhooks_over_at_once() {
     receiver.has_taken(2).await;
     assert!(stopped.elapsed() < Duration::from_secs(8), "that took {:?}", stopped.elapsed());
     assert_eq!(receiver.received().len(), 2, "nothing was sent twice");
+
+    // Webhooks that cannot be taken over, because Postgres is slow, hold up no others.
+    let slow = "create function slow() returns trigger language plpgsql as
+                    $$ begin perform pg_sleep(3.5); return new; end $$;
+                create trigger slow before update of fence on hooks.endpoint
+                    for each row when (new.url like '%slow') execute function slow()";
+    world.database.does(slow).await;
+    for _ in 0..5 {
+        adds(&operator, &receiver.url("/slow"), json!({})).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let (other, added) = (Receiver::start().await, Instant::now());
+    adds(&operator, &other.url("/"), json!({})).await;
+    ana.says(&lunch, "soon").await;
+    other.has_taken(1).await;
+    assert!(added.elapsed() < Duration::from_secs(6), "that took {:?}", added.elapsed());
+    receiver.has_taken(3).await;
+    world.database.does("drop trigger slow on hooks.endpoint").await;
+    receiver.has_taken(3 + 5).await;
     world.finish().await;
 }
 
