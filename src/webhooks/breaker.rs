@@ -96,6 +96,13 @@ impl Breaker {
         }
     }
 
+    /// Notes that an event was not sent after all. If it was to be the probe, another event may be.
+    pub(super) fn was_not_sent(&mut self, of: (Option<ReplayId>, Key)) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.probe == Some(of)) {
+            open.probe = None;
+        }
+    }
+
     /// Notes that an event was taken. Returns whether the receiver has come back.
     pub(super) fn succeeded(&mut self) -> bool {
         let was_open = self.open.is_some();
@@ -181,6 +188,18 @@ mod tests {
         assert!(!breaker.failed(of(1), Fault::Connection, &RETRIES, at(now, 10)));
         assert_eq!(breaker.permit(at(now, 69).0), Permit::Nothing(at(now, 70).0));
         assert!(breaker.succeeded() && breaker.permit(now) == Permit::All && breaker.failures == 0);
+    }
+
+    #[test]
+    fn a_probe_that_was_not_sent_makes_room_for_another_one() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        breaker.failed(of(1), Fault::Connection, &RETRIES, at(now, 0));
+        let due = now + RETRIES[0];
+        breaker.probes(of(1).0, of(1).1);
+        breaker.was_not_sent(of(2));
+        assert_eq!(breaker.permit(due), Permit::Nothing(due + PATIENCE));
+        breaker.was_not_sent(of(1));
+        assert_eq!((breaker.permit(due), breaker.failures), (Permit::Probe, 1));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::{
     accounts::{By, Stamp},
     domain::{Position, ReplayId, Time},
     hooks::{
-        Changes, EndpointProgress, MadeDelivery, Saved, StoredEndpoint, deliveries, endpoints, progress,
+        Changes, EndpointProgress, HookError, MadeDelivery, Saved, StoredEndpoint, deliveries, endpoints,
+        progress,
     },
     log::{Log, NotRead},
     telemetry::METRICS,
@@ -42,7 +43,7 @@ const SAVE: Duration = Duration::from_secs(1);
 const PRUNE: u32 = 60;
 /// How long requests in flight may take when the owner ends.
 const FINISH: Duration = Duration::from_secs(2);
-/// How long Postgres may take.
+/// How long Postgres may take. Meanwhile, the owner handles no results and does not hear the keeper.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the keeper tells an owner.
@@ -76,8 +77,32 @@ pub(super) struct Shared {
 
 /// The result of work that was in flight.
 pub(super) enum Done {
-    Sent { run: Option<ReplayId>, key: Key, told: Arc<Told>, attempt: u32, outcome: Outcome },
-    Fetched { run: Option<ReplayId>, key: Key, batch: Result<Batch, NotRead> },
+    Sent {
+        run: Option<ReplayId>,
+        key: Key,
+        told: Arc<Told>,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    /// The event was not sent, because it is unknown whether it has expired.
+    Deferred {
+        run: Option<ReplayId>,
+        key: Key,
+    },
+    Fetched {
+        run: Option<ReplayId>,
+        key: Key,
+        batch: Result<Batch, NotRead>,
+    },
+}
+
+/// Asks Postgres, and fails if it does not answer in time. Its own time limits do not help against a server that is frozen
+/// or cut off.
+pub(super) async fn within<T, E: From<sqlx::Error>>(
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(sqlx::Error::from(late()).into()))
 }
 
 pub(super) struct Owner {
@@ -248,7 +273,7 @@ impl Owner {
         let (pool, id) = (self.shared.pool.clone(), self.endpoint.id);
         if self.looks.is_multiple_of(PRUNE) {
             let pruning = deliveries::prune(&pool, id, self.shared.sender.clock.now());
-            let _ = timeout(ANSWER, pruning).await;
+            let _ = within(pruning).await;
         }
         match self.save().await {
             Ok(Saved::Yes) => {}
@@ -260,9 +285,15 @@ impl Owner {
         }
         let reason = self.disabling?;
         let stamp = Stamp::now(&self.shared.sender.clock, By::default());
-        match endpoints::disable(&pool, id, reason, Some(self.fence), stamp).await {
-            Ok(_) => {
-                tracing::warn!(webhook = %id, reason, "disabled a webhook: its receiver failed");
+        let at = stamp.at;
+        match within(endpoints::disable(&pool, id, reason, Some(self.fence), stamp)).await {
+            Ok(stored) if stored.fence != self.fence => Some(End::NotOurs),
+            Err(HookError::NotFound) => Some(End::NotOurs),
+            Ok(stored) => {
+                // An operator may have disabled it before.
+                if stored.disabled.is_some_and(|disabled| disabled.at == at) {
+                    tracing::warn!(webhook = %id, reason, "disabled a webhook: its receiver failed");
+                }
                 Some(End::Disabled)
             }
             Err(error) => {
@@ -291,9 +322,7 @@ impl Owner {
         }
         changes.ended.clone_from(&self.ended);
         changes.deliveries.clone_from(&self.deliveries);
-        let saving = progress::save(&self.shared.pool, self.endpoint.id, self.fence, &changes);
-        let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
-        let saved = timeout(ANSWER, saving).await.unwrap_or_else(|_| Err(late().into()))?;
+        let saved = within(progress::save(&self.shared.pool, self.endpoint.id, self.fence, &changes)).await?;
         if saved == Saved::Yes {
             for (unsaved, run) in unsaved.into_iter().zip(&mut self.runs) {
                 unsaved.note_in(run);
@@ -310,7 +339,7 @@ impl Owner {
         let (pool, id) = (self.shared.pool.clone(), self.endpoint.id);
         let sender = self.shared.sender.clone();
         let loading = async { Ok((endpoints::find(&pool, id).await?, progress::load(&pool, id).await?)) };
-        let loaded: Result<_, sqlx::Error> = loading.await;
+        let loaded: Result<_, sqlx::Error> = within(loading).await;
         let Ok((Some(stored), progress)) = loaded else { return false };
         // Ordered and unordered endpoints have different keys for their lanes.
         if stored.fence != self.fence || stored.is_ordered != self.endpoint.is_ordered {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     domain::{Event, ReplayId},
@@ -14,7 +14,7 @@ use crate::{
     webhooks::{
         breaker::Permit,
         lane::{Failure, Key},
-        owner::{BYTES, Done, Owner, Shared},
+        owner::{BYTES, Done, Owner, Shared, within},
         request::{Outcome, Request, deliver},
         run::{Run, Step},
         sender::Sender,
@@ -32,7 +32,7 @@ const FETCHED: usize = 128;
 const UNSAVED: Duration = Duration::from_secs(10);
 /// The most attempts that wait to be written.
 const ATTEMPTS: usize = 2_000;
-/// The wait before the log or the views are read again.
+/// The wait before the log or the views are read again for a conversation.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Owner {
@@ -114,7 +114,13 @@ impl Owner {
                 self.under_way.push(Box::pin(async move {
                     let left = match left {
                         Some(left) => Some(left),
-                        None => unexpired(&pool, &sender, &told).await,
+                        None => match unexpired(&pool, &sender, &told).await {
+                            Ok(left) => left,
+                            Err(error) => {
+                                tracing::debug!(%error, "could not check whether an event for a webhook has expired");
+                                return Done::Deferred { run: id, key };
+                            }
+                        },
                     };
                     let request = Request {
                         id: told.recorded.id.to_string(),
@@ -145,6 +151,10 @@ impl Owner {
             Done::Sent { run, key, told, attempt, outcome } => {
                 self.sending -= 1;
                 self.sent(run, key, &told, attempt, outcome);
+            }
+            Done::Deferred { run, key } => {
+                self.sending -= 1;
+                self.deferred(run, key);
             }
             Done::Fetched { run, key, batch } => {
                 self.fetching -= 1;
@@ -215,6 +225,19 @@ impl Owner {
         self.note(run, told, attempt, state, outcome);
     }
 
+    /// Sends an event later that was not sent, and lets another one be the probe.
+    fn deferred(&mut self, of: Option<ReplayId>, key: Key) {
+        self.breaker.was_not_sent((of, key));
+        let endpoint = self.endpoint.clone();
+        let Some(run) = self.run_of(of) else { return };
+        if let Some(lane) = run.lanes.get_mut(&key) {
+            (lane.is_busy, lane.reads_at) = (false, Some(Instant::now() + PAUSE));
+        }
+        // The filters may have changed meanwhile.
+        let freed = run.keep_wanted(key, &endpoint);
+        self.bytes = self.bytes.saturating_sub(freed);
+    }
+
     fn note(
         &mut self,
         replay: Option<ReplayId>,
@@ -261,27 +284,20 @@ fn shaken(wait: Duration, told: &Told, attempt: u32) -> Duration {
 
 /// What is sent of an event whose message is by now older than the retention of its conversation; `None` to send the
 /// event as it is.
-async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Option<Told> {
+async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Result<Option<Told>, sqlx::Error> {
     let Told { recorded, previous } = told;
-    let message = match recorded.event.as_ref()? {
-        Event::MessageSent(_) => recorded.position,
-        Event::MessageEdited(edited) => edited.message_position,
-        _ => return None,
+    let message = match recorded.event.as_ref() {
+        Some(Event::MessageSent(_)) => recorded.position,
+        Some(Event::MessageEdited(edited)) => edited.message_position,
+        _ => return Ok(None),
     };
     let (rules, conversation) = (sender.retention, recorded.conversation);
     // An edit is younger than its message, and only the views know the time of the message.
     let is_edit = message != recorded.position;
     if !is_edit && sender.clock.now().since(recorded.time) < Duration::from_secs(rules.least) {
-        return None;
+        return Ok(None);
     }
-    let sight = loop {
-        match views::sights(pool, rules, conversation, &[message]).await {
-            Ok(sights) => break sights.get(&message).copied(),
-            Err(e) => {
-                tracing::debug!(error = %e, "could not check whether an event for a webhook has expired");
-                sleep(PAUSE).await;
-            }
-        }
-    };
-    (sight == Some(Sight::Expired)).then(|| Told { recorded: recorded.without_text(), previous: *previous })
+    let sights = within(views::sights(pool, rules, conversation, &[message])).await?;
+    let is_expired = sights.get(&message) == Some(&Sight::Expired);
+    Ok(is_expired.then(|| Told { recorded: recorded.without_text(), previous: *previous }))
 }
