@@ -23,7 +23,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(100);
 /// The pause after the last conversation. Expired messages are invisible meanwhile.
 const LOOK: Duration = Duration::from_secs(5);
-/// The pause after a failure, and while the streams admit readers that do not support erasures.
+/// The pause after a failure, while the eraser is behind, and while the streams admit readers that do not support
+/// erasures.
 const LATER: Duration = Duration::from_secs(10);
 /// The maximum number of conversations in one round.
 const CONVERSATIONS: i64 = 200;
@@ -34,6 +35,16 @@ const MESSAGES: usize = 5_000;
 const REQUESTS: i64 = 20;
 /// The actor of these requests: the server itself, as an id that no account has.
 const SERVER: UserId = UserId::known(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000));
+
+/// Where a round has ended.
+enum Round {
+    /// After this conversation, and there are more.
+    After(ConversationId),
+    /// After the last conversation, or before the first because another node holds the lock.
+    AtEnd,
+    /// Before its first conversation: the eraser has to catch up first.
+    EraserIsBehind,
+}
 
 /// Requests the erasure of expired messages.
 pub(crate) struct Expiring {
@@ -47,10 +58,15 @@ impl Expiring {
         let mut after = None;
         loop {
             let pause = match self.step(after).await {
-                Ok(last) => {
-                    after = last;
-                    if last.is_some() { PAUSE } else { LOOK }
+                Ok(Round::After(last)) => {
+                    after = Some(last);
+                    PAUSE
                 }
+                Ok(Round::AtEnd) => {
+                    after = None;
+                    LOOK
+                }
+                Ok(Round::EraserIsBehind) => LATER,
                 Err(error) => {
                     match error {
                         // An operator sees this error at the first erasure that is requested by hand.
@@ -66,14 +82,13 @@ impl Expiring {
         }
     }
 
-    /// Requests the erasure of expired messages in the next conversations. Returns the last of these conversations;
-    /// `None` if there are no more after it, or if another node holds the lock.
-    async fn step(&self, after: Option<ConversationId>) -> Result<Option<ConversationId>, ErasureError> {
+    /// Requests the erasure of expired messages in the next conversations.
+    async fn step(&self, after: Option<ConversationId>) -> Result<Round, ErasureError> {
         let Erasures { pool, log, .. } = &self.erasures;
-        let Some(mut turn) = expiring::take_turn(pool).await? else { return Ok(None) };
+        let Some(mut turn) = expiring::take_turn(pool).await? else { return Ok(Round::AtEnd) };
         let under_way = expiring::under_way(&mut turn).await?;
         if under_way.requests >= REQUESTS {
-            return Ok(after);
+            return Ok(Round::EraserIsBehind);
         }
         let but = &under_way.conversations;
         let found = views::expired_messages(pool, self.rules, after, but, CONVERSATIONS).await?;
@@ -91,7 +106,7 @@ impl Expiring {
             self.ask(parts).await?;
         }
         turn.rollback().await?;
-        Ok(found.last)
+        Ok(found.last.map_or(Round::AtEnd, Round::After))
     }
 
     async fn ask(&self, parts: Vec<ErasurePart>) -> Result<(), ErasureError> {
