@@ -180,32 +180,45 @@ pub(super) async fn problems(target: &ArchiveTarget, backup: &Backup) -> Result<
     Ok(problems)
 }
 
-/// The latest good backup of a log with these epochs, the latest one last, and the problems of the backups that cannot be
-/// used. It fits every point of the log: accounts that no event mentions do no harm. The clock of the node that made a
-/// backup may have been wrong, so the log says which one is later: its positions only grow.
-pub(crate) async fn choose(
+/// The order of the backups of a log with these epochs, the latest epoch last; `None` for a backup of another log. The
+/// clock of the node that made a backup may have been wrong, so the log says which one is later: its positions only grow.
+fn order(epochs: &[Epoch], backup: &Backup) -> Option<(usize, u64, Time)> {
+    let rank = epochs.iter().position(|epoch| *epoch == backup.epoch)?;
+    Some((rank, backup.positions.values().map(|position| position.0).sum(), backup.time))
+}
+
+/// The latest good one of these backups for a log with these epochs, and the problems of the later ones.
+async fn latest_good<'a>(
     target: &ArchiveTarget,
+    all: &'a [(String, Result<Backup, String>)],
     epochs: &[Epoch],
-) -> Result<(Option<Backup>, Vec<String>), ArchiveError> {
-    let (mut fitting, mut unusable) = (Vec::new(), Vec::new());
-    for (name, backup) in all(target).await? {
-        match backup {
-            Ok(backup) => {
-                let rank = epochs.iter().position(|epoch| *epoch == backup.epoch);
-                let end: u64 = backup.positions.values().map(|position| position.0).sum();
-                fitting.extend(rank.map(|rank| ((rank, end, backup.time), backup)));
-            }
-            Err(why) => unusable.push(format!("{name}: {why}")),
-        }
-    }
-    fitting.sort_by_key(|(order, _)| *order);
-    while let Some((_, backup)) = fitting.pop() {
-        match problems(target, &backup).await?.into_iter().next() {
-            None => return Ok((Some(backup), unusable)),
+) -> Result<(Option<(&'a String, &'a Backup)>, Vec<String>), ArchiveError> {
+    let readable = all.iter().filter_map(|(name, backup)| Some((name, backup.as_ref().ok()?)));
+    let mut fitting: Vec<_> =
+        readable.filter_map(|(name, backup)| Some((order(epochs, backup)?, name, backup))).collect();
+    fitting.sort_by_key(|(order, ..)| *order);
+    let mut unusable = Vec::new();
+    while let Some((_, name, backup)) = fitting.pop() {
+        match problems(target, backup).await?.into_iter().next() {
+            None => return Ok((Some((name, backup)), unusable)),
             Some(problem) => unusable.push(problem),
         }
     }
     Ok((None, unusable))
+}
+
+/// The latest good backup of a log with these epochs, the latest epoch last, and the problems of the backups that cannot
+/// be used. It fits every point of the log: accounts that no event mentions do no harm.
+pub(crate) async fn choose(
+    target: &ArchiveTarget,
+    epochs: &[Epoch],
+) -> Result<(Option<Backup>, Vec<String>), ArchiveError> {
+    let all = all(target).await?;
+    let unreadable = all.iter().filter_map(|(name, backup)| Some((name, backup.as_ref().err()?)));
+    let mut unusable: Vec<String> = unreadable.map(|(name, why)| format!("{name}: {why}")).collect();
+    let (latest, damaged) = latest_good(target, &all, epochs).await?;
+    unusable.extend(damaged);
+    Ok((latest.map(|(_, backup)| backup.clone()), unusable))
 }
 
 /// Whether a log needs another backup, because the latest one of this epoch is older than `age`. One with a date in the
@@ -229,26 +242,9 @@ fn is_ahead(time: Time, now: Time) -> bool {
     time > now.plus(CLOCKS)
 }
 
-/// The name of the latest good backup; if none is good, of the last one. A date in the future is wrong, so it does not
-/// make a backup the latest one.
-async fn latest<'a>(
-    target: &ArchiveTarget,
-    all: &'a [(String, Result<Backup, String>)],
-    now: Time,
-) -> Result<Option<&'a String>, ArchiveError> {
-    for (name, backup) in all.iter().rev() {
-        if let Ok(backup) = backup
-            && !is_ahead(backup.time, now)
-            && problems(target, backup).await?.is_empty()
-        {
-            return Ok(Some(name));
-        }
-    }
-    Ok(all.last().map(|(name, _)| name))
-}
-
-/// Removes backups that are older than `keep`, except the latest good one; the remains of interrupted dumps and removals;
-/// and epochs of the log that ended earlier. Returns what was removed.
+/// Removes backups that are older than `keep`, except the one that a restore would choose, or the last one if a restore
+/// could use none; the remains of interrupted dumps and removals; and epochs of the log that ended earlier. Returns what
+/// was removed.
 pub(crate) async fn prune(
     target: &ArchiveTarget,
     keep: Duration,
@@ -256,7 +252,11 @@ pub(crate) async fn prune(
 ) -> Result<Vec<String>, ArchiveError> {
     let mut removed = Vec::new();
     let all = all(target).await?;
-    let latest = latest(target, &all, now).await?;
+    let mut heads = ArchiveHead::all(target).await?;
+    let head = heads.pop();
+    let epochs: Vec<Epoch> = head.into_iter().flat_map(ArchiveHead::epochs).collect();
+    let (latest, _) = latest_good(target, &all, &epochs).await?;
+    let latest = latest.map(|(name, _)| name).or(all.last().map(|(name, _)| name));
     for (document, _) in all.iter().filter(|(name, _)| latest != Some(name)) {
         let Some(folder) = document.strip_suffix(".json") else { continue };
         if time_of(document).is_some_and(|time| now.since(time) > keep) {
@@ -275,11 +275,9 @@ pub(crate) async fn prune(
             removed.push(format!("{FOLDER}/{folder}"));
         }
     }
-    let mut epochs = ArchiveHead::all(target).await?;
-    epochs.pop();
-    for epoch in epochs.iter().filter(|epoch| now.since(epoch.at) > keep) {
-        epoch.remove_epoch(target).await?;
-        removed.push(format!("log/{}", epoch.epoch));
+    for former in heads.iter().filter(|head| now.since(head.at) > keep) {
+        former.remove_epoch(target).await?;
+        removed.push(format!("log/{}", former.epoch));
     }
     Ok(removed)
 }
@@ -287,13 +285,19 @@ pub(crate) async fn prune(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{archive::head::FILE as HEAD, log::Layout};
 
     const EPOCH: &str = "one";
     const HOUR: Duration = Duration::from_secs(3_600);
 
     async fn backs_up(target: &ArchiveTarget, time: &str) {
+        backs_up_at(target, time, 0).await;
+    }
+
+    async fn backs_up_at(target: &ArchiveTarget, time: &str, position: u64) {
         let backup = serde_json::json!({
-            "time": time, "epoch": EPOCH, "positions": {}, "auth_dump": { "migration": 1, "parts": [], "sequences": {} },
+            "time": time, "epoch": EPOCH, "positions": { "CHAT_0": position },
+            "auth_dump": { "migration": 1, "parts": [], "sequences": {} },
             "contract": CONTRACT, "version": "1",
         });
         let name = format!("{FOLDER}/{time}.json");
@@ -322,5 +326,23 @@ mod tests {
         let all = all(&target).await.expect("the folder can be read");
         let bad: Vec<_> = all.iter().filter(|(_, backup)| backup.is_err()).map(|(name, _)| name).collect();
         assert_eq!((all.len(), bad), (4, vec![&unreadable]));
+    }
+
+    #[tokio::test]
+    async fn the_backup_that_a_restore_would_choose_is_kept_although_a_clock_was_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = ArchiveTarget::folder(folder.path());
+        let time = |text: &str| text.parse::<Time>().expect("a time");
+        let (behind, right, now) =
+            ("2026-01-02T10:00:00.000Z", "2026-01-02T11:00:00.000Z", time("2026-01-05T00:00:00.000Z"));
+        let epochs = [Epoch(EPOCH.into())];
+        let head = ArchiveHead::begin(&epochs[0], Layout { streams: 1, replicas: 1 }, now);
+        head.put(&target, HEAD, Replaces::Nothing).await.expect("written");
+        backs_up_at(&target, right, 5).await;
+        backs_up_at(&target, behind, 9).await;
+        let removed = prune(&target, HOUR, now).await.expect("pruned");
+        assert_eq!(removed, [format!("{FOLDER}/{right}")]);
+        let (chosen, unusable) = choose(&target, &epochs).await.expect("the folder can be read");
+        assert_eq!((chosen.expect("one").time, unusable), (time(behind), Vec::new()));
     }
 }

@@ -97,6 +97,11 @@ impl ArchiveHead {
         Ok(all)
     }
 
+    /// The epochs of the log, the latest one last.
+    pub(super) fn epochs(self) -> impl Iterator<Item = Epoch> {
+        self.former.into_iter().chain([self.epoch])
+    }
+
     /// Removes an epoch that has ended.
     pub(super) async fn remove_epoch(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
         let folder = format!("log/{}", self.epoch);
