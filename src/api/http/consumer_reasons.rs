@@ -1,16 +1,11 @@
 //! Translates the errors of consumers into problems.
 
-use std::time::Duration;
-
 use crate::{
-    api::http::reasons::{AGAIN, sentence},
+    api::http::reasons::{NOT_CONFIGURED, outage, sentence},
     consumers::ConsumerError,
     log::OpenError,
     problems::Problem,
 };
-
-/// How long a client waits before it retries an operation that an operator has to enable first.
-const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 impl From<ConsumerError> for Problem {
     fn from(error: ConsumerError) -> Self {
@@ -24,12 +19,8 @@ impl From<ConsumerError> for Problem {
             ConsumerError::NotFound(_) => Self::not_found(),
             ConsumerError::Filter(bad) => Self::invalid(format!("/{}", bad.field), bad.code, bad.to_string()),
             ConsumerError::Refused(_) => Self::conflict("conflict", sentence(error)),
-            ConsumerError::Database(outage) => outage.into(),
-            ConsumerError::Log(outage) => {
-                tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again = "The server cannot process the request at the moment: send the same request again.";
-                Self::unavailable("unavailable", again, AGAIN)
-            }
+            ConsumerError::Database(error) => error.into(),
+            ConsumerError::Log(error) => outage(error),
         }
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 pub(in crate::api) const AGAIN: Duration = Duration::from_secs(1);
 /// How long a client waits before it retries after a limit of this node, or after an issuer did not answer.
 pub(in crate::api) const LATER: Duration = Duration::from_secs(5);
+/// How long a client waits before it retries an operation that an operator has to enable first.
+pub(in crate::api) const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
@@ -38,18 +40,22 @@ impl From<Refused> for Problem {
             Refused::ConsentRequired => StatusCode::FORBIDDEN,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::RateLimited(exceeded) => return (*exceeded).into(),
-            Refused::Unavailable(outage) => {
-                tracing::warn!(error = %outage, "a request failed: a server did not answer");
-                return Self::unavailable(refused.code(), refused.detail(), AGAIN);
-            }
+            Refused::Unavailable(cause) => return outage(cause),
         };
         Self::new(status, refused.code(), refused.detail())
     }
 }
 
+/// 503, because a server did not answer. Only the log line says why.
+pub(in crate::api) fn outage(cause: impl std::error::Error) -> Problem {
+    tracing::warn!(error = %cause, "a request failed: a server did not answer");
+    let again = "The server cannot process the request at the moment: send the same request again.";
+    Problem::unavailable("unavailable", again, AGAIN)
+}
+
 impl From<Unavailable> for Problem {
-    fn from(outage: Unavailable) -> Self {
-        Refused::from(outage).into()
+    fn from(cause: Unavailable) -> Self {
+        outage(cause)
     }
 }
 
@@ -91,13 +97,8 @@ pub(in crate::api) fn not_provisioned(error: NotProvisioned) -> Problem {
 }
 
 impl From<sqlx::Error> for Problem {
-    fn from(outage: sqlx::Error) -> Self {
-        tracing::warn!(error = %outage, "a request failed: the database did not answer");
-        Self::unavailable(
-            "unavailable",
-            "The server cannot process the request at the moment: send the same request again.",
-            AGAIN,
-        )
+    fn from(cause: sqlx::Error) -> Self {
+        outage(cause)
     }
 }
 

@@ -1,19 +1,13 @@
 //! Translates the errors of webhooks into problems.
 
-use std::time::Duration;
-
 use crate::{
-    api::http::reasons::{AGAIN, LATER, sentence},
+    api::http::reasons::{LATER, NOT_CONFIGURED, sentence},
     problems::Problem,
     webhooks::{BadEndpoint, Bound, WebhookError},
 };
 
-/// How long a client waits before it retries an operation that an operator has to enable first.
-const NOT_CONFIGURED: Duration = Duration::from_secs(300);
-
 impl From<WebhookError> for Problem {
     fn from(error: WebhookError) -> Self {
-        let again = "The server cannot process the request at the moment: send the same request again.";
         match error {
             WebhookError::NotConfigured => {
                 Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED)
@@ -30,10 +24,7 @@ impl From<WebhookError> for Problem {
             WebhookError::TooMany => Self::conflict("too_many_webhooks", sentence(error)),
             WebhookError::TooManyReplays => Self::conflict("too_many_replays", sentence(error)),
             WebhookError::Database(outage) => outage.into(),
-            WebhookError::Log(outage) => {
-                tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                Self::unavailable("unavailable", again, AGAIN)
-            }
+            WebhookError::Log(outage) => outage.into(),
         }
     }
 }

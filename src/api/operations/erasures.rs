@@ -10,7 +10,7 @@ use crate::{
         Body, Caller, Few, Found, Reply, Requested, SignedIn, given,
         http::{
             examples,
-            reasons::{AGAIN, sentence},
+            reasons::{NOT_CONFIGURED, sentence},
             values::words,
         },
         operations::tag::Tag,
@@ -22,9 +22,6 @@ use crate::{
     },
     problems::Problem,
 };
-
-/// How long a client waits before it retries an operation that an operator has to enable first.
-const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 words! {
     /// `waiting`: the erasure begins at `starts_at`; `hiding`: events announce the erasure to all readers; `held`:
@@ -264,12 +261,7 @@ impl From<ErasureError> for Problem {
             ErasureError::NoAccount(field) => Self::invalid(field, "no_account", error.to_string()),
             ErasureError::OldReaders => Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED),
             ErasureError::Database(outage) => outage.into(),
-            ErasureError::Unavailable(outage) => {
-                tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again =
-                    "The server cannot process the request at the moment: send the same request again.";
-                Self::unavailable("unavailable", again, AGAIN)
-            }
+            ErasureError::Unavailable(outage) => outage.into(),
         }
     }
 }

@@ -125,12 +125,7 @@ impl From<HoldError> for Problem {
             HoldError::TooMany => Self::conflict("too_many_holds", sentence(error)),
             HoldError::NotCertain => Self::unavailable("unavailable", sentence(error), AGAIN),
             HoldError::Database(outage) => outage.into(),
-            HoldError::Unavailable(outage) => {
-                tracing::warn!(error = %outage, "a request failed: the log did not answer");
-                let again =
-                    "The server cannot process the request at the moment: send the same request again.";
-                Self::unavailable("unavailable", again, AGAIN)
-            }
+            HoldError::Unavailable(outage) => outage.into(),
         }
     }
 }
