@@ -42,11 +42,10 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// outage. An unexplained hole is logged as an error and read again later; nothing is archived beyond it.
 pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
     loop {
-        let flush = watch::Sender::new(0);
         let ended = async {
             let Some(mut held) = Held::take(&log, &target).await? else { return Ok(()) };
             tracing::info!(archive = %target, "archiving the log");
-            let ended = run(&log, &pool, &target, &clock, &mut held, &flush, None).await;
+            let ended = run(&log, &pool, &target, &clock, &mut held, None).await;
             held.give_back().await;
             ended
         };
@@ -67,9 +66,21 @@ pub(crate) async fn archive_until(
     until: &BTreeMap<String, Position>,
 ) -> Result<bool, ArchiveError> {
     let Some(mut held) = Held::take(log, target).await? else { return Ok(false) };
-    let ended = run(log, pool, target, clock, &mut held, &watch::Sender::new(0), Some(until)).await;
+    let ended = run(log, pool, target, clock, &mut held, Some(until)).await;
     held.give_back().await;
     ended.map(|()| true)
+}
+
+/// Why the manifest may have to be written.
+enum Due {
+    /// Streams have moved.
+    Moved,
+    /// A heartbeat is due.
+    Beat,
+    /// All work is done.
+    Over,
+    /// A process asks for the next segments now.
+    Flush,
 }
 
 /// Archives while the claim holds.
@@ -79,7 +90,6 @@ async fn run(
     target: &ArchiveTarget,
     clock: &Clock,
     held: &mut Held,
-    flush: &watch::Sender<u64>,
     until: Option<&BTreeMap<String, Position>>,
 ) -> Result<(), ArchiveError> {
     let mut renew = interval(RENEW);
@@ -103,6 +113,7 @@ async fn run(
         early: BTreeSet::new(),
     };
     let (further, mut moved) = mpsc::channel(256);
+    let flush = watch::Sender::new(0_u64);
     let streams = manifest.head.ends.iter().map(|(stream, end)| {
         let kept = Kept {
             epoch: log.epoch().clone(),
@@ -125,27 +136,26 @@ async fn run(
             }
         }
     };
-    let asked = log.flushes().await?;
+    let mut asked = log.flushes().await?;
     let heads = async {
-        let mut asked = asked;
         let mut beat = interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut moves = Vec::new();
         loop {
             let head = &mut manifest.head;
-            let (is_beat, is_over) = tokio::select! {
-                count = moved.recv_many(&mut moves, 256) => (false, count == 0),
-                _ = beat.tick() => (true, false),
-                _ = renew.tick() => {
-                    held.renew().await?;
-                    continue;
-                }
-                () = asked.next() => {
-                    flush.send_modify(|times| *times += 1);
-                    head.durables = renewing(held, &mut renew, durables(log, head)).await?;
-                    continue;
-                }
+            let due = async {
+                Ok(tokio::select! {
+                    count = moved.recv_many(&mut moves, 256) => if count == 0 { Due::Over } else { Due::Moved },
+                    _ = beat.tick() => Due::Beat,
+                    () = asked.next() => Due::Flush,
+                })
             };
+            let due = renewing(held, &mut renew, due).await?;
+            if let Due::Flush = due {
+                flush.send_modify(|times| *times += 1);
+                head.durables = renewing(held, &mut renew, durables(log, head)).await?;
+                continue;
+            }
             for Further { stream, end } in moves.drain(..) {
                 head.ends.insert(stream, end);
             }
@@ -153,7 +163,7 @@ async fn run(
             held.term().is_valid()?;
             head.version = env!("CARGO_PKG_VERSION").into();
             let mut keeps_up = false;
-            if is_beat || is_over {
+            if let Due::Beat | Due::Over = due {
                 head.durables = renewing(held, &mut renew, durables(log, head)).await?;
                 keeps_up = progress.keeps_up(&lasts(head));
             }
@@ -167,7 +177,7 @@ async fn run(
                 METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
             }
             archived.send_replace(lasts(&manifest.head));
-            if is_over {
+            if let Due::Over = due {
                 return Ok(());
             }
         }
