@@ -28,7 +28,7 @@ use crate::{
     },
     clock::Clock,
     domain::Position,
-    log::{KeptDurable, Log},
+    log::{FlushRequests, KeptDurable, Log},
     telemetry::METRICS,
 };
 
@@ -83,6 +83,23 @@ enum Due {
     Flush,
 }
 
+/// The manifest of a log that is being archived, with what it is written from and who has to know.
+struct KeptManifest<'a> {
+    log: &'a Log,
+    target: &'a ArchiveTarget,
+    clock: &'a Clock,
+    manifest: Manifest,
+    progress: Progress,
+    /// How far the streams have come.
+    moved: mpsc::Receiver<Further>,
+    /// Requests for the next segments.
+    asked: FlushRequests,
+    /// Makes the streams write their next segments.
+    flush: watch::Sender<u64>,
+    /// How far each stream is archived, as the manifest says.
+    archived: watch::Sender<Positions>,
+}
+
 /// Archives while the claim holds.
 async fn run(
     log: &Log,
@@ -94,14 +111,14 @@ async fn run(
 ) -> Result<(), ArchiveError> {
     let mut renew = interval(RENEW);
     renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut manifest = renewing(held, &mut renew, begin(log, target, clock)).await?;
+    let manifest = renewing(held, &mut renew, begin(log, target, clock)).await?;
     let archived = watch::Sender::new(lasts(&manifest.head));
     // What was asked for is all that has to be archived.
     let logged = match until {
         Some(until) => until.clone(),
         None => renewing(held, &mut renew, ends(log)).await?,
     };
-    let mut progress = Progress { archived: lasts(&manifest.head), logged };
+    let progress = Progress { archived: lasts(&manifest.head), logged };
     let rewriting = Rewriting {
         log,
         pool,
@@ -112,7 +129,7 @@ async fn run(
         partly: Partly::default(),
         early: BTreeSet::new(),
     };
-    let (further, mut moved) = mpsc::channel(256);
+    let (further, moved) = mpsc::channel(256);
     let flush = watch::Sender::new(0_u64);
     let streams = manifest.head.ends.iter().map(|(stream, end)| {
         let kept = Kept {
@@ -136,53 +153,71 @@ async fn run(
             }
         }
     };
-    let mut asked = log.flushes().await?;
-    let heads = async {
-        let mut beat = interval(HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut moves = Vec::new();
-        loop {
-            let head = &mut manifest.head;
-            let due = async {
-                Ok(tokio::select! {
-                    count = moved.recv_many(&mut moves, 256) => if count == 0 { Due::Over } else { Due::Moved },
-                    _ = beat.tick() => Due::Beat,
-                    () = asked.next() => Due::Flush,
-                })
-            };
-            let due = renewing(held, &mut renew, due).await?;
-            if let Due::Flush = due {
-                flush.send_modify(|times| *times += 1);
-                head.durables = renewing(held, &mut renew, durables(log, head)).await?;
-                continue;
-            }
-            for Further { stream, end } in moves.drain(..) {
-                head.ends.insert(stream, end);
-            }
-            // An archiver that was frozen must not write over the manifest of its successor.
-            held.term().is_valid()?;
-            head.version = env!("CARGO_PKG_VERSION").into();
-            let mut keeps_up = false;
-            if let Due::Beat | Due::Over = due {
-                head.durables = renewing(held, &mut renew, durables(log, head)).await?;
-                keeps_up = progress.keeps_up(&lasts(head));
-            }
-            if keeps_up {
-                head.at = clock.now();
-                let logged = renewing(held, &mut renew, ends(log)).await?;
-                progress = Progress { archived: lasts(head), logged };
-            }
-            renewing(held, &mut renew, manifest.write(target)).await?;
-            if keeps_up {
-                METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
-            }
-            archived.send_replace(lasts(&manifest.head));
-            if let Due::Over = due {
-                return Ok(());
-            }
+    let asked = log.flushes().await?;
+    let kept = KeptManifest { log, target, clock, manifest, progress, moved, asked, flush, archived };
+    join(work, keep_manifest(kept, held, renew)).await
+}
+
+/// Writes the manifest when streams have moved and at each heartbeat, until all work is done.
+async fn keep_manifest(
+    kept: KeptManifest<'_>,
+    held: &mut Held,
+    mut renew: Interval,
+) -> Result<(), ArchiveError> {
+    let KeptManifest {
+        log,
+        target,
+        clock,
+        mut manifest,
+        mut progress,
+        mut moved,
+        mut asked,
+        flush,
+        archived,
+    } = kept;
+    let mut beat = interval(HEARTBEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut moves = Vec::new();
+    loop {
+        let head = &mut manifest.head;
+        let due = async {
+            Ok(tokio::select! {
+                count = moved.recv_many(&mut moves, 256) => if count == 0 { Due::Over } else { Due::Moved },
+                _ = beat.tick() => Due::Beat,
+                () = asked.next() => Due::Flush,
+            })
+        };
+        let due = renewing(held, &mut renew, due).await?;
+        if let Due::Flush = due {
+            flush.send_modify(|times| *times += 1);
+            head.durables = renewing(held, &mut renew, durables(log, head)).await?;
+            continue;
         }
-    };
-    join(work, heads).await
+        for Further { stream, end } in moves.drain(..) {
+            head.ends.insert(stream, end);
+        }
+        // An archiver that was frozen must not write over the manifest of its successor.
+        held.term().is_valid()?;
+        head.version = env!("CARGO_PKG_VERSION").into();
+        let mut keeps_up = false;
+        if let Due::Beat | Due::Over = due {
+            head.durables = renewing(held, &mut renew, durables(log, head)).await?;
+            keeps_up = progress.keeps_up(&lasts(head));
+        }
+        if keeps_up {
+            head.at = clock.now();
+            let logged = renewing(held, &mut renew, ends(log)).await?;
+            progress = Progress { archived: lasts(head), logged };
+        }
+        renewing(held, &mut renew, manifest.write(target)).await?;
+        if keeps_up {
+            METRICS.archive_written.set(manifest.head.at.datetime().unix_timestamp());
+        }
+        archived.send_replace(lasts(&manifest.head));
+        if let Due::Over = due {
+            return Ok(());
+        }
+    }
 }
 
 /// Reads how far the archive has come, and removes what a killed archiver has left behind.

@@ -43,6 +43,7 @@ mod write;
 pub use audited::{audit_headers, audit_subject, read_audit};
 pub(crate) use bus::claims::{CLAIM, Claim, ClaimBucket};
 pub(crate) use bus::commands::{CommandRequest, CommandRequests};
+pub(crate) use bus::flush::FlushRequests;
 pub use bus::lease::LEASE;
 pub(crate) use bus::lease::{Here, LeaseChange, LeaseNews, Leases, MARKER, NodeId, NotKept};
 pub(crate) use bus::peers::Peer;
