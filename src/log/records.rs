@@ -9,7 +9,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         audited::read_audit,
         envelope::{GONE, type_name},
         errors::refused,
-        read::follow::Messages,
+        read::follow::{Making, Messages, made},
         streams::layout::{self, AUDIT},
         subject::{self, SHARDS},
     },
@@ -215,6 +215,10 @@ pub(crate) struct RecordReader {
     log: Log,
     stream: String,
     messages: Option<Messages>,
+    making: Option<Making>,
+    /// When a record last arrived, the consumer was created, or the leader was asked why nothing arrives. A wait that is
+    /// cancelled and begun anew does not change it.
+    heard: Instant,
     last: Position,
     failures: u32,
     /// Whether a hole was found that nothing explains, and the leader has not been asked since.
@@ -240,6 +244,8 @@ impl Log {
             log: self.clone(),
             stream: stream.to_owned(),
             messages: None,
+            making: None,
+            heard: Instant::now(),
             last: after,
             failures: 0,
             is_puzzled: true,
@@ -264,10 +270,11 @@ impl RecordReader {
                 self.start().await;
                 continue;
             };
-            let Ok(first) = timeout(SILENCE, messages.next()).await else {
+            let Ok(first) = timeout_at(self.heard + SILENCE, messages.next()).await else {
                 self.look_why_nothing_comes().await?;
                 continue;
             };
+            self.heard = Instant::now();
             let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
             while let Some(item) = next {
                 match item {
@@ -305,13 +312,8 @@ impl RecordReader {
 
     async fn start(&mut self) {
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
-        match self.log.consume(&self.stream, from).await {
-            Ok(messages) => self.messages = Some(messages),
-            Err(e) => {
-                tracing::debug!(error = %e, stream = self.stream, "cannot read the stream yet");
-                sleep(PAUSE).await;
-            }
-        }
+        self.messages = made(&mut self.making, || self.log.making(&self.stream, from)).await;
+        self.heard = Instant::now();
     }
 
     /// Adds the record to a batch, if it is the next one, possibly after erased positions, and returns its size in
@@ -355,7 +357,9 @@ impl RecordReader {
 
     /// The only sign of records that are missing at the end of a stream is that they do not arrive.
     async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
-        let Ok(ends) = self.log.ends_of(&self.stream).await else { return Ok(()) };
+        let ends = self.log.ends_of(&self.stream).await;
+        self.heard = Instant::now();
+        let Ok(ends) = ends else { return Ok(()) };
         if ends.last <= self.last {
             return Ok(());
         }

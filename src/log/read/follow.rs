@@ -11,7 +11,8 @@ use async_nats::jetstream::{
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    task::JoinHandle,
+    time::{sleep, timeout_at},
 };
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
         Damaged, Log, Unavailable,
         envelope::TRACE,
         memory::{age::Signs, known::Known, tail::Tail},
+        read::silence::Silence,
         streams::layout,
     },
     telemetry::{METRICS, traces},
@@ -35,12 +37,6 @@ const MOST_ERASED: usize = 5_000;
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A stream that is silent for this long may have lost the next event.
-const SILENCE: Duration = Duration::from_secs(10);
-/// How often the follower checks for an event that is stored but does not arrive, and how many checks in a row must
-/// find one before the consumer is recreated: its server may be lost while all others are alive.
-const LOOK: Duration = Duration::from_secs(1);
-const LOOKS: u32 = 2;
 /// A presence change that is older than this is stale.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
@@ -57,10 +53,9 @@ pub struct StreamFollower {
     making: Option<Making>,
     last: Position,
     failures: u32,
-    /// When an event last arrived, or the leader was last asked why none arrives.
-    heard: Instant,
-    /// How many checks in a row have found an event that was stored and had not arrived.
-    lacked: u32,
+    silence: Silence,
+    /// The question to the leader why nothing arrives. It is a task, so that it goes on when a wait is cancelled.
+    asking: Option<JoinHandle<Result<Option<Damaged>, Unavailable>>>,
     /// Whether a hole was found that nothing explains, and the leader has not been asked since.
     is_puzzled: bool,
 }
@@ -79,7 +74,7 @@ pub(in crate::log) type Messages = Pin<Box<push::Ordered>>;
 
 /// A consumer that is being created. It is kept when a wait for it is cancelled; otherwise each cancelled wait would
 /// leave a consumer behind.
-type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
+pub(in crate::log) type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
 
 impl Log {
     /// Follows a stream after a position. Events that the leading follower of this process has just read are taken from
@@ -109,8 +104,8 @@ impl Log {
             making: None,
             last: after,
             failures: 0,
-            heard: Instant::now(),
-            lacked: 0,
+            silence: Silence::begin(),
+            asking: None,
             is_puzzled: false,
         }
     }
@@ -121,7 +116,7 @@ impl Log {
     }
 
     /// Creates a consumer. A failure includes a pause, which sets the pace of the retries.
-    fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
+    pub(in crate::log) fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
         let (log, stream) = (self.clone(), stream.to_owned());
         let make = async move {
             let made = log.consume(&stream, deliver_policy).await;
@@ -174,12 +169,11 @@ impl StreamFollower {
                 self.start().await;
                 continue;
             };
-            let look = (self.heard + SILENCE).min(Instant::now() + LOOK);
-            let Ok(first) = timeout_at(look, messages.next()).await else {
+            let Ok(first) = timeout_at(self.silence.look(), messages.next()).await else {
                 self.look_why_nothing_comes().await?;
                 continue;
             };
-            (self.heard, self.lacked) = (Instant::now(), 0);
+            (self.silence, self.asking) = (Silence::begin(), None);
             let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut next = Some(first);
             while let Some(item) = next {
@@ -227,7 +221,7 @@ impl StreamFollower {
     async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
         while !self.leads {
             let batch = self.tail.after(self.last, MAX_BATCH)?;
-            (self.messages, self.making) = (None, None);
+            (self.messages, self.making, self.asking) = (None, None, None);
             match batch.last() {
                 Some(last) => {
                     self.last = last.position;
@@ -245,21 +239,19 @@ impl StreamFollower {
             return sleep(PAUSE).await;
         }
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
-        let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
-        self.making = None;
-        self.messages = made.ok();
+        self.messages = made(&mut self.making, || self.log.making(&self.stream, from)).await;
+        self.silence.has_new_consumer();
     }
 
     /// The only sign of a consumer whose server is lost is an event that is stored and does not arrive.
     async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
-        if self.heard.elapsed() >= SILENCE {
+        if self.silence.is_long() {
             return self.ask_why_nothing_comes().await;
         }
         let lacks_some = self.leads && self.signs.lacks_some(self.index);
-        self.lacked = if lacks_some { self.lacked + 1 } else { 0 };
-        if self.lacked >= LOOKS {
+        if self.silence.looked(lacks_some) {
             tracing::debug!(stream = self.stream, "the consumer delivers nothing; recreating it");
-            (self.messages, self.lacked) = (None, 0);
+            self.messages = None;
         }
         Ok(())
     }
@@ -267,11 +259,14 @@ impl StreamFollower {
     /// The only sign of an event that is missing at the end of a stream is that it does not arrive. So the leader is
     /// asked.
     async fn ask_why_nothing_comes(&mut self) -> Result<(), Damaged> {
-        let damaged = self.log.damage(self.index, self.last, Position(self.last.0 + 1)).await;
-        self.heard = Instant::now();
+        let (log, index, last) = (self.log.clone(), self.index, self.last);
+        let ask = async move { log.damage(index, last, Position(last.0 + 1)).await };
+        let damaged = self.asking.get_or_insert_with(|| tokio::spawn(ask)).await;
+        (self.silence, self.asking) = (Silence::begin(), None);
         match damaged {
-            Ok(Some(damaged)) => Err(damaged),
-            Ok(None) | Err(_) => Ok(()),
+            Ok(Ok(Some(damaged))) => Err(damaged),
+            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+            _ => Ok(()),
         }
     }
 
@@ -338,9 +333,7 @@ impl PresenceFollower {
         loop {
             let Some(messages) = &mut self.messages else {
                 let making = || self.log.making(layout::PRESENCE, DeliverPolicy::New);
-                let made = self.making.get_or_insert_with(making).await;
-                self.making = None;
-                self.messages = made.ok();
+                self.messages = made(&mut self.making, making).await;
                 continue;
             };
             let mut batch = Vec::new();
@@ -367,6 +360,16 @@ impl PresenceFollower {
             }
         }
     }
+}
+
+/// Waits for a consumer that is being created, or begins to create one; `None` if that fails. Safe to cancel.
+pub(in crate::log) async fn made(
+    making: &mut Option<Making>,
+    begin: impl FnOnce() -> Making,
+) -> Option<Messages> {
+    let made = making.get_or_insert_with(begin).await;
+    *making = None;
+    made.ok()
 }
 
 /// After a reconnect the consumer may begin with old changes, which are stale.

@@ -10,3 +10,4 @@ pub(in crate::log) mod heads;
 pub(in crate::log) mod look_up;
 pub(in crate::log) mod points;
 pub(in crate::log) mod replay;
+pub(in crate::log) mod silence;
