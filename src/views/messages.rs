@@ -224,8 +224,8 @@ pub(super) fn erased_by(fact: &Fact) -> impl Iterator<Item = Place> + '_ {
         Some(Event::ContentErased(erased)) => erased.erased.as_slice(),
         _ => &[],
     };
-    let sent = entries.iter().filter(|entry| entry.kind == "message.sent");
-    sent.map(|entry| (fact.recorded.conversation, entry.position))
+    let messages = entries.iter().filter(|entry| entry.is_message());
+    messages.map(|entry| (fact.recorded.conversation, entry.position))
 }
 
 /// Stores every text of an edited message, and puts the last text into the message.

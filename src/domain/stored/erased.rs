@@ -68,6 +68,14 @@ pub struct ErasedEntry {
     pub data: Option<Json>,
 }
 
+impl ErasedEntry {
+    /// Whether the event was a message itself, in whatever version of its type: an edit names the position of its
+    /// message too, and all other events name no message.
+    pub fn is_message(&self) -> bool {
+        self.message_id.is_some() && self.message_position.is_none()
+    }
+}
+
 /// The erasure of an event, as the skeleton of the event carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {

@@ -16,10 +16,8 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
         shape["properties"]["type"] =
             json!({ "type": "string", "enum": [of.word], "description": "The type of the event." });
         let data = data(&of);
-        shape["properties"]["data"] = match of.word {
-            "message.sent" | "message.edited" => json!({ "oneOf": [data, erased_data()] }),
-            _ => data,
-        };
+        shape["properties"]["data"] =
+            if can_lose_text(of.word) { json!({ "oneOf": [data, erased_data()] }) } else { data };
         if let Some(example) = shape.pointer_mut("/examples/0") {
             example["type"] = of.word.into();
             example["data"] = of.schema["examples"][0].clone();
@@ -27,6 +25,12 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
         (of, shape)
     });
     shaped.collect()
+}
+
+/// Whether events of a type can lose their text: messages and edits, in every version of their types.
+fn can_lose_text(word: &str) -> bool {
+    let version = word.rsplit_once(".v").filter(|(_, version)| version.parse::<u32>().is_ok());
+    ["message.sent", "message.edited"].contains(&version.map_or(word, |(name, _)| name))
 }
 
 /// The data of a message or an edit that has lost its text: it was erased, its retention is over, or it is an edit of a
@@ -100,6 +104,13 @@ mod tests {
             let example = json!({ "id": "1", "type": of.word, "data": of.schema["examples"][0] });
             assert_eq!(shape["examples"][0], example);
         }
+    }
+
+    #[test]
+    fn every_version_of_a_message_can_lose_its_text() {
+        let all =
+            ["message.sent", "message.edited.v2", "message.sent.v10", "message.sent.vat", "member.added.v2"];
+        assert_eq!(all.map(can_lose_text), [true, true, true, false, false]);
     }
 
     #[test]

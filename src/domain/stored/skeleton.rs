@@ -11,14 +11,17 @@ use crate::domain::{
 
 impl ErasedEntry {
     /// The event that readers get in place of the erased one. A message has no text left, and the views show it as
-    /// deleted. An edit has no effect left, and keeps its place in the chain. A roster event loses only its title.
+    /// deleted. An edit has no effect left, and keeps its place in the chain. A roster event loses only its title. A
+    /// message of a version that this version could not read stays unread: a fold that has read over it and one that
+    /// reads the skeleton have to agree.
     pub fn skeleton(&self, conversation: ConversationId, told_at: Position, at: Time) -> Recorded {
         let said = self.data.as_ref().map_or_else(
             || json!({ "message_id": self.message_id, "erased": true }).to_string(),
             |data| data.as_str().to_owned(),
         );
-        let event = match (self.kind.as_str(), self.message_id) {
-            ("message.sent", Some(message_id)) => Some(Event::MessageSent(MessageSent {
+        let is_known = Event::TYPES.contains(&self.kind.as_str());
+        let event = match self.message_id {
+            Some(message_id) if is_known && self.is_message() => Some(Event::MessageSent(MessageSent {
                 message_id,
                 client_id: String::new(),
                 text: String::new(),
@@ -27,7 +30,7 @@ impl ErasedEntry {
                 metadata: None,
                 mentions: Vec::new(),
             })),
-            (word, _) if self.data.is_some() => Event::read(word, said.as_bytes())
+            _ if self.data.is_some() => Event::read(&self.kind, said.as_bytes())
                 .and_then(serde_json::Result::ok)
                 .map(Event::with_erased_title),
             _ => None,

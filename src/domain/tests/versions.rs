@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Event, EventType, Lane, MessageId, MessageSent, Text, stored::event::events,
-    words::schema::schema_of_written,
+    ContentErased, ConversationId, ErasedEntry, Event, EventType, Lane, MessageId, MessageSent, Position,
+    Recorded, Text, stored::event::events, words::schema::schema_of_written,
 };
 
 /// The second version: a message may consist of several parts, where the first has one text.
@@ -122,4 +122,22 @@ fn both_versions_are_published() {
     let first = schema(LaterEvent::types(), "message.sent");
     assert_eq!(first, schema(Event::types(), "message.sent"), "the first version stays as it is");
     assert_eq!(schema(NextEvent::types(), "message.sent.v2")["properties"]["parts"]["type"], json!("array"));
+}
+
+#[test]
+fn an_erased_message_of_the_second_version_is_a_message_and_its_skeleton_is_read_by_those_who_read_it() {
+    let conversation = ConversationId::known(uuid::Uuid::nil());
+    let Some(Event::ContentErased(ContentErased { erased, .. })) =
+        Recorded::erasing(9, conversation, &[3]).event
+    else {
+        panic!("no erasure")
+    };
+    let [first] = &erased[..] else { panic!("one position") };
+    let second = ErasedEntry { kind: "message.sent.v2".into(), ..first.clone() };
+    let edit = ErasedEntry { message_position: Some(Position(2)), ..second.clone() };
+    assert!(first.is_message() && second.is_message() && !edit.is_message());
+    let skeleton = |entry: &ErasedEntry| entry.skeleton(conversation, Position(9), first.time);
+    assert!(matches!(skeleton(first).event, Some(Event::MessageSent(_))));
+    assert_eq!((skeleton(&second).event, skeleton(&second).word), (None, second.kind), "this release");
+    assert!(NextEvent::TYPES.contains(&"message.sent.v2"), "the next release");
 }

@@ -90,7 +90,7 @@ impl Skeleton {
             id: entry.id,
             actor: entry.actor,
             message: entry.message_id,
-            is_message: entry.message_position.is_none() && entry.message_id.is_some(),
+            is_message: entry.is_message(),
             told_at: *told_at,
         }
     }
