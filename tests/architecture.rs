@@ -374,7 +374,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
     (
         "log",
         &[
-            &["level", "limits", "public_url", "subject"],
+            &["absent", "level", "limits", "public_url", "subject"],
             &["errors"],
             &["envelope"],
             &["audited", "structured"],
@@ -421,6 +421,10 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("issuers/keys.rs", "one set of keys is fetched, and the request that waits for it takes over its panic"),
     ("live/conversations.rs", "one conversation is read"),
     ("live/searched.rs", "one conversation is searched"),
+    (
+        "log/read/follow.rs",
+        "the leader is asked one question, with a deadline, and the follower that waits takes over its panic",
+    ),
     ("log/read/heads.rs", "the look-ups that wait are asked, each with a deadline"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
     ("webhooks/reading.rs", "it reads for one owner, who ends it"),

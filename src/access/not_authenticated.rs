@@ -63,6 +63,11 @@ impl NotAuthenticated {
         }
     }
 
+    /// Whether the proof is a token that was valid until it expired.
+    pub fn is_expired(&self) -> bool {
+        matches!(self, Self::Token(BadToken::Expired) | Self::External(NotProven::Expired))
+    }
+
     /// Whether the proof was not checked at all, so that it may still be valid.
     pub fn is_unjudged(&self) -> bool {
         use NotAuthenticated::*;

@@ -1,12 +1,14 @@
 //! Erasing the copies of parked events. The stream REPLAY delivers parked events to consumers again, and keeps a copy
 //! until its consumer has acknowledged it, or for 7 days.
 
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 
 use crate::{
     domain::Position,
     log::{
-        Log, Unavailable, envelope,
+        Log, Unavailable,
+        absent::if_there,
+        envelope,
         erase::{delete_at, follow},
         parked::event_of,
         streams::{
@@ -61,21 +63,18 @@ impl Log {
     }
 
     async fn found_in(&self, copies: &Stream) -> Result<Vec<u64>, Unavailable> {
-        let mut found = Vec::new();
+        let mut sequences = Vec::new();
         let mut from = copies.cached_info().state.first_sequence;
         loop {
-            let copy = match copies.get_first_raw_message_by_subject(REPLAYS, from).await {
-                Ok(copy) => copy,
-                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(found),
-                Err(e) => return Err(Unavailable::because(e)),
-            };
+            let copy = if_there(copies.get_first_raw_message_by_subject(REPLAYS, from).await);
+            let Some(copy) = copy.map_err(Unavailable::because)? else { return Ok(sequences) };
             let erased = event_of(&copy.headers).and_then(|(stream, position)| {
                 let stream = layout::index(&stream).filter(|stream| *stream < self.layout.streams)?;
                 self.erased(stream).at(Position(position))
             });
             // An event of an earlier log may have been at the same position.
             if erased.is_some_and(|erased| erased.id == envelope::id(Some(&copy.headers))) {
-                found.push(copy.sequence);
+                sequences.push(copy.sequence);
             }
             from = copy.sequence + 1;
         }

@@ -15,6 +15,7 @@ use crate::{
     domain::{ConversationId, Lane, Time},
     log::{
         Log, OpenError,
+        absent::{is_without_consumer, is_without_stream},
         errors::refused,
         streams::{
             layout::{self, AUDIT},
@@ -216,8 +217,9 @@ impl Log {
         let gone = self.jetstream.delete_consumer_from_stream(name, stream).await;
         match gone {
             // Another command may have been faster.
-            Err(e) if !e.to_string().contains("not found") => Err(refused(e)),
-            _ => Ok(()),
+            Err(e) if is_without_consumer(&e) || is_without_stream(&e) => Ok(()),
+            Err(e) => Err(refused(e)),
+            Ok(_) => Ok(()),
         }
     }
 

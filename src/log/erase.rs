@@ -5,11 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use async_nats::jetstream::stream::{DirectGetErrorKind, Info, RawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{DirectGetErrorKind, Info, Stream};
 
 use crate::{
     domain::{ConversationId, EventId, Position, Recorded},
-    log::{Log, Unavailable, envelope::GONE, level, memory::erased::ErasedEvent, streams::layout},
+    log::{
+        Log, Unavailable, absent::if_there, envelope::GONE, level, memory::erased::ErasedEvent,
+        streams::layout,
+    },
 };
 
 /// The number of reads for each replica, on average: the servers choose which replica answers.
@@ -165,11 +168,8 @@ pub(in crate::log) async fn delete<T>(
     position: Position,
     event: EventId,
 ) -> Result<Deleted, String> {
-    let there = match stream.get_raw_message(position.0).await {
-        Ok(there) => there,
-        Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(Deleted::Yes),
-        Err(e) => return Err(e.to_string()),
-    };
+    let there = if_there(stream.get_raw_message(position.0).await).map_err(|e| e.to_string())?;
+    let Some(there) = there else { return Ok(Deleted::Yes) };
     let (sequence, headers) = (there.sequence, Some(&there.headers));
     let there = Recorded::read_or_poison(sequence, &there.subject, headers, there.payload);
     if there.id != event && there.word != GONE {
@@ -192,11 +192,8 @@ pub(in crate::log) async fn has_nothing_at<T>(
     stream: &Stream<T>,
     position: Position,
 ) -> Result<bool, String> {
-    match stream.get_raw_message(position.0).await {
-        Ok(_) => Ok(false),
-        Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
-        Err(e) => Err(e.to_string()),
-    }
+    let there = if_there(stream.get_raw_message(position.0).await).map_err(|e| e.to_string())?;
+    Ok(there.is_none())
 }
 
 /// Whether all replicas of a stream are online, and are as far as the leader.

@@ -7,6 +7,7 @@
 //! remembers of them, `write/` has the queue in front of each stream. Reading, appending and upkeep need a connection,
 //! so their files are on the floor above `connection.rs`.
 
+mod absent;
 mod append;
 mod audited;
 mod audited_contract;

@@ -13,7 +13,6 @@ use async_nats::{
     jetstream::{
         Message,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
-        stream::RawMessageErrorKind,
     },
 };
 use futures_util::{StreamExt as _, stream};
@@ -24,6 +23,7 @@ use crate::{
     domain::{Position, Time},
     log::{
         Log, OpenError, Unavailable,
+        absent::{if_there, is_without_stream},
         erase::delete_at,
         errors::refused,
         streams::{
@@ -119,7 +119,7 @@ impl Log {
         let consumer = match stream.create_consumer(reading).await {
             Ok(consumer) => consumer,
             // Without the stream nothing was ever parked.
-            Err(e) if e.to_string().contains("not found") => return Ok(Vec::new()),
+            Err(e) if is_without_stream(&e) => return Ok(Vec::new()),
             Err(e) => return Err(refused(e)),
         };
         let page = page_of(&consumer, PAGE).await?;
@@ -214,10 +214,9 @@ impl Log {
             return Ok(());
         }
         let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
-        match copies.get_first_raw_message_by_subject(&replay(name), 1).await {
-            Ok(_) => {}
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => return Ok(()),
-            Err(e) => return Err(refused(e)),
+        let first = if_there(copies.get_first_raw_message_by_subject(&replay(name), 1).await);
+        if first.map_err(refused)?.is_none() {
+            return Ok(());
         }
         // A node may not delete copies. A copy that is acknowledged deletes itself.
         let reading = pull::Config {
@@ -244,11 +243,8 @@ impl Log {
     /// When a parked event was stored; `None` if the log no longer has it.
     pub(crate) async fn stored_at(&self, letter: &DeadLetter) -> Result<Option<Time>, OpenError> {
         let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
-        match stream.get_raw_message(letter.position).await {
-            Ok(event) => Ok(Some(Time::of(event.time))),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(e) => Err(refused(e)),
-        }
+        let event = if_there(stream.get_raw_message(letter.position).await).map_err(refused)?;
+        Ok(event.map(|event| Time::of(event.time)))
     }
 
     /// The stream and the position of the event of each copy that nobody has acknowledged, by the sequence of the copy.
@@ -258,14 +254,11 @@ impl Log {
     ) -> Result<HashMap<u64, (String, u64)>, OpenError> {
         let copies = self.jetstream.get_stream_no_info(REPLAY).await.map_err(refused)?;
         let asked: Vec<_> = sequences.iter().map(|sequence| copies.get_raw_message(*sequence)).collect();
-        let mut found = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut reads = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut events = HashMap::new();
-        while let Some(found) = found.next().await {
-            match found {
-                Ok(copy) => events.extend(event_of(&copy.headers).map(|event| (copy.sequence, event))),
-                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => {}
-                Err(e) => return Err(refused(e)),
-            }
+        while let Some(read) = reads.next().await {
+            let Some(copy) = if_there(read).map_err(refused)? else { continue };
+            events.extend(event_of(&copy.headers).map(|event| (copy.sequence, event)));
         }
         Ok(events)
     }

@@ -74,7 +74,7 @@ impl Close {
         match proof {
             _ if proof.is_unjudged() => None,
             Suspended => Some(Self::SUSPENDED),
-            _ if proof.code() == "token_expired" => Some(Self::TOKEN_EXPIRED),
+            _ if proof.is_expired() => Some(Self::TOKEN_EXPIRED),
             _ => Some(Self::INVALID_TOKEN),
         }
     }

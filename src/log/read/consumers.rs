@@ -6,9 +6,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use async_nats::{
     StatusCode,
     jetstream::{
-        ErrorCode, Message,
+        Message,
         consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
-        stream::{ConsumerError, ConsumerErrorKind},
     },
 };
 use futures_util::StreamExt as _;
@@ -16,7 +15,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     domain::Position,
-    log::{Log, Unavailable, memory::places::Place, read::look_up::hedged, streams::layout},
+    log::{
+        Log, Unavailable, absent::is_without_consumer, memory::places::Place, read::look_up::hedged,
+        streams::layout,
+    },
 };
 
 /// If creating a consumer takes this long, another server is asked too.
@@ -154,13 +156,9 @@ async fn delete(log: &Log, stream: &str, name: &str, is_made: bool) {
     for pause in PAUSES {
         match log.jetstream.delete_consumer_from_stream(name, stream).await {
             Ok(_) => return,
-            Err(e) if is_made && is_gone(&e) => return,
+            Err(e) if is_made && is_without_consumer(&e) => return,
             Err(e) => tracing::debug!(error = %e, name, "could not delete the consumer of a replay"),
         }
         sleep(pause).await;
     }
-}
-
-fn is_gone(e: &ConsumerError) -> bool {
-    matches!(e.kind(), ConsumerErrorKind::JetStream(e) if e.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
 }

@@ -2,11 +2,9 @@
 //! is asked once for all its entries, and again when a hole is found that nothing explains yet. Apart from that, every
 //! read of an event `content.erased` adds its entries.
 
-use async_nats::jetstream::stream::RawMessageErrorKind;
-
 use crate::{
     domain::{ConversationId, Lane, Position, Recorded},
-    log::{Log, Unavailable, memory::erased::Erased, streams::layout},
+    log::{Log, Unavailable, absent::if_there, memory::erased::Erased, streams::layout},
 };
 
 /// The subjects of the events that list erased positions.
@@ -33,11 +31,8 @@ impl Log {
         let of = of.map_err(Unavailable::because)?;
         loop {
             let from = erased.read().0 + 1;
-            let message = match of.get_first_raw_message_by_subject(CONTROL, from).await {
-                Ok(message) => message,
-                Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => break,
-                Err(e) => return Err(Unavailable::because(e)),
-            };
+            let message = if_there(of.get_first_raw_message_by_subject(CONTROL, from).await);
+            let Some(message) = message.map_err(Unavailable::because)? else { break };
             let (position, headers) = (message.sequence, Some(&message.headers));
             self.heard(
                 stream,

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use async_nats::{Message, StatusCode, jetstream::stream::RawMessageErrorKind};
+use async_nats::{Message, StatusCode};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     domain::{ConversationId, Event, Lane, Position, Recorded},
-    log::{Log, NotRead, Unavailable, read::explained::spliced, streams::layout, subject},
+    log::{Log, NotRead, Unavailable, absent::if_there, read::explained::spliced, streams::layout, subject},
 };
 
 /// The events of one page of a roster: few enough not to hold up the writers of the stream.
@@ -81,11 +81,7 @@ impl Log {
         let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
         let next =
             of.map_err(Unavailable::because)?.get_first_raw_message_by_subject(roster, end.0 + 1).await;
-        match next {
-            Ok(_) => Ok(false),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
-            Err(e) => Err(Unavailable::because(e)),
-        }
+        Ok(if_there(next).map_err(Unavailable::because)?.is_none())
     }
 
     /// The last event of each lane of a conversation, up to and including `up_to`. Lanes that only a newer version

@@ -4,13 +4,11 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream::RawMessageErrorKind;
-
 use tokio::time::{Instant, sleep};
 
 use crate::{
     domain::{EventId, Point, Position},
-    log::{Log, Unavailable, envelope, streams::layout},
+    log::{Log, Unavailable, absent::if_there, envelope, streams::layout},
 };
 
 /// The longest wait for an event that a stream does not have yet: a new leader may not have applied its whole log.
@@ -84,12 +82,10 @@ impl Log {
             return Ok(Some(skeleton.id));
         }
         let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
-        match of.map_err(Unavailable::because)?.get_raw_message(position.0).await {
-            Ok(message) => Ok(Some(envelope::id(Some(&message.headers)))),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => {
-                Ok(self.skeleton(stream, position).await?.map(|skeleton| skeleton.id))
-            }
-            Err(e) => Err(Unavailable::because(e)),
+        let message = if_there(of.map_err(Unavailable::because)?.get_raw_message(position.0).await);
+        match message.map_err(Unavailable::because)? {
+            Some(message) => Ok(Some(envelope::id(Some(&message.headers)))),
+            None => Ok(self.skeleton(stream, position).await?.map(|skeleton| skeleton.id)),
         }
     }
 }
