@@ -73,7 +73,7 @@ use crate::{
     credentials,
     feed::Feed,
     gateway::{
-        Door, Gateway,
+        Door, Gateway, Places,
         hub::{delivery::Hub, listeners::Listeners},
     },
     limits::{self, RateLimits},
@@ -301,7 +301,7 @@ async fn start(
             listeners,
             changed: Arc::default(),
             feed: feed.clone(),
-            places: Arc::default(),
+            places: Arc::new(Places::of(&settings.gateway())),
             settings: settings.gateway(),
             sessions: TaskTracker::new(),
         })

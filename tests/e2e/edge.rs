@@ -79,10 +79,11 @@ async fn a_socket_that_breaks_the_rules_is_closed_and_the_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_sockets_and_no_more() {
+async fn a_user_and_a_node_have_so_many_sockets_and_no_more() {
     let mut world = World::empty(1).await;
-    world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "2")]).await;
-    let ana = world.person("ana").await;
+    let settings = [("VERBATIM_SOCKETS_PER_USER", "2"), ("VERBATIM_SOCKETS", "5")];
+    world.add_node_with("api,gateway,projector", &settings).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let (one, _two) = (ana.connects().await, ana.connects().await);
     // Browsers do not show a page the status of a handshake, so some refusals are closes of an open socket.
     let mut told = Vec::new();
@@ -95,6 +96,8 @@ async fn a_user_has_so_many_sockets_and_no_more() {
         told.push(socket);
     }
     assert_eq!(open(ana.address, Some(&ana.token)).await.err(), Some(429));
+    let _fifth = ben.connects().await;
+    assert_eq!(open(ben.address, Some(&ben.token)).await.err(), Some(503));
     one.leaves().await;
     drop(told);
     eventually("there is room again", || async {

@@ -13,6 +13,7 @@ use crate::{
         session::{
             handshake::{self, BadHandshake},
             life,
+            places::NoRoom,
             shared::Gateway,
         },
         wire::socket::Socket,
@@ -67,7 +68,8 @@ impl Door {
         if gateway.sessions.is_closed() {
             return Err(Shut::Stopping);
         }
-        if gateway.sessions.len() >= gateway.settings.sockets {
+        // A cheap refusal. The place itself is taken later, when the user is known.
+        if gateway.places.are_full() {
             return Err(Shut::Full);
         }
         gateway.overload.admit(WorkKind::Connect)?;
@@ -82,15 +84,14 @@ impl Door {
                     return Err(Shut::Scope);
                 }
                 limits.admit(Policy::Connect, caller.user)?;
-                let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
-                let place = place.ok_or(Shut::TooManySockets)?;
+                let place = gateway.places.take(caller.user)?;
                 let comes = if place.has_seat { Ok(caller) } else { Err(Close::TOO_MANY_SOCKETS) };
                 (comes, place)
             }
             Err(unjudged) if unjudged.is_unjudged() => return Err(Shut::Proof(unjudged)),
             Err(bad) => {
                 admit(Policy::Address)?;
-                match Close::of_refused(&bad).zip(gateway.places.stand()) {
+                match Close::of_refused(&bad).zip(gateway.places.stand().ok()) {
                     Some((why, place)) => (Err(why), place),
                     None => return Err(Shut::Proof(bad)),
                 }
@@ -138,6 +139,15 @@ impl From<Exceeded> for Shut {
 impl From<Shed> for Shut {
     fn from(shed: Shed) -> Self {
         Self::Overload(shed)
+    }
+}
+
+impl From<NoRoom> for Shut {
+    fn from(no_room: NoRoom) -> Self {
+        match no_room {
+            NoRoom::Node => Self::Full,
+            NoRoom::User => Self::TooManySockets,
+        }
     }
 }
 

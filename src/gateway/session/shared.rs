@@ -49,7 +49,7 @@ pub struct Gateway {
     pub hub: Hub,
     /// The users with sessions on this node.
     pub listeners: Arc<Listeners>,
-    /// The number of sockets of each user on this node.
+    /// The places for sockets on this node.
     pub places: Arc<Places>,
     /// The users about whose new name or picture the sockets have to be notified.
     pub changed: Arc<ChangedUsers>,
