@@ -45,9 +45,7 @@ pub async fn rebuild(
 ) -> Result<(), NotBuilt> {
     let mut scratch = Scratch::begin(log, pool, live, needed(only), work).await?;
     let replaced = build_and_replace(&mut scratch, only, consent).await;
-    if let Err(e) = scratch.end().await {
-        tracing::debug!(error = %e, "the next rebuild clears away what this one has left");
-    }
+    scratch.end().await;
     replaced
 }
 

@@ -294,10 +294,16 @@ impl<'a> Scratch<'a> {
         Ok(until)
     }
 
-    /// Drops the set.
-    pub(super) async fn end(mut self) -> Result<(), NotBuilt> {
-        views::discard(&mut self.guard, &self.schema).await?;
-        Ok(self.guard.close().await?)
+    /// Drops the set, whether it was built or not. If that fails, the next build drops it.
+    pub(super) async fn end(self) {
+        let Self { mut guard, schema, .. } = self;
+        let ended = match views::discard(&mut guard, &schema).await {
+            Ok(()) => guard.close().await,
+            failed => failed,
+        };
+        if let Err(e) = ended {
+            tracing::warn!(error = %e, "could not drop the schema {schema}: the next rebuild or verify drops it");
+        }
     }
 }
 

@@ -33,19 +33,26 @@ pub async fn verify(
     tell: impl FnMut(&'static str, Difference),
 ) -> Result<Verified, NotBuilt> {
     let mut scratch = Scratch::begin(log, pool, live, views::ALL.iter().collect(), work).await?;
-    if !views::is_whole(&mut scratch.guard, live).await? {
+    let verified = fill_and_compare(&mut scratch, tell).await;
+    scratch.end().await;
+    let verified = verified?;
+    Ok(Verified { parked: views::parked_count(pool).await?, ..verified })
+}
+
+async fn fill_and_compare(
+    scratch: &mut Scratch<'_>,
+    tell: impl FnMut(&'static str, Difference),
+) -> Result<Verified, NotBuilt> {
+    if !views::is_whole(&mut scratch.guard, scratch.live).await? {
         return Err(NotBuilt::BegunAnew);
     }
-    match kinship(log, &mut scratch.guard, live).await? {
+    match kinship(scratch.log, &mut scratch.guard, scratch.live).await? {
         Kinship::Views => {}
         Kinship::AnotherEpoch(epoch) => return Err(NotBuilt::AnotherEpoch(epoch)),
         Kinship::AnotherLog(foreign) => return Err(NotBuilt::AnotherLog(foreign)),
     }
     scratch.fill(Aim::Live).await?;
-    let verified = compare(&scratch, tell).await;
-    scratch.end().await?;
-    let parked = views::parked_count(pool).await?;
-    verified.map(|verified| Verified { parked, ..verified })
+    compare(scratch, tell).await
 }
 
 async fn compare(

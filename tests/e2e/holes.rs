@@ -105,6 +105,11 @@ async fn a_node_that_has_read_it_before_tells_of_a_hole_and_reads_over_it_no_mor
     world.the_log_forgets_keys().await;
     deletes_by_hand(&world, positions[4]).await;
     is_told_of(&world, positions[4]).await;
+    let verified = world.runs(&["verify"]).await;
+    assert_eq!(verified.code, Some(1), "{verified:?}");
+    assert!(verified.stderr.contains("cannot be read beyond"), "{verified:?}");
+    let left = "select exists (select from pg_namespace where nspname = 'view_rebuild')";
+    assert!(!world.database.finds::<bool>(left).await, "the second set of views is left behind");
 
     let before = as_of(&ben, &lunch, positions[3]).await.expect(200);
     assert_eq!(texts(&before).len(), 4);
