@@ -148,7 +148,7 @@ pub(crate) async fn remove_consumer(
     };
     let unbound = unbound.map_err(programs::refused)?;
     if let Some(unbound) = unbound {
-        programs::tell_of_end(&pool, addresses, &clock, unbound.key).await?;
+        programs::tell_of_end(&pool, addresses, unbound.key).await?;
     }
     match was_there || unbound.is_some_and(|unbound| unbound.is_new) {
         true => Ok(()),

@@ -8,10 +8,7 @@ use sqlx::PgPool;
 use crate::{
     access::{self, AccessError, Account, InviteCode, Recovery},
     accounts::{self, AccountEnds, By, Stamp, WhichAccount},
-    app::{
-        Addresses, AppError, database, is_migrated,
-        telling::{revoked, tell_nodes},
-    },
+    app::{Addresses, AppError, database, is_migrated, telling::tell_nodes},
     clock::Clock,
     credentials::Username,
     domain::{LoginId, Time, UserId},
@@ -88,11 +85,11 @@ pub(crate) async fn recover_user(
 /// Deactivates an account, and notifies the nodes, which close its sockets.
 pub(crate) async fn deactivate_user(addresses: &Addresses, named: &WhichUser) -> Result<(), AppError> {
     let pool = open(addresses).await?;
-    let (id, clock) = (find(&pool, named).await?.id, Clock::system());
-    let stamp = Stamp::now(&clock, By::default());
+    let id = find(&pool, named).await?.id;
+    let stamp = Stamp::now(&Clock::system(), By::default());
     let ended = accounts::deactivate(&pool, WhichAccount::Id(id), stamp).await?;
     let (user, logins) = ended.ok_or_else(of_program)?;
-    let ended = logins.iter().map(|login| revoked(*login, clock.now(), Some(user)));
+    let ended = logins.into_iter().map(|login| Signal::Revoked { login, suspended: Some(user) });
     tell_nodes(&pool, addresses, std::iter::once(Signal::Suspended { user }).chain(ended)).await
 }
 
@@ -109,9 +106,9 @@ pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) ->
 /// number of revoked logins.
 pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = open(addresses).await?;
-    let clock = Clock::system();
-    let ended = accounts::revoke_begun_before(&pool, since, &clock).await?;
-    tell_nodes(&pool, addresses, ended.iter().map(|login| revoked(*login, clock.now(), None))).await?;
+    let ended = accounts::revoke_begun_before(&pool, since, &Clock::system()).await?;
+    let signal = |login: &LoginId| Signal::Revoked { login: *login, suspended: None };
+    tell_nodes(&pool, addresses, ended.iter().map(signal)).await?;
     Ok(ended.len())
 }
 

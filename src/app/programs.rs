@@ -9,14 +9,12 @@ use sqlx::PgPool;
 use crate::{
     access::{self, GrantedKey, NewService, ServiceError, WantedKey},
     accounts::{By, key_use},
-    app::{
-        Addresses, AppError, database, is_migrated,
-        telling::{revoked, tell_nodes},
-    },
+    app::{Addresses, AppError, database, is_migrated, telling::tell_nodes},
     clock::Clock,
     credentials::{DeviceName, DisplayName, NatsName, Network, PresentedKey, Scope, Scopes, Username},
     domain::{LoginId, UserId},
     limits::OwnLimits,
+    log::Signal,
 };
 
 /// The user name of the service account of dev mode.
@@ -114,13 +112,13 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
             let rotated =
                 access::rotate_key(pool, clock, service, key, overlap, by).await.map_err(refused)?;
             if rotated.is_over {
-                tell_of_end(pool, addresses, clock, key).await?;
+                tell_of_end(pool, addresses, key).await?;
             }
             Ok(with_key(json!({ "old_expires_at": rotated.old_expires_at }), &rotated.key))
         }
         Ask::Revoke { service, key } => {
             access::revoke_key(pool, clock, service, key, by).await.map_err(refused)?;
-            tell_of_end(pool, addresses, clock, key).await?;
+            tell_of_end(pool, addresses, key).await?;
             Ok(Value::Null)
         }
     }
@@ -154,13 +152,8 @@ pub(crate) async fn key_of_dev(database_url: &str, kept: Option<String>) -> Resu
 }
 
 /// Notifies the nodes that a key has ended. Without the signal they would find out within seconds.
-pub(super) async fn tell_of_end(
-    pool: &PgPool,
-    addresses: &Addresses,
-    clock: &Clock,
-    key: LoginId,
-) -> Result<(), AppError> {
-    tell_nodes(pool, addresses, [revoked(key, clock.now(), None)]).await
+pub(super) async fn tell_of_end(pool: &PgPool, addresses: &Addresses, key: LoginId) -> Result<(), AppError> {
+    tell_nodes(pool, addresses, [Signal::Revoked { login: key, suspended: None }]).await
 }
 
 fn service(username: &str, display_name: Option<&str>, scopes: Scopes) -> Result<NewService, AppError> {

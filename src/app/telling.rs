@@ -5,8 +5,6 @@ use sqlx::PgPool;
 
 use crate::{
     app::{Addresses, AppError, look_at_log},
-    credentials::{HOST_LIFE, LEEWAY},
-    domain::{LoginId, Time, UserId},
     log::{Signal, Wanted},
 };
 
@@ -21,10 +19,4 @@ pub(super) async fn tell_nodes(
         log.tell(signal).await?;
     }
     Ok(log.flush().await?)
-}
-
-/// The signal that a login or a key has ended. If it ended because its account was deactivated, `suspended` names the
-/// account.
-pub(super) fn revoked(login: LoginId, now: Time, suspended: Option<UserId>) -> Signal {
-    Signal::Revoked { login, until: now.plus(HOST_LIFE + LEEWAY), suspended }
 }

@@ -2,7 +2,6 @@
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
-    credentials::{HOST_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
     limits::{BudgetKey, Policy},
     log::{Signal, Unavailable},
@@ -45,9 +44,8 @@ impl Commands {
     }
 
     async fn ended(&self, logins: &[LoginId], suspended: Option<UserId>) -> Result<(), Unavailable> {
-        let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
         for login in logins {
-            self.log.tell(Signal::Revoked { login: *login, until, suspended }).await?;
+            self.log.tell(Signal::Revoked { login: *login, suspended }).await?;
         }
         Ok(())
     }

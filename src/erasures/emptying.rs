@@ -9,7 +9,6 @@ use crate::{
         erasures::{ErasurePart, ErasureRequest},
     },
     clock::Clock,
-    credentials::{HOST_LIFE, LEEWAY},
     domain::{ConversationId, EventId, LoginId, Position, UserId},
     erasures::{error::ErasureError, hiding::Hiding},
     log::{Signal, Unavailable},
@@ -51,9 +50,8 @@ impl Hiding {
     /// misses the signal reads the change from the database.
     async fn cut_off(&self, account: UserId, logins: &[LoginId]) -> Result<(), Unavailable> {
         self.log.tell(Signal::Suspended { user: account }).await?;
-        let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
         for login in logins {
-            self.log.tell(Signal::Revoked { login: *login, until, suspended: Some(account) }).await?;
+            self.log.tell(Signal::Revoked { login: *login, suspended: Some(account) }).await?;
         }
         self.log.tell(Signal::UserChanged { user: account }).await
     }

@@ -84,7 +84,7 @@ impl HeardSignals {
     fn hear(&self, signal: Signal, tell: &impl Fn(Told)) {
         match signal {
             Signal::Typing { conversation, user } => tell(Told::Typing(conversation, user)),
-            Signal::Revoked { login, suspended, .. } => {
+            Signal::Revoked { login, suspended } => {
                 suspended.iter().for_each(|user| self.revoked.suspend(*user));
                 self.revoked.insert(login);
                 self.end_revoked(tell);

@@ -2,10 +2,10 @@
 
 use async_nats::{Message, Subscriber};
 use futures_util::{StreamExt as _, stream::SelectAll};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    domain::{ConversationId, LoginId, Time, UserId},
+    domain::{ConversationId, LoginId, UserId},
     log::{Log, Unavailable, subject},
 };
 
@@ -25,12 +25,10 @@ pub enum Signal {
         /// The typing user.
         user: UserId,
     },
-    /// A login is no longer valid; its access tokens expire at `until` anyway.
+    /// A login or an API key is no longer valid. A node remembers it until the last access token has expired.
     Revoked {
-        /// The login that was ended.
+        /// The login or key that was ended.
         login: LoginId,
-        /// Nodes have to remember the login until then.
-        until: Time,
         /// The account, if the login ends because the account was deactivated.
         suspended: Option<UserId>,
     },
@@ -81,7 +79,6 @@ struct OfUser {
 #[derive(Serialize, Deserialize)]
 struct Revoked {
     login_id: LoginId,
-    until: Time,
     /// Repeated here, because a node receives the signals of two subjects in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspended: Option<UserId>,
@@ -103,8 +100,8 @@ impl Log {
             Signal::Typing { conversation, user } => {
                 (subject::typing(conversation), serde_json::to_vec(&OfUser { user_id: user }))
             }
-            Signal::Revoked { login, until, suspended } => {
-                (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until, suspended }))
+            Signal::Revoked { login, suspended } => {
+                (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, suspended }))
             }
             Signal::Suspended { user } => activity(user, false),
             Signal::Restored { user } => activity(user, true),
@@ -155,28 +152,33 @@ fn activity(user: UserId, is_active: bool) -> (String, serde_json::Result<Vec<u8
 }
 
 fn read(message: &Message) -> Option<Signal> {
-    if message.subject.as_str() == REVOKED {
-        let Revoked { login_id: login, until, suspended } = serde_json::from_slice(&message.payload).ok()?;
-        return Some(Signal::Revoked { login, until, suspended });
-    }
-    if message.subject.as_str() == ACTIVITY {
-        let Activity { user_id: user, is_active } = serde_json::from_slice(&message.payload).ok()?;
-        return Some(if is_active { Signal::Restored { user } } else { Signal::Suspended { user } });
-    }
-    if message.subject.as_str() == BLOCKED {
-        let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
-        return Some(Signal::Blocked { by: user_id });
-    }
-    if message.subject.as_str() == CHANGED {
-        let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
-        return Some(Signal::UserChanged { user: user_id });
-    }
-    if message.subject.as_str() == INVITED {
-        let Invited { user_id, invited_by, conversation_id } =
-            serde_json::from_slice(&message.payload).ok()?;
-        return Some(Signal::Invited { user: user_id, by: invited_by, conversation: conversation_id });
-    }
-    let (conversation, _) = subject::conversation(&message.subject)?;
-    let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
-    Some(Signal::Typing { conversation, user: user_id })
+    let payload = &message.payload;
+    Some(match message.subject.as_str() {
+        REVOKED => {
+            let Revoked { login_id: login, suspended } = said(payload)?;
+            Signal::Revoked { login, suspended }
+        }
+        ACTIVITY => match said(payload)? {
+            Activity { user_id: user, is_active: true } => Signal::Restored { user },
+            Activity { user_id: user, is_active: false } => Signal::Suspended { user },
+        },
+        BLOCKED => Signal::Blocked { by: user(payload)? },
+        CHANGED => Signal::UserChanged { user: user(payload)? },
+        INVITED => {
+            let Invited { user_id: user, invited_by: by, conversation_id: conversation } = said(payload)?;
+            Signal::Invited { user, by, conversation }
+        }
+        typing => {
+            let (conversation, _) = subject::conversation(typing)?;
+            Signal::Typing { conversation, user: user(payload)? }
+        }
+    })
+}
+
+fn said<T: DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    serde_json::from_slice(payload).ok()
+}
+
+fn user(payload: &[u8]) -> Option<UserId> {
+    said(payload).map(|OfUser { user_id }| user_id)
 }
