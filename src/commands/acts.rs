@@ -10,6 +10,7 @@ use crate::{
     },
     live::Tracked,
     log::Appended,
+    views::Sending,
 };
 
 /// The result of an act.
@@ -45,7 +46,8 @@ impl Commands {
     ) -> Result<Acted, Refused> {
         let tracked = self.of_member(by, id).await?;
         if let Some(key) = &key
-            && let Some(first) = self.earlier.done((id, by, key.clone())).await?
+            && let Some(first) =
+                self.earlier.done(Sending { conversation: id, user: by, key: key.clone() }).await?
         {
             return the_same(first, message, &act);
         }
@@ -100,7 +102,10 @@ impl Commands {
                 Ok(Some(event)) => return Ok(Decided::New(event)),
                 no if is_latest => {
                     if let Some(key) = key
-                        && let Some(first) = self.earlier.followed((id, by, key.clone())).await?
+                        && let Some(first) = self
+                            .earlier
+                            .followed(Sending { conversation: id, user: by, key: key.clone() })
+                            .await?
                     {
                         return Ok(Decided::Before(first));
                     }

@@ -5,6 +5,7 @@ use crate::{
     commands::{change::Changed, needs::Commands, refused::Refused},
     domain::{Command, ConversationId, Lane, Recorded, Rejection, UserId},
     log::Unavailable,
+    views::Sending,
 };
 
 impl Commands {
@@ -17,7 +18,7 @@ impl Commands {
         command: &Command,
     ) -> Result<Option<Changed>, Refused> {
         let Some(key) = command.roster_key() else { return Ok(None) };
-        let sending = (id, by, key.clone());
+        let sending = Sending { conversation: id, user: by, key: key.clone() };
         match self.of_member(by, id).await {
             Ok(_) => self.if_the_same(self.earlier.done(sending).await?, command).await,
             // A member who has left can retry that. For everybody else nothing is revealed, not even by a refusal
@@ -51,7 +52,8 @@ impl Commands {
         command: &Command,
     ) -> Result<Option<Changed>, Refused> {
         let Some(key) = command.roster_key() else { return Ok(None) };
-        self.if_the_same(self.earlier.followed((id, by, key.clone())).await?, command).await
+        let sending = Sending { conversation: id, user: by, key: key.clone() };
+        self.if_the_same(self.earlier.followed(sending).await?, command).await
     }
 
     async fn if_the_same(

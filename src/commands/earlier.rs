@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     commands::{deadlines::OWN_EVENT, refused::Refused},
-    domain::{ClientId, Position, Recorded, UserId},
+    domain::{ClientId, Position, Recorded, RecordedKey, UserId},
     live::{Conversations, Current, Grown, Searched},
     log::{Log, Unavailable, client_hash},
     shares::{Shares, Sizes},
@@ -115,7 +115,7 @@ impl Earlier {
 
     /// How far this process has followed the stream of a key.
     fn checkpoint(&self, sending: &Sending) -> Checkpoint {
-        let stream = self.log.stream_of(sending.0);
+        let stream = self.log.stream_of(sending.conversation);
         Checkpoint { stream, position: self.conversations.position(stream) }
     }
 
@@ -129,8 +129,8 @@ impl Earlier {
     }
 
     async fn first(&self, sending: &Sending, position: Position) -> Result<Recorded, Refused> {
-        let first = self.log.at(sending.0, position).await?;
-        let first = first.filter(|first| has_key(first, sending.1, &sending.2));
+        let first = self.log.at(sending.conversation, position).await?;
+        let first = first.filter(|first| has_key(first, sending.user, &sending.key));
         Ok(first.ok_or_else(|| Unavailable::because("the event with a key is not where it should be"))?)
     }
 
@@ -157,7 +157,7 @@ impl Earlier {
     /// The proof of the view. An error is the position up to which the view has no such key. That proves too little, so
     /// the log has to be searched after that position.
     async fn by_view(&self, sending: &Sending, reach: Reach) -> Result<Proof, Position> {
-        let end = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
+        let end = self.grown.begin(self.log.stream_of(sending.conversation), sending, self.clock.now());
         match asking::ask(&self.queue, sending.clone(), end).await {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
             KeyAnswer::NewUpTo(position) if self.reaches(sending, position, reach) => Ok(Proof::NewToView),
@@ -169,7 +169,7 @@ impl Earlier {
     /// The proof of a search of the log after a position.
     async fn by_log(&self, sending: &Sending, after: Position, reach: Reach) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
-        let _place = self.searches.take(sending.1).await.map_err(crowded)?;
+        let _place = self.searches.take(sending.user).await.map_err(crowded)?;
         match self.searched.look(sending, after).await? {
             (Some(position), _) => Ok(Proof::InLog(position)),
             (None, up_to) if self.reaches(sending, up_to, reach) => Ok(Proof::NewToLog),
@@ -181,7 +181,8 @@ impl Earlier {
     fn reaches(&self, sending: &Sending, position: Position, reach: Reach) -> bool {
         match reach {
             Reach::Window => {
-                self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
+                let begins = self.log.window(self.log.stream_of(sending.conversation));
+                begins.is_some_and(|begins| position >= begins)
             }
             Reach::To(wanted) => position >= wanted,
         }
@@ -222,12 +223,12 @@ impl Proof {
 
 /// Whether an event is by this user and has this key.
 pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
-    if let Some(erasure) = &recorded.erased {
-        let hash = client_hash(user, recorded.conversation, key.as_str());
-        return recorded.actor == user && erasure.client_hash == Some(hash);
-    }
-    recorded.actor == user
-        && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key.as_str())
+    let is_the_same = match recorded.key() {
+        Some(RecordedKey::Plain(plain)) => plain == key.as_str(),
+        Some(RecordedKey::Erased(hash)) => hash == client_hash(user, recorded.conversation, key.as_str()),
+        None => false,
+    };
+    recorded.actor == user && is_the_same
 }
 
 fn count(result: &'static str) {

@@ -8,6 +8,7 @@ use crate::{
         Position, Recorded, Time, UserId,
     },
     log::{Appended, Unavailable},
+    views::Sending,
 };
 
 /// A message that is stored.
@@ -31,7 +32,8 @@ impl Commands {
         new: NewMessage,
     ) -> Result<Sent, Refused> {
         let tracked = self.of_member(by, conversation).await?;
-        if let Some(first) = self.earlier.done((conversation, by, new.client_id.clone())).await? {
+        let sending = Sending { conversation, user: by, key: new.client_id.clone() };
+        if let Some(first) = self.earlier.done(sending).await? {
             return the_same_as(first, &new);
         }
         self.charge_change(by, conversation)?;

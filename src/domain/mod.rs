@@ -37,7 +37,7 @@ pub use stored::event::{
     PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role, Status,
 };
 pub use stored::lane::Lane;
-pub use stored::recorded::Recorded;
+pub use stored::recorded::{Recorded, RecordedKey};
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
 pub(crate) use stored::skeleton::data_without_title;
 pub use words::emoji::Emoji;

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     cache::Cache,
-    domain::{ConversationId, Point, Position, Recorded, Time, UserId},
+    domain::{ConversationId, Point, Position, Recorded, RecordedKey, Time, UserId},
     views::{LatestKeys, Sending},
 };
 
@@ -81,31 +81,33 @@ impl Grown {
         }
         for recorded in batch {
             let pair = (recorded.conversation, recorded.actor);
-            if recorded.erased.as_ref().is_some_and(|erased| erased.client_hash.is_some()) {
-                self.0.greatest.change(&pair, |greatest| greatest.before = Before::Unordered);
-            }
-            let key = recorded.event.as_ref().and_then(|event| event.client_id()).and_then(growing);
-            if let Some(key) = key {
-                self.0.greatest.change(&pair, |greatest| greatest.key = greatest.key.max(Some(key)));
+            match recorded.key() {
+                Some(RecordedKey::Erased(_)) => {
+                    self.0.greatest.change(&pair, |greatest| greatest.before = Before::Unordered);
+                }
+                Some(RecordedKey::Plain(key)) => {
+                    let Some(key) = growing(key) else { continue };
+                    self.0.greatest.change(&pair, |greatest| greatest.key = greatest.key.max(Some(key)));
+                }
+                None => {}
             }
         }
     }
 
     /// Whether a key is greater than all keys that its user has used in the conversation, up to where the stream had
     /// been followed before the call.
-    pub(crate) fn is_new(&self, (conversation, user, key): &Sending) -> bool {
-        let Some(key) = growing(key.as_str()) else { return false };
+    pub(crate) fn is_new(&self, sending: &Sending) -> bool {
+        let Some(key) = growing(sending.key.as_str()) else { return false };
         let is_new = |greatest: &mut Greatest| {
             matches!(greatest.before, Before::Covered(end) if key < end) && greatest.key < Some(key)
         };
-        self.0.greatest.change(&(*conversation, *user), is_new).unwrap_or(false)
+        self.0.greatest.change(&sending.pair(), is_new).unwrap_or(false)
     }
 
     /// Begins to keep the greatest key of a pair, before the view is queried for one of its keys. The view has to name
     /// the greatest keys below the returned end. `None` if the query would prove nothing.
     pub(crate) fn begin(&self, stream: usize, sending: &Sending, now: Time) -> Option<Uuid> {
-        let (conversation, user, key) = sending;
-        let (pair, key, end) = ((*conversation, *user), growing(key.as_str())?, first_of(now.plus(AHEAD)));
+        let (pair, key, end) = (sending.pair(), growing(sending.key.as_str())?, first_of(now.plus(AHEAD)));
         if key >= end {
             return None;
         }
@@ -159,7 +161,7 @@ fn first_of(time: Time) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ClientId, Event, MessageDeleted, MessageId};
+    use crate::domain::{ClientId, Erasure, Event, MessageDeleted, MessageId};
 
     fn ana() -> UserId {
         UserId::known(Uuid::from_u128(1))
@@ -179,12 +181,15 @@ mod tests {
     }
 
     fn sending(key: &str) -> Sending {
-        let id = ConversationId::known(Uuid::from_u128(7));
-        (id, ana(), ClientId::try_from(key.to_owned()).expect("a key"))
+        Sending {
+            conversation: ConversationId::known(Uuid::from_u128(7)),
+            user: ana(),
+            key: ClientId::try_from(key.to_owned()).expect("a key"),
+        }
     }
 
     fn done(position: u64, key: &str) -> Recorded {
-        let (conversation, actor, _) = sending(key);
+        let (conversation, actor) = sending(key).pair();
         let deleted = MessageDeleted {
             message_id: MessageId::known(Uuid::from_u128(9)),
             message_position: Position(1),
@@ -201,7 +206,7 @@ mod tests {
     fn ask(grown: &Grown, asked: &str, latest: &LatestKeys, reached: u64) -> bool {
         let sending = sending(asked);
         let Some(end) = grown.begin(0, &sending, now()) else { return false };
-        grown.learn((sending.0, sending.1), end, latest, Position(reached));
+        grown.learn(sending.pair(), end, latest, Position(reached));
         true
     }
 
@@ -213,11 +218,8 @@ mod tests {
         assert!(!grown.is_new(&sending(&key(5))) && grown.is_new(&sending(&key(6))));
         grown.hear(0, &[done(1, &key(7)), done(2, &key(6))]);
         assert!(!grown.is_new(&sending(&key(7))) && grown.is_new(&sending(&key(8))));
-        let (conversation, _, other) = sending(&key(8));
-        assert!(
-            !grown.is_new(&(conversation, UserId::known(Uuid::from_u128(2)), other)),
-            "of another user nothing is known"
-        );
+        let of_another = Sending { user: UserId::known(Uuid::from_u128(2)), ..sending(&key(8)) };
+        assert!(!grown.is_new(&of_another), "of another user nothing is known");
     }
 
     #[test]
@@ -263,5 +265,10 @@ mod tests {
         assert!(ask(&grown, &key(1), &LatestKeys { has_erased: true, ..LatestKeys::default() }, 0));
         assert!(!grown.is_new(&sending(&key(2))));
         assert!(!ask(&grown, &key(2), &latest(&[]), 0));
+        let followed = self::grown(0);
+        assert!(ask(&followed, &key(1), &latest(&[]), 0) && followed.is_new(&sending(&key(2))));
+        let erasure = Erasure { told_at: Position(2), at: now(), client_hash: Some("a hash".into()) };
+        followed.hear(0, &[Recorded { erased: Some(erasure.into()), ..done(1, &key(1)) }]);
+        assert!(!followed.is_new(&sending(&key(2))));
     }
 }

@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{
     cache::Cache,
-    domain::{ConversationId, Position, Recorded, UserId},
+    domain::{ConversationId, Position, Recorded, RecordedKey, UserId},
     live::Conversations,
     log::{Log, PAGE, Unavailable, client_hash},
     views::Sending,
@@ -124,8 +124,9 @@ impl Searched {
             return Ok(looked);
         }
         let (answer, answered) = oneshot::channel();
-        if let Some(search) = self.known().wait(sending.0, after, answer, &self.0.number)? {
-            tokio::spawn(self.clone().search(sending.0, after, search));
+        let id = sending.conversation;
+        if let Some(search) = self.known().wait(id, after, answer, &self.0.number)? {
+            tokio::spawn(self.clone().search(id, after, search));
         }
         let gone = || Unavailable::because("a conversation cannot be searched for a key");
         answered.await.map_err(|_| gone())?;
@@ -133,13 +134,14 @@ impl Searched {
     }
 
     /// Looks only in memory.
-    fn look_now(&self, (id, user, key): &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
+    fn look_now(&self, sending: &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
+        let Sending { conversation: id, user, key } = sending;
         // Read before the keys: each key up to here was taken in before. If it were read after them, the position could
         // be past a key that arrived in between, and a retry would be mistaken for a new message.
         let followed = self.0.conversations.position(self.0.log.stream_of(*id));
         let known = self.known();
-        let hash = known.hash(*user, key.as_str());
-        let erased = known.hash(*user, &erased_key(&client_hash(*user, *id, key.as_str())));
+        let hash = known.hash(*user, RecordedKey::Plain(key.as_str()));
+        let erased = known.hash(*user, RecordedKey::Erased(&client_hash(*user, *id, key.as_str())));
         let look = |keys: &mut Keys| {
             keys.used_at = Instant::now();
             match keys.state {
@@ -221,7 +223,7 @@ impl Default for Searching {
 }
 
 impl Searching {
-    fn hash(&self, user: UserId, key: &str) -> u64 {
+    fn hash(&self, user: UserId, key: RecordedKey<'_>) -> u64 {
         self.hasher.hash_one((user, key))
     }
 
@@ -234,16 +236,8 @@ impl Searching {
     }
 
     fn take_in(&self, recorded: &Recorded) {
-        let hash = match &recorded.erased {
-            Some(erasure) => {
-                let Some(hash) = &erasure.client_hash else { return };
-                self.hash(recorded.actor, &erased_key(hash))
-            }
-            None => {
-                let Some(key) = recorded.event.as_ref().and_then(|event| event.client_id()) else { return };
-                self.hash(recorded.actor, key)
-            }
-        };
+        let Some(key) = recorded.key() else { return };
+        let hash = self.hash(recorded.actor, key);
         self.known.change(&recorded.conversation, |keys| keys.take_in(hash, recorded.position));
     }
 
@@ -322,11 +316,6 @@ impl Searching {
             self.known.forget(&id);
         }
     }
-}
-
-/// The form in which the key of an erased command is kept.
-fn erased_key(hash: &str) -> String {
-    format!("erased:{hash}")
 }
 
 impl Keys {

@@ -172,9 +172,7 @@ impl Projecting {
             let Recorded { position, actor, lane, event, .. } = &recorded;
             let fold = self.folds.entry(conversation).or_default();
             let counts = fold.apply(*position, *actor, *lane, event.as_ref()).is_some();
-            let was_keyed = recorded.erased.as_ref().is_some_and(|erasure| erasure.client_hash.is_some());
-            let has_key = || was_keyed || event.as_ref().is_some_and(|event| event.client_id().is_some());
-            if counts || has_key() {
+            if counts || recorded.key().is_some() {
                 let snapshot = counts.then(|| views::snapshot_due(fold, id)).flatten();
                 facts.push(Fact { counts, changes: fold.changes, snapshot, recorded });
             }

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ClientId, ConversationId, Event, Position, Recorded, UserId},
+    domain::{ClientId, ConversationId, Event, Position, Recorded, RecordedKey, UserId},
     views::{Fact, Projection, bigint, plan_once, position},
 };
 
@@ -25,26 +25,22 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         let (mut keys, mut hashed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for fact in facts {
             let Recorded { conversation, actor, position, .. } = fact.recorded;
-            if let Some(erasure) = &fact.recorded.erased {
-                let hash = erasure.client_hash.as_deref();
-                hashed.extend(hash.map(|hash| (conversation, actor, hashed_key(hash), position)));
-                continue;
-            }
             if let Some(Event::ContentErased(erased)) = fact.event() {
                 for entry in &erased.erased {
                     gone.push((conversation, entry.position));
-                    let hash = entry.client_hash.as_deref();
-                    let row = |hash| (conversation, entry.actor, hashed_key(hash), entry.position);
-                    hashed.extend(hash.map(row));
+                    let key = entry.client_hash.as_deref().map(RecordedKey::Erased);
+                    hashed.extend(key.map(|key| (conversation, entry.actor, stored(key), entry.position)));
                 }
-                continue;
             }
-            // The key of a message that counts is stored with the message.
-            if let Some(Event::MessageSent(_)) = fact.event() {
-                continue;
+            match fact.recorded.key() {
+                Some(key @ RecordedKey::Erased(_)) => {
+                    hashed.push((conversation, actor, stored(key), position));
+                }
+                // The key of a message that counts is stored with the message.
+                Some(RecordedKey::Plain(_)) if matches!(fact.event(), Some(Event::MessageSent(_))) => {}
+                Some(key) => keys.push((conversation, actor, stored(key), position)),
+                None => {}
             }
-            let Some(key) = fact.recorded.event.as_ref().and_then(Event::client_id) else { continue };
-            keys.push((conversation, actor, key.to_owned(), position));
         }
         put(connection, keys).await?;
         take(connection, &gone).await?;
@@ -52,9 +48,13 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-/// The replacement for the key of an erased command. It identifies a retry, and does not reveal what the client wrote.
-fn hashed_key(hash: &str) -> String {
-    format!("erased:{hash}")
+/// A key as the table has it. What is left of the key of an erased command identifies a retry, and does not reveal what
+/// the client wrote. The queries below know its beginning, which no key of a client can have.
+fn stored(key: RecordedKey<'_>) -> String {
+    match key {
+        RecordedKey::Plain(key) => key.to_owned(),
+        RecordedKey::Erased(hash) => format!("erased:{hash}"),
+    }
 }
 
 async fn put(
@@ -101,8 +101,23 @@ async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]
     Ok(())
 }
 
-/// A key to look up: its conversation, its user and the text of the key.
-pub(crate) type Sending = (ConversationId, UserId, ClientId);
+/// A key to look up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Sending {
+    /// The conversation of its command.
+    pub conversation: ConversationId,
+    /// The user who sent it.
+    pub user: UserId,
+    /// The key.
+    pub key: ClientId,
+}
+
+impl Sending {
+    /// The conversation and the user.
+    pub(crate) fn pair(&self) -> (ConversationId, UserId) {
+        (self.conversation, self.user)
+    }
+}
 
 /// A key to look up, in the forms in which the views may have it.
 #[derive(Debug)]
@@ -183,10 +198,10 @@ impl UsedKeys {
 /// checkpoints last.
 async fn look_up(connection: &mut PgConnection, keys: &[AskedKey]) -> sqlx::Result<(Option<i64>, FoundKey)> {
     type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<Option<String>>, Vec<bool>);
-    let conversations: Vec<Uuid> = keys.iter().map(|key| key.sending.0.uuid()).collect();
-    let users: Vec<Uuid> = keys.iter().map(|key| key.sending.1.uuid()).collect();
-    let texts: Vec<&str> = keys.iter().map(|key| key.sending.2.as_str()).collect();
-    let hashes: Vec<String> = keys.iter().map(|key| hashed_key(&key.hash)).collect();
+    let conversations: Vec<Uuid> = keys.iter().map(|key| key.sending.conversation.uuid()).collect();
+    let users: Vec<Uuid> = keys.iter().map(|key| key.sending.user.uuid()).collect();
+    let texts: Vec<&str> = keys.iter().map(|key| key.sending.key.as_str()).collect();
+    let hashes: Vec<String> = keys.iter().map(|key| stored(RecordedKey::Erased(&key.hash))).collect();
     let ends: Vec<Option<String>> =
         keys.iter().map(|key| key.latest_before.map(|end| end.to_string())).collect();
     let rows: Vec<KeyRow> = sqlx::query_as(
@@ -250,8 +265,8 @@ async fn look_up(connection: &mut PgConnection, keys: &[AskedKey]) -> sqlx::Resu
             *first = position(at).min(*first);
         }
         for ((number, key), is_erased) in pairs.into_iter().zip(latest).zip(erased) {
-            let (conversation, user, _) = keys[number as usize - 1].sending;
-            let latest = found.latest.entry((conversation, user)).or_default();
+            let pair = keys[number as usize - 1].sending.pair();
+            let latest = found.latest.entry(pair).or_default();
             latest.keys.extend(key);
             latest.has_erased |= is_erased;
         }

@@ -100,14 +100,14 @@ async fn answer_all(mut breaker: Breaker, log: Log, grown: Grown, mut asked: mps
 
 async fn answer(breaker: &mut Breaker, log: &Log, grown: &Grown, batch: Vec<Asked>) {
     let key = |Asked { sending, end, .. }: &Asked| {
-        let hash = client_hash(sending.1, sending.0, sending.2.as_str());
+        let hash = client_hash(sending.user, sending.conversation, sending.key.as_str());
         AskedKey { sending: sending.clone(), hash, latest_before: *end }
     };
     let asked: Vec<AskedKey> = batch.iter().map(key).collect();
     let found = breaker.look_up(&asked).await;
     for Asked { sending, end, answer } in batch {
-        let known = found.as_ref().map(|found| known(found, log.stream_of(sending.0), &sending));
-        let pair = (sending.0, sending.1);
+        let known = found.as_ref().map(|found| known(found, log.stream_of(sending.conversation), &sending));
+        let pair = sending.pair();
         let latest = found.as_ref().and_then(|found| found.latest.get(&pair));
         if let (Some(KeyAnswer::NewUpTo(reached)), Some(end), Some(latest)) = (known, end, latest) {
             grown.learn(pair, end, latest, reached);
@@ -121,7 +121,7 @@ async fn answer(breaker: &mut Breaker, log: &Log, grown: &Grown, batch: Vec<Aske
 fn known(found: &FoundKey, stream: usize, sending: &Sending) -> KeyAnswer {
     match found.at.get(sending) {
         Some(position) => KeyAnswer::At(*position),
-        None if found.parked.contains(&sending.0) => KeyAnswer::Parked,
+        None if found.parked.contains(&sending.conversation) => KeyAnswer::Parked,
         None => KeyAnswer::NewUpTo(found.reached.get(&stream).copied().unwrap_or_default()),
     }
 }
@@ -187,7 +187,8 @@ mod tests {
 
     fn sending(key: &str) -> Sending {
         let id = Uuid::from_u128(7);
-        (ConversationId::known(id), UserId::known(id), ClientId::try_from(key.to_owned()).expect("a key"))
+        let key = ClientId::try_from(key.to_owned()).expect("a key");
+        Sending { conversation: ConversationId::known(id), user: UserId::known(id), key }
     }
 
     #[test]
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(known(&found, 0, &sending("key-of-old")), KeyAnswer::At(Position(5)));
         assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::NewUpTo(Position(9)));
         assert_eq!(known(&found, 1, &sending("key-of-new")), KeyAnswer::NewUpTo(Position::START));
-        found.parked.insert(sending("key-of-old").0);
+        found.parked.insert(sending("key-of-old").conversation);
         assert_eq!(known(&found, 0, &sending("key-of-old")), KeyAnswer::At(Position(5)));
         assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::Parked);
     }

@@ -34,7 +34,24 @@ pub struct Recorded {
     pub erased: Option<Box<Erasure>>,
 }
 
+/// The idempotency key that an event holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordedKey<'a> {
+    /// The key as the client sent it.
+    Plain(&'a str),
+    /// The event is erased, and only a hash of user, conversation and key is left.
+    Erased(&'a str),
+}
+
 impl Recorded {
+    /// The idempotency key of the actor, or what is left of it, if the command had one.
+    pub fn key(&self) -> Option<RecordedKey<'_>> {
+        match &self.erased {
+            Some(erasure) => erasure.client_hash.as_deref().map(RecordedKey::Erased),
+            None => self.event.as_ref().and_then(Event::client_id).map(RecordedKey::Plain),
+        }
+    }
+
     /// The position, with the id of the event, which proves the log to which the position belongs.
     pub fn point(&self) -> Point {
         Point { position: self.position, event: self.id }

@@ -31,7 +31,7 @@ fn wait(known: &mut Searching, of: usize, after: u64) -> (Option<u64>, oneshot::
 }
 
 fn at(known: &Searching, of: usize, with: usize) -> Option<Position> {
-    let hash = known.hash(UserId::known(uuid::Uuid::nil()), key(with).as_str());
+    let hash = known.hash(UserId::known(uuid::Uuid::nil()), RecordedKey::Plain(key(with).as_str()));
     let look = |keys: &mut Keys| {
         keys.used_at = Instant::now();
         keys.at.get(&hash).copied()
