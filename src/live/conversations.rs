@@ -17,6 +17,7 @@ use crate::{
     live::{
         known::{Asked, KnownRosters, Loaded, Loading},
         tracked::Tracked,
+        verdict::Verdict,
     },
     log::{FOLDS, Log, Unavailable},
 };
@@ -43,19 +44,12 @@ struct Stream {
     followed: watch::Sender<Point>,
 }
 
-/// The effect of an event.
-pub enum Applied {
-    /// The event counts.
-    Counts {
-        /// The conversation, including the event.
-        tracked: Arc<Tracked>,
-        /// The position of the previous event in the chain.
-        previous: Position,
-    },
-    /// The event is void, or was already known.
-    Void,
-    /// This process does not know the conversation.
-    Unknown,
+/// The effect of an event that counts.
+pub struct Applied {
+    /// The conversation, including the event.
+    pub tracked: Arc<Tracked>,
+    /// The position of the previous event in the chain.
+    pub previous: Position,
 }
 
 /// Ends a reading, even after a panic. If its entry stayed, the conversation would be read for ever. Removing it gives
@@ -257,7 +251,7 @@ impl Conversations {
     }
 
     /// Takes in the next event of a stream. Only the follower of the stream calls this.
-    pub(super) fn apply(&self, recorded: &Recorded) -> Applied {
+    pub(super) fn apply(&self, recorded: &Recorded) -> Verdict<Applied> {
         let id = recorded.conversation;
         let tracked = {
             let mut known = self.stream(id).known();
@@ -265,22 +259,21 @@ impl Conversations {
                 tracked
             } else if let Some(loading) = known.loading.get_mut(&id) {
                 loading.meanwhile.push(recorded.clone());
-                return Applied::Unknown;
+                return Verdict::Unknown;
             } else if known.doubted.begins(recorded) {
                 // Nothing precedes the beginning of a conversation, so the fold is complete without a reading.
                 let mut fold = Fold::default();
                 return match recorded.apply_to(&mut fold) {
-                    Some(previous) => Applied::Counts { tracked: known.keep(id, fold), previous },
-                    None => Applied::Void,
+                    Some(previous) => Verdict::Counts(Applied { tracked: known.keep(id, fold), previous }),
+                    None => Verdict::Void,
                 };
             } else {
-                return Applied::Unknown;
+                return Verdict::Unknown;
             }
         };
-        let previous = tracked.apply(recorded);
-        match previous {
-            Some(previous) => Applied::Counts { tracked, previous },
-            None => Applied::Void,
+        match tracked.apply(recorded) {
+            Some(previous) => Verdict::Counts(Applied { tracked, previous }),
+            None => Verdict::Void,
         }
     }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::{
     domain::{ConversationId, Event, Point, Position, Recorded},
+    live::verdict::Verdict,
     views::Stay,
 };
 
@@ -22,17 +23,6 @@ use crate::{
 const BYTES: usize = 32 << 20;
 /// The size of an event in addition to its data.
 const EACH: usize = 512;
-
-/// The result of the fold for a followed event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The event counts; this is the position of the previous event in the chain of its conversation.
-    Counts(Position),
-    /// The event is void.
-    Void,
-    /// This process does not know the conversation.
-    Unknown,
-}
 
 /// An event that a user may see. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -84,14 +74,7 @@ struct Kept {
 struct Followed {
     point: Point,
     conversation: ConversationId,
-    judged: Judged,
-}
-
-/// The result of the fold for a followed event.
-enum Judged {
-    Counts(Shown),
-    Void,
-    Unknown,
+    verdict: Verdict<Shown>,
 }
 
 impl Lately {
@@ -103,8 +86,9 @@ impl Lately {
         self.0[stream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in the next events of a stream.
-    pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
+    /// Takes in the next events of a stream. Of an event that counts, the verdict has the position of the previous
+    /// event in the chain of its conversation.
+    pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict<Position>)>) {
         let mut kept = self.of(stream);
         for (recorded, verdict) in events {
             kept.push(recorded, verdict, BYTES / self.0.len());
@@ -146,10 +130,10 @@ impl Lately {
         places.sort_unstable();
         let mut shown = VecDeque::with_capacity(places.len());
         for place in places {
-            match &kept.at(place)?.judged {
-                Judged::Counts(event) => shown.push_back(event.clone()),
-                Judged::Void => {}
-                Judged::Unknown => return None,
+            match &kept.at(place)?.verdict {
+                Verdict::Counts(event) => shown.push_back(event.clone()),
+                Verdict::Void => {}
+                Verdict::Unknown => return None,
             }
         }
         Some(shown)
@@ -166,19 +150,15 @@ impl Kept {
         self.events.get(self.index(position)?)
     }
 
-    fn push(&mut self, recorded: Recorded, verdict: Verdict, limit: usize) {
+    fn push(&mut self, recorded: Recorded, verdict: Verdict<Position>, limit: usize) {
         if self.events.back().is_some_and(|last| last.point.position.0 + 1 != recorded.position.0) {
             *self = Self::default();
         }
         self.forget(&recorded);
         let (point, conversation) = (recorded.point(), recorded.conversation);
-        let judged = match verdict {
-            Verdict::Counts(previous) => Judged::Counts(Shown::new(recorded, previous)),
-            Verdict::Void => Judged::Void,
-            Verdict::Unknown => Judged::Unknown,
-        };
+        let verdict = verdict.map(|previous| Shown::new(recorded, previous));
         self.of.entry(conversation).or_default().push_back(point.position);
-        let followed = Followed { point, conversation, judged };
+        let followed = Followed { point, conversation, verdict };
         self.bytes += followed.size();
         self.events.push_back(followed);
         while self.bytes > limit
@@ -202,9 +182,9 @@ impl Kept {
                 continue;
             };
             let before = kept.size();
-            if let Judged::Counts(shown) = &kept.judged {
+            if let Verdict::Counts(shown) = &kept.verdict {
                 let skeleton = entry.skeleton(recorded.conversation, recorded.position, recorded.time);
-                kept.judged = Judged::Counts(Shown::new(skeleton, shown.previous));
+                kept.verdict = Verdict::Counts(Shown::new(skeleton, shown.previous));
             }
             self.bytes = self.bytes - before + kept.size();
         }
@@ -214,9 +194,9 @@ impl Kept {
 impl Followed {
     /// The approximate memory of the event: its data is stored as bytes, as a value, and in the frame.
     fn size(&self) -> usize {
-        match &self.judged {
-            Judged::Counts(shown) => EACH + 3 * shown.recorded.data.len(),
-            Judged::Void | Judged::Unknown => EACH,
+        match &self.verdict {
+            Verdict::Counts(shown) => EACH + 3 * shown.recorded.data.len(),
+            Verdict::Void | Verdict::Unknown => EACH,
         }
     }
 }
@@ -235,7 +215,7 @@ mod tests {
         ConversationId::known(uuid::Uuid::from_u128(number))
     }
 
-    fn keep(lately: &Lately, events: &[(u64, u128, Verdict)]) {
+    fn keep(lately: &Lately, events: &[(u64, u128, Verdict<Position>)]) {
         lately.extend(0, events.iter().map(|(at, of, verdict)| (recorded(*at, *of, 0), *verdict)));
     }
 

@@ -19,6 +19,7 @@ mod searched;
 mod signals;
 mod stream;
 mod tracked;
+mod verdict;
 
 pub mod blocked;
 pub mod revoked;
@@ -37,6 +38,7 @@ pub use self::{
     signals::{HeardSignals, Told},
     stream::{Batch, Step, Stream},
     tracked::Tracked,
+    verdict::Verdict,
 };
 
 pub(crate) use self::receipts::{ToldMarks, higher};

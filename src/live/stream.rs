@@ -18,8 +18,8 @@
 use std::future::pending;
 
 use crate::{
-    domain::{Event, Point, Recorded},
-    live::{conversations::Applied, current::Current, followers::News, lately::Verdict},
+    domain::{Event, Point, Position, Recorded},
+    live::{conversations::Applied, current::Current, followers::News, verdict::Verdict},
     log::{Damaged, Log, StreamFollower},
     telemetry::METRICS,
 };
@@ -36,7 +36,7 @@ pub struct Stream {
 #[must_use = "its events are noted as followed when it is finished"]
 pub struct Batch {
     events: Vec<Recorded>,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<Verdict<Position>>,
 }
 
 /// An event that has just been taken in.
@@ -44,7 +44,7 @@ pub struct Step<'a> {
     /// The event.
     pub recorded: &'a Recorded,
     /// The result of the fold.
-    pub applied: Applied,
+    pub applied: Verdict<Applied>,
     /// The point of the stream before the event.
     pub before: Point,
 }
@@ -87,15 +87,11 @@ impl Stream {
         let applied = self.current.conversations.apply(recorded);
         // A receipt of a conversation that this process does not know is skipped: nobody here can say whether it counts.
         // The next one through this process first catches up.
-        if let (Applied::Counts { .. }, Some(Event::ReceiptAdvanced(receipt))) = (&applied, &recorded.event) {
+        if let (Verdict::Counts(_), Some(Event::ReceiptAdvanced(receipt))) = (&applied, &recorded.event) {
             let Recorded { conversation, actor, position, .. } = *recorded;
             self.current.receipts.hear(conversation, actor, position, *receipt);
         }
-        batch.verdicts.push(match applied {
-            Applied::Counts { previous, .. } => Verdict::Counts(previous),
-            Applied::Void => Verdict::Void,
-            Applied::Unknown => Verdict::Unknown,
-        });
+        batch.verdicts.push(applied.as_ref().map(|applied| applied.previous));
         let before = std::mem::replace(&mut self.at, recorded.point());
         Some(Step { recorded, applied, before })
     }

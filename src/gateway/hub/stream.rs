@@ -20,7 +20,7 @@ use crate::{
             topics::Topics,
         },
     },
-    live::{self, Applied, Batch, Conversations, Step},
+    live::{self, Applied, Batch, Conversations, Step, Verdict},
     log::{Damaged, Log},
     telemetry::traces,
 };
@@ -140,7 +140,7 @@ impl Stream {
 
     /// Shows one event. If events of its conversation are held, this event is held too, even if the conversation is
     /// known: shown at once, it would overtake the held ones.
-    fn show(&mut self, recorded: &Recorded, applied: Applied, before: Point) {
+    fn show(&mut self, recorded: &Recorded, applied: Verdict<Applied>, before: Point) {
         let id = recorded.conversation;
         let added = self.added_here(recorded);
         if self.topics.is_held(id) {
@@ -150,11 +150,13 @@ impl Stream {
             return;
         }
         match applied {
-            Applied::Counts { tracked, previous } => self.topics.show(recorded, previous, &tracked, added),
-            Applied::Void => {}
-            Applied::Unknown if added.is_empty() => {}
+            Verdict::Counts(Applied { tracked, previous }) => {
+                self.topics.show(recorded, previous, &tracked, added);
+            }
+            Verdict::Void => {}
+            Verdict::Unknown if added.is_empty() => {}
             // This event is only ever appended as the first one of a conversation.
-            Applied::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
+            Verdict::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
                 let mut fold = Fold::default();
                 let Some(previous) = recorded.apply_to(&mut fold) else { return };
                 let tracked = self.conversations.take_in(id, fold);
@@ -162,7 +164,7 @@ impl Stream {
             }
             // Hold first, read second. The reading covers the conversation up to `before`, so every event from this one
             // on has to be held when the reading finishes.
-            Applied::Unknown => match self.topics.hold(recorded, added, before) {
+            Verdict::Unknown => match self.topics.hold(recorded, added, before) {
                 Ok(()) => self.read(id, before.position),
                 Err(given_up) => self.send_elsewhere(id, given_up),
             },
