@@ -36,8 +36,8 @@ pub(super) async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<He
                 SOCKETS.frame("hello");
                 return Some((id, cursor, filter));
             }
-            Ok(_) => {
-                refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
+            Ok(frame) => {
+                refuse(socket, frame.id(), "hello_first", r#"send {"op":"hello"} before anything else"#, None);
             }
             Err(bad) => refuse_bad(socket, &bad),
         },
