@@ -220,10 +220,7 @@ impl Stream {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::Join(joining, answer) => {
-                self.waiting.push((joining, answer));
-                self.answer_waiting();
-            }
+            Request::Join(joining, answer) => self.join(joining, answer),
             Request::Leave(listener) => {
                 for id in listener.topics() {
                     if self.log.stream_of(id) == self.followed.index() {
@@ -247,21 +244,31 @@ impl Stream {
         }
     }
 
-    /// Answers the joins of those listeners for which no event is held. A listener that joined before its held events
+    /// Answers a join, or keeps it while events are held for its listener. A listener that joined before its held events
     /// are shown would get a position past them. It would resume from there without the held events, or would get them
     /// twice: from its resume and from this task.
+    ///
+    /// A session that no longer waits for the answer leaves, or has left, so its join is dropped. If a listener that has
+    /// left were joined, no further request would remove it from its topics.
+    fn join(&mut self, joining: Joining, answer: oneshot::Sender<Joined>) {
+        if answer.is_closed() {
+            return;
+        }
+        let Joining { listener, conversations } = &joining;
+        if self.topics.holds_for(listener, conversations.iter().map(|(id, _)| *id)) {
+            return self.waiting.push((joining, answer));
+        }
+        let admissions = conversations
+            .iter()
+            .filter_map(|(id, tracked)| self.topics.join(listener, *id, tracked.as_ref()))
+            .collect();
+        let _ = answer.send(Joined { at: self.followed.at(), admissions });
+    }
+
+    /// Looks again at the joins that wait, because some held events have been shown or dropped.
     fn answer_waiting(&mut self) {
         for (joining, answer) in std::mem::take(&mut self.waiting) {
-            let Joining { listener, conversations } = &joining;
-            if self.topics.holds_for(listener, conversations.iter().map(|(id, _)| *id)) {
-                self.waiting.push((joining, answer));
-                continue;
-            }
-            let admissions = conversations
-                .iter()
-                .filter_map(|(id, tracked)| self.topics.join(listener, *id, tracked.as_ref()))
-                .collect();
-            let _ = answer.send(Joined { at: self.followed.at(), admissions });
+            self.join(joining, answer);
         }
     }
 }
