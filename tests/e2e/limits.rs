@@ -151,6 +151,17 @@ async fn two_people_behind_one_address_are_not_throttled_by_strangers_there() {
     assert_eq!(asked, 7, "two registrations and two logins were the first four");
     assert_eq!(refused.refuses(429, "rate_limited")["violated-policies"], json!(["address"]));
     ask(at, Method::GET, "/v1/me", None).await.refuses(429, "rate_limited");
+    // The address also pays for a guessed API key in a frame.
+    let mut device = ana.connects().await;
+    let guessed = "vbk_AAAAAAAAAAAA_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA_3btYEh";
+    device.tells(json!({ "op": "authenticate", "id": "guesses", "token": guessed })).await;
+    let refused = device.gets("error").await;
+    assert_eq!(
+        (&refused["code"], &refused["policy"], &refused["id"]),
+        (&json!("rate_limited"), &json!("address"), &json!("guesses"))
+    );
+    assert!(refused["retry_after_ms"].as_u64() > Some(1_000), "{refused}");
+    device.leaves().await;
     let mut nobody = ana.clone();
     nobody.token = "nobody".into();
     nobody.get("/v1/me").await.refuses(429, "rate_limited");

@@ -25,6 +25,9 @@ use crate::{
 const QUEUE: usize = 4_096;
 /// The longest time that a request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// The longest time that the answer to a heartbeat may take. All sessions wait for their heartbeat meanwhile, and the
+/// next one covers a stream that is busy now.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// The hub of this node. Cheap to clone.
 #[derive(Clone)]
@@ -75,7 +78,7 @@ impl Hub {
         }
         let asked = by_stream.into_iter().enumerate().map(|(stream, conversations)| {
             let listener = listener.clone();
-            self.ask(stream, |answer| Request::Join(Joining { listener, conversations }, answer))
+            self.ask(stream, DEADLINE, |answer| Request::Join(Joining { listener, conversations }, answer))
         });
         try_join_all(asked).await
     }
@@ -113,7 +116,7 @@ impl Hub {
         let asked = told
             .iter()
             .enumerate()
-            .map(|(stream, told)| self.ask(stream, |answer| Request::Beat(*told, answer)));
+            .map(|(stream, told)| self.ask(stream, BEAT, |answer| Request::Beat(*told, answer)));
         join_all(asked).await.into_iter().flatten().collect()
     }
 
@@ -125,6 +128,7 @@ impl Hub {
     async fn ask<T>(
         &self,
         stream: usize,
+        within: Duration,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Lagging> {
         let (answer, answered) = oneshot::channel();
@@ -132,6 +136,6 @@ impl Hub {
             self.streams[stream].send(request(answer)).await.map_err(|_| Lagging)?;
             answered.await.map_err(|_| Lagging)
         };
-        timeout(DEADLINE, asked).await.map_err(|_| Lagging)?
+        timeout(within, asked).await.map_err(|_| Lagging)?
     }
 }

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    access::NotAuthenticated,
     commands::{DEADLINE, Refused, Unavailable, acting},
     credentials::{Identity, Scope},
     domain::{Act, ClientId, ConversationId, MessageId, NewMessage, Position, Status},
@@ -358,13 +359,14 @@ impl<'a> Conversing<'a> {
         }
     }
 
-    async fn authenticate(&self, id: Option<&FrameId>, token: &str) {
+    async fn authenticate(&mut self, id: Option<&FrameId>, token: &str) {
         let socket = &self.session.socket;
         match self.gateway.bearers.authenticate(token, self.from).await {
             Ok(caller) if caller.user == self.session.user && caller.scopes.contains(Scope::EventsRead) => {
                 self.renew(id, caller);
             }
             Ok(_) => socket.close(Close::INVALID_TOKEN),
+            Err(NotAuthenticated::RateLimited(exceeded)) => self.limited(id, exceeded),
             Err(refused) => match Close::of_refused(&refused) {
                 Some(why) => socket.close(why),
                 None => refuse(
