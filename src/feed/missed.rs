@@ -149,11 +149,16 @@ impl Missed {
         }
     }
 
-    /// Releases the consumer of the log. The next page begins at the end of the last one.
+    /// Releases the consumer of the log. The next page begins at the end of the last one. The folds are handed to the
+    /// memory that all readers share and that is bounded: a reader may pause before every page, and many readers may
+    /// pause at once.
     pub fn pause(&mut self) {
-        if let Some((stream, stays, Reading::Stored(..))) =
+        if let Some((stream, stays, Reading::Stored(_, folds))) =
             self.reading.take_if(|(.., reading)| matches!(reading, Reading::Stored(..)))
         {
+            for (id, fold) in folds {
+                self.remembered.folds.keep(id, self.at[stream].position, fold);
+            }
             self.moved.insert(stream, stays);
         }
     }
