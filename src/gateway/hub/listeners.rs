@@ -20,10 +20,7 @@ use crate::{
             filter::Filter,
             server::{HEADS, Head, ServerFrame},
         },
-        wire::{
-            socket::{Durable, Socket},
-            websocket,
-        },
+        wire::{durable::Durable, socket::Socket, websocket},
     },
 };
 

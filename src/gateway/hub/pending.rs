@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     domain::{Conversation, Event, History, Position, Recorded, UserId},
-    gateway::{frames::server, wire::socket::Durable},
+    gateway::{frames::server, wire::durable::Durable},
     live::Tracked,
 };
 

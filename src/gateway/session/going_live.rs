@@ -9,9 +9,9 @@ use crate::{
     feed::{Behind, Memberships, Stay},
     gateway::{
         frames::{close::Close, server::Head},
-        hub::{listeners::Session, requests::Joined, topics::Admission},
+        hub::{delivery::Lagging, listeners::Session, requests::Joined, topics::Admission},
         session::opening::{Opening, RefusedCursor, later},
-        wire::socket::Tag,
+        wire::durable::Tag,
     },
 };
 
@@ -40,6 +40,12 @@ impl From<Close> for NotLive {
     }
 }
 
+impl From<Lagging> for NotLive {
+    fn from(_: Lagging) -> Self {
+        Self::Closed(Close::LAGGING)
+    }
+}
+
 impl From<NotLive> for Close {
     fn from(not: NotLive) -> Self {
         match not {
@@ -52,39 +58,40 @@ impl Live {
     /// Joins the conversations of the user while live events are held. If the views are queried, they also return the
     /// stays that have ended since `since`.
     ///
-    /// The order of the five steps matters:
+    /// The order of the four steps matters:
     ///
     /// 1. **Hold, then enter.** Once the session is among the listeners, the hub can send it an event. If the event
     ///    were not held, it would overtake `ready` and the missed events.
-    /// 2. **Enter, then check whether the session may go on.** A revocation before the check is in the deny set, and a
-    ///    revocation after the session has entered finds the session. In the other order, a revocation between the two
-    ///    is lost, and the session of a revoked login stays open.
-    /// 3. **The hub, then the views.** Once a task of the hub has answered, it knows the listener and joins it to each
+    /// 2. **The hub, then the views.** Once a task of the hub has answered, it knows the listener and joins it to each
     ///    conversation to which the user is added later; the views return the memberships up to that answer. In the
     ///    other order, an event between the two that brings the user in would be in neither. The position that is
     ///    *noted* as followed cannot replace the answer: it is noted only after a batch has been delivered, and the hub
     ///    may have looked for the listener, in vain, before the session entered.
-    /// 4. **The views, then the hub again.** The hub checks each membership against its current roster, so it does not
+    /// 3. **The views, then the hub again.** The hub checks each membership against its current roster, so it does not
     ///    join a user who has been removed since the views answered. In the other order, such a user would be joined
     ///    and would get further events. The views may be ahead of the hub. If the user has left a conversation by then,
     ///    the listener is joined all the same, and gets the event by which the user left when the hub reaches it.
-    /// 5. **Settle last.** The next session of the user then trusts the topics and skips steps 3 and 4. If the listener
-    ///    were settled earlier, that session would trust topics that are not joined yet, and miss their events.
+    /// 4. **Settle last.** The next session of the user then trusts the topics. It does not ask the hub before the
+    ///    views, and asks the views only if it resumes. If the listener were settled earlier, that session would trust
+    ///    topics that are not joined yet, and miss their events.
+    ///
+    /// While the views lag, more events can arrive than a socket may hold. Then the session holds anew and asks the hub
+    /// once more where it stands, for which it need not wait. The events from before are in the log.
     pub(super) async fn go(opening: Opening<'_>, since: Option<&[Position]>) -> Result<Self, NotLive> {
         let Opening { gateway, session, .. } = opening;
         session.socket.hold();
         let listener = gateway.listeners.enter(session);
-        opening.may_go_on()?;
-        let settling = match listener.settling() {
-            Some(settling) => settling,
-            None => {
-                let topics = listener.topics().into_iter().map(|id| (id, None)).collect();
-                let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::LAGGING)?;
-                return Ok(Self::new(session, joined).0);
-            }
+        let join = |topics| gateway.hub.join(&listener, topics);
+        let join_again = || {
+            session.socket.hold();
+            join(listener.topics().into_iter().map(|id| (id, None)).collect())
         };
-        let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::LAGGING)?;
-        let known: Vec<Position> = asked.iter().map(|joined| joined.at.position).collect();
+        let settling = listener.settling();
+        let known: Vec<Position> = match (&settling, since) {
+            (None, None) => return Ok(Self::new(session, join_again().await?).0),
+            (None, Some(_)) => gateway.conversations.positions(),
+            (Some(_), _) => join(Vec::new()).await?.iter().map(|joined| joined.at.position).collect(),
+        };
         let mut memberships = gateway
             .feed
             .memberships(session.user, since.unwrap_or(&known), &known)
@@ -93,12 +100,19 @@ impl Live {
         let stream_of = |stay: &Stay| gateway.log.stream_of(stay.conversation);
         let leaving = memberships.past.iter().filter(|stay| stay.last > known[stream_of(stay)]);
         let wanted: Vec<Stay> = memberships.present.iter().chain(leaving).copied().collect();
-        let ids = wanted.iter().map(|stay| stay.conversation);
-        let tracked = gateway.conversations.get_all(ids).await;
-        let tracked = tracked.map_err(|e| NotLive::Unread(later(&Behind::from(e))))?;
-        let topics = tracked.into_iter().map(|(id, tracked)| (id, Some(tracked))).collect();
-        let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::LAGGING)?;
-        listener.settle(settling);
+        let mut joined = None;
+        if let Some(settling) = settling {
+            let ids = wanted.iter().map(|stay| stay.conversation);
+            let tracked = gateway.conversations.get_all(ids).await;
+            let tracked = tracked.map_err(|e| NotLive::Unread(later(&Behind::from(e))))?;
+            let topics = tracked.into_iter().map(|(id, tracked)| (id, Some(tracked))).collect();
+            joined = Some(join(topics).await?);
+            listener.settle(settling);
+        }
+        let joined = match joined {
+            Some(joined) if session.socket.holds_all() => joined,
+            _ => join_again().await?,
+        };
         let (mut live, admissions) = Self::new(session, joined);
         if are_as_told(&wanted, &admissions, |stay| live.at[stream_of(stay)].position) {
             for stay in &mut memberships.present {
@@ -126,8 +140,8 @@ impl Live {
         self.heads.iter().map(|(id, head)| Head { id: *id, head: *head }).collect()
     }
 
-    /// The stays of the user as of [`at`](Self::at). `None` means that the views have to be queried again: either the
-    /// listener was already settled and the views were not queried at all, or the user came or went meanwhile.
+    /// The stays of the user as of [`at`](Self::at), if the session resumes. `None` means that the views have to be
+    /// queried again, because the user came or went meanwhile.
     pub(super) fn take_memberships(&mut self) -> Option<Memberships> {
         self.memberships.take()
     }

@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod budget;
 pub mod close;
+pub mod durable;
 pub mod hearing;
 pub mod incoming;
 pub mod limits;

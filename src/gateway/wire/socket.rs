@@ -16,28 +16,16 @@ use bytes::Bytes;
 use tokio::{net::TcpStream, select, sync::Notify, time::Instant};
 
 use crate::{
-    domain::{ConversationId, Position},
     gateway::wire::{
         backlog::{BATCH, Backlog},
         close::Close,
+        durable::{Durable, HeldFrames, Tag},
         hearing::Hearing,
         limits::SocketLimits,
         secured::{Secured, Straight, Told},
     },
     listen::Link,
 };
-
-/// The event in a durable frame: its conversation and its position there.
-pub type Tag = (ConversationId, Position);
-
-/// A frame that is never skipped. If it cannot be queued, the socket is closed and the client resumes.
-#[derive(Debug, Clone)]
-pub struct Durable {
-    /// The event that the frame shows.
-    pub tag: Tag,
-    /// The encoded frame, shared by all sockets.
-    pub frame: Bytes,
-}
 
 /// The part of a connection that all tasks that write to it share.
 pub struct Socket {
@@ -55,9 +43,8 @@ pub struct Socket {
 struct Out {
     phase: Phase,
     waiting: Backlog,
-    /// Durable frames that arrived while the socket was on hold; `None` if it is not on hold.
-    held: Option<Vec<Durable>>,
-    held_bytes: usize,
+    /// `None` if the socket is not on hold. Boxed, because most sockets are not.
+    held: Option<Box<HeldFrames>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +59,7 @@ pub(in crate::gateway) enum Phase {
 impl Socket {
     /// The writing half of a connection. [`Socket::open`] makes both halves.
     pub(super) fn new(link: Link, limits: SocketLimits) -> Self {
-        let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
+        let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None };
         Self {
             stream: link.tcp,
             limits,
@@ -115,7 +102,8 @@ impl Socket {
     }
 
     /// Sends durable frames in order with as few system calls as possible, or keeps them while the socket is on hold.
-    /// If they exceed the limit of the backlog, the socket closes with [`Close::SLOW_CONSUMER`].
+    /// If they exceed the limit of the backlog, the socket closes with [`Close::SLOW_CONSUMER`], or forgets the kept
+    /// frames ([`holds_all`](Self::holds_all)).
     pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {
         let mut out = self.out();
         if out.phase != Phase::Open {
@@ -125,11 +113,9 @@ impl Socket {
             return self.put(&mut out, frames.into_iter().map(|durable| &durable.frame));
         }
         for durable in frames {
-            if !self.has_room(&out, &durable.frame) {
-                return self.shut(&mut out, Close::SLOW_CONSUMER);
-            }
-            out.held_bytes += durable.frame.len();
-            out.held.get_or_insert_default().push(durable.clone());
+            let has_room = self.has_room(&out, &durable.frame);
+            let Some(held) = &mut out.held else { return };
+            held.keep(durable, has_room);
         }
     }
 
@@ -148,19 +134,28 @@ impl Socket {
         written > 0
     }
 
-    /// Keeps durable frames without writing them, until [`release`](Self::release).
+    /// Keeps durable frames from now on without writing them, until [`release`](Self::release). Forgets those that an
+    /// earlier hold has kept.
     pub fn hold(&self) {
-        self.out().held.get_or_insert_default();
+        self.out().held = Some(Box::default());
+    }
+
+    /// Whether all durable frames since [`hold`](Self::hold) are kept.
+    pub fn holds_all(&self) -> bool {
+        self.out().held.as_ref().is_some_and(|held| !held.is_overfull())
     }
 
     /// Sends `first`, then those durable frames since [`hold`](Self::hold) that `keep` accepts, and ends the hold.
-    /// `keep` runs under the socket's lock.
+    /// `keep` runs under the socket's lock. If there were too many frames, the socket closes with
+    /// [`Close::SLOW_CONSUMER`] instead.
     pub fn release(&self, first: &Bytes, mut keep: impl FnMut(&Tag) -> bool) {
         let mut out = self.out();
         let held = out.held.take().unwrap_or_default();
-        out.held_bytes = 0;
-        if out.phase == Phase::Open {
-            let kept = held.iter().filter(|durable| keep(&durable.tag)).map(|durable| &durable.frame);
+        if held.is_overfull() {
+            self.shut(&mut out, Close::SLOW_CONSUMER);
+        } else if out.phase == Phase::Open {
+            let kept =
+                held.frames().iter().filter(|durable| keep(&durable.tag)).map(|durable| &durable.frame);
             self.put(&mut out, iter::once(first).chain(kept));
         }
     }
@@ -287,8 +282,9 @@ impl Socket {
     }
 
     fn has_room(&self, out: &Out, frame: &Bytes) -> bool {
-        let frames = out.waiting.frames() + out.held.as_ref().map_or(0, Vec::len);
-        let bytes = out.waiting.bytes() + out.held_bytes;
+        let (held, held_bytes) = out.held.as_ref().map_or((0, 0), |held| (held.frames().len(), held.bytes()));
+        let frames = out.waiting.frames() + held;
+        let bytes = out.waiting.bytes() + held_bytes;
         frames == 0 || frames < self.limits.frames && bytes + frame.len() <= self.limits.bytes
     }
 
@@ -388,7 +384,7 @@ impl Out {
         } else if let Phase::Closing(said, _) = self.phase {
             self.phase = Phase::Gone(Some(said));
         }
-        (self.waiting, self.held, self.held_bytes) = (Backlog::default(), None, 0);
+        (self.waiting, self.held) = (Backlog::default(), None);
     }
 }
 

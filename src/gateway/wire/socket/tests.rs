@@ -12,10 +12,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::gateway::wire::{
-    incoming::{Event, Incoming},
-    socket::*,
-    websocket,
+use crate::{
+    domain::Position,
+    gateway::wire::{
+        incoming::{Event, Incoming},
+        socket::*,
+        websocket,
+    },
 };
 
 const SOON: Duration = Duration::from_secs(3);
@@ -255,11 +258,23 @@ async fn hold_is_bounded_and_forgotten_by_a_close() {
     for position in 0..4 {
         socket.deliver([&durable(position, frame("secret"))]);
     }
-    assert!(socket.is_open());
-    socket.deliver([&durable(4, frame("secret"))]);
+    assert!(socket.holds_all());
+    socket.deliver([&durable(4, frame("secret")), &durable(5, frame("secret"))]);
+    assert!(!socket.holds_all() && socket.is_open());
+    socket.hold();
+    socket.deliver([&durable(6, frame("6"))]);
+    assert!(socket.holds_all(), "it begins anew");
+    socket.release(&frame("ready"), |_| true);
+    for expected in ["ready", "6"] {
+        assert_eq!(read_text(&mut client).await, expected);
+    }
+    socket.hold();
+    for position in 7..=12 {
+        socket.deliver([&durable(position, frame("secret"))]);
+    }
+    socket.release(&frame("ready"), |_| true);
     assert!(socket.out().held.is_none());
     assert_eq!(read_close(&mut client).await, (4409, "slow_consumer".to_owned()));
-    socket.release(&frame("ready"), |_| true);
     client.shutdown().await.unwrap();
     assert_eq!(read_frame(&mut client).await, None, "nothing follows a close");
 }
