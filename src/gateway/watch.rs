@@ -75,8 +75,10 @@ impl Gateway {
     }
 
     fn close(&self, why: impl Fn(&Session) -> Option<Close>) {
-        for listener in self.listeners.list() {
-            listener.close(&why);
+        for session in self.listeners.sessions() {
+            if let Some(why) = why(&session) {
+                session.socket.close(why);
+            }
         }
     }
 

@@ -1,10 +1,12 @@
 //! People who were away miss nothing.
 
+use std::time::{Duration, Instant};
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{Conversation, World, assert_linked, eventually, key, open};
+use crate::world::{Conversation, Person, World, assert_linked, eventually, key, open};
 
 #[tokio::test]
 async fn whoever_was_away_gets_every_event_once_and_in_order() {
@@ -211,6 +213,43 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
     let mut back = ben.resumes(&cursor).await;
     back.gets("caught_up").await;
     assert_eq!(back.chain(&lunch), quick.chain(&lunch));
+
+    // While a client does not read what it has missed, its session hears it and can be ended.
+    let node = &world.nodes[0];
+    let beginning = async || node.metric(r#"verbatim_socket_states{state="beginning"}"#).await;
+    let closed = async |label: &str| {
+        let name = format!("verbatim_socket_closes_total{{{label}}}");
+        node.metrics().await.lines().any(|line| line.strip_prefix(&*name) == Some(" 1"))
+    };
+    let logs_in = async || Person::logs_in(ben.address, &ben.name, &ben.id).await;
+    let (phone, tablet) = (logs_in().await, logs_in().await);
+    let resumes = async |token: &str| {
+        let mut socket = open(ben.address, Some(token)).await.expect("a socket");
+        let hello = json!({ "op": "hello", "cursor": cursor }).to_string();
+        socket.send(Message::Text(hello.into())).await.expect("hello");
+        eventually("the resume has begun", || async { beginning().await == 1 }).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(beginning().await, 1, "the client would have to read");
+        socket
+    };
+    let mut left = resumes(&ben.token).await;
+    left.send(Message::Close(None)).await.expect("a close frame");
+    eventually("the close was heard", || async { closed(r#"code="1000",reason="bye""#).await }).await;
+    drop(left);
+    eventually("the session has ended", || async { beginning().await == 0 }).await;
+
+    let mut ended = resumes(&phone.token).await;
+    let renews = json!({ "op": "authenticate", "token": tablet.token }).to_string();
+    ended.send(Message::Text(renews.into())).await.expect("a fresh proof");
+    phone.delete("/v1/logins/current").await.expect(204);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(beginning().await, 1, "it has the login of the tablet by now");
+    tablet.delete("/v1/logins/current").await.expect(204);
+    let began = Instant::now();
+    eventually("the login has ended", || async { closed(r#"code="4503",reason="login_revoked""#).await })
+        .await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    drop(ended);
     world.finish().await;
 }
 
@@ -259,7 +298,7 @@ async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
                  from pg_stat_user_tables where relname = 'past_member'";
     // One statement scans the table once, because no conversation has a retention.
     eventually("Postgres has counted", || async { database.finds::<i64>(scans).await >= asked }).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(database.finds::<i64>(scans).await, asked, "once each, and twice for the long one");
     world.finish().await;
 }

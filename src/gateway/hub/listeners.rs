@@ -239,12 +239,10 @@ impl Listener {
         heads.iter().filter(|head| topics.contains(&head.id)).copied().collect()
     }
 
-    /// Closes each session for which `why` returns a reason.
-    pub(in crate::gateway) fn close(&self, why: impl Fn(&Session) -> Option<Close>) {
+    /// Closes every session that gets the frames of this listener.
+    pub(in crate::gateway) fn close(&self, why: Close) {
         for session in self.sessions().iter() {
-            if let Some(why) = why(session) {
-                session.socket.close(why);
-            }
+            session.socket.close(why);
         }
     }
 }
@@ -255,10 +253,13 @@ fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
     if heads.is_empty() { vec![beat(&[])] } else { heads.chunks(HEADS).map(beat).collect() }
 }
 
-/// All listeners of this node.
+/// All listeners and sessions of this node.
 #[derive(Default)]
 pub struct Listeners {
     all: Mutex<HashMap<UserId, Arc<Listener>>>,
+    /// All sessions, including those that have no listener yet because they catch up. Whatever closes sessions looks
+    /// here.
+    begun: Mutex<HashMap<Uuid, Arc<Session>>>,
     /// The Unix time, in seconds, before which no token of a session expires. It is 0 until the sessions have been
     /// checked once.
     expiry: AtomicI64,
@@ -269,12 +270,22 @@ impl Listeners {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn begun(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The listener of a user; `None` if the user has no session here.
     pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
         self.all().get(&user).cloned()
     }
 
-    /// Begins a session. From now on it gets the frames of its listener.
+    /// Begins a session. From now on it is among [`sessions`](Self::sessions).
+    pub(in crate::gateway) fn begin(&self, session: &Arc<Session>) {
+        self.begun().insert(session.id, session.clone());
+        self.note_expiry(session);
+    }
+
+    /// From now on the session gets the frames of its listener.
     ///
     /// This method and [`leave`](Self::leave) take the lock of the list first and the lock of the sessions inside it.
     /// If the lock of the list were released before the session is added, the last other session could leave in between
@@ -284,7 +295,6 @@ impl Listeners {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
         listener.sessions().push(session.clone());
-        self.note_expiry(session);
         listener
     }
 
@@ -315,6 +325,7 @@ impl Listeners {
     /// The listener leaves the list *before* the hub forgets it, because the tasks of the hub find listeners in the
     /// list. In the other order, a task could add the listener to a conversation after another task has forgotten it.
     pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
+        self.begun().remove(&session.id);
         let mut all = self.all();
         let listener = all.get(&session.user)?.clone();
         let mut sessions = listener.sessions();
@@ -327,9 +338,9 @@ impl Listeners {
         gone.then_some(listener)
     }
 
-    /// All sessions of this node.
+    /// All sessions of this node, from their `hello` on.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.all().values().flat_map(|listener| listener.sessions().clone()).collect()
+        self.begun().values().cloned().collect()
     }
 
     /// All listeners of this node.

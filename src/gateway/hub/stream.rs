@@ -105,8 +105,8 @@ impl Stream {
     /// Closes all sockets, because listeners of a damaged log would miss events. Their clients should try another node.
     fn stop(&self, damaged: &Damaged) {
         tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
-        for listener in self.listeners.list() {
-            listener.close(|_| Some(Close::LAGGING));
+        for session in self.listeners.sessions() {
+            session.socket.close(Close::LAGGING);
         }
     }
 

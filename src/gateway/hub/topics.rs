@@ -270,7 +270,7 @@ impl Topics {
         let Some(held) = self.held.remove(&id) else { return };
         for listener in held.listeners() {
             listener.unsettle();
-            listener.close(|_| Some(Close::LAGGING));
+            listener.close(Close::LAGGING);
             listener.waits_no_more(id);
         }
     }

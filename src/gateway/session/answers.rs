@@ -8,8 +8,28 @@ use crate::{
         frames::{client::FrameId, reading::BadFrame, server::ServerFrame},
         wire::socket::Socket,
     },
+    limits::Exceeded,
     overload::Shed,
 };
+
+/// The reason why a frame has no effect, whatever its contents.
+pub(super) enum NotNow {
+    Limited(Exceeded),
+    Shed,
+    Without(Scope),
+}
+
+impl From<Exceeded> for NotNow {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Limited(exceeded)
+    }
+}
+
+impl From<Shed> for NotNow {
+    fn from(_: Shed) -> Self {
+        Self::Shed
+    }
+}
 
 pub(super) fn refuse(
     socket: &Socket,

@@ -37,7 +37,8 @@ pub(super) async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<He
                 return Some((id, cursor, filter));
             }
             Ok(frame) => {
-                refuse(socket, frame.id(), "hello_first", r#"send {"op":"hello"} before anything else"#, None);
+                let detail = r#"send {"op":"hello"} before anything else"#;
+                refuse(socket, frame.id(), "hello_first", detail, None);
             }
             Err(bad) => refuse_bad(socket, &bad),
         },

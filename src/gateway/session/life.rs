@@ -1,8 +1,11 @@
 //! One session, from `hello` to its end.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    select,
+    time::{Instant, timeout},
+};
 
 use crate::{
     access::NotAuthenticated,
@@ -16,11 +19,14 @@ use crate::{
             reading::BadFrame,
             server::ServerFrame,
         },
-        hub::listeners::{Listener, Listeners, Session},
+        hub::listeners::Session,
         session::{
-            answers::{acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without},
+            answers::{
+                NotNow, acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without,
+            },
             begin::begin,
             hello::hello,
+            present::Present,
             shared::Gateway,
             strikes::Strikes,
         },
@@ -30,14 +36,15 @@ use crate::{
         },
     },
     limits::{Exceeded, Meter, Policy},
-    overload::Shed,
-    telemetry::{self, METRICS, SOCKETS, traces},
+    telemetry::{self, SOCKETS, traces},
 };
 
 /// A session ends after this many frames in a row that cannot be understood.
 const BAD_FRAMES: u32 = 10;
 /// The most receipts of one session that can be pending at once.
 const RECEIPTS: usize = 32;
+/// The most frames that wait for the session to begin, and their bytes. One more frame may exceed the bytes.
+const EARLY: (usize, usize) = (32, 64 * 1024);
 
 /// Serves a socket after its handshake.
 pub(in crate::gateway) async fn serve(
@@ -64,42 +71,22 @@ pub(in crate::gateway) async fn serve(
             tokio::spawn(async move { hub.leave(last).await });
         }
     });
+    let mut conversing = Conversing::new(&gateway, &session, from);
     // Boxed, so that an idle session does not pay for the size of this future.
-    match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
-        Ok(()) => {
+    let begin = Box::pin(begin(&gateway, &session, id.as_ref(), cursor));
+    match conversing.hear_until(begin, &mut incoming).await {
+        Some(Ok(())) => {
             drop(beginning);
             let _live = SOCKETS.in_state("live");
             present.is_online = true;
             gateway.presence.tell(session.user, session.id, Status::Online);
-            Conversing::new(&gateway, &session, from).converse(&mut incoming).await;
+            conversing.converse(&mut incoming).await;
         }
-        Err(why) => {
+        Some(Err(why)) => {
             session.socket.close(why);
             gone(incoming).await;
         }
-    }
-}
-
-/// A session is counted while this value exists. When the session ends, even by a panic, it leaves its listener. The
-/// rest of the node then learns whether the session was online and, if it was the last one, of which listener.
-struct Present<'a, F: FnMut(bool, Option<Arc<Listener>>)> {
-    listeners: &'a Listeners,
-    session: &'a Session,
-    is_online: bool,
-    has_left: F,
-}
-
-impl<'a, F: FnMut(bool, Option<Arc<Listener>>)> Present<'a, F> {
-    fn new(listeners: &'a Listeners, session: &'a Session, has_left: F) -> Self {
-        METRICS.sessions.inc();
-        Self { listeners, session, is_online: false, has_left }
-    }
-}
-
-impl<F: FnMut(bool, Option<Arc<Listener>>)> Drop for Present<'_, F> {
-    fn drop(&mut self) {
-        METRICS.sessions.dec();
-        (self.has_left)(self.is_online, self.listeners.leave(self.session));
+        None => {}
     }
 }
 
@@ -120,30 +107,13 @@ async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result
     timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The reason why a frame has no effect, whatever its contents.
-enum NotNow {
-    Limited(Exceeded),
-    Shed,
-    Without(Scope),
-}
-
-impl From<Exceeded> for NotNow {
-    fn from(exceeded: Exceeded) -> Self {
-        Self::Limited(exceeded)
-    }
-}
-
-impl From<Shed> for NotNow {
-    fn from(_: Shed) -> Self {
-        Self::Shed
-    }
-}
-
-/// A session that has begun.
+/// What a session has heard from its client.
 struct Conversing<'a> {
     gateway: &'a Arc<Gateway>,
     session: &'a Arc<Session>,
     from: Option<IpAddr>,
+    /// The frames that arrived before the session had begun.
+    early: VecDeque<String>,
     receipts: Arc<tokio::sync::Semaphore>,
     bad_frames: u32,
     frames: Meter,
@@ -154,24 +124,61 @@ impl<'a> Conversing<'a> {
     fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>, from: Option<IpAddr>) -> Self {
         let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
         let frames = gateway.limits.meter(Policy::Frames);
-        Self { gateway, session, from, receipts, bad_frames: 0, frames, strikes: Strikes::default() }
+        let (early, strikes) = (VecDeque::new(), Strikes::default());
+        Self { gateway, session, from, early, receipts, bad_frames: 0, frames, strikes }
+    }
+
+    /// Reads the socket while the session begins, so that pings are answered and a client that has gone gives up its
+    /// turn. Frames wait until the session has begun, but a fresh proof counts at once, because the proof of the
+    /// handshake may expire in a long resume. When enough frames wait, no more are read. Returns `None` if the
+    /// connection has ended.
+    async fn hear_until<T>(
+        &mut self,
+        mut begun: impl Future<Output = T> + Unpin,
+        incoming: &mut Incoming,
+    ) -> Option<T> {
+        let socket = &self.session.socket;
+        while self.early.len() < EARLY.0 && self.early.iter().map(String::len).sum::<usize>() < EARLY.1 {
+            let _patient = socket.hearing.off();
+            let text = select! {
+                biased;
+                begun = &mut begun => return Some(begun),
+                event = incoming.next() => match event {
+                    Event::Gone(_) => return None,
+                    Event::Text(text) => text,
+                }
+            };
+            match ClientFrame::read(&text) {
+                Ok(frame @ ClientFrame::Authenticate { .. }) => self.hear(Ok(frame)).await,
+                _ => self.early.push_back(text),
+            }
+        }
+        Some(socket.during(begun).await)
     }
 
     async fn converse(mut self, incoming: &mut Incoming) {
         loop {
-            match incoming.next().await {
-                Event::Gone(_) => return,
-                Event::Text(text) => match ClientFrame::read(&text) {
-                    Ok(frame) => {
-                        SOCKETS.frame(frame.op());
-                        self.bad_frames = 0;
-                        // Boxed, so that an idle session does not pay for the size of the largest command.
-                        let session = self.session;
-                        session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
-                    }
-                    Err(bad) => self.unreadable(&bad),
+            let text = match self.early.pop_front().filter(|_| self.session.socket.is_open()) {
+                Some(text) => text,
+                None => match incoming.next().await {
+                    Event::Gone(_) => return,
+                    Event::Text(text) => text,
                 },
+            };
+            self.hear(ClientFrame::read(&text)).await;
+        }
+    }
+
+    async fn hear(&mut self, read: Result<ClientFrame, BadFrame>) {
+        match read {
+            Ok(frame) => {
+                SOCKETS.frame(frame.op());
+                self.bad_frames = 0;
+                // Boxed, so that an idle session does not pay for the size of the largest command.
+                let session = self.session;
+                session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
             }
+            Err(bad) => self.unreadable(&bad),
         }
     }
 
@@ -380,7 +387,3 @@ impl<'a> Conversing<'a> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "life_tests.rs"]
-mod tests;

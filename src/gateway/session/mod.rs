@@ -9,6 +9,7 @@ mod hello;
 mod life;
 mod opening;
 pub mod places;
+mod present;
 mod resume;
 pub mod shared;
 mod strikes;

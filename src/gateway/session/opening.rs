@@ -39,8 +39,9 @@ pub(super) struct RefusedCursor {
 }
 
 impl Opening<'_> {
-    /// Whether the session may still begin. A session that catches up is not among the listeners, so whatever closes
-    /// sessions does not find it, and it has to check by itself.
+    /// Whether the session may begin. It is among the sessions of this node by now: a revocation before this check is in
+    /// the deny set, and a later one finds the session. In the other order, a revocation between the two would be lost,
+    /// and the session of a revoked login would stay open. The same holds for a node that stops.
     pub(super) fn may_go_on(self) -> Result<(), Close> {
         if let Some(ended) = self.gateway.revoked.why(&self.session.caller()) {
             return Err(ended.into());
@@ -99,9 +100,13 @@ impl Opening<'_> {
     /// The frame `reset`, and a heartbeat with the cursor from which the client goes on. `ready` may have been sent with
     /// the cursor that is refused.
     pub(super) fn reset(self, why: Reset, at: &[Point]) -> Bytes {
+        [ServerFrame::Reset { reason: why.word() }.encode(), self.heartbeat(at)].concat().into()
+    }
+
+    /// A heartbeat for a client that has all events up to these points.
+    pub(super) fn heartbeat(self, at: &[Point]) -> Bytes {
         let cursor = self.gateway.feed.cursor(self.session.user, at);
-        let heartbeat = ServerFrame::Heartbeat { cursor, heads: &[] }.encode();
-        [ServerFrame::Reset { reason: why.word() }.encode(), heartbeat].concat().into()
+        ServerFrame::Heartbeat { cursor, heads: &[] }.encode()
     }
 }
 

@@ -42,7 +42,8 @@
 //!   it would be sent twice or not at all.
 //! - *Heads are compared before `caught_up`.* A client that gets `caught_up` trusts that it has all events.
 //!
-//! **Requests.** A short resume queries the views once and the hub twice (once if the user has another session here).
+//! **Requests.** A short resume queries the views once and the hub twice (once if the user has another session here,
+//! three times if more events arrive meanwhile than are held).
 //! The stays from the views serve two purposes: they name the conversations to join, and they determine the missed
 //! events of these conversations up to the point at which the hub has joined them ([`Live::go`]). Each round of a long
 //! resume queries the views once, and the first answer is also used for `ready`.
@@ -57,7 +58,7 @@ use tokio::{
 
 use crate::{
     domain::{Point, Position, UserId},
-    feed::{Behind, Missed, Reset, Stay},
+    feed::{Behind, Missed, MissedPage, Reset, Stay},
     gateway::{
         frames::{
             close::Close,
@@ -239,7 +240,6 @@ impl<'a> Resume<'a> {
             self.give_last_stretch(&mut live).await?;
         }
         let Self { opening, at, given, is_greeted, .. } = self;
-        opening.may_go_on()?;
         match given {
             Given::All => {
                 let cursor = opening.gateway.feed.cursor(opening.session.user, live.at());
@@ -299,9 +299,9 @@ impl<'a> Resume<'a> {
     /// Writes all pages at the pace of the client.
     async fn give(&mut self, missed: &mut Missed) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
+        let mut heartbeat = self.opening.heartbeat(&self.at);
         loop {
-            self.take_turn().await?;
-            let page = match missed.page(PAGE).await {
+            let page = match self.next_page(missed, &heartbeat).await? {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
                 Err(e @ (Behind::Damaged(_) | Behind::Expired)) => {
@@ -312,7 +312,6 @@ impl<'a> Resume<'a> {
                 }
                 Err(e) => return Err(later(&e)),
             };
-            self.opening.may_go_on()?;
             let wanted = page.events.iter().filter(|shown| session.wants(shown.recorded.conversation));
             let wanted: Vec<&Shown> = wanted.collect();
             let mut rest = &wanted[..];
@@ -332,11 +331,31 @@ impl<'a> Resume<'a> {
             if !page.events.is_empty() {
                 // The cursor follows its page, so that an interrupted resume continues from here. If it came before the
                 // page, a client that resumed from it could miss events of the page.
-                let cursor = gateway.feed.cursor(session.user, &page.at);
-                session.socket.send(&ServerFrame::Heartbeat { cursor, heads: &[] }.encode());
+                heartbeat = self.opening.heartbeat(&page.at);
+                session.socket.send(&heartbeat);
             }
             // Nothing above waits if the events come from memory and the client reads fast.
             yield_now().await;
+        }
+    }
+
+    /// The next page, once the session has its turn. Both can take long: others wait for a turn too, and the log may have
+    /// many events of other users. Meanwhile the client gets heartbeats, so that it does not give up.
+    async fn next_page(
+        &mut self,
+        missed: &mut Missed,
+        heartbeat: &Bytes,
+    ) -> Result<Result<Option<MissedPage>, Behind>, Close> {
+        let Opening { gateway, session, .. } = self.opening;
+        let mut page = pin!(async {
+            self.take_turn().await?;
+            Ok(missed.page(PAGE).await)
+        });
+        loop {
+            match timeout(gateway.settings.heartbeat, &mut page).await {
+                Ok(page) => return page,
+                Err(_) => session.socket.send(heartbeat),
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Tracks when a client was last heard, in order to find half-open sockets. A client counts as silent only while its
-//! session reads the socket: a session that works on a message reads nothing, and meanwhile the client's bytes wait in
-//! the kernel.
+//! Tracks when a client was last heard, in order to find half-open sockets. A client does not count as silent while its
+//! session works on a message, because nothing is read and the client's bytes wait in the kernel, nor while its session
+//! begins, because a ping would wait behind the missed events.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -16,7 +16,7 @@ pub struct Hearing {
     heard: AtomicU32,
     /// One more than the second after `born` in which the unfinished message began; 0 if there is none.
     begun: AtomicU32,
-    /// Whether no task reads the socket at the moment, because its session works on a message.
+    /// Whether the client does not count as silent at the moment.
     is_off: AtomicBool,
 }
 
@@ -25,13 +25,13 @@ impl Hearing {
         Self { born: now, heard: AtomicU32::new(0), begun: AtomicU32::new(0), is_off: AtomicBool::new(false) }
     }
 
-    /// The time since the last complete message, in whole seconds; zero while no task reads the socket.
+    /// The time since the last complete message, in whole seconds; zero while the clocks are stopped.
     pub fn idle_for(&self, now: Instant) -> Duration {
         if self.is_off.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
     }
 
-    /// How long a message has been unfinished, in whole seconds; `None` if there is none, or while no task reads the
-    /// socket.
+    /// How long a message has been unfinished, in whole seconds; `None` if there is none, or while the clocks are
+    /// stopped.
     pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
         if self.is_off.load(Relaxed) {
             return None;
@@ -62,16 +62,15 @@ impl Hearing {
         }
     }
 
-    /// Stops the clocks until the returned value is dropped, because no task reads the socket. After that, the client
-    /// has its full time again.
-    pub(super) fn off(&self) -> Off<'_> {
+    /// Stops the clocks until the returned value is dropped. After that, the client has its full time again.
+    pub(in crate::gateway) fn off(&self) -> Off<'_> {
         self.is_off.store(true, Relaxed);
         Off(self)
     }
 }
 
-/// A period in which no task reads the socket.
-pub(super) struct Off<'a>(&'a Hearing);
+/// A period in which the client does not count as silent.
+pub(in crate::gateway) struct Off<'a>(&'a Hearing);
 
 impl Drop for Off<'_> {
     fn drop(&mut self) {
