@@ -16,8 +16,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from .errors import VerbatimError, lost
 from .transport import problem
 
-# The time limit in seconds for `ready` and for an answer, and for the next frame in addition to two heartbeats.
+# The time limit in seconds for opening and for an answer, and for the next frame in addition to two heartbeats.
 PATIENCE = 20.0
+# The time limit in seconds for `ready`. The server lets a session wait up to a minute for its turn, and then reads its
+# views.
+READY = 100.0
 
 Frame = dict[str, Any]
 
@@ -72,7 +75,7 @@ class Socket:
 
     async def read(self, cursor: str | None, take: Callable[[Frame], Awaitable[None]]) -> None:
         """Begins the session, and passes every frame on until the connection is closed."""
-        patience = PATIENCE
+        patience = READY
         try:
             # If the server has closed the socket already, `recv` says why.
             with contextlib.suppress(VerbatimError):

@@ -22,8 +22,10 @@ export interface End {
   began: boolean;
 }
 
-/** The time limit for `ready` and for an answer, and for the next frame in addition to two heartbeats. */
+/** The time limit for opening and for an answer, and for the next frame in addition to two heartbeats. */
 const PATIENCE = 20_000;
+/** The time limit for `ready`. The server lets a session wait up to a minute for its turn, and then reads its views. */
+export const READY = 100_000;
 
 /** The frames that have an answer. */
 type Asked = Exclude<ClientFrame, { op: "typing" | "presence" }>;
@@ -55,7 +57,11 @@ export class Socket {
       this.#watch = setTimeout(() => this.cut(), patience);
     };
     alive();
-    socket.onopen = () => this.tell({ op: "hello", cursor });
+    socket.onopen = () => {
+      patience = READY;
+      alive();
+      this.tell({ op: "hello", cursor });
+    };
     // Node 20 reports a failed attempt only in this way.
     socket.onerror = () => this.#close({});
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {

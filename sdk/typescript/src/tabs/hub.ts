@@ -2,10 +2,9 @@
 
 import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
 import type { Status } from "../presence.js";
+import { READY } from "../socket.js";
 import type { Said } from "./said.js";
 
-/** A socket that is alive begins its session within this time. */
-const PATIENCE = 20_000;
 /** After a change of the leader, all tabs join within this time. Their combined presence is not sent earlier. */
 const SOON = 300;
 
@@ -50,7 +49,7 @@ export class Hub {
     this.#say({ op: "here", to: from });
     if (this.#guests.has(from)) return;
     // A guest that rejoins because the socket was silent must not get the same dead socket again.
-    const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : PATIENCE;
+    const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : READY;
     if (this.#socket && Date.now() - this.#heard > patience) this.#drop(1006, "");
     this.#guests.set(from, status);
     void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
