@@ -19,6 +19,12 @@ from .link import Link
 from .store import Store
 from .wait import pause
 
+# The most acts under way at once. When the server refuses one because there are too many, it also refuses those under
+# way, as if they ignored the wait, and it closes the socket after 20 of them.
+AT_ONCE = 10
+# How many seconds acts go one at a time after such a refusal. The server counts over this time.
+CAREFUL = 60.0
+
 
 @dataclass(frozen=True)
 class Done:
@@ -109,6 +115,9 @@ class Outbox:
         self._n = 0
         # The end of a pause that the server has requested. It applies to the whole socket.
         self._not_before = 0.0
+        self._careful_until = 0.0
+        self._under_way = 0
+        self._turn_ended = asyncio.Event()
 
     def restore(self) -> None:
         """Restores the acts that an earlier run of the program has left."""
@@ -175,16 +184,34 @@ class Outbox:
         if running is None or running.done():
             self._pumps[conversation] = asyncio.create_task(self._run(conversation))
 
+    async def _turn(self) -> None:
+        """Waits until another act may go."""
+        while True:
+            now = time.monotonic()
+            if self._not_before > now:
+                await asyncio.sleep(self._not_before - now)
+            elif self._under_way < (1 if now < self._careful_until else AT_ONCE):
+                break
+            else:
+                self._turn_ended.clear()
+                await self._turn_ended.wait()
+        self._under_way += 1
+
+    def _turn_ends(self) -> None:
+        self._under_way -= 1
+        self._turn_ended.set()
+
     async def _run(self, conversation: str) -> None:
         attempt = 0
         while self._first(conversation):
             socket = await self._link.socket()
-            await asyncio.sleep(self._not_before - time.monotonic())
+            await self._turn()
             # What was discarded meanwhile is not sent.
             outgoing = self._first(conversation)
-            if outgoing is None:
-                break
+            rest = 0.0
             try:
+                if outgoing is None:
+                    break
                 limit = (socket.limits or {}).get("frame_bytes", 65_536)
                 # The server would close the socket because of this frame, each time anew.
                 if len(_encoded(outgoing.act)) > limit - 100:
@@ -193,9 +220,12 @@ class Outbox:
                 self._done(outgoing, ack.get("position", 0), ack.get("message_id", ""))
                 attempt = 0
             except VerbatimError as error:
+                assert outgoing
                 if error.retryable:
+                    if error.code == "rate_limited":
+                        self._careful_until = time.monotonic() + CAREFUL
                     self._not_before = max(self._not_before, time.monotonic() + (error.retry_after or 0.0))
-                    await asyncio.sleep(pause(attempt))
+                    rest = pause(attempt)
                     attempt += 1
                 elif self._all.get(outgoing.client_id) is outgoing and outgoing.state == "sending":
                     outgoing._saved["error"] = {"code": error.code, "detail": error.detail}
@@ -205,8 +235,11 @@ class Outbox:
             except Exception as error:
                 # Nobody waits for this task, so it has to tell, and to go on.
                 self._failed(VerbatimError("network", f"sending failed: {error!r}", retryable=True))
-                await asyncio.sleep(pause(attempt))
+                rest = pause(attempt)
                 attempt += 1
+            finally:
+                self._turn_ends()
+            await asyncio.sleep(rest)
         del self._pumps[conversation]
 
     def _first(self, conversation: str) -> Outgoing | None:

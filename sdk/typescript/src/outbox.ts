@@ -9,11 +9,22 @@ import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
 import { pause, sleep } from "./wait.js";
 
+/**
+ * The most acts under way at once. When the server refuses one because there are too many, it also refuses those under
+ * way, as if they ignored the wait, and it closes the socket after 20 of them.
+ */
+const AT_ONCE = 10;
+/** How long acts go one at a time after such a refusal. The server counts over this time. */
+const CAREFUL = 60_000;
+
 export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
   /** The end of a pause that the server has requested. It applies to the whole socket. */
   #notBefore = 0;
+  #carefulUntil = 0;
+  #underWay = 0;
+  #waiting: Array<() => void> = [];
 
   constructor(readonly link: Link, readonly store: ToldStore, readonly changed: (conversation: string) => void) {}
 
@@ -101,16 +112,33 @@ export class Outbox {
     void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
   }
 
+  /** Waits until another act may go. */
+  async #turn(): Promise<void> {
+    for (;;) {
+      const wait = this.#notBefore - Date.now();
+      if (wait > 0) await sleep(wait);
+      else if (this.#underWay < (Date.now() < this.#carefulUntil ? 1 : AT_ONCE)) break;
+      else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#underWay++;
+  }
+
+  #turnEnds(): void {
+    this.#underWay--;
+    for (const resume of this.#waiting.splice(0)) resume();
+  }
+
   async #run(conversation: string): Promise<void> {
     let attempt = 0;
     const first = (): Outgoing | undefined => this.of(conversation).find(({ state }) => state === "sending");
     while (first()) {
       const socket = await this.link.open();
-      await sleep(this.#notBefore - Date.now());
+      await this.#turn();
       // What was discarded meanwhile is not sent.
       const next = first();
-      if (!next || this.stopped) return;
+      let rest = 0;
       try {
+        if (!next || this.stopped) return;
         const limit = socket.limits?.frame_bytes ?? Infinity;
         // The server would close the socket because of this frame, at every attempt.
         if (new TextEncoder().encode(encoded(next.act)).length > limit - 100) {
@@ -123,13 +151,17 @@ export class Outbox {
       } catch (thrown) {
         const error = asError(thrown);
         if (error.retryable) {
+          if (error.code === "rate_limited") this.#carefulUntil = Date.now() + CAREFUL;
           this.#notBefore = Math.max(this.#notBefore, Date.now() + (error.retryAfterMs ?? 0));
-          await sleep(pause(attempt++));
-        } else if (next.state === "sending") {
-          await this.#refuse(next, error);
+          rest = pause(attempt++);
+        } else if (next!.state === "sending") {
+          await this.#refuse(next!, error);
           attempt = 0;
         }
+      } finally {
+        this.#turnEnds();
       }
+      if (rest) await sleep(rest);
     }
   }
 

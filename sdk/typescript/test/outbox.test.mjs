@@ -148,7 +148,7 @@ test("what no server can read is refused at once, and blocks nothing", async () 
 });
 
 test("a limit is waited for, and the order stays", async () => {
-  const limited = await Server.start({ "limit-send": "600/60:3" });
+  const limited = await Server.start({ "limit-send": "600/60:3", "limit-start": "off" });
   const cleo = await limited.user("cleo");
   const chat = new Verbatim({ url: limited.url, token: () => cleo.token });
   const errors = [];
@@ -160,6 +160,13 @@ test("a limit is waited for, and the order stays", async () => {
   await Promise.all(all.map(({ done }) => done));
   await until("all are shown", () => view.messages.length === 10);
   assert.deepEqual(view.messages.map(({ text }) => text), Array.from({ length: 10 }, (_, i) => String(i)));
+  assert.deepEqual(errors, []);
+  // Many conversations that send at once do not ignore the wait together, so the socket stays open.
+  const states = [];
+  chat.on("state", (state) => states.push(state));
+  const talks = await Promise.all(Array.from({ length: 40 }, (_, i) => chat.group({ title: String(i) })));
+  await Promise.all(talks.map((one) => one.send("at once").done));
+  assert.ok(!states.includes("offline"), states.join());
   assert.deepEqual(errors, []);
   chat.stop();
   await limited.stop();
