@@ -14,7 +14,7 @@ use crate::{
         external_logins::{self, Beginning},
         external_logouts::{self, Logout, TokenRefusal},
     },
-    credentials::{DeviceName, Terms, refresh_token},
+    credentials::{DeviceName, Terms, refresh_token::FirstToken},
     domain::LoginId,
     issuers::{Ends, LoggedOut, NotProven},
     limits::{BudgetKey, Policy},
@@ -47,18 +47,16 @@ impl Access {
             Admission::Over => return Err(AccessError::LoggedOut),
         };
         let (id, now) = (clock.id(LoginId::known), clock.now());
-        let salt = refresh_token::new_salt();
-        let token = refresh_token::make(&tokens.keys(), id, 0, &salt);
-        let token_hash = &refresh_token::hash_of(&token)[..];
-        let (device, place) = (exchange.device.as_ref(), self.place(exchange.from));
-        let (place, terms) = (Some(place), Terms::default());
-        let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
+        let token = &FirstToken::draw(&tokens.keys(), id);
+        let (device, place) = (exchange.device.as_ref(), Some(self.place(exchange.from)));
+        let terms = Terms::default();
+        let login = NewLogin { user, id, device, place, token, terms, ends_with: None };
         match external_logins::begin(pool, &login, &proof(&proven), now).await? {
             Beginning::Begun(displaced) => self.cut_off(&displaced).await,
             Beginning::Refused(TokenRefusal::Suspended) => return Err(AccessError::Suspended),
             Beginning::Refused(TokenRefusal::Over) => return Err(AccessError::LoggedOut),
         }
-        Ok(Grant::of(tokens, user, id, terms, 0, now, &token))
+        Ok(Grant::first(tokens, &login, now))
     }
 
     /// Ends the logins that an issuer's logout token names, on all nodes.

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    accounts::NewLogin,
     credentials::{Terms, Tokens},
     domain::{LoginId, Time, UserId},
 };
@@ -29,6 +30,12 @@ impl fmt::Debug for Grant {
 }
 
 impl Grant {
+    /// The first tokens of a login.
+    pub(super) fn first(tokens: &Tokens, login: &NewLogin<'_>, begun: Time) -> Self {
+        let NewLogin { user, id, terms, token, .. } = login;
+        Self::of(tokens, *user, *id, *terms, 0, begun, &token.text)
+    }
+
     /// The tokens of a generation. The access token is issued as of the time `begun` of the generation, and
     /// its `jti` names the login and the generation. So a second answer for the same generation equals the
     /// first one to the byte.

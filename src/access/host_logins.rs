@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{self, HostLoginError, NewLogin},
-    credentials::{DeviceName, Terms, refresh_token},
+    credentials::{DeviceName, Terms, refresh_token::FirstToken},
     domain::{ExternalId, LoginId, UserId},
 };
 
@@ -28,27 +28,22 @@ impl Access {
     pub async fn log_in_for_host(&self, id: &ExternalId, wanted: &HostLogin) -> Result<Grant, AccessError> {
         let Self { pool, tokens, clock, .. } = self;
         let user = self.provisioned(id).await?.account.id;
-        let (login, now) = (clock.id(LoginId::known), clock.now());
-        let salt = refresh_token::new_salt();
-        let token = refresh_token::make(&tokens.keys(), login, 0, &salt);
-        let token_hash = &refresh_token::hash_of(&token)[..];
-        let terms = Terms { life: wanted.life, via: Some(wanted.via) };
-        let new = NewLogin {
+        let (id, now) = (clock.id(LoginId::known), clock.now());
+        let login = NewLogin {
             user,
-            id: login,
+            id,
             device: wanted.device.as_ref(),
             place: None,
-            token_hash,
-            salt: &salt,
-            terms,
+            token: &FirstToken::draw(&tokens.keys(), id),
+            terms: Terms { life: wanted.life, via: Some(wanted.via) },
             ends_with: (!wanted.refreshes).then_some(wanted.life),
         };
-        match accounts::begin_for_host(pool, &new, now).await {
+        match accounts::begin_for_host(pool, &login, now).await {
             Ok(displaced) => self.cut_off(&displaced).await,
             Err(HostLoginError::Deactivated) => return Err(AccessError::Suspended),
             Err(HostLoginError::NoAccount) => return Err(AccessError::NotFound),
             Err(HostLoginError::Database(outage)) => return Err(outage.into()),
         }
-        Ok(Grant::of(tokens, user, login, terms, 0, now, &token))
+        Ok(Grant::first(tokens, &login, now))
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{attempts::Checked, error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{self, Begun, By, Login, NewLogin, Revocation, Stamp},
-    credentials::{Busy, DeviceName, Password, Terms, Turn, refresh_token},
+    credentials::{Busy, DeviceName, Password, Terms, Turn, refresh_token::FirstToken},
     domain::{LoginId, Time, UserId},
     limits::Policy,
 };
@@ -42,16 +42,14 @@ impl Access {
         for _ in 0..ROUNDS {
             let Checked { user, hash, is_stale } = self.check(turn, username, password, *from).await?;
             let renewed = if is_stale { turn.hash(password).await.ok() } else { None };
-            let salt = refresh_token::new_salt();
-            let token = refresh_token::make(&tokens.keys(), id, 0, &salt);
-            let token_hash = &refresh_token::hash_of(&token)[..];
-            let (device, place) = (device.as_ref(), self.place(*from));
-            let (place, terms) = (Some(place), Terms::default());
-            let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
+            let token = &FirstToken::draw(&tokens.keys(), id);
+            let (device, place) = (device.as_ref(), Some(self.place(*from)));
+            let terms = Terms::default();
+            let login = NewLogin { user, id, device, place, token, terms, ends_with: None };
             match accounts::begin(pool, &login, &hash, renewed.as_ref(), now).await? {
                 Begun::Now(displaced) => {
                     self.cut_off(&displaced).await;
-                    return Ok(Grant::of(tokens, user, id, terms, 0, now, &token));
+                    return Ok(Grant::first(tokens, &login, now));
                 }
                 Begun::Deactivated => return Err(AccessError::Suspended),
                 Begun::OtherPassword => {}

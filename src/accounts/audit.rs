@@ -1,16 +1,20 @@
 //! The outbox of audit events. A change and its event are stored in one transaction, so neither exists without the
 //! other. Later, a node appends the event to the stream AUDIT and removes the row.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    domain::{Audited, EventId, Time, UserId},
+    domain::{Audited, EventId, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
 /// The channel on which Postgres notifies the relay that a transaction with an event has committed.
 pub(crate) const CHANNEL: &str = "verbatim_audit";
+/// The number of events that one statement stores.
+const AT_ONCE: usize = 1_000;
 
 /// The author of a change. Both fields are empty for an operator on the machine, and for a change that Verbatim makes
 /// by itself.
@@ -99,4 +103,26 @@ pub(crate) async fn note_all(
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// Stores that logins have ended, each with its account, in one event for each account. Returns the logins.
+pub(super) async fn note_revoked(
+    transaction: &mut PgConnection,
+    ended: &[(Uuid, Uuid)],
+    by: RevokedBy,
+    clock: &Clock,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
+    for (account, login) in ended {
+        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
+    }
+    let revoked = |(account, logins): (Uuid, Vec<LoginId>)| {
+        let revoked = LoginRevoked { logins, by };
+        (Stamp::now(clock, By::default()), Audited::LoginRevoked(account.into(), revoked))
+    };
+    let events: Vec<_> = of_accounts.into_iter().map(revoked).collect();
+    for some in events.chunks(AT_ONCE) {
+        note_all(transaction, some).await?;
+    }
+    Ok(ended.iter().map(|(_, login)| LoginId::known(*login)).collect())
 }

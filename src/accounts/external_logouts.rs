@@ -4,15 +4,15 @@
 //! login takes it shared, a logout takes it exclusively. So a login either begins before the logout, which then ends
 //! it, or it finds the record of the logout.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    accounts::audit::{self, By, Stamp},
+    accounts::audit,
     clock::Clock,
-    domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
+    domain::{LoginId, RevokedBy, Time, UserId},
 };
 
 /// Longer than the lifetime of an issuer's token, including the tolerance for its times.
@@ -181,17 +181,9 @@ pub(crate) async fn log_out(
     .bind(now.datetime())
     .fetch_all(&mut *transaction)
     .await?;
-    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
-    for (account, login) in &ended {
-        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
-    }
-    for (account, logins) in of_accounts {
-        let revoked = LoginRevoked { logins, by: RevokedBy::Host };
-        let stamp = Stamp::now(clock, By::default());
-        audit::note(&mut transaction, stamp, Audited::LoginRevoked(account.into(), revoked)).await?;
-    }
+    let ended = audit::note_revoked(&mut transaction, &ended, RevokedBy::Host, clock).await?;
     transaction.commit().await?;
-    Ok(Some(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect()))
+    Ok(Some(ended))
 }
 
 /// Remembers a logout. `false` if it is already remembered; its time becomes the later of the two.

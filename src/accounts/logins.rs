@@ -10,9 +10,9 @@ use crate::{
     accounts::{
         audit::{self, Stamp},
         refresh::{IDLE_LIFE, WHOLE_LIFE},
-        revocations::end_all_but,
+        revocations::end_all,
     },
-    credentials::{DeviceName, PasswordHash, Terms},
+    credentials::{DeviceName, PasswordHash, Terms, refresh_token::FirstToken},
     domain::{AccountField, AccountUpdated, Audited, LoginId, Time, UserId},
 };
 
@@ -20,7 +20,6 @@ use crate::{
 pub(crate) const MAX_LOGINS: i64 = 100;
 
 /// The row of a login to begin.
-#[derive(Debug)]
 pub(crate) struct NewLogin<'a> {
     /// The account.
     pub user: UserId,
@@ -30,10 +29,8 @@ pub(crate) struct NewLogin<'a> {
     pub device: Option<&'a DeviceName>,
     /// The group of addresses from which the password came; `None` for a login that a host application began.
     pub place: Option<u64>,
-    /// The hash of the first refresh token.
-    pub token_hash: &'a [u8],
-    /// The salt of all refresh tokens of the login.
-    pub salt: &'a [u8],
+    /// The first refresh token, of which only the hash and the salt are stored.
+    pub token: &'a FirstToken,
     /// The terms of its access tokens.
     pub terms: Terms,
     /// The lifetime of a login that cannot be refreshed.
@@ -108,7 +105,7 @@ pub(crate) async fn replace_password(
         return Ok(None);
     }
     set_password(&mut transaction, user, new).await?;
-    let ended = end_all_but(&mut transaction, user, kept, stamp.at).await?;
+    let ended = end_all(&mut transaction, user, Some(kept), stamp.at).await?;
     let changed = AccountUpdated {
         changed: vec![AccountField::Password],
         logins_revoked: Some(ended.len().try_into().unwrap_or(u32::MAX)),
@@ -202,8 +199,8 @@ pub(super) async fn insert(
     .bind(login.id.uuid())
     .bind(login.user.uuid())
     .bind(login.device.map(DeviceName::as_str))
-    .bind(login.token_hash)
-    .bind(login.salt)
+    .bind(&login.token.hash[..])
+    .bind(&login.token.salt[..])
     .bind(now.datetime())
     .bind(now.plus(login.ends_with.unwrap_or(WHOLE_LIFE)).datetime())
     .bind(login.place.map(u64::cast_signed))

@@ -83,7 +83,7 @@ pub(crate) async fn redeem(
     // A login locks the row of the account first. This update locks the same row before the logins are ended, so no
     // login with the old password can begin afterwards.
     logins::set_password(&mut transaction, user, password).await?;
-    let ended = revocations::end_all(&mut transaction, user, now).await?;
+    let ended = revocations::end_all(&mut transaction, user, None, now).await?;
     let changed = AccountUpdated {
         changed: vec![AccountField::Password],
         logins_revoked: Some(ended.len().try_into().unwrap_or(u32::MAX)),

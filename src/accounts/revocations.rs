@@ -1,21 +1,18 @@
 //! How logins end: by their owner, by an operator, or because the password of their account was changed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
     accounts::{
-        audit::{self, By, Stamp},
+        audit::{self, Stamp},
         external_logouts::{LONGEST_TOKEN, refuse_tokens_until},
     },
     clock::Clock,
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
-
-/// The number of events that one statement stores.
-const AT_ONCE: usize = 1_000;
 
 /// The result of revoking a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,34 +61,18 @@ async fn end(
     login: LoginId,
     now: Time,
 ) -> Result<Revocation, sqlx::Error> {
-    macro_rules! ending {
-        ($table:literal, $id:literal) => {
-            concat!(
-                "with known as (
-                     select ",
-                $id,
-                " as id, revoked_at from ",
-                $table,
-                "
-                     where ",
-                $id,
-                " = $1 and account_id = $2 for update
-                 ), ended as (
-                     update ",
-                $table,
-                " set revoked_at = $3
-                     from known where ",
-                $table,
-                ".",
-                $id,
-                " = known.id and known.revoked_at is null
-                 )
-                 select revoked_at is null from known"
-            )
-        };
-    }
-    for table in [ending!("auth.login", "id"), ending!("auth.direct_login", "login_id")] {
-        let was_alive: Option<bool> = sqlx::query_scalar(table)
+    for (table, id) in [("auth.login", "id"), ("auth.direct_login", "login_id")] {
+        let ending = format!(
+            "with known as (
+                 select {id} as id, revoked_at from {table}
+                 where {id} = $1 and account_id = $2 for update
+             ), ended as (
+                 update {table} set revoked_at = $3
+                 from known where {table}.{id} = known.id and known.revoked_at is null
+             )
+             select revoked_at is null from known"
+        );
+        let was_alive: Option<bool> = sqlx::query_scalar(AssertSqlSafe(ending))
             .bind(login.uuid())
             .bind(user.uuid())
             .bind(now.datetime())
@@ -176,68 +157,32 @@ pub(crate) async fn revoke_begun_before(
     .bind(now.datetime())
     .fetch_all(&mut *transaction)
     .await?;
-    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
-    for (account, login) in &ended {
-        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
-    }
-    let revoked = |(account, logins): (Uuid, Vec<LoginId>)| {
-        let revoked = LoginRevoked { logins, by: RevokedBy::Operator };
-        (Stamp::now(clock, By::default()), Audited::LoginRevoked(account.into(), revoked))
-    };
-    let events: Vec<_> = of_accounts.into_iter().map(revoked).collect();
-    for some in events.chunks(AT_ONCE) {
-        audit::note_all(&mut transaction, some).await?;
-    }
+    let ended = audit::note_revoked(&mut transaction, &ended, RevokedBy::Operator, clock).await?;
     transaction.commit().await?;
-    Ok(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect())
+    Ok(ended)
 }
 
-/// Ends all logins of an account except one, and returns them.
-pub(super) async fn end_all_but(
-    transaction: &mut Transaction<'_, Postgres>,
+/// Ends all logins of an account, except `kept` if there is one, and returns them.
+pub(super) async fn end_all(
+    connection: &mut PgConnection,
     user: UserId,
-    kept: LoginId,
+    kept: Option<LoginId>,
     now: Time,
 ) -> Result<Vec<LoginId>, sqlx::Error> {
     let ended: Vec<Uuid> = sqlx::query_scalar(
         "with of_ours as (
              update auth.login set revoked_at = $3
-             where account_id = $1 and id <> $2 and revoked_at is null and expires_at > $3
+             where account_id = $1 and id is distinct from $2 and revoked_at is null and expires_at > $3
              returning id
          ), direct as (
              update auth.direct_login set revoked_at = $3
-             where account_id = $1 and login_id <> $2 and revoked_at is null
+             where account_id = $1 and login_id is distinct from $2 and revoked_at is null
              returning login_id
          )
          select * from of_ours union all select * from direct",
     )
     .bind(user.uuid())
-    .bind(kept.uuid())
-    .bind(now.datetime())
-    .fetch_all(&mut **transaction)
-    .await?;
-    Ok(ended.into_iter().map(LoginId::known).collect())
-}
-
-/// Ends all logins of an account, and returns them.
-pub(super) async fn end_all(
-    connection: &mut PgConnection,
-    user: UserId,
-    now: Time,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    let ended: Vec<Uuid> = sqlx::query_scalar(
-        "with of_ours as (
-             update auth.login set revoked_at = $2
-             where account_id = $1 and revoked_at is null and expires_at > $2
-             returning id
-         ), direct as (
-             update auth.direct_login set revoked_at = $2
-             where account_id = $1 and revoked_at is null
-             returning login_id
-         )
-         select * from of_ours union all select * from direct",
-    )
-    .bind(user.uuid())
+    .bind(kept.map(LoginId::uuid))
     .bind(now.datetime())
     .fetch_all(connection)
     .await?;

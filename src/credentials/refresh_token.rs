@@ -27,6 +27,22 @@ pub(crate) struct Presented {
 /// The text of a new token. It grants access to a login: never print it.
 pub(crate) type MadeToken = Zeroizing<String>;
 
+/// The first token of a login.
+pub(crate) struct FirstToken {
+    pub(crate) text: MadeToken,
+    pub(crate) hash: [u8; 32],
+    /// The salt of all tokens of the login.
+    pub(crate) salt: Salt,
+}
+
+impl FirstToken {
+    pub(crate) fn draw(keys: &Keys, login: LoginId) -> Self {
+        let salt = new_salt();
+        let text = make(keys, login, 0, &salt);
+        Self { hash: hash_of(&text), text, salt }
+    }
+}
+
 impl Presented {
     /// Parses a text; `None` for a text that cannot be a token of Verbatim.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -76,7 +92,7 @@ pub(crate) fn hash_of(token: &str) -> [u8; 32] {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
-pub(crate) fn new_salt() -> Salt {
+fn new_salt() -> Salt {
     let mut salt = Salt::default();
     rand::fill(&mut salt).expect("the system has randomness");
     salt
