@@ -36,7 +36,7 @@ use crate::{
     },
     clock::Clock,
     domain::{ErasureId, EventId, Position},
-    log::{ErasedEvent, Log},
+    log::{Log, WantedContent},
     telemetry::METRICS,
 };
 
@@ -174,10 +174,7 @@ impl Rewriting<'_> {
         let mut listed = Listed::new();
         for part in &request.parts {
             let events = self.log.erased_events(part.conversation).await?;
-            let own = ErasedEvent::named(events, |event| match request.account {
-                Some(account) => event.is_message && event.actor == account,
-                None => part.positions.contains(&event.position),
-            });
+            let own = WantedContent::of(request.account, &part.positions).among(events);
             let of_stream = listed.entry(self.log.stream_of(part.conversation)).or_default();
             of_stream.extend(own.into_iter().map(|event| (event.position, event.id)));
         }

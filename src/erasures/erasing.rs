@@ -29,9 +29,8 @@ use crate::{
         error::ErasureError,
         held::{held, holds_of_account},
         pace::pace,
-        wanted::WantedContent,
     },
-    log::{ErasedEvent, Log, MirrorNames},
+    log::{ErasedEvent, Log, MirrorNames, WantedContent},
 };
 
 /// The pause between two rounds while something is left to erase.
@@ -371,7 +370,7 @@ async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Vec<E
     let conversations: Vec<ConversationId> = erasure.parts.iter().map(|part| part.conversation).collect();
     let mut listed = Vec::new();
     for (part, events) in erasure.parts.iter().zip(log.erased_of(&conversations).await?) {
-        let mut events = WantedContent::of(erasure, part).among(events);
+        let mut events = WantedContent::of(erasure.account, &part.positions).among(events);
         events.retain(|event| Some(event.told_at) <= part.told_at);
         listed.push((log.stream_of(part.conversation), events));
     }

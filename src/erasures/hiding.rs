@@ -17,8 +17,8 @@ use crate::{
         ContentErased, ConversationId, ConversationUpdated, ErasedEntry, Event, EventId, Fold, Lane,
         Position, Recorded, Time, data_without_title,
     },
-    erasures::{error::ErasureError, wanted::WantedContent},
-    log::{Conflict, Draft, Log, NotAppended, PAGE, Unavailable, client_hash},
+    erasures::error::ErasureError,
+    log::{Conflict, Draft, Log, NotAppended, PAGE, Unavailable, WantedContent, client_hash},
     views::Progress,
 };
 
@@ -161,7 +161,7 @@ impl Hiding {
     ) -> Result<ToldErasure, ErasureError> {
         let mut told = ToldErasure::default();
         for part in parts {
-            let wanted = WantedContent::of(erasure, part);
+            let wanted = WantedContent::of(erasure.account, &part.positions);
             loop {
                 let found = self.find(part.conversation, &wanted).await?;
                 if found.entries.is_empty() {

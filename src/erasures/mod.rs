@@ -25,7 +25,6 @@ mod hiding;
 mod holds;
 mod pace;
 mod receipt;
-mod wanted;
 
 pub(crate) use crate::accounts::{
     ErasureScope,

@@ -68,6 +68,7 @@ pub use limits::APPEND_DEADLINE;
 pub(crate) use memory::erased::ErasedEvent;
 pub(crate) use memory::holes::Hole;
 pub(crate) use memory::snapshots::Snapshots;
+pub(crate) use memory::wanted::WantedContent;
 pub use mirrors::{BadMirrors, MirrorNames};
 pub(crate) use mirrors::{Mirror, MirrorName, NotMirrored};
 pub(crate) use parked::DeadLetter;

@@ -2,7 +2,7 @@
 //! position takes about 400 bytes of memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     ops::{Bound::Excluded, Bound::Included, RangeInclusive},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -60,20 +60,6 @@ pub(crate) struct ErasedEvent {
     pub is_message: bool,
     /// The event that lists it.
     pub told_at: Position,
-}
-
-impl ErasedEvent {
-    /// The erased events of a conversation for which `is_named` holds. A message comes together with its edits, no
-    /// matter which request erased those.
-    pub(crate) fn named(mut all: Vec<Self>, is_named: impl Fn(&Self) -> bool) -> Vec<Self> {
-        let messages: HashSet<_> =
-            all.iter().filter(|one| one.is_message && is_named(one)).map(|one| one.message).collect();
-        all.retain(|one| match one.message {
-            Some(_) => messages.contains(&one.message),
-            None => is_named(one),
-        });
-        all
-    }
 }
 
 impl Skeleton {

@@ -11,4 +11,5 @@ pub(in crate::log) mod places;
 pub(in crate::log) mod reports;
 pub(in crate::log) mod snapshots;
 pub(in crate::log) mod tail;
+pub(in crate::log) mod wanted;
 pub(in crate::log) mod window;
