@@ -15,7 +15,6 @@ use crate::{
     cli::{
         reach::Reach,
         remote::{Remote, encoded},
-        servers::Servers,
     },
     domain::{Audited, Position, Time},
     log::{AUDIT_PAGE, AuditPage, AuditRange, OpenError},
@@ -79,13 +78,6 @@ fn token(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
     let is_token = (1..=64).contains(&text.len()) && text.chars().all(is_plain);
     is_token.then(|| text.to_owned()).ok_or("use letters, digits, `_` and `-`, at most 64")
-}
-
-impl AuditCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        let What::Tail { reach, .. } = &self.what;
-        &reach.servers
-    }
 }
 
 pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), AppError> {

@@ -82,17 +82,6 @@ impl Place {
     }
 }
 
-impl BackupCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            What::Create { place, .. }
-            | What::List { place }
-            | What::Verify { place, .. }
-            | What::Prune { place, .. } => &place.servers,
-        }
-    }
-}
-
 pub(super) async fn backup(BackupCommand { what }: BackupCommand) -> Result<ExitCode, Failed> {
     match what {
         What::Create { now, place } => {

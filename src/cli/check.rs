@@ -69,7 +69,7 @@ pub(super) struct Check {
     only: Option<Part>,
 
     #[command(flatten)]
-    pub(super) serve: Serve,
+    serve: Serve,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -33,12 +33,6 @@ pub(super) struct Consumers {
     reach: Reach,
 }
 
-impl Consumers {
-    pub(super) fn servers(&self) -> &Servers {
-        &self.reach.servers
-    }
-}
-
 impl Add {
     /// The filter of the events that the consumer reads.
     pub(super) fn filter(&self) -> Result<ConsumerFilter, AppError> {

@@ -26,7 +26,7 @@ pub(super) struct Dev {
     data_dir: PathBuf,
 
     #[command(flatten)]
-    pub(super) settings: Settings,
+    settings: Settings,
 }
 
 pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), Failed> {

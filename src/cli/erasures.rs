@@ -36,16 +36,6 @@ enum What {
     },
 }
 
-impl ErasureCommand {
-    /// The servers that the settings name.
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            What::Show { reach, .. } => &reach.servers,
-            What::List(servers) | What::Verify { servers, .. } => servers,
-        }
-    }
-}
-
 pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<ExitCode, Failed> {
     let shown = match what {
         What::List(servers) => app::show_erasures(&servers.settings, &servers.addresses()?, None).await?,

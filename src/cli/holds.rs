@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{self, AppError, AskHolds},
-    cli::{reach::Reach, servers::Servers},
+    cli::reach::Reach,
     domain::{ConversationId, HoldId, Time, Title, UserId},
 };
 
@@ -58,17 +58,6 @@ struct NewHold {
 
     #[command(flatten)]
     reach: Reach,
-}
-
-impl HoldCommand {
-    /// The servers that the settings name.
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            What::List(reach) | What::Place(NewHold { reach, .. }) | What::Lift { reach, .. } => {
-                &reach.servers
-            }
-        }
-    }
 }
 
 pub(super) async fn holds(HoldCommand { what }: HoldCommand) -> Result<(), AppError> {

@@ -23,14 +23,6 @@ enum What {
     Recreate(Servers),
 }
 
-impl LogCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            What::BeginEpoch(servers) | What::Recreate(servers) => servers,
-        }
-    }
-}
-
 pub(super) async fn log(LogCommand { what }: LogCommand) -> Result<(), AppError> {
     match what {
         What::BeginEpoch(servers) => {

@@ -29,13 +29,6 @@ enum What {
     },
 }
 
-impl Logins {
-    pub(super) fn servers(&self) -> &Servers {
-        let What::Revoke { servers, .. } = &self.what;
-        servers
-    }
-}
-
 pub(super) async fn logins(Logins { what: What::Revoke { since, servers } }: Logins) -> Result<(), AppError> {
     let revoked = app::revoke_logins(&servers.addresses()?, since).await?;
     println!("revoked {revoked} logins that began before {since}");

@@ -10,7 +10,6 @@ use crate::{
     cli::{
         reach::Reach,
         remote::{Remote, encoded},
-        servers::Servers,
     },
     domain::{LoginId, UserId},
 };
@@ -47,14 +46,6 @@ enum Invite {
         #[command(flatten)]
         reach: Reach,
     },
-}
-
-impl InviteCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            Invite::Add { reach, .. } | Invite::List(reach) | Invite::Revoke { reach, .. } => &reach.servers,
-        }
-    }
 }
 
 pub(super) async fn invites(InviteCommand { what }: InviteCommand) -> Result<(), AppError> {
@@ -151,17 +142,6 @@ enum User {
         #[command(flatten)]
         reach: Reach,
     },
-}
-
-impl UserCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            User::Recover { reach, .. }
-            | User::Deactivate { reach, .. }
-            | User::Reactivate { reach, .. }
-            | User::Show { reach, .. } => &reach.servers,
-        }
-    }
 }
 
 pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppError> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{self, AppError, Ask},
-    cli::{reach::Reach, remote::Remote, servers::Servers},
+    cli::{reach::Reach, remote::Remote},
     domain::{LoginId, UserId},
 };
 
@@ -106,12 +106,6 @@ enum Keys {
         /// Id of the key.
         key: LoginId,
     },
-}
-
-impl Programs {
-    pub(super) fn servers(&self) -> &Servers {
-        &self.reach.servers
-    }
 }
 
 impl From<What> for Ask {

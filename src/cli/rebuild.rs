@@ -14,7 +14,6 @@ use tokio::time::interval;
 use crate::{
     app::AppError,
     cli::{failed::Failed, servers::Servers},
-    config::Settings,
     projector::{self, Consent, Verified, Work},
     views,
 };
@@ -37,12 +36,6 @@ pub(super) struct Rebuild {
 
     #[command(flatten)]
     servers: Servers,
-}
-
-impl Rebuild {
-    pub(super) fn settings(&self) -> &Settings {
-        &self.servers.settings
-    }
 }
 
 /// Rebuilds views next to the live views, and then replaces the live views.

@@ -45,7 +45,7 @@ pub(super) struct Restore {
     plan: bool,
 
     #[command(flatten)]
-    pub(super) servers: Servers,
+    servers: Servers,
 }
 
 fn epoch(text: &str) -> Result<Epoch, &'static str> {

@@ -2,7 +2,7 @@
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use crate::{
     api,
@@ -10,57 +10,27 @@ use crate::{
     cli::{
         archive, audit, backup,
         brief::brief,
-        check::{self, Check},
+        check,
         command::{Cli, Command},
-        consumers,
-        dev::{self, Dev},
-        erasures,
+        consumers, dev, erasures,
         failed::Failed,
         holds, log, logins, migrate, misspelt, nats, people, programs, rebuild, restore,
         running::{self, Completed},
-        serve::{self, Serve},
-        servers::Servers,
-        signing_key, status, webhooks,
+        serve, signing_key, status, webhooks,
     },
     contract::asyncapi,
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 
 /// Runs the command line and returns the exit status: 0 for success, 1 for a refusal, 2 for arguments that clap
 /// cannot read.
 pub fn main() -> ExitCode {
     let data_dir = env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into());
-    let (cli, lacks_servers) = read(Path::new(&data_dir));
-    let command = cli.command.unwrap_or_else(default_command);
+    let Given { command, log, lacks_servers } = read(Path::new(&data_dir));
     if let Some(why) = misspelt::refusal(&Cli::command(), env::vars_os().map(|(name, _)| name)) {
         return fail(&why);
     }
-    match &command {
-        Command::Dev(Dev { settings, .. })
-        | Command::Serve(Serve { settings, .. })
-        | Command::Check(Check { serve: Serve { settings, .. }, .. })
-        | Command::Status(Serve { settings, .. })
-        | Command::Archive(Servers { settings, .. })
-        | Command::Eraser(Servers { settings, .. })
-        | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
-        Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
-        Command::Erasures(erasures) => telemetry::start(erasures.servers().settings.log),
-        Command::Holds(holds) => telemetry::start(holds.servers().settings.log),
-        Command::Backup(backup) => telemetry::start(backup.servers().settings.log),
-        Command::Restore(restore) => telemetry::start(restore.servers.settings.log),
-        Command::Log(log) => telemetry::start(log.servers().settings.log),
-        Command::Invites(invites) => telemetry::start(invites.servers().settings.log),
-        Command::Users(users) => telemetry::start(users.servers().settings.log),
-        Command::Audit(audit) => telemetry::start(audit.servers().settings.log),
-        Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
-        Command::SigningKey(keys) => telemetry::start(keys.servers().settings.log),
-        Command::Services(programs) => telemetry::start(programs.servers().settings.log),
-        Command::Consumers(consumers) => telemetry::start(consumers.servers().settings.log),
-        Command::Webhooks(webhooks) => telemetry::start(webhooks.servers().settings.log),
-        Command::Migrate(_) | Command::Nats(_) | Command::Openapi | Command::Asyncapi => {
-            telemetry::start(telemetry::LogFormat::Text);
-        }
-    }
+    telemetry::start(log);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return fail(&format!("cannot start: {e}")),
@@ -74,24 +44,38 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The parsed command line.
+struct Given {
+    command: Command,
+    log: LogFormat,
+    /// Whether the command still has no setting for its servers.
+    lacks_servers: bool,
+}
+
 /// Parses the command line. A command that needs servers, but has no setting for them, gets those of the dev mode that
-/// runs here.
-///
-/// Also returns whether the command still has no setting for its servers.
-fn read(data_dir: &Path) -> (Cli, bool) {
+/// runs here. `verbatim` without a command is `verbatim dev` with its settings from the environment.
+fn read(data_dir: &Path) -> Given {
     let given: Vec<OsString> = env::args_os().collect();
     let command = brief(Cli::command());
     let matches = command.clone().get_matches_from(&given);
     let Completed { arguments, lacks_servers } = running::completed(given, &command, &matches, data_dir);
-    (Cli::parse_from(arguments), lacks_servers)
+    let arguments = match matches.subcommand_name() {
+        Some(_) => arguments,
+        None => vec!["verbatim".into(), "dev".into()],
+    };
+    let matches = Cli::command().get_matches_from(arguments);
+    let log = log_format(&matches).unwrap_or(LogFormat::Text);
+    match Cli::from_arg_matches(&matches) {
+        Ok(Cli { command: Some(command) }) => Given { command, log, lacks_servers },
+        Ok(Cli { command: None }) => unreachable!("dev is a command"),
+        Err(error) => error.format(&mut Cli::command()).exit(),
+    }
 }
 
-/// `verbatim` without a command is `verbatim dev` with its settings from the environment.
-fn default_command() -> Command {
-    match Cli::parse_from(["verbatim", "dev"]).command {
-        Some(command) => command,
-        None => unreachable!("dev is a command"),
-    }
+/// The format of log lines, if the command has this setting.
+fn log_format(matches: &ArgMatches) -> Option<LogFormat> {
+    let own = matches.try_get_one("log").ok().flatten().copied();
+    own.or_else(|| log_format(matches.subcommand()?.1))
 }
 
 fn fail(why: &str) -> ExitCode {
@@ -128,4 +112,27 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Asyncapi => print!("{}", asyncapi::text()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_with_the_setting_starts_with_its_format() {
+        let format = |arguments: &[&str]| {
+            let arguments = ["verbatim"].iter().chain(arguments);
+            log_format(&Cli::command().try_get_matches_from(arguments).expect("a command line"))
+        };
+        // The setting belongs to a command, to its part, or to a command with parts.
+        for arguments in [
+            &["dev", "--log", "json"][..],
+            &["log", "recreate", "--log", "json"],
+            &["services", "--log", "json", "list"],
+        ] {
+            assert_eq!(format(arguments), Some(LogFormat::Json), "{arguments:?}");
+        }
+        assert_eq!(format(&["verify", "--log", "text"]), Some(LogFormat::Text));
+        assert_eq!(format(&["openapi"]), None);
+    }
 }

@@ -29,14 +29,6 @@ enum What {
     List(Servers),
 }
 
-impl SigningKeyCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        match &self.what {
-            What::Rotate { servers, .. } | What::List(servers) => servers,
-        }
-    }
-}
-
 pub(super) async fn signing_key(SigningKeyCommand { what }: SigningKeyCommand) -> Result<(), AppError> {
     let keys = match what {
         What::Rotate { now, servers } => app::rotate_signing_key(&of_keys(&servers)?, now).await?,

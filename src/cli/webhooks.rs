@@ -168,12 +168,6 @@ fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-impl WebhookCommand {
-    pub(super) fn servers(&self) -> &Servers {
-        &self.servers
-    }
-}
-
 impl From<Add> for AskWebhooks {
     fn from(add: Add) -> Self {
         let shape = Shape {

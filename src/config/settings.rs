@@ -179,6 +179,7 @@ pub struct Settings {
 
     /// Format of the log lines.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
+    // The command line reads it from the parsed arguments, because each command has its settings at another place.
     pub log: LogFormat,
 
     #[command(flatten)]
