@@ -5,4 +5,4 @@ mod trail;
 
 pub(crate) use crate::log::{Audit, AuditRange};
 pub(crate) use relay::relay;
-pub(crate) use trail::{Trail, is_token};
+pub(crate) use trail::Trail;

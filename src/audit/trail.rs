@@ -24,9 +24,3 @@ impl Trail {
         Ok(Position(last.0.saturating_sub(many as u64)))
     }
 }
-
-/// Whether a text can be a token of a subject. With any other character it would match no event, or too many.
-pub(crate) fn is_token(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    (1..=64).contains(&text.len()) && text.chars().all(is_plain)
-}

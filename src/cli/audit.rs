@@ -48,7 +48,7 @@ enum What {
         area: Option<String>,
 
         /// Only events about this account, key or issuer.
-        #[arg(long, value_name = "ID", value_parser = token)]
+        #[arg(long, value_name = "ID", value_parser = id)]
         id: Option<String>,
 
         #[command(flatten)]
@@ -73,11 +73,8 @@ impl FromStr for From {
     }
 }
 
-/// Parses a token of a subject. With any other character it would match no event, or too many.
-fn token(text: &str) -> Result<String, &'static str> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-    let is_token = (1..=64).contains(&text.len()) && text.chars().all(is_plain);
-    is_token.then(|| text.to_owned()).ok_or("use letters, digits, `_` and `-`, at most 64")
+fn id(text: &str) -> Result<String, &'static str> {
+    AuditRange::can_have(text).then(|| text.to_owned()).ok_or("use letters, digits, `_` and `-`, at most 64")
 }
 
 pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), AppError> {

@@ -61,6 +61,15 @@ pub(crate) struct AuditRange {
     pub id: Option<String>,
 }
 
+impl AuditRange {
+    /// Whether a text can be an area or an id. Both are tokens of a subject, and with any other character they would match
+    /// no event, or too many.
+    pub(crate) fn can_have(text: &str) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        (1..=64).contains(&text.len()) && text.chars().all(is_plain)
+    }
+}
+
 /// The last event of a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LastAudit {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     api::{Caller, Cursor, Limit, Page, Proven, Reply, http::examples, operations::tag::Tag},
-    audit::{self, AuditRange, Trail},
+    audit::{Audit, AuditRange, Trail},
     domain::{EventId, Json, Position, Time, UserId},
     problems::Problem,
 };
@@ -37,8 +37,8 @@ struct AuditEvent {
     data: Json,
 }
 
-impl From<audit::Audit> for AuditEvent {
-    fn from(audit::Audit { position, event }: audit::Audit) -> Self {
+impl From<Audit> for AuditEvent {
+    fn from(Audit { position, event }: Audit) -> Self {
         Self {
             position,
             id: event.id,
@@ -116,7 +116,7 @@ impl AuditTrail {
 /// Checks a parameter that becomes a token of a NATS subject.
 fn token(name: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
-        Some(value) if !audit::is_token(&value) => {
+        Some(value) if !AuditRange::can_have(&value) => {
             let detail = "must be 1 to 64 letters, digits, `_` and `-`";
             Err(Problem::parameter(name, "forbidden_character", detail))
         }
