@@ -6,11 +6,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, rand};
+use aws_lc_rs::{constant_time::verify_slices_are_equal, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use zeroize::Zeroizing;
 
-use super::nats_name::NatsName;
+use super::{nats_name::NatsName, sha256::sha256};
 
 const PREFIX: &str = "vbk_";
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -49,7 +49,7 @@ impl KeyId {
     /// The id of the key that represents a NATS name. Nobody knows the text of such a key: nats-server vouches for the
     /// name instead.
     pub(crate) fn of_name(name: &NatsName) -> Self {
-        let hash = sha256(&format!("nats {name}"));
+        let hash = sha256(format!("nats {name}"));
         let mut id = [0; ID];
         for (digit, byte) in id.iter_mut().zip(hash.chunks_exact(2)) {
             *digit = DIGITS[usize::from(u16::from_be_bytes([byte[0], byte[1]])) % DIGITS.len()];
@@ -127,14 +127,8 @@ impl MadeKey {
         let checksum = checksum(&text);
         text.push('_');
         text.push_str(&checksum);
-        Self { id, hash: sha256(&text), text }
+        Self { id, hash: sha256(&*text), text }
     }
-}
-
-fn sha256(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
 }
 
 /// The CRC-32 of IEEE 802.3 in base62, with leading zeros.

@@ -18,6 +18,7 @@ pub(crate) mod refresh_token;
 mod registration;
 mod rotation;
 mod scopes;
+mod sha256;
 mod tokens;
 mod username;
 mod webhook_secret;

@@ -1,9 +1,11 @@
 //! One-time secrets for people without a login: invitation codes and recovery tokens. They have 256 random bits, so the
 //! stored SHA-256 needs neither a salt nor a cost.
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use zeroize::Zeroizing;
+
+use crate::credentials::sha256::sha256;
 
 /// The purpose of a one-time secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,21 +35,15 @@ impl OneTime {
         let mut secret = Zeroizing::new([0; 32]);
         rand::fill(&mut *secret).expect("the random numbers of the system do not end");
         let text = Zeroizing::new(format!("{}{}", self.prefix(), BASE64URL.encode(*secret)));
-        let hash = hash(&text);
+        let hash = sha256(&*text);
         (text, hash)
     }
 
     /// The hash of a presented text; `None` for a text that cannot be a secret for this purpose.
     pub(crate) fn hash_of(self, text: &str) -> Option<OneTimeHash> {
         let secret = text.strip_prefix(self.prefix()).filter(|secret| secret.len() == 43)?;
-        BASE64URL.decode(secret).is_ok().then(|| hash(text))
+        BASE64URL.decode(secret).is_ok().then(|| sha256(text))
     }
-}
-
-fn hash(text: &str) -> OneTimeHash {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    hash
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{credentials::Keys, domain::LoginId};
+use crate::{
+    credentials::{Keys, sha256::sha256},
+    domain::LoginId,
+};
 
 const PREFIX: &str = "vr1_";
 const LABEL: &str = "refresh token";
@@ -86,9 +89,7 @@ pub(crate) fn make_again(
 
 /// The SHA-256 hash of a token. It is stored in place of the token, which never is.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());
-    hash
+    sha256(token)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]

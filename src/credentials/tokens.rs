@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -17,7 +16,7 @@ use time::OffsetDateTime;
 
 use crate::{
     cache::Cache,
-    credentials::{Identity, Keys, Proof, Scopes},
+    credentials::{Identity, Keys, Proof, Scopes, sha256::sha256},
     domain::{LoginId, Time, UserId},
 };
 
@@ -235,7 +234,7 @@ impl Tokens {
         if token.len() > MOST_BYTES {
             return None;
         }
-        let hash = sha256(token.as_bytes());
+        let hash = sha256(token);
         // A token that is checked during a replacement of the keys is cached with the old keys, and forgotten with
         // them.
         let state = self.state();
@@ -278,12 +277,6 @@ fn claims(keys: &Keys, token: &str) -> Option<Claims> {
         return None;
     }
     jsonwebtoken::decode(token, &key.verifies, &signature_only()).ok().map(|token| token.claims)
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
 }
 
 const fn seconds(life: Duration) -> i64 {

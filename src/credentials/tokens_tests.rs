@@ -89,9 +89,9 @@ fn of_known_tokens_only_so_many_are_kept_and_a_token_in_use_stays() {
     let tokens = tokens();
     let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
     let signed = Signed { user, login, begin: NOW, end: at(NOW + 600), via: None };
-    let in_use = sha256(&0_usize.to_ne_bytes());
+    let in_use = sha256(0_usize.to_ne_bytes());
     for number in 0..3 * MOST_KNOWN {
-        tokens.state().known.insert(sha256(&number.to_ne_bytes()), signed);
+        tokens.state().known.insert(sha256(number.to_ne_bytes()), signed);
         assert!(tokens.state().known.get(&in_use).is_some(), "evicted by {number}");
     }
     assert_eq!(tokens.state().known.weight(), MOST_KNOWN);
