@@ -6,11 +6,13 @@ use clap::Args;
 
 use crate::{
     archive::{ArchivePlace, ArchiveTarget, BucketAccess, BucketKeys},
-    config::BadSetting,
+    config::{BadSetting, pair::pair},
     networks::Networks,
     outbound::{Outbound, Schemes, Trust},
 };
 
+const KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
 /// The region for servers that have no regions.
 const NO_REGION: &str = "us-east-1";
 /// The default profile of a file.
@@ -40,11 +42,11 @@ pub(super) struct ArchiveSettings {
     s3_region: Option<String>,
 
     /// Id of the access key for the bucket.
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", value_name = "ID")]
+    #[arg(long, env = KEY_ID, value_name = "ID")]
     s3_key_id: Option<String>,
 
     /// Secret of the access key for the bucket.
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", value_name = "SECRET", hide_env_values = true)]
+    #[arg(long, env = SECRET, value_name = "SECRET", hide_env_values = true)]
     s3_secret: Option<String>,
 
     /// Session token, if the access key belongs to a session.
@@ -121,25 +123,17 @@ impl ArchiveSettings {
 
     fn keys(&self) -> Result<BucketKeys, BadSetting> {
         let (id, secret) = (set(self.s3_key_id.as_ref()), set(self.s3_secret.as_ref()));
-        match (id, secret, &self.s3_keys_file) {
-            (Some(id), Some(secret), _) => {
-                Ok(BucketKeys::given(id, secret, set(self.s3_session_token.as_ref())))
-            }
-            (None, None, Some(path)) => {
+        let given = pair((id, KEY_ID), (secret, SECRET))?;
+        match (given, &self.s3_keys_file) {
+            (Some((id, secret)), _) => Ok(BucketKeys::given(id, secret, set(self.s3_session_token.as_ref()))),
+            (None, Some(path)) => {
                 let profile = set(Some(&self.s3_profile)).unwrap_or(PROFILE).to_owned();
                 Ok(BucketKeys::File { path: path.clone(), profile })
             }
-            (None, None, None) => Err(BadSetting(
-                "AWS_ACCESS_KEY_ID is not set: set it with AWS_SECRET_ACCESS_KEY, or name a file with both in \
-                 AWS_SHARED_CREDENTIALS_FILE. Instance roles and web identities are not supported"
-                    .into(),
-            )),
-            (None, Some(_), _) => Err(BadSetting(
-                "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not: set both".into(),
-            )),
-            (Some(_), None, _) => Err(BadSetting(
-                "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not: set both".into(),
-            )),
+            (None, None) => Err(BadSetting(format!(
+                "{KEY_ID} is not set: set it with {SECRET}, or name a file with both in AWS_SHARED_CREDENTIALS_FILE. \
+                 Instance roles and web identities are not supported"
+            ))),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{BadSetting, secret::secret};
+use crate::config::{BadSetting, pair::pair, secret::secret};
 
 const CONSUMERS_KEY: &str = "VERBATIM_CONSUMERS_KEY_FILE";
 const OPERATOR_KEY: &str = "VERBATIM_NATS_OPERATOR_KEY_FILE";
@@ -52,16 +52,11 @@ pub struct ConsumerSettings {
 impl ConsumerSettings {
     /// The contents of the operator's key file and of the `.creds` file of the system account, if both are set.
     pub fn revoker(&self) -> Result<Option<(String, String)>, BadSetting> {
-        match (&self.nats_operator_key_file, &self.nats_sys_credentials_file) {
-            (Some(key), Some(creds)) => Ok(Some((secret(key, OPERATOR_KEY)?, secret(creds, SYSTEM)?))),
-            (None, None) => Ok(None),
-            (Some(_), None) => {
-                Err(BadSetting(format!("{OPERATOR_KEY} is set, but {SYSTEM} is not: set both")))
-            }
-            (None, Some(_)) => {
-                Err(BadSetting(format!("{SYSTEM} is set, but {OPERATOR_KEY} is not: set both")))
-            }
-        }
+        let key = (self.nats_operator_key_file.as_ref(), OPERATOR_KEY);
+        let Some((key, creds)) = pair(key, (self.nats_sys_credentials_file.as_ref(), SYSTEM))? else {
+            return Ok(None);
+        };
+        Ok(Some((secret(key, OPERATOR_KEY)?, secret(creds, SYSTEM)?)))
     }
 
     /// The error for a setting whose key cannot be used.

@@ -10,6 +10,7 @@ mod keys;
 mod layout;
 mod limits;
 mod nats;
+mod pair;
 mod remote;
 mod retention;
 mod role;

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     config::{
         BadSetting,
+        pair::pair,
         secret::{either, secret},
     },
     log::{NatsLogin, NatsServers, NatsTls},
@@ -176,20 +177,8 @@ impl NatsSettings {
 
     fn tls(&self) -> Result<NatsTls, BadSetting> {
         let authorities = self.nats_ca_file.clone();
-        let certificate = match (&self.nats_cert_file, &self.nats_key_file) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
-            (Some(_), None) => {
-                return Err(BadSetting(format!(
-                    "{CERTIFICATE} is set, but {CERTIFICATE_KEY} is not: set both"
-                )));
-            }
-            (None, Some(_)) => {
-                return Err(BadSetting(format!(
-                    "{CERTIFICATE_KEY} is set, but {CERTIFICATE} is not: set both"
-                )));
-            }
-        };
+        let certificate =
+            pair((self.nats_cert_file.clone(), CERTIFICATE), (self.nats_key_file.clone(), CERTIFICATE_KEY))?;
         for (file, name) in [
             (&self.nats_ca_file, AUTHORITIES),
             (&self.nats_cert_file, CERTIFICATE),

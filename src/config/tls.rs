@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::{config::BadSetting, listen};
+use crate::{
+    config::{BadSetting, pair::pair},
+    listen,
+};
 
 const CERTIFICATE: &str = "VERBATIM_TLS_CERT_FILE";
 const KEY: &str = "VERBATIM_TLS_KEY_FILE";
@@ -27,14 +30,13 @@ pub(super) struct TlsSettings {
 impl TlsSettings {
     /// TLS with the certificate in the files; `None` if no files are set.
     pub(super) fn read(&self) -> Result<Option<listen::Tls>, BadSetting> {
-        match (&self.tls_cert_file, &self.tls_key_file) {
-            (None, None) => Ok(None),
-            (Some(certificate), Some(key)) => match listen::Certificate::read(certificate, key) {
-                Ok(certificate) => Ok(Some(listen::Tls::with(certificate))),
-                Err(bad) => Err(BadSetting(format!("{CERTIFICATE}, {KEY}: {bad}"))),
-            },
-            (Some(_), None) => Err(BadSetting(format!("{CERTIFICATE} is set, but {KEY} is not: set both"))),
-            (None, Some(_)) => Err(BadSetting(format!("{KEY} is set, but {CERTIFICATE} is not: set both"))),
+        let certificate = (self.tls_cert_file.as_ref(), CERTIFICATE);
+        let Some((certificate, key)) = pair(certificate, (self.tls_key_file.as_ref(), KEY))? else {
+            return Ok(None);
+        };
+        match listen::Certificate::read(certificate, key) {
+            Ok(certificate) => Ok(Some(listen::Tls::with(certificate))),
+            Err(bad) => Err(BadSetting(format!("{CERTIFICATE}, {KEY}: {bad}"))),
         }
     }
 }
