@@ -1,7 +1,5 @@
 //! The filter of a consumer: which events it reads.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::{
@@ -144,11 +142,7 @@ impl ConsumerFilter {
         if self.is_exclusive {
             text.push_str("|exclusive");
         }
-        digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The filter of an existing consumer. A node of another version may have added it, with types unknown here.

@@ -107,8 +107,7 @@ impl RateLimits {
     /// Gives back the unit of [`Policy::User`] that a request has cost, because another policy has admitted
     /// the request.
     pub fn instead_of_user(&self, user: UserId) {
-        self.give_back(Policy::User, user, 1);
-        noted::forget(Policy::User);
+        self.give_back_unseen(Policy::User, user, 1);
     }
 
     /// Takes a unit of `policy`, in place of the unit of [`Policy::User`] that the request has cost.

@@ -57,24 +57,22 @@ static OPS: Page = Page {
 
 /// Adds the chat page at `/chat/`, to which `/` redirects.
 pub(crate) fn with_chat(routes: Route) -> Route {
-    let home = make_sync(|_| Redirect::temporary("/chat/"));
-    let page = make_sync(|request| CHAT.answer(&request));
-    let slash = make_sync(|_| Redirect::permanent("/chat/"));
-    routes
-        .at("/", get(home.map_to_response()))
-        .at("/chat", get(slash.map_to_response()))
-        .at("/chat/*path", get(page.map_to_response()))
+    with_page(routes, &CHAT, "/chat")
 }
 
 /// Adds the page for operators at `/ops/`, to which `/` redirects.
 pub(crate) fn with_ops(routes: Route) -> Route {
-    let home = make_sync(|_| Redirect::temporary("/ops/"));
-    let page = make_sync(|request| OPS.answer(&request));
-    let slash = make_sync(|_| Redirect::permanent("/ops/"));
+    with_page(routes, &OPS, "/ops")
+}
+
+fn with_page(routes: Route, page: &'static Page, at: &'static str) -> Route {
+    let home = make_sync(move |_| Redirect::temporary(format!("{at}/")));
+    let slash = make_sync(move |_| Redirect::permanent(format!("{at}/")));
+    let page = make_sync(|request| page.answer(&request));
     routes
         .at("/", get(home.map_to_response()))
-        .at("/ops", get(slash.map_to_response()))
-        .at("/ops/*path", get(page.map_to_response()))
+        .at(at, get(slash.map_to_response()))
+        .at(format!("{at}/*path"), get(page.map_to_response()))
 }
 
 impl Page {
@@ -162,6 +160,7 @@ mod tests {
         for path in ["/", "/chat"] {
             assert_eq!(ask(path, &[]).await.header("location"), Some("/chat/"), "{path}");
         }
+        assert_eq!(ask("/ops", &[]).await.header("location"), Some("/ops/"));
     }
 
     #[tokio::test]
