@@ -43,6 +43,23 @@ pub(super) struct DatabaseSeen {
     pub(super) others: OtherNodes,
 }
 
+/// The connections of the pool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolConnections {
+    pub(super) open: u32,
+    /// Those of the open ones that nobody uses.
+    pub(super) idle: u32,
+    /// How many may be open.
+    pub(super) most: u32,
+}
+
+impl PoolConnections {
+    pub(super) fn of(pool: &PgPool) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self { open: pool.size(), idle, most: pool.options().get_max_connections() }
+    }
+}
+
 /// Checks Postgres, and keeps a connection between checks.
 pub(super) struct Database {
     options: Arc<PgConnectOptions>,

@@ -7,7 +7,12 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
-    admin::{database::DatabaseSeen, lag::Heads, parts::STALE, watched::Watched},
+    admin::{
+        database::{DatabaseSeen, PoolConnections},
+        lag::Heads,
+        parts::recent,
+        watched::Watched,
+    },
     domain::Position,
     log::Survey,
     telemetry::{APPENDS, METRICS, PROGRESS},
@@ -29,12 +34,11 @@ impl Figures {
         database: Option<&DatabaseSeen>,
         heads: &[Heads],
     ) {
-        let survey = survey.filter(|survey| survey.is_connected && now.duration_since(survey.at) < STALE);
+        let survey = recent(survey, now).filter(|survey| survey.is_connected);
         PROGRESS.nats_up.set(survey.is_some_and(|survey| survey.answers).into());
         PROGRESS.postgres_up.set(database.is_some().into());
         APPENDS.waiting.set(parts.log.appends_waiting() as i64);
-        let (open, idle) = (parts.pool.size(), parts.pool.num_idle() as u32);
-        let most = parts.pool.options().get_max_connections();
+        let PoolConnections { open, idle, most } = PoolConnections::of(&parts.pool);
         for (state, count) in [("in_use", open.saturating_sub(idle)), ("idle", idle), ("max", most)] {
             PROGRESS.connections.get_or_create(&[("state", state)]).set(count.into());
         }

@@ -12,10 +12,10 @@ use crate::{
     accounts::NodeNote,
     admin::{
         Health,
-        database::Database,
+        database::{Database, PoolConnections},
         figures::Figures,
         lag::Heads,
-        parts::{Facts, Lag, STALE, log_is_lost, report},
+        parts::{Facts, Lag, log_is_lost, recent, report},
         report::Report,
         status::{Sources, StreamStatus},
         watched::Watched,
@@ -46,8 +46,10 @@ struct Monitor {
     heads: Vec<Heads>,
     /// The other nodes that reach Postgres, each with the time at which it last said so.
     with_database: HashMap<String, Instant>,
-    /// Since when the log (0) and Postgres (1) have not answered; `None` while they answer.
-    lost: [Option<Instant>; 2],
+    /// Since when the log has not answered; `None` while it answers.
+    log_lost: Option<Instant>,
+    /// The same for Postgres.
+    database_lost: Option<Instant>,
     has_caught_up: bool,
     /// The positions of each stream and of its readers at the last check.
     streams: Vec<StreamStatus>,
@@ -76,7 +78,8 @@ pub(crate) async fn start(
         database,
         heads,
         with_database,
-        lost: [None; 2],
+        log_lost: None,
+        database_lost: None,
         has_caught_up: false,
         streams: Vec::new(),
         figures: Figures::default(),
@@ -116,28 +119,23 @@ impl Monitor {
         }
     }
 
-    /// How long the log (0) or Postgres (1) has not answered.
-    fn lost_for(&self, which: usize, now: Instant) -> Duration {
-        self.lost[which].map_or(Duration::ZERO, |since| now.duration_since(since))
-    }
-
     async fn look(&mut self) -> Report {
         let now = Instant::now();
         let survey = self.survey.borrow().clone();
         let has_log = log_is_lost(survey.as_ref(), now).is_none();
-        note_loss(&mut self.lost[0], !has_log, now);
+        note_loss(&mut self.log_lost, !has_log, now);
         // Another node counts as reaching the log only if it last reached the log after this node lost it. An earlier
         // time would prove nothing, because the log may have failed for all nodes since. `SAID` is subtracted because
         // the state that another node reports can be that old.
-        let lately = self.lost_for(0, now).saturating_sub(SAID);
+        let lately = lost_for(self.log_lost, now).saturating_sub(SAID);
         let note = NodeNote { has_log, has_failed: self.failed.borrow().is_some() };
         let database = self.database.look(&self.parts.clock, note, lately).await;
         let now = Instant::now();
-        note_loss(&mut self.lost[1], database.is_err(), now);
+        note_loss(&mut self.database_lost, database.is_err(), now);
         self.tell(database.is_ok()).await;
 
         let others_have_log = !has_log && database.as_ref().is_ok_and(|seen| seen.others.with_log > 0);
-        let lately = self.lost_for(1, now).saturating_sub(SAID);
+        let lately = lost_for(self.database_lost, now).saturating_sub(SAID);
         self.with_database.retain(|_, said| now.duration_since(*said) < SAID.max(lately));
         let said_since = |said: &Instant| now.duration_since(*said) < lately;
         let others_have_database = database.is_err() && self.with_database.values().any(said_since);
@@ -170,8 +168,6 @@ impl Monitor {
             .collect();
         self.figures.tell(now, &self.parts, survey.as_ref(), database.as_ref().ok(), &self.heads);
         let is_building = self.is_building(&views_lag, survey.as_ref());
-        let pool = &self.parts.pool;
-        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
         let facts = Facts {
             now,
             survey,
@@ -182,7 +178,7 @@ impl Monitor {
             hub_lag,
             is_building,
             replica: self.parts.views.standing(),
-            connections: [pool.size(), idle, pool.options().get_max_connections()],
+            connections: PoolConnections::of(&self.parts.pool),
             stopped: METRICS.stopped.get(),
             overload: self.parts.overload.level(),
         };
@@ -216,7 +212,7 @@ impl Monitor {
 
 /// Records the last position of each stream that has answered lately, whatever the other streams do.
 fn note_heads(heads: &mut [Heads], survey: Option<&Survey>, now: Instant) {
-    let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else { return };
+    let Some(survey) = recent(survey, now) else { return };
     for (heads, seen) in heads.iter_mut().zip(&survey.streams) {
         if let Ok(seen) = seen {
             heads.note(survey.at, seen.last);
@@ -228,10 +224,14 @@ fn note_loss(since: &mut Option<Instant>, is_lost: bool, now: Instant) {
     *since = is_lost.then(|| since.unwrap_or(now));
 }
 
+fn lost_for(since: Option<Instant>, now: Instant) -> Duration {
+    since.map_or(Duration::ZERO, |since| now.duration_since(since))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::StreamSeen;
+    use crate::{admin::parts::STALE, log::StreamSeen};
 
     #[test]
     fn a_stream_without_a_leader_does_not_freeze_the_lag_of_the_others() {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     admin::{
         clocks::{Agreement, Clocks},
-        database::DatabaseSeen,
+        database::{DatabaseSeen, PoolConnections},
         report::{Part, Report},
     },
     hooks,
@@ -21,8 +21,10 @@ use crate::{
 pub(super) const STALE: Duration = Duration::from_secs(5);
 /// The fill level, from 0 to 1, at which a stream counts as degraded.
 const NEARLY_FULL: f64 = 0.9;
-/// The lag in time at which a follower counts as degraded, and at which it counts as failed.
-const LATE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
+/// The lag in time at which a follower counts as degraded.
+const LATE: Duration = Duration::from_secs(10);
+/// The lag in time at which a follower counts as failed.
+const STUCK: Duration = Duration::from_secs(60);
 /// The lag in events above which the projection counts as degraded.
 const MANY: u64 = 10_000;
 
@@ -47,8 +49,8 @@ pub(super) struct Facts {
     pub(super) is_building: bool,
     /// Whether reads use the replica; `None` without a replica.
     pub(super) replica: Option<ReplicaStanding>,
-    /// The connections of the pool: open, idle, and the maximum.
-    pub(super) connections: [u32; 3],
+    /// The connections of the pool.
+    pub(super) connections: PoolConnections,
     /// The number of followers and projections that have stopped for good.
     pub(super) stopped: i64,
     /// The level of overload.
@@ -84,9 +86,14 @@ fn parts(facts: &Facts) -> Vec<Part> {
     parts
 }
 
+/// The survey, unless it is too old to say anything about the present.
+pub(super) fn recent(survey: Option<&Survey>, now: Instant) -> Option<&Survey> {
+    survey.filter(|survey| now.duration_since(survey.at) < STALE)
+}
+
 /// The code and the detail of the reason why this node does not reach the log; `None` if it does.
 pub(super) fn log_is_lost(survey: Option<&Survey>, now: Instant) -> Option<(&'static str, String)> {
-    let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else {
+    let Some(survey) = recent(survey, now) else {
         return Some(("silent", "the log has not answered for several seconds".into()));
     };
     if !survey.is_connected {
@@ -191,9 +198,9 @@ fn projection(facts: &Facts) -> Part {
     let part = if facts.is_building {
         let todo = "the views are being built; send no traffic to this node yet";
         Part::failed("projection", "building", late(todo)).takes_out(true)
-    } else if since >= LATE[1] {
+    } else if since >= STUCK {
         Part::failed("projection", "stuck", late("check that a node with the role projector runs"))
-    } else if since >= LATE[0] || events > MANY {
+    } else if since >= LATE || events > MANY {
         Part::degraded("projection", "late", late("the projectors are behind"))
     } else {
         Part::ok("projection")
@@ -211,9 +218,9 @@ fn hub(facts: &Facts) -> Part {
     let detail = || {
         format!("this node has been behind for {seconds} s, by {events} events: it reads the log too slowly")
     };
-    let part = if since >= LATE[1] {
+    let part = if since >= STUCK {
         Part::failed("hub", "stuck", detail())
-    } else if since >= LATE[0] {
+    } else if since >= LATE {
         Part::degraded("hub", "late", detail())
     } else {
         Part::ok("hub")
@@ -222,7 +229,7 @@ fn hub(facts: &Facts) -> Part {
 }
 
 fn database(facts: &Facts) -> Part {
-    let [open, idle, most] = facts.connections;
+    let PoolConnections { open, idle, most } = facts.connections;
     let part = match &facts.database {
         Err(why) => {
             let own = facts.others_have_database || log_is_lost(facts.survey.as_ref(), facts.now).is_some();
@@ -334,8 +341,7 @@ fn webhooks(facts: &Facts) -> Part {
 /// A node that cannot store audit events stays ready: they wait in Postgres, and no other node is better off.
 fn audit(facts: &Facts) -> Part {
     let Ok(seen) = &facts.database else { return Part::unknown("audit", "Postgres does not answer") };
-    let Some(survey) = facts.survey.as_ref().filter(|survey| facts.now.duration_since(survey.at) < STALE)
-    else {
+    let Some(survey) = recent(facts.survey.as_ref(), facts.now) else {
         return Part::unknown("audit", "the log does not answer");
     };
     let waiting = seen.audit_waiting.unwrap_or_default();
@@ -346,7 +352,7 @@ fn audit(facts: &Facts) -> Part {
              stream is missing, see `verbatim check`"
         );
         Part::degraded("audit", "no_answer", detail)
-    } else if waiting >= LATE[1] {
+    } else if waiting >= STUCK {
         let detail = format!(
             "audit events have been waiting in Postgres for {seconds} s: see the log lines of the nodes with `AUDIT`"
         );

@@ -50,7 +50,7 @@ fn sound() -> Facts {
         hub_lag: vec![(0, Duration::ZERO)],
         is_building: false,
         replica: None,
-        connections: [4, 2, 16],
+        connections: PoolConnections { open: 4, idle: 2, most: 16 },
         stopped: 0,
         overload: Level::default(),
     }
@@ -122,7 +122,7 @@ fn what_all_nodes_share_takes_none_of_them_out() {
         false,
     );
     says(|f| survey(f).audit = Err("no leader".into()), "audit", "degraded", "no_answer", false);
-    says(|f| seen(f).audit_waiting = Some(LATE[1]), "audit", "degraded", "late", false);
+    says(|f| seen(f).audit_waiting = Some(STUCK), "audit", "degraded", "late", false);
     says(
         |f| survey(f).audit.as_mut().expect("it answers").full = Some(1.0),
         "log",
@@ -133,12 +133,18 @@ fn what_all_nodes_share_takes_none_of_them_out() {
     says(|f| seen(f).webhooks = None, "webhooks", "failed", "missing", false);
     let failed = hooks::Summary { webhooks: 3, failed: 1, parked: 2 };
     says(|f| seen(f).webhooks = Some(failed), "webhooks", "degraded", "disabled", false);
-    says(|f| f.views_lag[0] = (5, LATE[0]), "projection", "degraded", "late", false);
+    says(|f| f.views_lag[0] = (5, LATE), "projection", "degraded", "late", false);
     says(|f| f.views_lag[0] = (MANY + 1, Duration::ZERO), "projection", "degraded", "late", false);
-    says(|f| f.views_lag[0] = (5, LATE[1]), "projection", "failed", "stuck", false);
-    says(|f| f.hub_lag[0] = (5, LATE[1]), "hub", "failed", "stuck", false);
+    says(|f| f.views_lag[0] = (5, STUCK), "projection", "failed", "stuck", false);
+    says(|f| f.hub_lag[0] = (5, STUCK), "hub", "failed", "stuck", false);
     says(gone, "database", "failed", "no_answer", false);
-    says(|f| f.connections = [16, 0, 16], "database", "degraded", "busy", false);
+    says(
+        |f| f.connections = PoolConnections { open: 16, idle: 0, most: 16 },
+        "database",
+        "degraded",
+        "busy",
+        false,
+    );
     says(|f| seen(f).has_accounts = false, "accounts", "failed", "missing", false);
     says(|f| seen(f).has_views = false, "views", "failed", "missing", false);
 }
