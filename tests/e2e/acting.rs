@@ -8,7 +8,7 @@ use verbatim::dev::NatsUser;
 use crate::{
     events::stream_of,
     limits::left,
-    world::{ALL_SCOPES, ON_BEHALF_OF, Person, Program, World, eventually, key},
+    world::{ALL_SCOPES, ON_BEHALF_OF, Person, Program, World, eventually, key, position},
 };
 
 const CHAT: [&str; 6] = [
@@ -38,10 +38,6 @@ async fn hosted(host: &Person, external_id: &str) -> Person {
 
 fn acting_for(program: &Person, user: &str) -> Person {
     program.with_header(ON_BEHALF_OF, user)
-}
-
-fn position(of: &Value) -> u64 {
-    of["position"].as_u64().expect("a position")
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
         MARKER, asks, eventually_long, files_of_database, is_done, receipt, says_the_marker, starts_eraser,
         with_marker,
     },
-    world::{PASSWORD, Person, Program, World, eventually},
+    world::{PASSWORD, Person, Program, World, eventually, position, stays},
 };
 
 /// A text that is erased later than the marker.
@@ -91,7 +91,7 @@ async fn goes_out(mut world: World) {
         erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
         ben.says(&lunch, "and so on").await;
     }
-    let later = ben.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    let later = position(&ben.says(&lunch, LATER).await);
     creates(&world).await;
     assert!(!with(MARKER, &folder(&world)).is_empty() && !with(LATER, &folder(&world)).is_empty());
 
@@ -203,9 +203,8 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     let starts_archiver = || world.starts(&["archive", "--archive", &place(&world)]);
     let mut archiver = starts_archiver();
     eventually_long("what is gone is taken out", async || archived() < 8).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stays("what is not gone stays", Duration::from_secs(3), async || archived() > 2).await;
     let left = archived();
-    assert!(left > 2, "the eraser was faster than its rate");
     assert_eq!(receipt(&program, &id).await["state"], "erasing");
 
     let eraser = starts_eraser(&world);
@@ -213,9 +212,10 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     archiver.kill().await.expect("it runs");
     assert!(archived() > 0, "the archiver was faster than its rate");
     is_clean(&world).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let is_verifying = async || receipt(&program, &id).await["state"] == "verifying";
+    eventually_long("the log has nothing left", is_verifying).await;
+    stays("the erasure waits for the archive", Duration::from_secs(1), is_verifying).await;
     let waits = receipt(&program, &id).await;
-    assert_eq!(waits["state"], "verifying", "{waits}");
     assert!(waits.get("archive_done_at").is_none() && waits["backups_gone_by"].is_string(), "{waits}");
 
     let half = segments(&world, "CHAT_0")[0].with_file_name("half.unfinished");
@@ -268,13 +268,13 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
-    let position = says_the_marker(&ana, &lunch, 3).await;
-    let later = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    let said = says_the_marker(&ana, &lunch, 3).await;
+    let later = position(&ana.says(&lunch, LATER).await);
     creates(&world).await;
     let segment = with(MARKER, &folder(&world)).pop().expect("it is archived");
     let older = fs::read(&segment).expect("a segment");
     let mut eraser = starts_eraser(&world);
-    let id = asks(&program, &[(&lunch, position)]).await;
+    let id = asks(&program, &[(&lunch, said)]).await;
     let done = is_done(&program, &id).await;
     assert!(done.get("archive_done_at").is_none() && done["backups_gone_by"].is_string(), "{done}");
     eventually("the audit trail lists what is gone", async || {
@@ -315,11 +315,11 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let gone = says_the_marker(&ana, &lunch, 3).await;
     let hidden = says_the_marker(&ana, &lunch, 1).await;
-    let point = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    let point = position(&ana.says(&lunch, LATER).await);
     let lost = says_the_marker(&ana, &lunch, 2).await;
     ana.says(&lunch, "in between").await;
     // Another message will be at this position when the time of the request comes.
-    let waits = ana.says(&lunch, "waits").await["position"].as_u64().expect("position");
+    let waits = position(&ana.says(&lunch, "waits").await);
     assert_eq!(waits, point + 3);
     let later = json!({
         "messages": [{ "conversation_id": lunch.id, "position": waits }], "reason_code": "request",
@@ -350,8 +350,7 @@ async fn what_was_erased_behind_the_point_of_a_restore_stays_erased_with_its_key
         ana.sends(&lunch, key, &text).await.refuses(410, "erased");
     }
     // Events after the point are lost, erased or not, and their keys are free.
-    let again = ana.sends(&lunch, "the-key-of-2", "once more").await.expect(201);
-    let again = again["position"].as_u64().expect("position");
+    let again = position(&ana.sends(&lunch, "the-key-of-2", "once more").await.expect(201));
     // Two events list one erased position each again, and no other position.
     assert_eq!(again, point + 3);
     let path = format!("/v1/conversations/{}/messages?min_position={again}", lunch.id);

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_nats::{
@@ -11,13 +11,16 @@ use async_nats::{
     jetstream::{self, stream::Config},
 };
 use serde_json::{Value, json};
-use tokio::{process::Child, time::sleep};
+use tokio::process::Child;
 use verbatim::dev::NatsUser;
 
 use crate::{
     erased_copies::makes_mirror,
     erased_titles::renames,
-    world::{Backbone, Conversation, Person, Program, World, assert_linked},
+    world::{
+        Backbone, Conversation, Person, Program, World, assert_linked, eventually, eventually_within,
+        position, stays,
+    },
 };
 
 pub const MARKER: &str = "zebra-4711-crossing";
@@ -91,7 +94,7 @@ pub async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
     if n.is_multiple_of(6) {
         who.delete(&path).await.reached();
     }
-    sent["position"].as_u64().expect("position")
+    position(&sent)
 }
 
 pub async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
@@ -197,11 +200,7 @@ async fn an_eraser_that_is_killed_is_followed_by_another_one() {
     };
     let id = asks(&program, &erased).await;
     let mut eraser = starts_eraser(&world);
-    let begun = Instant::now();
-    while gone().await < 5 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is erased");
-        sleep(Duration::from_millis(50)).await;
-    }
+    eventually("something is erased", async || gone().await >= 5).await;
     eraser.kill().await.expect("it runs");
     assert!(gone().await < 27, "the eraser was faster than its rate");
     assert_ne!(receipt(&program, &id).await["state"], "done");
@@ -254,8 +253,8 @@ async fn a_replica_that_was_away_comes_back_clean() {
         receipt(&program, &id).await["log_done_at"].is_string()
     })
     .await;
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(receipt(&program, &id).await["state"], "verifying", "a replica is offline");
+    let is_waiting = async || receipt(&program, &id).await["state"] == "verifying";
+    stays("it waits for the replica that is offline", Duration::from_secs(2), is_waiting).await;
     let verified = world.runs(&["erasures", "verify", &id]).await;
     assert!(verified.code == Some(1) && verified.stdout.contains("a replica is offline"), "{verified:?}");
 
@@ -272,12 +271,8 @@ async fn a_replica_that_was_away_comes_back_clean() {
 }
 
 /// An erasure takes its time: it looks twice for edits, deletes at its rate, and waits for Raft logs.
-pub async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < Duration::from_secs(300), "not in time: {what}");
-        sleep(Duration::from_millis(200)).await;
-    }
+pub async fn eventually_long(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    eventually_within(Duration::from_secs(300), what, is_so).await;
 }
 
 #[tokio::test]
@@ -289,7 +284,7 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
     // This event of the roster has no title.
     let untitled =
         ana.patch(&format!("/v1/conversations/{}", lunch.id), json!({ "history": "since_join" })).await;
-    let untitled = untitled.expect(200)["position"].as_u64().expect("a position");
+    let untitled = position(&untitled.expect(200));
     let position = says_the_marker(&ana, &lunch, 1).await;
     let person = &program.person;
     let ask = async |body: Value| person.post("/v1/admin/erasures", body).await;
@@ -318,8 +313,9 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
         .await
         .expect(202);
     assert_eq!(waits["state"], "waiting");
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(receipt(&program, waits["id"].as_str().expect("id")).await["state"], "waiting");
+    let id = waits["id"].as_str().expect("an id");
+    let is_waiting = async || receipt(&program, id).await["state"] == "waiting";
+    stays("its hour is not over", Duration::from_secs(2), is_waiting).await;
     assert!(ana.history(&lunch, position).await.iter().any(|text| text.contains(MARKER)));
 
     only_the_eraser_deletes(&world, &lunch, position).await;

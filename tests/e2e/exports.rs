@@ -9,11 +9,11 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpSocket,
     process::Command,
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 use crate::world::{
-    ALL_SCOPES, Answer, Conversation, PATIENCE, Person, Program, World, ask, eventually, key,
+    ALL_SCOPES, Answer, Conversation, PATIENCE, Person, Program, World, ask, eventually, key, position,
 };
 
 /// The files of a zip, with their content.
@@ -143,7 +143,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     ana.says(&dinner, "dinner without ben").await;
     ana.invites(&dinner, &ben).await.expect(201);
     let again = ana.says(&dinner, "dinner with ben again").await;
-    ben.reads(&dinner, again["position"].as_u64().expect("position")).await.expect(204);
+    ben.reads(&dinner, position(&again)).await.expect(204);
     // Ben has left, so he gets the full history only up to that point.
     let tea = group(&ana, "Tea", "full", &[&ben, &cleo]).await;
     ana.says(&tea, "tea with ben").await;
@@ -379,6 +379,5 @@ async fn a_client_that_does_not_read_holds_the_place_until_the_deadline_and_no_l
         .await
         .expect("in time");
     assert!(begun.elapsed() < Duration::from_secs(4), "long before the deadline");
-    sleep(Duration::from_millis(10)).await;
     world.finish().await;
 }

@@ -7,7 +7,7 @@ use crate::{
     erasing::{asks, is_done, starts_eraser},
     exports::{Files, downloads, file_of, lines, opened, texts, url},
     holds::{HOLDS, is_held_by, lifts, places},
-    world::{Answer, Conversation, Person, Program, World, ask, eventually},
+    world::{Answer, Conversation, Person, Program, World, ask, eventually, position},
 };
 
 const EXPORTS: &str = "/v1/admin/exports";
@@ -24,10 +24,6 @@ async fn exported(world: &World, clerk: &Program, hold: &str) -> Files {
 
 async fn gets(who: &Person, link: &str) -> Answer {
     ask(who.address, Method::GET, link, None).await
-}
-
-fn position(sent: &Value) -> u64 {
-    sent["position"].as_u64().expect("position")
 }
 
 fn path(of: &Conversation, sent: &Value) -> String {

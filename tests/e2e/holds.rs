@@ -5,12 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use async_nats::jetstream;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use tokio::time::sleep;
 use verbatim::dev::NatsUser;
 
 use crate::{
     erasing::{MARKER, asks, eventually_long, is_done, receipt, says_the_marker, starts_eraser, with_marker},
-    world::{Conversation, PASSWORD, Person, Program, World, assert_linked, eventually},
+    world::{Conversation, PASSWORD, Person, Program, World, assert_linked, eventually, position, stays},
 };
 
 pub const HOLDS: &str = "/v1/admin/holds";
@@ -80,7 +79,7 @@ async fn a_held_message_is_hidden_and_stays_in_the_log_until_the_hold_is_lifted(
     let path = format!("/v1/conversations/{}/messages?min_position={free}", lunch.id);
     let page = ana.get(&path).await.expect(200);
     let message = page["items"][1]["id"].as_str().expect("an id").to_owned();
-    let later = ben.says(&lunch, "and so on").await["position"].as_u64().expect("a position");
+    let later = position(&ben.says(&lunch, "and so on").await);
     let name = "Zebra against Crossing";
     let hold = places(&counsel, json!({ "name": name, "users": [ana.id] })).await;
     for refused in [
@@ -153,14 +152,13 @@ async fn nothing_is_deleted_any_more_when_a_hold_is_placed_in_the_midst_of_an_er
     let hold = places(&counsel, json!({ "name": "now", "conversations": [lunch.id] })).await;
     let kept = there().await;
     assert!(kept > 0, "the eraser was faster");
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(there().await, kept, "a message was deleted behind the 201");
+    let is_kept = async || there().await == kept;
+    stays("no message is deleted behind the 201", Duration::from_secs(2), is_kept).await;
     is_held_by(&program, &id, &[&hold]).await;
     // A new eraser does not know what the one before has seen.
     eraser.kill().await.expect("it runs");
     let mut other = starts_eraser(&world);
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(there().await, kept);
+    stays("a new eraser deletes nothing either", Duration::from_secs(3), is_kept).await;
 
     lifts(&counsel, &hold).await;
     is_done(&program, &id).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Conversation, Person, World, key};
+use crate::world::{Conversation, Person, World, key, position};
 
 /// The answers to a person at a moment.
 struct Then {
@@ -37,10 +37,6 @@ async fn looks(person: &Person, of: &Conversation, position: u64) -> Then {
     let time = now();
     tokio::time::sleep(Duration::from_millis(20)).await;
     Then { position, time, answers }
-}
-
-fn position(answer: &Value) -> u64 {
-    answer["position"].as_u64().expect("position")
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{Conversation, Person, World, assert_linked, eventually, key, open};
+use crate::world::{Conversation, Person, World, assert_linked, eventually, key, open, position, stays};
 
 #[tokio::test]
 async fn whoever_was_away_gets_every_event_once_and_in_order() {
@@ -23,7 +23,7 @@ async fn whoever_was_away_gets_every_event_once_and_in_order() {
             let to = if n % 7 == 0 { &talk } else { &lunch };
             ana.says(to, &format!("message {n}")).await;
         }
-        let head = ana.says(&lunch, "the last one").await["position"].as_u64().expect("position");
+        let head = position(&ana.says(&lunch, "the last one").await);
         ana.reads(&lunch, head).await.expect(204);
         let work = ana.starts_group("Work", &[&ben]).await;
         ana.says(&work, "new here").await;
@@ -157,9 +157,8 @@ async fn a_heartbeat_tells_a_lost_last_event() {
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let mut device = ben.connects().await;
     assert_eq!(device.ready["heartbeat_ms"], 1000);
-    let position = ana.says(&lunch, "hello").await["position"].as_u64().expect("position");
-    let told =
-        |frame: &serde_json::Value| frame["op"] == "heartbeat" && frame["heads"][&lunch.id] == position;
+    let said = position(&ana.says(&lunch, "hello").await);
+    let told = |frame: &serde_json::Value| frame["op"] == "heartbeat" && frame["heads"][&lunch.id] == said;
     let heartbeat = device.waits_for("a heartbeat with the head", told).await;
     let cursor = heartbeat["cursor"].as_str().expect("cursor").to_owned();
     device
@@ -267,7 +266,7 @@ async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
         for n in 1..count {
             ana.says(&lunch, &format!("message {n} of {count}")).await;
         }
-        let last = ana.says(&lunch, "the last one").await["position"].as_u64().expect("position");
+        let last = position(&ana.says(&lunch, "the last one").await);
         ben.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.expect(200);
     };
     says(1).await;
@@ -298,7 +297,7 @@ async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
                  from pg_stat_user_tables where relname = 'past_member'";
     // One statement scans the table once, because no conversation has a retention.
     eventually("Postgres has counted", || async { database.finds::<i64>(scans).await >= asked }).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(database.finds::<i64>(scans).await, asked, "once each, and twice for the long one");
+    let is_all = async || database.finds::<i64>(scans).await == asked;
+    stays("once each, and twice for the long one", Duration::from_millis(500), is_all).await;
     world.finish().await;
 }

@@ -10,7 +10,7 @@ use crate::{
     erasing::{MARKER, eventually_long, files_of_database, starts_eraser, with_marker},
     exports::downloaded,
     webhooks::{adds, with_nodes},
-    world::{Conversation, Person, Program, Received, Receiver, World, assert_linked, eventually},
+    world::{Conversation, Person, Program, Received, Receiver, World, assert_linked, eventually, position},
 };
 
 /// The advisory lock of the node that requests the erasure of expired messages.
@@ -32,10 +32,6 @@ async fn page(who: &Person, of: &Conversation, query: &str) -> Value {
 async fn expires(who: &Person, of: &Conversation, position: u64) {
     let floor = async || page(who, of, "limit=1").await["floor"].as_u64();
     eventually("the history begins behind the position", async || floor().await > Some(position)).await;
-}
-
-fn position(sent: &Value) -> u64 {
-    sent["position"].as_u64().expect("position")
 }
 
 fn path(of: &Conversation, sent: &Value) -> String {

@@ -3,7 +3,7 @@
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Conversation, Person, World};
+use crate::world::{Answer, Conversation, Person, World, position};
 
 /// Searches, with additional parameters.
 async fn asks(person: &Person, query: &str, more: &[(&str, &str)]) -> Answer {
@@ -37,10 +37,6 @@ async fn as_if_there_were_millions(world: &World) {
 fn texts(page: &Value) -> Vec<String> {
     let items = page["items"].as_array().expect("items");
     items.iter().map(|item| item["message"]["text"].as_str().expect("text").to_owned()).collect()
-}
-
-fn position(answer: &Value) -> u64 {
-    answer["position"].as_u64().expect("position")
 }
 
 #[tokio::test]

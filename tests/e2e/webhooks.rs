@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::world::{
     Program, Received, Receiver, Told, World,
     clients::{node, node_with, output_of, python},
-    eventually,
+    eventually, eventually_within,
 };
 
 const ALL: &str = "api,gateway,projector,webhooks";
@@ -236,11 +236,8 @@ async fn an_unreliable_receiver_gets_all_events_in_order_although_the_owner_is_k
             .map(|taken| taken.header("webhook-id").map(str::to_owned))
             .collect::<HashSet<_>>()
     };
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while ids().len() < wanted {
-        assert!(Instant::now() < deadline, "{} of {wanted} events have come", ids().len());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let have_come = async || ids().len() >= wanted;
+    eventually_within(Duration::from_secs(120), "all events have come", have_come).await;
     let taken = receiver.taken();
     let chains = first_arrivals(&taken);
     assert_whole(&chains);

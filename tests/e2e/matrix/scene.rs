@@ -13,7 +13,8 @@ use verbatim::{accounts, app, clock::Clock, credentials::Tokens, domain::LoginId
 use crate::{
     issuers::exchange,
     world::{
-        ALL_SCOPES, Conversation, Issuer, Person, Program, Signer, World, eventually, key, template::Template,
+        ALL_SCOPES, Conversation, Issuer, Person, Program, Signer, World, eventually, key, position,
+        template::Template,
     },
 };
 
@@ -237,10 +238,6 @@ impl Cast {
         let yesterday = Clock::system().now().minus(Duration::from_secs(86_400));
         self.tokens.issue(caller.id.parse().expect("an id"), login, yesterday, "old".into())
     }
-}
-
-fn position(message: &serde_json::Value) -> u64 {
-    message["position"].as_u64().expect("a position")
 }
 
 fn template(

@@ -37,12 +37,15 @@ pub use inside::Inside;
 pub use issuer::{Issuer, Product, Signer, now};
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
-pub use person::{Answer, Conversation, ON_BEHALF_OF, PASSWORD, Person, ask, key, send};
+pub use person::{Answer, Conversation, ON_BEHALF_OF, PASSWORD, Person, ask, key, position, send};
 pub use program::{ALL_SCOPES, Program};
 pub use receiver::{Received, Receiver, Told};
 pub use servers::{Database, folder, nats, tools};
 pub use tls::{Authority, Pair};
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use verbatim::{
     app::{self, Addresses},
     dev::NatsUser,
@@ -249,7 +252,7 @@ impl<B: Backbone> World<B> {
             config.duplicate_window = window;
             jetstream.update_stream(config).await.expect("update");
         }
-        tokio::time::sleep(window * 5).await;
+        sleep(window * 5).await;
     }
 
     /// A folder for files of the story.
@@ -332,10 +335,28 @@ impl Ran {
 }
 
 /// Waits until a condition holds, with frequent polls.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+pub async fn eventually(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    eventually_within(PATIENCE, what, is_so).await;
+}
+
+/// The same with another time limit. A longer wait has longer pauses between its polls.
+pub async fn eventually_within(limit: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !is_so().await {
-        assert!(tokio::time::Instant::now() < deadline, "it did not come to this: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(Instant::now() < deadline, "it did not come to this: {what}");
+        sleep(limit / 6_000).await;
+    }
+}
+
+/// Asserts that a condition holds now and at each poll for some time.
+pub async fn stays(what: &str, lasting: Duration, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    loop {
+        let is_over = begun.elapsed() >= lasting;
+        assert!(is_so().await, "it did not stay so: {what}");
+        if is_over {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
     }
 }

@@ -266,6 +266,11 @@ impl From<Value> for Conversation {
     }
 }
 
+/// The position in an answer, an event or a frame.
+pub fn position(of: &Value) -> u64 {
+    of["position"].as_u64().expect("a position")
+}
+
 /// A new idempotency key.
 pub fn key() -> String {
     uuid::Uuid::now_v7().to_string()
