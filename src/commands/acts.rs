@@ -51,7 +51,7 @@ impl Commands {
         {
             return the_same(first, message, &act);
         }
-        self.charge_change(by, id)?;
+        let mut cost = self.charge_change(by, id)?;
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
         let command = |found| Command::Act {
             message: Box::new(found),
@@ -62,14 +62,11 @@ impl Commands {
         let event = match self.decide_on(&tracked, by, id, message, key.as_ref(), command).await? {
             Decided::New(event) => event,
             Decided::Nothing => return Ok(Acted { position: tracked.head(), event: None }),
-            Decided::Before(first) => {
-                self.settle_change(by, id, true);
-                return the_same(first, message, &act);
-            }
+            Decided::Before(first) => return the_same(first, message, &act),
         };
         let draft = self.draft(id, by, event, key.clone());
-        let Appended { position, duplicate } = self.log.append(&draft).await?;
-        self.settle_change(by, id, duplicate);
+        let Appended { position, duplicate } =
+            cost.of(self.log.append(&draft), |appended| !appended.duplicate).await?;
         // The wait for the act's own event lets the caller's next act be decided on the result of this one.
         self.conversations.reached(id, position, OWN_EVENT).await;
         match key.filter(|_| duplicate) {

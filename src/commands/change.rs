@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{charge::others_of, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{Command, Conversation, ConversationId, Position, Rejection, UserId},
-    limits::Policy,
     log::{Conflict, Unavailable},
 };
 
@@ -67,7 +66,7 @@ impl Commands {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
         let turn = tracked.turn().await;
-        let mut is_charged = false;
+        let mut cost = None;
         for _ in 0..ATTEMPTS {
             let (mut conversation, mut expected) = tracked.roster();
             let mut decided = conversation.decide(by, command.clone());
@@ -102,12 +101,16 @@ impl Commands {
                     self.may_bring_in_consenting(by, &event).await?;
                 }
             }
-            if rules != Rules::Host && !is_charged {
-                self.charge_members(by, &event)?;
-                is_charged = true;
+            if rules != Rules::Host && cost.is_none() {
+                cost = Some(self.charge_members(by, &event)?);
             }
             let draft = self.draft(id, by, event, command.roster_key().cloned());
-            let appended = match self.log.append_roster(&draft, expected).await {
+            let appending = self.log.append_roster(&draft, expected);
+            let appended = match &mut cost {
+                Some(cost) => cost.of(appending, |appended| !appended.duplicate).await,
+                None => appending.await,
+            };
+            let appended = match appended {
                 Ok(appended) => appended,
                 Err(Conflict::Changed(position)) => {
                     self.conversations.reached(id, position, OWN_EVENT).await;
@@ -118,9 +121,6 @@ impl Commands {
             self.conversations.reached(id, appended.position, OWN_EVENT).await;
             drop(turn);
             if let Some(key) = draft.key.as_ref().filter(|_| appended.duplicate) {
-                if is_charged {
-                    self.limits.give_back(Policy::Members, by, others_of(by, &draft.event));
-                }
                 let first = self.appended_before(by, id, appended.position, key).await?;
                 return self.the_same_change(first, command).await;
             }

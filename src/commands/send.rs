@@ -36,7 +36,7 @@ impl Commands {
         if let Some(first) = self.earlier.done(sending).await? {
             return the_same_as(first, &new);
         }
-        self.charge_change(by, conversation)?;
+        let mut cost = self.charge_change(by, conversation)?;
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
         let (message_id, client_id) = (self.clock.id(MessageId::known), new.client_id.clone());
         let decided = match new.reply_to {
@@ -52,17 +52,14 @@ impl Commands {
                 match self.decide_on(&tracked, by, conversation, quoted, Some(&client_id), command).await? {
                     Decided::New(event) => Some(event),
                     Decided::Nothing => None,
-                    Decided::Before(first) => {
-                        self.settle_change(by, conversation, true);
-                        return the_same_as(first, &new);
-                    }
+                    Decided::Before(first) => return the_same_as(first, &new),
                 }
             }
         };
         let Some(event) = decided else { unreachable!("a message is always something new") };
         let draft = self.draft(conversation, by, event, Some(client_id.clone()));
-        let Appended { position, duplicate } = self.log.append(&draft).await?;
-        self.settle_change(by, conversation, duplicate);
+        let Appended { position, duplicate } =
+            cost.of(self.log.append(&draft), |appended| !appended.duplicate).await?;
         let Event::MessageSent(message) = draft.event else { unreachable!("a message is sent") };
         if !duplicate {
             return Ok(Sent { position, time: draft.time, message });

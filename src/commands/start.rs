@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     accounts,
-    commands::{
-        charge::others_of, deadlines::OWN_EVENT, existing::NotBroughtIn, needs::Commands, refused::Refused,
-    },
+    commands::{deadlines::OWN_EVENT, existing::NotBroughtIn, needs::Commands, refused::Refused},
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, NewMember, Position,
         Recorded, Rejection, Time, Title, UserId,
@@ -108,12 +106,7 @@ impl Commands {
         let charged =
             self.may_bring_in(by, id, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));
         match charged {
-            Ok(()) => {
-                let members = others_of(by, &event);
-                let started = self.begin(id, by, event).await?;
-                self.settle_start(by, members, started.existed);
-                Ok(started)
-            }
+            Ok(mut cost) => cost.of(self.begin(id, by, event), |started| !started.existed).await,
             Err(_) if self.is_there(id).await? => self.begun(id).await,
             Err(refused) => Err(refused),
         }

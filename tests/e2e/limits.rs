@@ -96,13 +96,34 @@ async fn after_the_told_time_there_is_one_unit_more() {
 }
 
 #[tokio::test]
-async fn a_retry_of_a_finished_send_costs_the_user_and_not_the_send() {
-    let world = world_with(&[SEND_3, ("VERBATIM_LIMIT_USER", "1002/100000:1002")]).await;
+async fn what_does_not_happen_costs_the_user_and_not_the_send() {
+    let limits = [
+        ("VERBATIM_LIMIT_SEND", "4/4000:4"),
+        ("VERBATIM_LIMIT_CONVERSATION", "9/9000:9"),
+        ("VERBATIM_LIMIT_USER", "1100/110000:1100"),
+    ];
+    let world = world_with(&limits).await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
     let first = ana.sends(&lunch, "the-first-message", "Pizza?").await;
-    assert_eq!(left(&first, "send"), 2);
+    assert_eq!(left(&first, "send"), 3);
     let first = first.expect(201);
+    let messages = format!("/v1/conversations/{}/messages", lunch.id);
+    let thumb = format!("{messages}/{}/reactions/%F0%9F%91%8D", first["id"].as_str().expect("an id"));
+    for _ in 0..5 {
+        let answer = ana.put(&thumb, json!({})).await;
+        assert_eq!((left(&answer, "send"), left(&answer, "conversation")), (2, 7), "the first one counts");
+        answer.reached();
+    }
+    for _ in 0..3 {
+        let to_nothing = json!({ "client_id": key(), "text": "Yes", "reply_to": lunch.id });
+        for answer in [
+            ana.post(&messages, to_nothing).await,
+            ana.patch(&format!("{messages}/{}", lunch.id), json!({ "text": "No" })).await,
+        ] {
+            assert_eq!((left(&answer, "send"), left(&answer, "conversation")), (2, 7), "{answer:?}");
+        }
+    }
     let mut before = i64::MAX;
     for _ in 0..1_000 {
         let again = ana.sends(&lunch, "the-first-message", "Pizza?").await;

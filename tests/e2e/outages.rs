@@ -2,11 +2,14 @@
 
 use serde_json::json;
 
+use crate::limits::left;
 use crate::world::{Device, Person, Wire, World, assert_linked, eventually, key};
 
 #[tokio::test]
 async fn nats_is_killed_and_comes_back() {
-    let mut world = World::start().await;
+    let mut world = World::empty(1).await;
+    let limits = [("VERBATIM_LIMIT_START", "20/20000:20"), ("VERBATIM_LIMIT_MEMBERS", "200/200000:200")];
+    world.add_node_with("api,gateway,projector", &limits).await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let mut device = ben.connects().await;
@@ -16,7 +19,11 @@ async fn nats_is_killed_and_comes_back() {
     world.nats.kill9();
     device.waits_for("degraded", |frame| frame["op"] == "error" && frame["code"] == "degraded").await;
     let retried = key();
-    let refused = ana.sends(&lunch, &retried, "meanwhile").await;
+    let dinner = json!({ "kind": "group", "title": "Dinner", "members": [ben.id] });
+    let (refused, not_started) =
+        tokio::join!(ana.sends(&lunch, &retried, "meanwhile"), ana.post("/v1/conversations", dinner));
+    assert_eq!((left(&not_started, "start"), left(&not_started, "members")), (19, 199), "it costs nothing");
+    not_started.refuses(503, "unavailable");
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.refuses(503, "unavailable");
     // A node that hears nothing from the log no longer knows the members.
