@@ -105,9 +105,9 @@ impl Refused {
             Self::Rejected(AlreadyStarted) => {
                 ("already_started", "The conversation exists already: use the existing one.")
             }
-            Self::Rejected(NoSuchMessage) => (
-                "no_such_message",
-                "The message in `reply_to` does not exist in this conversation: name another message.",
+            Self::Rejected(BadReference) => (
+                "bad_reference",
+                "The message in `reply_to` does not exist in this conversation, or was deleted: name another message.",
             ),
             Self::Rejected(MessageDeleted) => {
                 ("message_deleted", "The message has been deleted: choose another message.")

@@ -34,6 +34,7 @@ codes! {
     bad_body 400: "The body is incomplete, or its chunks are malformed." => "Send the request again.";
     bad_credentials 401: "There is no account with this user name and password." => "Check both. The server does not say which of the two is wrong.";
     bad_handshake 400: "The request cannot become a WebSocket." => "Send the handshake of RFC 6455 over HTTP/1.1, with one access token.";
+    bad_reference 400: "The message in `reply_to` does not exist in this conversation, was deleted, or the caller may not see it." => "Name a message that the caller can read in this conversation.";
     bad_request 400: "The start line or a header of the request violates HTTP/1.1." => "See `detail`. HTTP client libraries do not send such requests.";
     blocked 403: "One of two users has blocked the other." => "Write in a group that both share. Neither can write to the other in a direct conversation, and the blocked user cannot add the other to a group.";
     body_too_slow 408: "The body took too long to arrive." => "Send the body faster.";
@@ -69,7 +70,6 @@ codes! {
     missing_scope 403: "The caller lacks the scope for this operation. `detail` names the scope." => "Use an API key that has the scope.";
     missing_token 401: "The request has no access token." => "Send the header `Authorization: Bearer <access token>`.";
     no_such_member 404: "The user is not a member of the conversation." => "Add the user first.";
-    no_such_message 404: "The message in `reply_to` does not exist in this conversation." => "Name a message of this conversation.";
     not_configured 503: "The operation needs a setting that the operator has not made. `detail` names it." => "Ask the operator to make the setting.";
     not_found 404: "The resource does not exist, or the caller may not see it." => "Check the id and the access token.";
     not_implemented 501: "The server does not support the method, or the transfer coding of the body." => "Use the methods in the API reference, and no transfer coding other than `chunked`.";

@@ -63,11 +63,8 @@ impl From<SearchError> for ReadError {
 impl ReadError {
     /// Whether the error means that there is nothing that this user may see.
     fn is_missing(&self) -> bool {
-        use Rejection::{NoSuchMember, NoSuchMessage, NotFound};
-        matches!(
-            self,
-            Self::NotFound | Self::Refused(Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage))
-        )
+        use Rejection::{NoSuchMember, NotFound};
+        matches!(self, Self::NotFound | Self::Refused(Refused::Rejected(NotFound | NoSuchMember)))
     }
 }
 

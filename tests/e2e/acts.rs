@@ -265,9 +265,9 @@ async fn a_reply_answers_what_is_there_and_metadata_has_limits() {
     let path = format!("/v1/conversations/{}/messages", lunch.id);
     let nested = (0..9).fold(json!(1), |inner, _| json!([inner]));
     for (field, value, code) in [
-        ("reply_to", json!(there.id), "no_such_message"),
-        ("reply_to", json!(lunch.id), "no_such_message"),
-        ("reply_to", json!(gone.id), "message_deleted"),
+        ("reply_to", json!(there.id), "bad_reference"),
+        ("reply_to", json!(lunch.id), "bad_reference"),
+        ("reply_to", json!(gone.id), "bad_reference"),
         ("reply_to", json!("x"), "invalid_body"),
         ("metadata", json!([]), "invalid_body"),
         ("metadata", json!({ "a": "\u{0}" }), "invalid_body"),
@@ -455,7 +455,7 @@ async fn what_was_said_before_joining_is_not_there_for_who_may_not_read_it() {
     ben.get(&format!("{}/reactions", before.path())).await.refuses(404, "not_found");
     ben.get(&format!("{}/versions", before.path())).await.refuses(404, "not_found");
     let reply = json!({ "client_id": key(), "text": "what?", "reply_to": before.id });
-    ben.post(&format!("{path}/messages"), reply).await.refuses(404, "no_such_message");
+    ben.post(&format!("{path}/messages"), reply).await.refuses(400, "bad_reference");
     let reply = json!({ "client_id": key(), "text": "as I said", "reply_to": before.id });
     let reply = Message::from(&ana.post(&format!("{path}/messages"), reply).await.expect(201));
     let seen = reply.seen_by(&ben, reply.position).await;

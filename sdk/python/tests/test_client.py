@@ -45,7 +45,7 @@ class Client(unittest.IsolatedAsyncioTestCase):
             last = await talk.send("two")
             self.assertEqual((await first).conversation_id, self.id)
             self.assertGreater(last.position, (await first).position)
-            for refused, code in ((stranger, "no_such_message"), (huge, "too_large")):
+            for refused, code in ((stranger, "bad_reference"), (huge, "too_large")):
                 with self.assertRaises(VerbatimError) as failed:
                     await refused
                 self.assertEqual((failed.exception.code, failed.exception.retryable), (code, False))

@@ -27,14 +27,14 @@ test("a refused message steps aside, and can be retried or discarded", async () 
   const last = talk.send("two");
   // The refused acts must not block the last one.
   const { position } = await last.done;
-  await assert.rejects(stranger.done, { name: "VerbatimError", code: "no_such_message", retryable: false });
+  await assert.rejects(stranger.done, { name: "VerbatimError", code: "bad_reference", retryable: false });
   await assert.rejects(huge.done, { code: "too_large" });
   assert.deepEqual([first.state, stranger.state, huge.state, last.state], ["sent", "failed", "failed", "sent"]);
   await until("both are shown", () => view.messages.length === 2);
   assert.deepEqual(view.pending.map(({ state }) => state), ["failed", "failed"]);
   stranger.retry();
   assert.equal(stranger.state, "sending");
-  await assert.rejects(stranger.done, { code: "no_such_message" });
+  await assert.rejects(stranger.done, { code: "bad_reference" });
   stranger.discard();
   huge.discard();
   assert.deepEqual(view.pending, []);

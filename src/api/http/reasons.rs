@@ -27,9 +27,12 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         use Rejection::*;
         let status = match &refused {
+            Refused::Rejected(BadReference) => {
+                return Self::unusable(refused.code(), "/reply_to".into(), refused.detail());
+            }
             Refused::Rejected(WithOneself | AheadOfHead) => StatusCode::BAD_REQUEST,
             Refused::Rejected(Forbidden | NotTheSender | Blocked) => StatusCode::FORBIDDEN,
-            Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
+            Refused::Rejected(NotFound | NoSuchMember) => StatusCode::NOT_FOUND,
             Refused::Rejected(
                 LastOwner | DirectIsFixed | TooManyMembers | TooManyConversations | AlreadyStarted
                 | MessageDeleted | TooManyReactions | TooManyPins,
@@ -320,7 +323,7 @@ mod tests {
             (AheadOfHead, 400, "ahead_of_head"),
             (NoSuchMember, 404, "no_such_member"),
             (AlreadyStarted, 409, "already_started"),
-            (NoSuchMessage, 404, "no_such_message"),
+            (BadReference, 400, "bad_reference"),
             (MessageDeleted, 409, "message_deleted"),
             (TooManyReactions, 409, "too_many_reactions"),
             (TooManyPins, 409, "too_many_pins"),

@@ -121,7 +121,8 @@ impl Messages {
     ///
     /// Sends a message, and responds after the log has stored it. The request needs an idempotency key, as
     /// `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
-    /// edited or deleted since. The same key with another body is refused with `idempotency_mismatch`.
+    /// edited or deleted since. The same key with another body is refused with `idempotency_mismatch`. A `reply_to` that
+    /// names no message of the conversation, a deleted one, or one that the caller may not see gets 400 `bad_reference`.
     #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
     async fn send(
         &self,

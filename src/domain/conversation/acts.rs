@@ -22,13 +22,10 @@ impl Conversation {
         self.role(by)?;
         let NewMessage { client_id, text, reply_to, metadata } = new;
         if reply_to != quoted.map(|quoted| quoted.id) {
-            return Err(Rejection::NoSuchMessage);
+            return Err(Rejection::BadReference);
         }
-        if let Some(quoted) = quoted {
-            self.must_see(by, quoted).map_err(|_| Rejection::NoSuchMessage)?;
-            if quoted.deleted {
-                return Err(Rejection::MessageDeleted);
-            }
+        if quoted.is_some_and(|quoted| quoted.deleted || self.must_see(by, quoted).is_err()) {
+            return Err(Rejection::BadReference);
         }
         Ok(Some(Event::MessageSent(MessageSent {
             message_id,

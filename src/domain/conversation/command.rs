@@ -127,8 +127,8 @@ pub enum Rejection {
     NoSuchMember,
     /// The conversation already exists.
     AlreadyStarted,
-    /// The message to answer does not exist, or the caller may not see it.
-    NoSuchMessage,
+    /// The message to answer does not exist, was deleted, or the caller may not see it: callers cannot tell which.
+    BadReference,
     /// The message has been deleted.
     MessageDeleted,
     /// The caller already has [`MAX_REACTIONS`](crate::domain::MAX_REACTIONS) different reactions to the message.

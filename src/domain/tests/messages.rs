@@ -190,7 +190,7 @@ fn nothing_is_done_with_a_deleted_message() {
         let outcome = group(ANA).when(ANA, act(message(), what));
         if refused { outcome.then_rejected(Rejection::MessageDeleted) } else { outcome.then_nothing() }
     }
-    group(ANA).when(ANA, say_with("yes", Some(message()), None)).then_rejected(Rejection::MessageDeleted);
+    group(ANA).when(ANA, say_with("yes", Some(message()), None)).then_rejected(Rejection::BadReference);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_was_said_before_i_may_read_is_not_there_for_me() {
             assert_eq!(decided != Err(Rejection::NotFound), is_there, "{decided:?}");
         }
         let reply = given().when(CEM, say_with("yes", Some(message()), None)).1;
-        assert_eq!(reply != Err(Rejection::NoSuchMessage), is_there, "{reply:?}");
+        assert_eq!(reply != Err(Rejection::BadReference), is_there, "{reply:?}");
     }
 }
 
@@ -263,5 +263,5 @@ fn an_expired_message_is_as_if_it_did_not_exist() {
         group(ANA).when(ANA, act(expired(), one)).then_rejected(Rejection::NotFound);
     }
     let answer = say_with("hi", Some(expired()), None);
-    group(ANA).when(ANA, answer).then_rejected(Rejection::NoSuchMessage);
+    group(ANA).when(ANA, answer).then_rejected(Rejection::BadReference);
 }

@@ -23,7 +23,7 @@ async fn a_wrong_expectation_of_a_request_is_reported_by_its_name() {
         { name = "right", ask = "GET /v1/conversations/1", status = 404, code = "not_found", says = "not_found" },
         { name = "another status", ask = "GET /v1/conversations/1", status = 400 },
         { name = "a status that is no refusal", ask = "GET /v1/conversations/1", status = 200 },
-        { name = "another code", ask = "GET /v1/conversations/1", status = 404, code = "no_such_message" },
+        { name = "another code", ask = "GET /v1/conversations/1", status = 404, code = "no_such_member" },
         { name = "another pointer", ask = "GET /v1/conversations?limit=0", status = 400, pointer = "/cursor" },
         { name = "other words", ask = "GET /v1/conversations?limit=0", status = 400, says = "between 1 and 7" },
         { name = "nothing was done", ask = "GET /v1/me", status = 200, accepted = true },

@@ -18,6 +18,8 @@ export type ServerCode =
   | "bad_credentials"
   /** The request cannot become a WebSocket. */
   | "bad_handshake"
+  /** The message in `reply_to` does not exist in this conversation, was deleted, or the caller may not see it. */
+  | "bad_reference"
   /** The start line or a header of the request violates HTTP/1.1. */
   | "bad_request"
   /** One of two users has blocked the other. */
@@ -88,8 +90,6 @@ export type ServerCode =
   | "missing_token"
   /** The user is not a member of the conversation. */
   | "no_such_member"
-  /** The message in `reply_to` does not exist in this conversation. */
-  | "no_such_message"
   /** The operation needs a setting that the operator has not made. `detail` names it. */
   | "not_configured"
   /** The resource does not exist, or the caller may not see it. */
