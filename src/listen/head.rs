@@ -36,7 +36,7 @@ impl Fault {
             }
             Self::Target => bad(
                 "The request target must be a path that begins with `/`, or an http address: percent-encode special \
-                 characters.",
+                 characters, such as `\"` as `%22`.",
             ),
             Self::Version => (
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -291,9 +291,15 @@ fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether the target has one of the four forms, with a method that allows that form.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
-    let is_path = |path: &[u8]| path.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>`".contains(byte));
+    // hyper refuses the same characters, but without a problem: quotation marks in a query, and `%` in a host.
+    let is_path = |path: &[u8]| {
+        let query = path.iter().position(|byte| *byte == b'?').map_or(&[][..], |at| &path[at..]);
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"#<>`".contains(byte);
+        path.iter().all(is_plain) && !query.contains(&b'"')
+    };
+    let is_host = |host: &[u8]| is_authority(host) && !host.contains(&b'%');
     if method == b"CONNECT" {
-        return target.contains(&b':') && !target.is_empty() && is_authority(target);
+        return target.contains(&b':') && is_host(target);
     }
     match target {
         b"*" => method == b"OPTIONS",
@@ -305,7 +311,7 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
             let Some(scheme) = scheme else { return false };
             let rest = &absolute[scheme.len()..];
             let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
-            end > 0 && is_authority(&rest[..end]) && is_path(&rest[end..])
+            end > 0 && is_host(&rest[..end]) && is_path(&rest[end..])
         }
     }
 }
