@@ -116,7 +116,7 @@ async fn an_id_that_is_none_is_not_found() {
         "%D9%A1",
         "%ff",
         "%",
-        "ffffffff-ffff-7fff-8fff-ffffffffffff",
+        "ffffffff-ffff-7fff-cfff-ffffffffffff",
         "",
         "a/b",
         &long,
@@ -124,6 +124,8 @@ async fn an_id_that_is_none_is_not_found() {
         let answer = get(&format!("/v1/things/{id}")).await;
         assert_eq!((answer.status, answer.code()), (404, "not_found".into()), "{id}");
     }
+    let late = get("/v1/things/ffffffff-ffff-7fff-8fff-ffffffffffff").await;
+    assert_eq!((late.status, late.code()), (400, "/id invalid".into()), "the time of no id");
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ pub(crate) use stored::skeleton::data_without_title;
 pub use words::emoji::Emoji;
 pub use words::host::{ExternalId, HostRole};
 pub use words::ids::{
-    ConversationId, Epoch, ErasureId, EventId, ExportId, HoldId, LoginId, MessageId, Point, Position, UserId,
+    ConversationId, Epoch, ErasureId, EventId, ExportId, HoldId, LoginId, MessageId, NotAnId, Point,
+    Position, UserId,
 };
 pub(crate) use words::joiners::belongs_to_emoji;
 pub(crate) use words::json::Fields;

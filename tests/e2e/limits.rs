@@ -199,9 +199,14 @@ async fn two_people_behind_one_address_are_not_throttled_by_strangers_there() {
     }
     let refresh = json!({ "refresh_token": ana.refresh_token });
     nobody.post("/v1/logins/refresh", refresh).await.refuses(429, "rate_limited");
+    let encoded = nobody.with_header("content-encoding", "gzip");
+    encoded.post("/v1/conversations", json!({})).await.refuses(429, "rate_limited");
+    let unknown = Method::from_bytes(b"FOO").expect("the letters of a method");
+    nobody.send(unknown, "/v1/me", None).await.refuses(429, "rate_limited");
     for _ in 0..20 {
         ana.get("/v1/me").await.expect(200);
         ben.get("/v1/me").await.expect(200);
+        ben.get("/v1/me?x=1").await.refuses(400, "invalid_parameter");
     }
 
     // Without a valid token, the address pays for a log out, also if it succeeds, and the user pays nothing.

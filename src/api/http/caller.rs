@@ -84,6 +84,9 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
             late.ok_or_else(|| Problem::from(refused))?
         }
     };
+    if let Some(Malformed(problem)) = request.data() {
+        return Err(problem.clone().into());
+    }
     need.of(&caller)?;
     let caller = match request.data::<ActedFor>() {
         Some(user) => door.bearers.acting_for(&caller, user).await.map_err(Problem::from)?,
@@ -94,6 +97,10 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
     Ok(Admitted { caller, _place: place })
 }
+
+/// The refusal of a request whose parameters are wrong. The caller gets it after the check of the token.
+#[derive(Clone)]
+pub(in crate::api) struct Malformed(pub(in crate::api) Problem);
 
 /// The state that the caller check needs.
 #[derive(Clone)]

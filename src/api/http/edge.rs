@@ -142,7 +142,8 @@ impl<E: Endpoint> Edge<E> {
             return Problem::from(shed).into_response();
         }
         if let Some(problem) = refused_at_once(&request) {
-            return problem.into_response();
+            let charged = strangers::charge(&self.limits, stranger(&request));
+            return charged.map_or_else(Problem::from, |()| problem).into_response();
         }
         let (from, deadline) = (stranger(&request), deadline(&request));
         let allowed = if request.uri().path() == LOGOUT { "POST" } else { "GET, HEAD" };

@@ -10,18 +10,19 @@ use poem::{
 };
 use poem_openapi::{
     OpenApi,
-    registry::{MetaApi, MetaParamIn, Registry},
+    registry::{MetaApi, MetaOperationParam, MetaParamIn, MetaSchemaRef, Registry},
 };
 
 use crate::{
     api::http::{
         asking,
-        caller::Door,
+        caller::{Door, Malformed},
         on_behalf,
         scopes::{Need, need_of},
         strangers,
         translated::of_error,
     },
+    domain::{EventId, NotAnId},
     listen::ClientAddress,
     problems::Problem,
 };
@@ -72,10 +73,12 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The name of an operation, the names of its query and header parameters, and its requirement on the caller.
+/// The name of an operation, the names of its parameters, and its requirement on the caller.
 #[derive(Default)]
 struct Parameters {
     operation: Option<&'static str>,
+    /// The ids in the path: the names in the route, and in the document.
+    ids: Vec<(String, String)>,
     query: Vec<String>,
     headers: Vec<String>,
     need: Option<Need>,
@@ -94,6 +97,7 @@ fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
                 let need = operation.operation_id.and_then(need_of);
                 let known = Parameters {
                     operation: operation.operation_id,
+                    ids: ids(&path.path, &operation.params),
                     query: of(MetaParamIn::Query),
                     headers: of(MetaParamIn::Header),
                     need,
@@ -112,6 +116,21 @@ fn route(path: &str) -> String {
         (false, _) => segment.to_owned(),
     };
     path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// The parameters in a documented path that are ids: their names in the route, and in the document.
+fn ids(path: &str, params: &[MetaOperationParam]) -> Vec<(String, String)> {
+    let names = path.split(['{', '}']).skip(1).step_by(2).enumerate();
+    let is_id = |name: &str| {
+        let param = params.iter().find(|param| param.in_type == MetaParamIn::Path && param.name == name);
+        let format = param.and_then(|param| match &param.schema {
+            MetaSchemaRef::Inline(schema) => schema.format.as_deref(),
+            MetaSchemaRef::Reference(_) => None,
+        });
+        format == Some("uuid")
+    };
+    let ids = names.filter(|(_, name)| is_id(name));
+    ids.map(|(at, name)| (format!("param{at}"), name.to_owned())).collect()
 }
 
 fn refuse_the_rest(operations: &mut HashMap<Method, BoxEndpoint<'static>>) {
@@ -154,19 +173,21 @@ impl Endpoint for Operation {
         join_lists(request.headers_mut());
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);
-        if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
-            return Ok(problem.into_response());
-        }
-        match on_behalf::named(request.headers(), self.known.need) {
-            Ok(Some(user)) => {
+        let wrong = wrong_path(&request, &self.known.ids);
+        let named = match wrong.or_else(|| wrong_query(&given, &self.known.query)).or_else(wrong_header) {
+            Some(problem) => Err(problem),
+            None => on_behalf::named(request.headers(), self.known.need),
+        };
+        match (named, self.known.need) {
+            (Ok(Some(user)), _) => {
                 request.set_data(user);
             }
-            Ok(None) => {}
-            // Without a token the response is 401, as for every operation of a user.
-            Err(_)
-                if self.known.need.is_some_and(Need::is_of_a_user)
-                    && !request.headers().contains_key(header::AUTHORIZATION) => {}
-            Err(problem) => return Ok(problem.into_response()),
+            (Ok(None), _) => {}
+            // The caller is checked, and charged, before the request is refused.
+            (Err(problem), Some(_)) => {
+                request.set_data(Malformed(problem));
+            }
+            (Err(problem), None) => return Ok(problem.into_response()),
         }
         if let Some(need) = self.known.need {
             request.set_data(need);
@@ -194,6 +215,15 @@ pub(in crate::api) fn unknown_parameter<S: Borrow<str>>(name: &str, known: &[S])
         known => format!("unknown parameter: use {}", known.join(", ")),
     };
     Problem::parameter(name, "unknown_parameter", detail)
+}
+
+/// The refusal of an id in the path whose time no id can have. Any other text that is not an id leads to nothing, so the
+/// response to it is 404.
+fn wrong_path(request: &Request, ids: &[(String, String)]) -> Option<Problem> {
+    ids.iter().find_map(|(at, name)| match request.raw_path_param(at)?.parse::<EventId>() {
+        Err(late @ NotAnId::TooLate) => Some(Problem::parameter(name, "invalid", late.to_string())),
+        _ => None,
+    })
 }
 
 fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> {

@@ -8,13 +8,21 @@ use uuid::Uuid;
 
 use crate::domain::words::host::ExternalId;
 
-/// The text is not a UUIDv7 with hyphens.
+/// Why a text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotAnId;
+pub enum NotAnId {
+    /// It is not a UUIDv7 with hyphens.
+    NotAUuid,
+    /// Its time is after the year 9999.
+    TooLate,
+}
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an id: it must be a UUID of version 7 with hyphens")
+        f.write_str(match self {
+            Self::NotAUuid => "not an id: it must be a UUID of version 7 with hyphens",
+            Self::TooLate => "not an id: its time must be before the year 10000",
+        })
     }
 }
 
@@ -24,11 +32,14 @@ impl std::error::Error for NotAnId {}
 /// before the year 10000.
 fn parse(text: &str) -> Result<Uuid, NotAnId> {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
-    let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+    let id = Uuid::try_parse(text).map_err(|_| NotAnId::NotAUuid)?;
     let hyphenated = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).eq_ignore_ascii_case(text);
     let is_v7 = id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122;
+    if !(hyphenated && is_v7) {
+        return Err(NotAnId::NotAUuid);
+    }
     let in_time = (id.as_u128() >> 80) < u128::from(YEAR_10000_MS);
-    (hyphenated && is_v7 && in_time).then_some(id).ok_or(NotAnId)
+    in_time.then_some(id).ok_or(NotAnId::TooLate)
 }
 
 macro_rules! ids {
@@ -233,11 +244,15 @@ mod tests {
             "01930f3c5a7b7c3d8e4f0123456789ab",
             "01930f3c-5a7b-4c3d-8e4f-0123456789ab",
             "01930f3c-5a7b-7c3d-ce4f-0123456789ab",
-            "ffffffff-ffff-7fff-8fff-ffffffffffff",
+            "ffffffff-ffff-7fff-cfff-ffffffffffff",
             "01930f3c-5a7b-7c3d-8e4f-0123456789ab\r\n",
         ] {
-            assert_eq!(wrong.parse::<UserId>(), Err(NotAnId), "{wrong:?}");
+            assert_eq!(wrong.parse::<UserId>(), Err(NotAnId::NotAUuid), "{wrong:?}");
         }
+        for late in ["ffffffff-ffff-7fff-8fff-ffffffffffff", "e677d21f-dc00-7000-8000-000000000000"] {
+            assert_eq!(late.parse::<UserId>(), Err(NotAnId::TooLate), "{late:?}");
+        }
+        assert!("e677d21f-dbff-7000-8000-000000000000".parse::<UserId>().is_ok());
     }
 
     #[test]
