@@ -226,7 +226,7 @@ impl Settings {
     /// The settings of the gateway.
     pub fn gateway(&self) -> gateway::GatewaySettings {
         gateway::GatewaySettings {
-            origins: self.origins.clone(),
+            origins: self.origins(),
             sockets_per_user: self.sockets_per_user,
             sockets: self.sockets,
             heartbeat: Duration::from_secs(self.heartbeat),
@@ -282,7 +282,7 @@ impl Settings {
     /// # Errors
     /// If the files of the certificate cannot be used.
     pub fn public_listener(&self) -> Result<listen::Settings, BadSetting> {
-        let (origins, proxies) = (Some(self.origins.clone()), self.trusted_proxies.clone());
+        let (origins, proxies) = (Some(self.origins()), self.trusted_proxies.clone());
         Ok(listen::Settings { origins, proxies, tls: self.tls.read()?, ..self.admin_listener() })
     }
 
@@ -293,17 +293,31 @@ impl Settings {
         listen::Settings { limits, ..listen::Settings::default() }
     }
 
+    fn origins(&self) -> Origins {
+        let is_https = self.public_url.as_ref().is_some_and(PublicUrl::is_https);
+        if is_https || self.has_tls() { self.origins.clone().over_tls() } else { self.origins.clone() }
+    }
+
+    /// Whether the public listener speaks TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_set()
+    }
+
+    /// The cost of a password hash.
+    pub(crate) fn cost_of_hashes(&self) -> credentials::Cost {
+        credentials::Cost {
+            memory_kib: self.argon2_memory,
+            passes: self.argon2_passes,
+            ..credentials::Cost::default()
+        }
+    }
+
     /// The password hasher, with the cost from the settings.
     ///
     /// # Errors
     /// If argon2 refuses the two settings together.
     pub(crate) fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
-        let cost = credentials::Cost {
-            memory_kib: self.argon2_memory,
-            passes: self.argon2_passes,
-            ..credentials::Cost::default()
-        };
-        credentials::Hasher::new(cost)
+        credentials::Hasher::new(self.cost_of_hashes())
             .map_err(|bad| BadSetting(format!("VERBATIM_ARGON2_MEMORY, VERBATIM_ARGON2_PASSES: {bad}")))
     }
 

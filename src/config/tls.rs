@@ -28,6 +28,11 @@ pub(super) struct TlsSettings {
 }
 
 impl TlsSettings {
+    /// Whether the files of a certificate are named.
+    pub(super) fn is_set(&self) -> bool {
+        self.tls_cert_file.is_some()
+    }
+
     /// TLS with the certificate in the files; `None` if no files are set.
     pub(super) fn read(&self) -> Result<Option<listen::Tls>, BadSetting> {
         let certificate = (self.tls_cert_file.as_ref(), CERTIFICATE);

@@ -32,6 +32,22 @@ impl Default for Cost {
     }
 }
 
+impl Cost {
+    /// Whether the cost is one of those that OWASP recommends for argon2id, or above one.
+    pub(crate) fn is_enough(self) -> bool {
+        const RECOMMENDED: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
+        RECOMMENDED
+            .iter()
+            .any(|(memory_kib, passes)| self.memory_kib >= *memory_kib && self.passes >= *passes)
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} KiB and {} passes", self.memory_kib, self.passes)
+    }
+}
+
 /// The cost is outside the bounds of argon2 or [`Hasher`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a password hash takes 8 to 262144 KiB (at least 8 for each lane), 1 to 16 passes and 1 to 4 lanes")]

@@ -26,8 +26,13 @@ const REMEMBER: &str = "7200";
 pub enum Origins {
     /// Any page.
     Any,
-    /// Only these origins, compared exactly: scheme, host and port as browsers write them.
-    Only(Vec<String>),
+    /// Only these origins, and the server's own.
+    Only {
+        /// The origins, compared exactly: scheme, host and port as browsers write them.
+        named: Vec<String>,
+        /// Whether browsers reach the server by TLS only, so that a page without TLS is not its own.
+        over_tls: bool,
+    },
 }
 
 /// An origin that no browser sends, so it would not admit any page.
@@ -48,7 +53,7 @@ impl FromStr for Origins {
                 .split(',')
                 .map(|origin| origin_of(origin.trim()))
                 .collect::<Result<_, _>>()
-                .map(Self::Only),
+                .map(|named| Self::Only { named, over_tls: false }),
         }
     }
 }
@@ -95,11 +100,21 @@ fn origin_of(text: &str) -> Result<String, BadOrigin> {
 pub(super) struct Page(HeaderValue);
 
 impl Origins {
+    /// The same for a server that browsers reach by TLS only.
+    pub fn over_tls(self) -> Self {
+        match self {
+            Self::Any => Self::Any,
+            Self::Only { named, .. } => Self::Only { named, over_tls: true },
+        }
+    }
+
     /// Whether the page that sent a request may use this server. A request without `Origin` always may.
     pub fn let_in(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| match self {
             Self::Any => true,
-            Self::Only(list) => list.iter().any(|one| one == origin) || is_own(origin, uri, headers),
+            Self::Only { named, over_tls } => {
+                named.iter().any(|one| one == origin) || is_own(origin, *over_tls, uri, headers)
+            }
         })
     }
 
@@ -119,7 +134,7 @@ impl Origins {
 
 /// Whether an origin is the server's own, judged by the host that the client asked for. Browsers compare origins the
 /// same way and let no page set `Host` or `Sec-Fetch-Site`. The latter also works where a proxy has changed the host.
-fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+fn is_own(origin: &HeaderValue, over_tls: bool, uri: &Uri, headers: &HeaderMap) -> bool {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
         return true;
     }
@@ -127,7 +142,7 @@ fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
     let asked = asked.or_else(|| headers.get(header::HOST)?.to_str().ok());
     let of_page = origin.to_str().ok().and_then(|origin| {
         let (scheme, host) = origin.split_once("://")?;
-        ["http", "https"].contains(&scheme).then_some(host)
+        (scheme == "https" || scheme == "http" && !over_tls).then_some(host)
     });
     asked.zip(of_page).is_some_and(|(asked, of_page)| asked.eq_ignore_ascii_case(of_page))
 }
@@ -171,7 +186,7 @@ mod tests {
             "https://xn--bcher-kva.example:8443",
         ] {
             let only = list.split(',').map(|origin| origin.trim().to_owned()).collect();
-            assert_eq!(list.parse(), Ok(Origins::Only(only)));
+            assert_eq!(list.parse(), Ok(Origins::Only { named: only, over_tls: false }));
         }
         assert_eq!(" * ".parse(), Ok(Origins::Any));
     }
@@ -203,13 +218,14 @@ mod tests {
 
     #[test]
     fn a_page_of_the_servers_own_origin_is_no_stranger() {
-        let origins = Origins::Only(vec!["https://chat.example".into()]);
-        let asked = |lines: &[(&'static str, &'static str)]| {
+        let origins: Origins = "https://chat.example".parse().expect("an origin");
+        let sent = |origins: &Origins, lines: &[(&'static str, &'static str)]| {
             let lines = lines.iter().map(|(name, value)| {
                 (header::HeaderName::from_static(name), HeaderValue::from_static(value))
             });
             origins.let_in(&Uri::from_static("/v1/me"), &lines.collect())
         };
+        let asked = |lines: &[(&'static str, &'static str)]| sent(&origins, lines);
         assert!(asked(&[("host", "127.0.0.1:8080")]), "not a page");
         assert!(asked(&[("origin", "https://chat.example"), ("host", "127.0.0.1:8080")]));
         assert!(asked(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8080")]));
@@ -223,8 +239,11 @@ mod tests {
             ("sec-fetch-site", "same-origin")
         ]));
         for stranger in ["http://127.0.0.1:8081", "http://127.0.0.1", "null", "ftp://127.0.0.1:8080"] {
-            let sent = [("origin", stranger), ("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-site")];
-            assert!(!asked(&sent), "{stranger}");
+            let lines = [("origin", stranger), ("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-site")];
+            assert!(!asked(&lines), "{stranger}");
         }
+        let over_tls = origins.clone().over_tls();
+        assert!(sent(&over_tls, &[("origin", "https://own.example"), ("host", "own.example")]));
+        assert!(!sent(&over_tls, &[("origin", "http://own.example"), ("host", "own.example")]));
     }
 }

@@ -7,6 +7,11 @@ use std::{fmt, str::FromStr};
 pub struct PublicUrl(String);
 
 impl PublicUrl {
+    /// Whether the server is reached by TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
     /// The absolute URL of the schema of a type: CloudEvents requires an absolute one in `dataschema`.
     pub(crate) fn schema(&self, kind: &str) -> String {
         format!("{}/schemas/{kind}.json", self.0)
