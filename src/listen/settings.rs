@@ -60,8 +60,9 @@ impl Default for Limits {
             header_lines: 100,
             body: BODY,
             handshake_within: Duration::from_secs(10),
-            head_within: Duration::from_secs(10),
-            body_within: Duration::from_secs(30),
+            // A second below what clients are told, so that the refusal is there in time.
+            head_within: Duration::from_secs(9),
+            body_within: Duration::from_secs(29),
             write_within: Duration::from_secs(30),
             stop_within: Duration::from_secs(10),
         }
