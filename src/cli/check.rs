@@ -12,6 +12,7 @@ use crate::{
     archive::{self, ArchiveTarget},
     cli::{
         addresses::addresses,
+        exposed::{costly_hashes, encrypted, named_origins},
         mirrors::{all_are_named, mirrors},
         open_files::enough_files,
         serve::Serve,
@@ -113,7 +114,10 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     }
     let spans = settings.span_destination();
     report.say("traces", spans.map(|to| if to.is_some() { "to a collector" } else { "none" }.into()));
-    warn("open files", enough_files(settings.connections));
+    warn("encryption", encrypted(&settings));
+    warn("origins", named_origins(&settings));
+    warn("password hashes", costly_hashes(&settings));
+    warn("open files", enough_files(&settings));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;
     report.say("database", database.as_ref().map(|_| "migrated".into()));

@@ -14,6 +14,7 @@ mod consumers;
 mod consumers_remotely;
 mod dev;
 mod erasures;
+mod exposed;
 mod failed;
 mod holds;
 mod log;

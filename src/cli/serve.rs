@@ -8,6 +8,8 @@ use crate::{
     app::{self, AppError, Listening, Mode, Weakness},
     cli::{
         addresses::{addresses, erasers_addresses},
+        exposed::costly_hashes,
+        open_files::enough_files,
         process::{process, until_told},
     },
     config::{NodeRole, ServerSettings, Settings},
@@ -46,6 +48,12 @@ pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) ->
         false => None,
     };
     let addresses = addresses(&servers)?;
+    if let Err(few) = enough_files(&settings) {
+        tracing::warn!("{few}");
+    }
+    if let Err(cheap) = costly_hashes(&settings) {
+        tracing::warn!("password hashes: {cheap}");
+    }
     let ready = |Listening { public, admin, .. }: Listening| {
         tracing::info!(listen = %public, %admin, "serving");
     };

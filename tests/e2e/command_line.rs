@@ -109,6 +109,15 @@ async fn documents_are_printed_and_checks_tell() {
     assert!(status.contains("lag 0 events") && status.contains("parked nothing"), "{status}");
     let checked = String::from_utf8_lossy(&run(&["check"]).await.stdout).into_owned();
     assert!(checked.contains("ok       clock: within 0.") && checked.contains("open files: "), "{checked}");
+    assert!(
+        checked.contains("WARNING  origins: `*`") && checked.contains("ok       password hashes: 19456 KiB"),
+        "{checked}"
+    );
+    let exposed = ["check", "--listen", "0.0.0.0:8080", "--argon2-memory", "19455"];
+    let exposed = String::from_utf8_lossy(&run(&exposed).await.stdout).into_owned();
+    for warned in ["encryption: the public listener speaks HTTP", "password hashes: 19455"] {
+        assert!(exposed.contains(&format!("WARNING  {warned}")), "{exposed}");
+    }
     let refused = run(&["check", "--streams", "4"]).await;
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stdout));
     assert_eq!(run(&["sing"]).await.status.code(), Some(2));
