@@ -5,6 +5,7 @@ mod archive;
 mod consumers;
 mod database;
 mod erasing;
+mod hashes;
 mod issuers;
 mod keys;
 mod layout;

@@ -13,6 +13,7 @@ use crate::{
         consumers::ScopedKeySetting,
         database::DatabaseSettings,
         erasing::ErasingSettings,
+        hashes::HashSettings,
         issuers::IssuerSettings,
         keys::KeySettings,
         limits::LimitSettings,
@@ -147,15 +148,8 @@ pub struct Settings {
           value_parser = clap::value_parser!(u64).range(0..=600))]
     drain_delay: Option<u64>,
 
-    /// Memory for one password hash (Argon2id), in KiB.
-    #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB",
-          value_parser = clap::value_parser!(u32).range(8..=262_144))]
-    pub argon2_memory: u32,
-
-    /// Number of passes of one password hash (Argon2id).
-    #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER",
-          value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub argon2_passes: u32,
+    #[command(flatten)]
+    hashes: HashSettings,
 
     /// Public address of this server, like `https://chat.example.com`. Events in the log link to their JSON Schema
     /// under this address; without this setting they have no link.
@@ -305,20 +299,12 @@ impl Settings {
 
     /// The cost of a password hash.
     pub(crate) fn cost_of_hashes(&self) -> credentials::Cost {
-        credentials::Cost {
-            memory_kib: self.argon2_memory,
-            passes: self.argon2_passes,
-            ..credentials::Cost::default()
-        }
+        self.hashes.cost()
     }
 
-    /// The password hasher, with the cost from the settings.
-    ///
-    /// # Errors
-    /// If argon2 refuses the two settings together.
+    /// The password hasher, or the refusal of a cost that argon2 does not accept.
     pub(crate) fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
-        credentials::Hasher::new(self.cost_of_hashes())
-            .map_err(|bad| BadSetting(format!("VERBATIM_ARGON2_MEMORY, VERBATIM_ARGON2_PASSES: {bad}")))
+        self.hashes.hasher()
     }
 
     /// The external issuers; `None` if no file is set.
