@@ -67,6 +67,7 @@ impl Figures {
         for (view, stream, position) in &self.views {
             PROGRESS.set_view(view, parts.log.stream_name(*stream), position.0, lag(*stream, *position));
         }
+        PROGRESS.are_set();
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn exposition() -> String {
     REQUESTS.register(ours);
     SOCKETS.register(ours);
     APPENDS.register(ours);
-    PROGRESS.register(ours);
+    PROGRESS.register_if_set(ours);
     CACHES.register(ours);
     PROCESS.register(ours);
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use async_nats::jetstream::{self, stream::Config};
 use verbatim::dev::NatsUser;
 
-use crate::world::{Backbone, Database, Ran, World, command, eventually};
+use crate::world::{Backbone, Database, Ran, World, alerts::is_firing, command, eventually};
 
 /// The names of the existing streams.
 async fn streams(world: &World) -> Vec<String> {
@@ -106,6 +106,13 @@ async fn a_stream_that_is_lost_is_named_and_comes_back_only_when_an_operator_say
         code == 503 && body["trouble"].as_str().is_some_and(|told| told.contains("views_of_another_log"))
     })
     .await;
+    // A node that is starting does not say that servers are down, which it has not asked yet.
+    let told = node.metrics().await;
+    assert!(is_firing("VerbatimNotReady", &told, ""), "{told}");
+    assert!(
+        ["VerbatimNatsDown", "VerbatimPostgresDown"].iter().all(|down| !is_firing(down, &told, "")),
+        "{told}"
+    );
     let refused = world.runs(&["rebuild", "all"]).await;
     assert_eq!(refused.code, Some(1), "the views are the last copy: {refused:?}");
     assert!(refused.stderr.contains("--force"), "{refused:?}");

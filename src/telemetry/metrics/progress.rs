@@ -1,13 +1,23 @@
 //! Metrics of the servers, and of the lag of each part behind the log. The monitor sets them once a second.
 
-use std::sync::{LazyLock, atomic::AtomicU64};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use prometheus_client::metrics::{family::Family, gauge::Gauge};
+use prometheus_client::{
+    metrics::{family::Family, gauge::Gauge},
+    registry::Registry,
+};
 
 use super::group::{Label, StreamLabel, metrics};
 
 /// The metrics of progress.
 pub(crate) static PROGRESS: LazyLock<ProgressMetrics> = LazyLock::new(ProgressMetrics::default);
+
+/// Whether the monitor has set these metrics once. Until then, `verbatim_nats_up 0` would say that the log cannot be
+/// reached, while the process is only starting.
+static IS_SET: AtomicBool = AtomicBool::new(false);
 
 /// A gauge with floating-point values.
 type Fraction = Gauge<f64, AtomicU64>;
@@ -85,6 +95,18 @@ impl Drop for ProjectorPosition {
 }
 
 impl ProgressMetrics {
+    /// Shows these metrics from now on: all of them have been set.
+    pub(crate) fn are_set(&self) {
+        IS_SET.store(true, Ordering::Release);
+    }
+
+    /// Adds these metrics to a registry if they have been set.
+    pub(super) fn register_if_set(&self, registry: &mut Registry) {
+        if IS_SET.load(Ordering::Acquire) {
+            self.register(registry);
+        }
+    }
+
     /// Sets the position and the lag of this process in a stream.
     pub(crate) fn set_hub(&self, stream: String, position: u64, (events, seconds): (u64, f64)) {
         let label = [("stream", stream)];

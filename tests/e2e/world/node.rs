@@ -111,6 +111,16 @@ impl Beginning {
     pub async fn readiness(&self) -> (u16, Value) {
         readiness(self.admin).await
     }
+
+    /// All of its current metrics, as text.
+    pub async fn metrics(&self) -> String {
+        metrics(self.admin).await
+    }
+}
+
+async fn metrics(admin: SocketAddr) -> String {
+    let answer = reqwest::get(format!("http://{admin}/metrics")).await.expect("an answer");
+    answer.text().await.expect("text")
 }
 
 async fn readiness(admin: SocketAddr) -> (u16, Value) {
@@ -134,8 +144,7 @@ impl Node {
 
     /// All of its current metrics, as text.
     pub async fn metrics(&self) -> String {
-        let answer = reqwest::get(format!("http://{}/metrics", self.admin)).await.expect("an answer");
-        answer.text().await.expect("text")
+        metrics(self.admin).await
     }
 
     /// Whether `/livez` answers with success.
