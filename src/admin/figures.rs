@@ -50,7 +50,10 @@ impl Figures {
             }
         }
         if let Some(seen) = database {
-            self.views.clone_from(&seen.each_view);
+            // Without a list, the views are missing: the lags of the last one grow until the views are back.
+            if !seen.each_view.is_empty() {
+                self.views.clone_from(&seen.each_view);
+            }
             PROGRESS.audit_waiting.set(seen.audit_waiting.unwrap_or_default().as_secs_f64());
             METRICS.failed_task_at.set(seen.others.failed_at.map_or(0, OffsetDateTime::unix_timestamp));
         }

@@ -140,6 +140,10 @@ async fn the_lag_of_views_grows_when_their_projector_is_dead_and_when_postgres_i
         assert_eq!(sum(&world.nodes[0].metrics().await, "verbatim_postgres_up"), 0.0);
     };
     world.database.is_gone_for(grows_meanwhile).await;
+    let (_, first) = lag().await;
+    world.database.does("alter schema view rename to mislaid").await;
+    eventually("the lag grows without views", || async { lag().await.1 > first + 2.0 }).await;
+    world.database.does("alter schema mislaid rename to view").await;
     world.nodes.remove(1);
     world.add_node("projector").await;
     let lag_of = async || sum(&world.nodes[0].metrics().await, "verbatim_view_lag_seconds");
