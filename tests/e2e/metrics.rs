@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::world::{World, eventually};
 use serde_json::json;
+use sqlx::Connection as _;
+
+use crate::world::{World, eventually};
 
 /// The rows of the table: the labels of each metric.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
@@ -100,6 +102,13 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
         let expected = documented.get(&name).or_else(|| documented.get(plain));
         assert_eq!(expected, Some(&labels), "the labels of {name} in docs/metrics.md");
     }
+
+    // Every node counts the parked deliveries once a second. That must not read the delivery log, which may be long.
+    let mut postgres = sqlx::PgConnection::connect(&world.database.url).await.expect("Postgres");
+    sqlx::raw_sql("set enable_seqscan = off").execute(&mut postgres).await.expect("set");
+    let count = "explain select count(*) from hooks.delivery where state = 'parked'";
+    let plan: Vec<String> = sqlx::query_scalar(count).fetch_all(&mut postgres).await.expect("a plan");
+    assert!(plan.iter().any(|line| line.contains("delivery_parked")), "{plan:#?}");
 
     device.tells(json!({ "op": "authenticate", "token": "none" })).await;
     device.is_closed_with().await;
