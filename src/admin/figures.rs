@@ -18,10 +18,13 @@ use crate::{
     telemetry::{APPENDS, METRICS, PROGRESS},
 };
 
-/// The last positions of the views that Postgres has reported: the view, the stream, the position.
+/// The last figures of what may be missing from a later check.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
+    /// The last positions of the views that Postgres has reported: the view, the stream, the position.
     views: Vec<(String, usize, Position)>,
+    /// The nats-servers whose storage is shown.
+    servers: Vec<String>,
 }
 
 impl Figures {
@@ -58,6 +61,9 @@ impl Figures {
             METRICS.failed_task_at.set(seen.others.failed_at.map_or(0, OffsetDateTime::unix_timestamp));
         }
         tell_streams(parts, survey);
+        if let Some(survey) = survey {
+            self.tell_storage(&survey.storage);
+        }
         let lag = |stream: usize, at: Position| {
             let (events, since) = heads.get(stream).map(|heads| heads.lag(now, at)).unwrap_or_default();
             (events, since.as_secs_f64())
@@ -71,6 +77,18 @@ impl Figures {
             PROGRESS.set_view(view, parts.log.stream_name(*stream), position.0, lag(*stream, *position));
         }
         PROGRESS.are_set();
+    }
+
+    /// Updates the metrics of the storage of the servers. A server that no longer tells it is not shown.
+    fn tell_storage(&mut self, storage: &[(String, f64)]) {
+        for (server, full) in storage {
+            PROGRESS.storage.get_or_create(&[("server", server.clone())]).set(*full);
+        }
+        let told: Vec<String> = storage.iter().map(|(server, _)| server.clone()).collect();
+        for gone in self.servers.iter().filter(|server| !told.contains(server)) {
+            PROGRESS.storage.remove(&[("server", gone.clone())]);
+        }
+        self.servers = told;
     }
 }
 

@@ -256,6 +256,7 @@ mod tests {
             answers: true,
             streams: vec![Err("it has no leader".into()), leads(7)],
             audit: leads(1),
+            storage: Vec::new(),
             ahead: None,
             refusing: None,
         };

@@ -19,7 +19,7 @@ use crate::{
 
 /// The maximum age of a survey of the log: an older survey says nothing about the present.
 pub(super) const STALE: Duration = Duration::from_secs(5);
-/// The fill level, from 0 to 1, at which a stream counts as degraded.
+/// The fill level, from 0 to 1, at which a stream or a nats-server counts as degraded.
 const NEARLY_FULL: f64 = 0.9;
 /// The lag in time at which a follower counts as degraded.
 const LATE: Duration = Duration::from_secs(10);
@@ -127,7 +127,9 @@ fn log(facts: &Facts) -> Part {
             "appends have been refused for {seconds} s ({why}): check the disks of nats-server and the limits of its streams"
         );
         Part::failed("log", "refuses_appends", detail)
-    } else if let Some(detail) = facts.survey.as_ref().and_then(nearly_full) {
+    } else if let Some(detail) =
+        facts.survey.as_ref().and_then(|survey| nearly_full(survey).or_else(|| lacks_room(survey)))
+    {
         Part::degraded("log", "nearly_full", detail)
     } else {
         Part::ok("log")
@@ -152,6 +154,18 @@ pub(crate) fn nearly_full(survey: &Survey) -> Option<String> {
     let percent = (full * 100.0).floor();
     (full >= NEARLY_FULL).then(|| {
         format!("{name} is {percent} % full: raise its max_bytes or max_msgs; a full stream stores nothing")
+    })
+}
+
+/// Names the fullest nats-server if it is nearly full, and says what to do.
+fn lacks_room(survey: &Survey) -> Option<String> {
+    let (name, full) = survey.storage.iter().max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+    let percent = (full * 100.0).floor();
+    (*full >= NEARLY_FULL).then(|| {
+        format!(
+            "nats-server {name} uses {percent} % of its max_file: enlarge its disk, then raise the limit; a full \
+             server stores nothing"
+        )
     })
 }
 

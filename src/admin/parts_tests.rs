@@ -26,6 +26,7 @@ fn sound() -> Facts {
         answers: true,
         streams: vec![Ok(stream)],
         audit: Ok(audit),
+        storage: vec![("verbatim-0".into(), 0.1)],
         ahead: Some(0.1),
         refusing: None,
     };
@@ -111,6 +112,7 @@ fn what_all_nodes_share_takes_none_of_them_out() {
     let refusing = Some(("maximum bytes exceeded".into(), Duration::from_secs(7)));
     says(|f| survey(f).refusing = refusing, "log", "failed", "refuses_appends", false);
     says(|f| stream(f).full = Some(0.95), "log", "degraded", "nearly_full", false);
+    says(|f| survey(f).storage[0].1 = 0.95, "log", "degraded", "nearly_full", false);
     says(
         |f| {
             stream(f).current = 2;

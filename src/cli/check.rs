@@ -136,7 +136,7 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         let fullness = nearly_full(&survey).map_or_else(|| Ok("no stream is nearly full".into()), Err);
         warn("fullness", fullness);
         warn("copies", lacks_a_copy(&survey).map_or_else(|| Ok("no stream lacks one".into()), Err));
-        warn("disks", has_room(log.fullest_server().await));
+        warn("disks", has_room(&log.storage().await));
         warn("silent clients", are_cut_off(log.longest_patience().await));
         report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
@@ -231,8 +231,10 @@ fn renewed_late(until: OffsetDateTime, now: OffsetDateTime) -> Option<String> {
 }
 
 /// Warns if a server has little room for streams left.
-fn has_room(full: Option<f64>) -> Result<String, String> {
-    let Some(full) = full else { return Ok("unknown: no nats-server tells how full it is".into()) };
+fn has_room(storage: &[(String, f64)]) -> Result<String, String> {
+    let Some(full) = storage.iter().map(|(_, full)| *full).reduce(f64::max) else {
+        return Ok("unknown: no nats-server tells how full it is".into());
+    };
     let told = format!("the fullest nats-server uses {} % of its max_file", (full * 100.0).floor());
     if full < ENOUGH_ROOM {
         Ok(told)
@@ -373,7 +375,8 @@ mod tests {
 
     #[test]
     fn a_full_server_is_told_of() {
-        assert!(has_room(None).is_ok() && has_room(Some(0.89)).is_ok());
-        assert!(has_room(Some(0.95)).is_err_and(|told| told.contains("95 %")));
+        let of = |full| [("log-0".to_owned(), 0.5), ("log-1".to_owned(), full)];
+        assert!(has_room(&[]).is_ok() && has_room(&of(0.89)).is_ok());
+        assert!(has_room(&of(0.95)).is_err_and(|told| told.contains("95 %")));
     }
 }

@@ -58,8 +58,9 @@ async fn each_alert_and_each_panel_asks_for_metrics_that_a_node_shows_and_each_a
     device.leaves().await;
     ana.resumes(&cursor).await.catches_up().await;
     let node = &world.nodes[0];
-    eventually("the stream has a limit", || async {
-        node.metrics().await.contains("verbatim_stream_full_ratio")
+    eventually("the stream has a limit, and the server has told how full it is", || async {
+        let told = node.metrics().await;
+        told.contains("verbatim_stream_full_ratio{") && told.contains("verbatim_nats_storage_full_ratio{")
     })
     .await;
     let told = node.metrics().await;

@@ -56,6 +56,8 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Varz {
+    #[serde(default)]
+    server_name: String,
     jetstream: JetStream,
     /// Nanoseconds between two pings to a silent client.
     #[serde(default)]
@@ -111,9 +113,10 @@ impl Log {
         each.reduce(Durability::weaker).unwrap_or(Durability::Unknown)
     }
 
-    /// How much of its space for streams the fullest server uses, from 0 to 1; `None` if no server tells.
-    pub(crate) async fn fullest_server(&self) -> Option<f64> {
-        self.servers().await.iter().filter_map(|server| server.jetstream.full()).reduce(f64::max)
+    /// How much of its space for streams each server uses, from 0 to 1; servers that do not tell it are missing.
+    pub(crate) async fn storage(&self) -> Vec<(String, f64)> {
+        let full = |server: Varz| Some((server.server_name, server.jetstream.full()?));
+        self.servers().await.into_iter().filter_map(full).collect()
     }
 
     /// How long a client can be silent until every server cuts it off; `None` if no server tells.

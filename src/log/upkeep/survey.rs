@@ -29,11 +29,11 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// After this many surveys in a row without any answer, this process leaves the server. A cluster needs some seconds to
 /// elect another leader, and until then the other servers are no better.
 const LOOKS_WITHOUT_ANSWER: u32 = 4;
-/// How long another server may take to accept this client.
-const RECONNECT: Duration = Duration::from_secs(3);
-/// The most attempts in a row to leave a server. The client chooses the next server at random, so it may be the same
-/// one.
-const TRIES: usize = 4;
+/// How often the servers are asked how full they are, in surveys.
+const LOOKS_WITHOUT_STORAGE: u32 = 30;
+/// How long their answers may take.
+const STORAGE: Duration = Duration::from_secs(2);
+
 /// The result of a survey.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -49,6 +49,9 @@ pub struct Survey {
     pub streams: Vec<Result<StreamSeen, String>>,
     /// The same for the stream of audit events.
     pub audit: Result<StreamSeen, String>,
+    /// How much of its space for streams each server uses, from 0 to 1, by the name of the server. It can be half a
+    /// minute old.
+    pub storage: Vec<(String, f64)>,
     /// How far the server's clock is ahead of ours, in seconds.
     pub ahead: Option<f64>,
     /// Why appends are refused, and for how long they have been.
@@ -214,12 +217,13 @@ impl Log {
         let (sender, seen) = watch::channel(None);
         let log = self.clone();
         tasks.spawn("survey of the log", async move {
-            let mut silent = 0;
+            let (mut silent, mut storage) = (0, Vec::new());
             let mut look = interval(LOOK);
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
+            for number in 0_u32.. {
                 look.tick().await;
-                let survey = log.look(&clock).await;
+                let mut survey = log.look(&clock).await;
+                survey.storage.clone_from(&storage);
                 let is_silent = survey.is_connected && !survey.answers;
                 if survey.streams.iter().any(Result::is_err) {
                     // An append without an answer during an outage says nothing about the log after the outage.
@@ -229,6 +233,9 @@ impl Log {
                 silent = if is_silent { silent + 1 } else { 0 };
                 if silent >= LOOKS_WITHOUT_ANSWER && log.leave_server().await {
                     silent = 0;
+                }
+                if number.is_multiple_of(LOOKS_WITHOUT_STORAGE) {
+                    storage = timeout(STORAGE, log.storage()).await.unwrap_or_default();
                 }
             }
         });
@@ -265,6 +272,7 @@ impl Log {
             answers: answers(looks.iter().map(|(seen, _)| seen), has_quorum),
             streams: looks.into_iter().map(|(seen, _)| seen).collect(),
             audit,
+            storage: Vec::new(),
             ahead,
             refusing: self.outcomes.refusing(at),
         }
@@ -306,35 +314,6 @@ impl Log {
         let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
         let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
         (answer.seen(), ahead, lacks_some)
-    }
-
-    /// Connects to another server of the pool. `false` if there is none.
-    async fn leave_server(&self) -> bool {
-        let left = self.client.server_info();
-        match self.client.server_pool().await {
-            Ok(pool) if pool.len() > 1 => {}
-            // There is no other server.
-            _ => return false,
-        }
-        tracing::warn!(
-            server = left.server_name,
-            "no stream answered through this nats-server; connecting to another one"
-        );
-        for _ in 0..TRIES {
-            let mut connections = self.connections();
-            if self.client.force_reconnect().await.is_err() {
-                return false;
-            }
-            if timeout(RECONNECT, connections.changed()).await.is_err() {
-                continue;
-            }
-            let server = self.client.server_info();
-            if server.server_id != left.server_id {
-                tracing::info!(server = server.server_name, "connected to another nats-server");
-                return true;
-            }
-        }
-        true
     }
 }
 

@@ -42,6 +42,8 @@ metrics! {
         head: Family<StreamLabel, Gauge> = "stream_position";
         /// How full a stream with a limit is, from 0 to 1.
         full: Family<StreamLabel, Fraction> = "stream_full_ratio";
+        /// How much of its space for streams a nats-server uses, from 0 to 1, by server.
+        storage: Family<[(&'static str, String); 1], Fraction> = "nats_storage_full_ratio";
         /// Consumers of a stream; nats-server refuses the 1,001st.
         consumers: Family<StreamLabel, Gauge> = "stream_consumers";
         /// Copies of a stream that keep up with its leader, including the leader.
