@@ -6,7 +6,12 @@ use clap::{Args, Subcommand};
 
 use crate::{
     app::{self, AppError, Leftover},
-    cli::{failed::Failed, process::until_told, reach::Reach, servers::Servers},
+    cli::{
+        failed::Failed,
+        process::{outlive_hangups, until_told},
+        reach::Reach,
+        servers::Servers,
+    },
     domain::ErasureId,
 };
 
@@ -78,6 +83,7 @@ fn told(left: Option<Leftover>) -> ExitCode {
 
 /// Erases until a signal stops it.
 pub(super) async fn eraser(servers: Servers) -> Result<(), AppError> {
+    outlive_hangups();
     let stop = until_told();
     let addresses = servers.erasers_addresses()?;
     tokio::select! {

@@ -10,7 +10,7 @@ use crate::{
         addresses::{addresses, erasers_addresses},
         exposed::costly_hashes,
         open_files::enough_files,
-        process::{process, until_told},
+        process::{outlive_hangups, process, until_told},
     },
     config::{NodeRole, ServerSettings, Settings},
     projector::Consent,
@@ -59,6 +59,7 @@ pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) ->
     };
     let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };
     let mode = Mode { weakness: Weakness::Refused, rebuild };
+    outlive_hangups();
     let process = process(until_told(), settings.drain_delay(DRAIN));
     let erasing = async {
         match &erasers {

@@ -19,7 +19,7 @@ use crate::{
     erased_titles::renames,
     world::{
         Backbone, Conversation, Person, Program, World, assert_linked, eventually, eventually_within,
-        position, stays,
+        position, signal, stays,
     },
 };
 
@@ -143,6 +143,11 @@ async fn an_erased_text_is_in_no_store_any_more() {
     let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
     let receipt = is_done(&program, &id).await;
+    eventually_long("no erasure waits", async || waits().await == 0.0).await;
+    // A reload ends neither a node nor an eraser, although they have nothing to reload.
+    for pid in [world.nodes[0].pid(), eraser.id().expect("it runs")] {
+        signal(pid, "HUP").await;
+    }
     let counts = json!({ "messages": 24, "edits": 8, "titles": 3, "attachments": 0, "rows": 0 });
     assert_eq!(receipt["counts"], counts);
     for time in ["hidden_at", "views_done_at", "log_done_at", "wal_compacted_at", "done_at"] {
@@ -177,6 +182,7 @@ async fn an_erased_text_is_in_no_store_any_more() {
     for word in ["erasure.asked", "erasure.positions", "erasure.done"] {
         assert!(trail.contains(word), "{word}: {trail}");
     }
+    assert_eq!(eraser.try_wait().expect("its state"), None);
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }
