@@ -39,7 +39,7 @@ pub(crate) use consumers::{
 };
 pub use database::{database, database_with};
 pub(crate) use erasures::{
-    AskHolds, Leftover, ask_holds, erase, erase_patiently, show_erasures, verify_erasure,
+    AskHolds, Leftover, ask_holds, erase, erase_patiently, erasure_waiting, show_erasures, verify_erasure,
 };
 pub use error::AppError;
 pub(crate) use installation::{

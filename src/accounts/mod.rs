@@ -11,6 +11,7 @@ mod erased;
 pub(crate) mod erasure_archives;
 mod erasure_request;
 mod erasure_scope;
+mod erasure_wait;
 pub(crate) mod erasures;
 pub(crate) mod expiring;
 pub(crate) mod exports;
@@ -49,6 +50,7 @@ pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
 pub(crate) use self::erased::{account_is_emptied, cancel_erasure, erasable, erase, is_fresh, not_erased_of};
 pub(crate) use self::erasure_scope::ErasureScope;
+pub(crate) use self::erasure_wait::oldest_erasure;
 pub(crate) use self::failures::FailureKeys;
 pub(crate) use self::host_logins::{HostLoginError, begin_for_host};
 pub(crate) use self::installation::{

@@ -80,7 +80,7 @@ pub(crate) async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool
     sqlx::query_scalar(
         "select bool_and(to_regclass(name) is not null)
          from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node', 'auth.budget',
-                          'auth.failure', 'auth.invitation', 'auth.audit']) as name",
+                          'auth.failure', 'auth.invitation', 'auth.audit', 'auth.erasure']) as name",
     )
     .fetch_one(connection)
     .await

@@ -39,6 +39,8 @@ pub(super) struct DatabaseSeen {
     pub(super) webhooks: Option<hooks::Summary>,
     /// How long the oldest audit event has been waiting for the stream AUDIT; `None` if none waits.
     pub(super) audit_waiting: Option<Duration>,
+    /// How long the oldest due erasure has been waiting to be hidden or deleted from the log; `None` if none waits.
+    pub(super) erasure_waiting: Option<Duration>,
     /// The other processes that Postgres knows.
     pub(super) others: OtherNodes,
 }
@@ -113,7 +115,7 @@ async fn look(
 ) -> sqlx::Result<DatabaseSeen> {
     let ahead = postgres_ahead(connection, clock).await?;
     let has_accounts = accounts::is_there(connection).await?;
-    let (mut others, mut audit_waiting) = (OtherNodes::default(), None);
+    let (mut others, mut audit_waiting, mut erasure_waiting) = (OtherNodes::default(), None, None);
     if has_accounts {
         if let Some(note) = note {
             accounts::note_node(connection, node, note).await?;
@@ -121,6 +123,7 @@ async fn look(
         }
         others = accounts::other_nodes(connection, node, lately).await?;
         audit_waiting = accounts::oldest_waiting(connection).await?;
+        erasure_waiting = accounts::oldest_erasure(&mut *connection).await?;
     }
     let schema = views::schema();
     let has_views = views::is_whole(connection, &schema).await?;
@@ -141,6 +144,7 @@ async fn look(
         parked,
         webhooks,
         audit_waiting,
+        erasure_waiting,
         others,
     })
 }

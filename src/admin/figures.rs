@@ -58,6 +58,7 @@ impl Figures {
                 self.views.clone_from(&seen.each_view);
             }
             PROGRESS.audit_waiting.set(seen.audit_waiting.unwrap_or_default().as_secs_f64());
+            PROGRESS.erasure_waiting.set(seen.erasure_waiting.unwrap_or_default().as_secs_f64());
             METRICS.failed_task_at.set(seen.others.failed_at.map_or(0, OffsetDateTime::unix_timestamp));
         }
         tell_streams(parts, survey);

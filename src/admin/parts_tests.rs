@@ -39,6 +39,7 @@ fn sound() -> Facts {
         parked: 0,
         webhooks: Some(hooks::Summary::default()),
         audit_waiting: None,
+        erasure_waiting: None,
         others: OtherNodes::default(),
     };
     Facts {

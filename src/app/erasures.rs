@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 pub(crate) use crate::erasures::Leftover;
 use crate::{
-    accounts::{By, erasures as requests},
+    accounts::{self, By, erasures as requests},
     app::{Addresses, AppError, Process, installation::open_installation, same_log},
     clock::Clock,
     config::{ErasingSettings, NodeRole, Settings},
@@ -115,6 +115,11 @@ pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) 
         tracing::warn!(%error, "the eraser has stopped; starting it again");
         sleep(PAUSE).await;
     }
+}
+
+/// How long the oldest due erasure has waited to be hidden or deleted from the log; `None` if none waits.
+pub(crate) async fn erasure_waiting(pool: &PgPool) -> Result<Option<Duration>, AppError> {
+    Ok(accounts::oldest_erasure(pool).await?)
 }
 
 /// The latest erasures or one of them, as the admin API shows them.

@@ -50,6 +50,9 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     {
         println!("webhooks {webhooks}  disabled by failures {failed}  parked events {parked}");
     }
+    if let Some(waiting) = app::erasure_waiting(&pool).await? {
+        println!("erasures  the oldest due one has waited for {} s", waiting.as_secs());
+    }
     let office = Office {
         pool: pool.clone(),
         log: log.clone(),

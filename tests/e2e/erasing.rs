@@ -140,8 +140,17 @@ async fn an_erased_text_is_in_no_store_any_more() {
             && !with_marker(&files_of_database(&world).await).is_empty()
     );
 
-    let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
+    // Operators see that the erasure waits for an eraser.
+    let waits = async || {
+        let told = world.nodes[0].metrics().await;
+        let value = told.lines().find_map(|line| line.strip_prefix("verbatim_erasure_waiting_seconds "));
+        value.expect("the metric").parse::<f64>().expect("a number")
+    };
+    eventually_long("the erasure is seen to wait", async || waits().await > 1.0).await;
+    let status = world.runs(&["status"]).await;
+    assert!(status.stdout.contains("erasures  the oldest due one has waited for "), "{status:?}");
+    let mut eraser = starts_eraser(&world);
     let receipt = is_done(&program, &id).await;
     eventually_long("no erasure waits", async || waits().await == 0.0).await;
     // A reload ends neither a node nor an eraser, although they have nothing to reload.

@@ -54,6 +54,9 @@ metrics! {
         hole: Family<StreamLabel, Gauge> = "stream_hole";
         /// Age of the oldest audit event that waits in Postgres for the stream AUDIT, in seconds; 0 if none waits.
         audit_waiting: Fraction = "audit_waiting_seconds";
+        /// Time for which the oldest due erasure has waited for a node to hide its content, or since then for the eraser
+        /// to delete it from the log, in seconds; 0 if none waits.
+        erasure_waiting: Fraction = "erasure_waiting_seconds";
         /// Position up to which this process has followed a stream for its sockets and rosters.
         hub_position: Family<StreamLabel, Gauge> = "hub_position";
         /// Events of a stream that this process has not followed yet.
