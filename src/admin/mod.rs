@@ -27,7 +27,7 @@ pub(crate) use parts::{lacks_a_copy, nearly_full};
 pub(crate) use watched::Watched;
 
 use crate::telemetry::{self, METRICS};
-use report::{Part, Report, Status};
+use report::{Part, Report};
 use status::{Sources, StatusCache, StreamStatus};
 
 /// The maximum age of a report: an older report says nothing about the present.
@@ -90,10 +90,18 @@ impl Health {
         self.enter(Stage::Stopping);
     }
 
+    /// The failed parts that are known without a check of the servers.
+    fn failures(&self) -> Vec<Part> {
+        let (task, views) = (*self.failed.borrow(), self.foreign_views.borrow());
+        let task = task.map(|task| Part::failed("tasks", "task_failed", task_failed(task)));
+        let views = views.as_ref().map(|why| Part::failed("views", "views_of_another_log", why));
+        task.into_iter().chain(views).collect()
+    }
+
     /// The reason why the whole process is not ready, whatever its parts report.
     fn out(&self) -> Option<String> {
         if let Some(task) = *self.failed.borrow() {
-            return Some(format!("the background task `{task}` failed: this process is stopping"));
+            return Some(task_failed(task));
         }
         if let Some(why) = &*self.foreign_views.borrow() {
             return Some(format!("views_of_another_log: {why}"));
@@ -108,8 +116,8 @@ impl Health {
     /// Updates the metrics that only `/readyz` can compute.
     fn tell_metrics(&self) {
         telemetry::PROCESS.ready.set(i64::from(self.answer().0 == StatusCode::OK));
-        if self.foreign_views.borrow().is_some() {
-            METRICS.part_status.get_or_create(&[("part", "views")]).set(Status::Failed as i64);
+        for part in self.failures() {
+            METRICS.part_status.get_or_create(&[("part", part.name)]).set(part.status as i64);
         }
     }
 
@@ -126,8 +134,8 @@ impl Health {
         });
         let mut body = report.map_or_else(|| json!({ "parts": {} }), Report::body);
         let is_out = out.is_some() || report.is_none_or(Report::takes_out);
-        if let Some(why) = &*self.foreign_views.borrow() {
-            body["parts"]["views"] = Part::failed("views", "views_of_another_log", why).body();
+        for part in self.failures() {
+            body["parts"][part.name] = part.body();
         }
         if let Some(out) = out {
             body["trouble"] = out.into();
@@ -140,6 +148,10 @@ impl Health {
         body["status"] = status.into();
         (if is_out { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, body)
     }
+}
+
+fn task_failed(task: &str) -> String {
+    format!("the background task `{task}` failed: this process is stopping")
 }
 
 /// `/livez`, `/readyz`, `/metrics` and `/status`.
@@ -174,4 +186,26 @@ pub(crate) fn routes(health: Arc<Health>) -> Route {
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
     Response::builder().status(status).content_type("application/json").body(body.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_task_is_a_failed_part_and_takes_the_process_out() {
+        let (failed, foreign) = (watch::Sender::new(None), watch::Sender::new(None));
+        let health = Health::new(failed.subscribe(), foreign.subscribe());
+        let sound = Report { parts: vec![Part::ok("tasks"), Part::ok("views")], warning: None };
+        health.report.send_replace(Some((Instant::now(), sound)));
+        health.is_serving();
+        assert_eq!(health.answer().0, StatusCode::OK);
+        failed.send_replace(Some("eraser"));
+        let (status, body) = health.answer();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let of = |part: &str| (body["parts"][part]["status"].clone(), body["parts"][part]["code"].clone());
+        assert_eq!(of("tasks"), ("failed".into(), "task_failed".into()), "{body}");
+        assert_eq!(of("views"), ("ok".into(), "ok".into()), "{body}");
+        assert_eq!(body["trouble"], body["parts"]["tasks"]["detail"]);
+    }
 }

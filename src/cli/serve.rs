@@ -61,14 +61,11 @@ pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) ->
     let mode = Mode { weakness: Weakness::Refused, rebuild };
     outlive_hangups();
     let process = process(until_told(), settings.drain_delay(DRAIN));
-    let erasing = async {
-        match &erasers {
-            Some(erasers) => app::erase_patiently(&settings, erasers).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        served = app::serve(&settings, &addresses, &roles, mode, &process, ready) => served,
-        never = erasing => match never {},
+    if let Some(erasers) = erasers {
+        let settings = settings.clone();
+        process
+            .tasks
+            .spawn("eraser", async move { match app::erase_patiently(&settings, &erasers).await {} });
     }
+    app::serve(&settings, &addresses, &roles, mode, &process, ready).await
 }
