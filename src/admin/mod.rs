@@ -168,20 +168,29 @@ pub(crate) fn routes(health: Arc<Health>) -> Route {
         let (status, body) = health.answer();
         async move { answer(status, &body) }
     });
+    with_metrics(move || asked.tell_metrics()).at("/readyz", get(ready)).at("/status", get(status))
+}
+
+/// `/livez` and `/metrics`, for a process that serves no clients. No load balancer asks it whether it is ready, so it
+/// counts as ready while it runs.
+pub(crate) fn bare_routes() -> Route {
+    with_metrics(|| {
+        telemetry::PROCESS.ready.set(1);
+    })
+}
+
+/// `/livez`, and `/metrics` after `tell` has updated them.
+fn with_metrics(tell: impl Fn() + Send + Sync + 'static) -> Route {
     let live = make(|_| async { answer(StatusCode::OK, &json!({ "status": "live" })) });
     let metrics = make(move |_| {
-        asked.tell_metrics();
+        tell();
         async {
             Response::builder()
                 .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
                 .body(telemetry::exposition())
         }
     });
-    Route::new()
-        .at("/livez", get(live))
-        .at("/readyz", get(ready))
-        .at("/metrics", get(metrics))
-        .at("/status", get(status))
+    Route::new().at("/livez", get(live)).at("/metrics", get(metrics))
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -1,12 +1,19 @@
 //! The archive: the archiver of a process that serves, and backups.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use sqlx::PgPool;
 use tokio::time::sleep;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    app::{Addresses, AppError, Process, installation::open_installation, same_log},
+    admin,
+    app::{
+        Addresses, AppError, Process,
+        installation::open_installation,
+        listening::{bind, listen_on},
+        same_log,
+    },
     archive::{self, ArchiveError, ArchiveTarget, Backup},
     clock::Clock,
     config::{NodeRole, Settings},
@@ -76,6 +83,7 @@ pub(crate) async fn archive_alone(
     process: &Process,
 ) -> Result<(), AppError> {
     let target = settings.archive()?;
+    show_metrics(settings, &process.tasks)?;
     let (pool, log) = open_installation(addresses, settings.layout(), 4).await?;
     begin(log.clone(), pool, target, &process.clock, &process.tasks);
     tokio::select! {
@@ -83,6 +91,29 @@ pub(crate) async fn archive_alone(
         () = process.stop.cancelled() => Ok(()),
         task = process.tasks.failure() => Err(same_log::stopped_by(task)),
     }
+}
+
+/// Answers operators on the admin listener. A node on the same machine may have the port already, and archiving matters
+/// more than the metrics.
+fn show_metrics(settings: &Settings, tasks: &Supervisor) -> Result<(), AppError> {
+    let listener = match bind(settings.admin_listen) {
+        Ok(listener) => listener,
+        Err(AppError::Listen(address, error)) if error.kind() == ErrorKind::AddrInUse => {
+            tracing::warn!(
+                %address,
+                "another process uses the address of the admin listener, so the metrics of this archiver cannot be \
+                 read: set VERBATIM_ADMIN_LISTEN to another address"
+            );
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let admin = listener.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?;
+    let (connections, never) = (TaskTracker::new(), CancellationToken::new());
+    let answering = listen_on(listener, admin::bare_routes(), settings.admin_listener(), never, &connections);
+    tasks.spawn("admin", answering);
+    tracing::info!(%admin, "answering operators");
+    Ok(())
 }
 
 /// Makes a backup.

@@ -1,16 +1,20 @@
 //! An archive keeps one log through all its epochs, and no other log.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use async_nats::jetstream;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    time::{sleep, timeout},
+};
 use verbatim::dev::NatsUser;
 
 use crate::{
     archives::{creates, folder, loses_everything, loses_the_database, place, restores, segments, verifies},
     erased_archives::with,
     erasing::{asks, eventually_long, receipt, starts_eraser},
-    world::{Conversation, Person, Program, World, eventually},
+    world::{Conversation, PATIENCE, Person, Program, World, eventually, signal},
 };
 
 const ROLES: &str = "api,gateway,projector,archiver";
@@ -141,8 +145,37 @@ async fn the_epoch_before_is_restored_until_the_new_one_is_archived() {
     // What is erased goes out of the epoch before, although the new one is not archived that far.
     let at = |epoch| manifest(&world, epoch).expect("a manifest")["at"].clone();
     let kept_up = at(Some(&second));
-    let mut archiver = world.starts(&["archive", "--archive", &place(&world)]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let admin = free.local_addr().expect("its address").to_string();
+    drop(free);
+    let listens = ["--admin-listen", &admin];
+    let mut archiver = world.starts(&[&["archive", "--archive", &place(&world)], &listens[..]].concat());
     eventually_long("the epoch before is rewritten", async || with(ERASED, &of_first).is_empty()).await;
+    // Its metrics show that it archives. A second archiver, which finds the address taken, archives without them.
+    let told = reqwest::get(format!("http://{admin}/metrics")).await.expect("an answer");
+    let told = told.text().await.expect("text");
+    let value = |name: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
+        line.trim().parse::<f64>().expect("a number")
+    };
+    assert!(value("verbatim_archive_written_timestamp_seconds ") > 1.7e9, "{told}");
+    assert_eq!((value("verbatim_ready "), value("verbatim_failed_tasks_total ")), (1.0, 0.0));
+    assert!(!told.contains("verbatim_nats_up"), "it does not survey the log: {told}");
+    let mut second_one = world.starts(&[&["archive", "--archive", &place(&world)], &listens[..]].concat());
+    let mut lines = BufReader::new(second_one.stderr.take().expect("its log")).lines();
+    let warned = async {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.contains("set VERBATIM_ADMIN_LISTEN to another address") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(timeout(PATIENCE, warned).await.expect("in time"), "it does not warn");
+    signal(second_one.id().expect("it runs"), "HUP").await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(second_one.try_wait().expect("its state"), None, "it archives nevertheless");
+    second_one.kill().await.expect("it runs");
     archiver.kill().await.expect("it runs");
     // The archive of a stream that is stuck does not keep up, although its archiver runs.
     assert_eq!((at(Some(&second)), latest(&world)), (kept_up, first.clone()));
