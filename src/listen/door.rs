@@ -46,6 +46,7 @@ use crate::{
         upgrade::Upgrade,
     },
     problems::{Problem, RequestId},
+    telemetry::REQUESTS,
 };
 
 /// How long a browser connects only over TLS after a visit (HSTS).
@@ -239,6 +240,7 @@ impl<E: Endpoint + 'static> Door<E> {
         refused: Option<Fault>,
         facts: Facts,
     ) -> Response {
+        let begun = Instant::now();
         let (mut parts, body) = request.into_parts();
         let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
             Some(fault) => {
@@ -249,7 +251,14 @@ impl<E: Endpoint + 'static> Door<E> {
         };
         let body = match judged {
             Ok(body) => body,
-            Err(problem) => return closing(problem.answer(RequestId::of(&parts.headers))),
+            Err(problem) => {
+                let id = RequestId::of(&parts.headers);
+                let (status, took) = (problem.status.as_u16(), begun.elapsed());
+                // No layer of the endpoint counts and logs this request.
+                REQUESTS.note("none", status, took);
+                debug!(request_id = %id, status, duration_ms = took.as_secs_f64() * 1_000.0, "refused");
+                return closing(problem.answer(id));
+            }
         };
         // The bytes after a request for a socket are not HTTP, or cannot be told apart from it.
         let asks_for_socket = asks_for_socket(&parts.headers);

@@ -56,6 +56,8 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
     device.catches_up().await;
     ana.get("/v1/nothing-here").await.expect(404);
     ana.with_token(Some("nobody's")).get("/v1/me").await.expect(401);
+    // The listener refuses this one before it reaches the API.
+    ana.get(&format!("/v1/me?{}", "a".repeat(9_000))).await.expect(414);
     let node = &world.nodes[0];
     eventually("the views have come along", || async {
         let told = node.metrics().await;
@@ -68,6 +70,7 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
     for (series, least) in [
         ("verbatim_http_requests_total{operation=\"send_message\",status=\"201\"}", 2.0),
         ("verbatim_http_requests_total{operation=\"none\",status=\"404\"}", 1.0),
+        ("verbatim_http_requests_total{operation=\"none\",status=\"414\"}", 1.0),
         ("verbatim_http_requests_total{operation=\"connect\",status=\"101\"}", 2.0),
         ("verbatim_http_request_duration_seconds_count{operation=\"send_message\"}", 2.0),
         ("verbatim_frames_received_total{op=\"hello\"}", 2.0),
