@@ -97,6 +97,14 @@ async fn the_metrics_tell_what_happens_and_the_table_tells_of_them() {
     ] {
         assert!(sum(&told, series) >= least, "{series} is less than {least} in {told}");
     }
+    // Counters of failures are shown from the beginning, so that the first failures are an increase.
+    for series in [
+        "verbatim_append_failures_total{reason=\"unavailable\"} 0",
+        "verbatim_handshakes_total{result=\"at_capacity\"} 0",
+        "verbatim_http_requests_total{operation=\"send_message\",status=\"503\"} 0",
+    ] {
+        assert!(told.lines().any(|line| line == series), "{series} is not in {told}");
+    }
     let documented = documented();
     for (name, mut labels, _) in samples(&told) {
         let of_histogram = ["_bucket", "_sum", "_count"];

@@ -10,7 +10,14 @@ use super::{
 };
 
 /// The metrics of appends.
-pub(crate) static APPENDS: LazyLock<AppendMetrics> = LazyLock::new(AppendMetrics::default);
+pub(crate) static APPENDS: LazyLock<AppendMetrics> = LazyLock::new(|| {
+    let appends = AppendMetrics::default();
+    // A counter that appears with its first failures shows no increase, so an alert on its rate would miss them.
+    for reason in ["unavailable", "too_large"] {
+        drop(appends.failed.get_or_create(&[("reason", reason)]));
+    }
+    appends
+});
 
 metrics! {
     /// The metrics of appends.

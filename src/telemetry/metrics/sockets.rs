@@ -10,7 +10,14 @@ use super::{
 };
 
 /// The metrics of sockets.
-pub(crate) static SOCKETS: LazyLock<SocketMetrics> = LazyLock::new(SocketMetrics::default);
+pub(crate) static SOCKETS: LazyLock<SocketMetrics> = LazyLock::new(|| {
+    let sockets = SocketMetrics::default();
+    // The results that an alert watches: a counter that appears with its first failures shows no increase.
+    for result in ["opened", "at_capacity", "unavailable"] {
+        drop(sockets.handshakes.get_or_create(&[("result", result)]));
+    }
+    sockets
+});
 
 /// A close code, and its reason as a word.
 type Closed = ([(&'static str, u16); 1], [(&'static str, &'static str); 1]);
