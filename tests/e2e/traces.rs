@@ -16,10 +16,15 @@ fn trace(number: u8, flags: &str) -> (String, String) {
 }
 
 async fn add_node(world: &mut World, collector: &Collector, sampler: &str, share: &str) {
-    let [endpoint, headers] = collector.settings();
+    let [_, (_, headers)] = collector.settings();
+    let (address, file) = (collector.0.url("/v1/traces"), world.dir().join("headers"));
+    std::fs::write(&file, headers).expect("a file");
     let settings = [
-        (endpoint.0, &*endpoint.1),
-        (headers.0, &headers.1),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*address),
+        // The full address for spans comes first, and an empty setting counts as unset.
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", ""),
+        ("VERBATIM_OTLP_HEADERS_FILE", file.to_str().expect("UTF-8")),
         ("OTEL_SERVICE_NAME", "chat"),
         ("OTEL_TRACES_SAMPLER", sampler),
         ("OTEL_TRACES_SAMPLER_ARG", share),
