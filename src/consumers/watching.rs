@@ -13,7 +13,7 @@ use std::{
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    accounts::consumers,
+    accounts::consumers::{self, StoredConsumer},
     consumers::{ConsumerError, Office, looking::figures},
     log::DeadLetter,
     telemetry::METRICS,
@@ -32,13 +32,19 @@ type KnownParked = HashMap<String, (u64, Vec<DeadLetter>)>;
 /// Keeps the metrics of consumers current, for the life of the process.
 pub(crate) async fn watch(office: Office) {
     let (mut known, mut shown) = (KnownParked::new(), HashSet::new());
+    let mut was_measured = true;
     loop {
         let next = Instant::now() + ROUND;
-        if let Err(error) = round(&office, &mut known, &mut shown).await {
+        let measured = round(&office, &mut known, &mut shown).await;
+        if let Err(error) = &measured {
             // Otherwise stale values would be exposed as current ones.
             shown.drain().for_each(|name| forget(&name));
-            tracing::debug!(%error, "could not measure consumer lag; retrying");
+            // An outage is one line, not one each round.
+            if was_measured {
+                tracing::warn!(%error, "could not measure the lag of consumers; retrying");
+            }
         }
+        was_measured = measured.is_ok();
         sleep_until(next).await;
     }
 }
@@ -61,21 +67,50 @@ async fn round(
     let counts = office.log.given_up().await?;
     for consumer in all {
         let count = counts.get(&consumer.name).copied().unwrap_or(0);
-        if known.get(&consumer.name).is_none_or(|(before, _)| *before != count) {
-            let parked = if count == 0 { Vec::new() } else { office.log.parked(&consumer.name).await? };
-            known.insert(consumer.name.clone(), (count, parked));
-        }
-        let parked = known.get(&consumer.name).map_or(&[][..], |(_, parked)| parked);
-        let measured = figures(office, &consumer, parked).await?;
-        let label = [("name", consumer.name.clone())];
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        METRICS.consumer_lag_events.get_or_create(&label).set(gauge(measured.lag_events));
-        METRICS.consumer_lag_seconds.get_or_create(&label).set(gauge(measured.lag_seconds));
-        METRICS.consumer_parked.get_or_create(&label).set(gauge(parked.len() as u64));
-        shown.insert(consumer.name);
-        sleep(REST * u32::try_from(measured.states.len()).unwrap_or(1)).await;
+        let streams = match measure(office, &consumer, count, known).await {
+            Ok(streams) => {
+                shown.insert(consumer.name);
+                streams
+            }
+            Err(error) => {
+                // The other consumers are measured nevertheless: the stream without a leader may be this one's alone.
+                if shown.remove(&consumer.name) {
+                    tracing::warn!(
+                        consumer = consumer.name,
+                        %error,
+                        "could not measure the lag of a consumer; retrying"
+                    );
+                }
+                forget(&consumer.name);
+                1
+            }
+        };
+        sleep(REST * u32::try_from(streams).unwrap_or(1)).await;
     }
     Ok(())
+}
+
+/// Updates the metrics of one consumer, for which the servers count `count` parked events. Returns the number of its
+/// streams.
+async fn measure(
+    office: &Office,
+    consumer: &StoredConsumer,
+    count: u64,
+    known: &mut KnownParked,
+) -> Result<usize, ConsumerError> {
+    let name = &consumer.name;
+    if known.get(name).is_none_or(|(before, _)| *before != count) {
+        let parked = if count == 0 { Vec::new() } else { office.log.parked(name).await? };
+        known.insert(name.clone(), (count, parked));
+    }
+    let parked = known.get(name).map_or(&[][..], |(_, parked)| parked);
+    let measured = figures(office, consumer, parked).await?;
+    let label = [("name", name.clone())];
+    let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    METRICS.consumer_lag_events.get_or_create(&label).set(gauge(measured.lag_events));
+    METRICS.consumer_lag_seconds.get_or_create(&label).set(gauge(measured.lag_seconds));
+    METRICS.consumer_parked.get_or_create(&label).set(gauge(parked.len() as u64));
+    Ok(measured.states.len())
 }
 
 fn forget(name: &str) {

@@ -144,6 +144,18 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     assert_eq!(world.runs(&["consumers", "sweep"]).await.code, Some(0));
     admin.post(path, renewed).await.expect(201);
     assert!(world.runs(&["status"]).await.stdout.contains("consumer r1  never_connected"));
+
+    // A consumer that cannot be measured does not hide the figures of the others.
+    admin.post(path, json!({ "name": "a1" })).await.expect(201);
+    let shows = async |name: &str| {
+        let label = format!("verbatim_consumer_lag_seconds{{name=\"{name}\"}}");
+        world.nodes[0].metrics().await.contains(&label)
+    };
+    eventually("it is measured", || async { shows("a1").await }).await;
+    world.database.does("update auth.consumer set lanes = '{nonsense}' where name = 'a1'").await;
+    eventually("it is not measured", || async { !shows("a1").await }).await;
+    eventually("the other one is", || async { shows("r1").await }).await;
+    assert_eq!(world.nodes[0].lines_with("could not measure the lag of a consumer").len(), 1);
     world.finish().await;
 }
 

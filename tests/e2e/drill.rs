@@ -32,14 +32,15 @@ fn expressions(of: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Metrics that a healthy node without TLS, webhooks and issuers does not show.
-const SELDOM: [&str; 6] = [
+/// Metrics that a healthy node without TLS, webhooks, consumers and issuers does not show.
+const SELDOM: [&str; 7] = [
     "verbatim_tls_certificate_expires_in_seconds",
     "verbatim_webhook_disabled",
     "verbatim_webhook_lag_seconds",
     "verbatim_rate_limited_total",
     "verbatim_shed_total",
-    "verbatim_append_failures_total",
+    "verbatim_consumer_lag_seconds",
+    "verbatim_consumer_parked",
 ];
 
 #[tokio::test]
