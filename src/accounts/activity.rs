@@ -13,8 +13,12 @@ use crate::{
         audit::{self, Stamp},
         external_logouts::refuse_tokens_until,
     },
+    credentials::{HOST_LIFE, LEEWAY},
     domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, Time, UserId},
 };
+
+/// How long a login that has ended may still have a valid access token.
+const ENDED_LATELY: Duration = HOST_LIFE.saturating_add(LEEWAY.saturating_mul(2));
 
 /// The account of a user, by one of its ids.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +29,7 @@ pub(crate) enum WhichAccount<'a> {
     External(&'a ExternalId),
 }
 
-/// Deactivates an account and ends all its logins. Returns all logins that ended recently, because an earlier request
+/// Deactivates an account and ends all its logins. Returns all logins that ended lately, because an earlier request
 /// may have failed after the database and before the nodes were told. `None` if there is no such user.
 pub(crate) async fn deactivate(
     pool: &PgPool,
@@ -53,8 +57,9 @@ pub(crate) async fn deactivate(
         audit::note(&mut transaction, stamp, suspended).await?;
     }
     let ended: Vec<Uuid> =
-        sqlx::query_scalar("select id from auth.login where account_id = $1 and revoked_at is not null")
+        sqlx::query_scalar("select id from auth.login where account_id = $1 and revoked_at > $2")
             .bind(account.uuid())
+            .bind(stamp.at.datetime() - ENDED_LATELY)
             .fetch_all(&mut *transaction)
             .await?;
     transaction.commit().await?;

@@ -146,16 +146,34 @@ impl Revoked {
         suspended.iter().for_each(|user| self.learn(*user, true, asked));
     }
 
-    /// Adds the API keys that ended lately, and returns whether one of them is new here. Every node polls for them,
-    /// because a key also ends when it expires, and no signal reports that.
-    pub async fn load_keys(&self, pool: &PgPool, now: Time) -> Result<bool, sqlx::Error> {
-        let keys = in_time(key_use::ended_since(pool, now, MEMORY)).await?;
-        let has_new = keys.iter().any(|key| !self.contains(*key));
-        self.insert_all(keys);
-        Ok(has_new)
+    /// Adds the logins that were revoked and the accounts that were deactivated within `age`, and the API keys that
+    /// ended lately. Returns whether anything of this is new here. Every node polls for it: no signal reports that a
+    /// key has expired, and a signal gets lost if its sender is cut off from NATS, or dies after its commit.
+    pub async fn load_recent(&self, pool: &PgPool, now: Time, age: Duration) -> Result<bool, sqlx::Error> {
+        let asked = Instant::now();
+        let suspended = in_time(accounts::suspended_since(pool, now, age.min(MEMORY))).await?;
+        let mut ended = in_time(accounts::revoked_since(pool, now, age.min(MEMORY))).await?;
+        ended.extend(in_time(key_use::ended_since(pool, now, MEMORY)).await?);
+        let has_new_account = suspended.into_iter().fold(false, |new, user| self.is_news(user, asked) || new);
+        ended.retain(|login| !self.contains(*login));
+        let has_new_login = !ended.is_empty();
+        self.insert_all(ended);
+        Ok(has_new_account || has_new_login)
     }
 
-    fn insert_all(&self, logins: impl IntoIterator<Item = LoginId>) {
+    /// Takes in that an account was deactivated when the database was asked. Returns whether that is new here.
+    fn is_news(&self, user: UserId, asked: Instant) -> bool {
+        let mut memory = self.write();
+        let known = memory.accounts.get(&user);
+        let is_news = known.is_none_or(|news| !news.is_suspended && news.at <= asked);
+        if is_news {
+            memory.note(user, News { is_suspended: true, at: asked });
+        }
+        is_news
+    }
+
+    /// Denies logins from now on, like [`Self::insert`].
+    pub fn insert_all(&self, logins: impl IntoIterator<Item = LoginId>) {
         let now = Instant::now();
         let mut memory = self.write();
         for login in logins {
@@ -262,6 +280,14 @@ mod tests {
         assert_eq!(revoked.why(&theirs), Some(Ended::Suspended));
         advance(Duration::from_secs(1)).await;
         revoked.learn_all(&HashSet::new(), Instant::now());
+        assert_eq!(revoked.why(&theirs), None);
+        let before = Instant::now();
+        advance(Duration::from_secs(1)).await;
+        assert!(revoked.is_news(theirs.user, Instant::now()), "the signal was lost");
+        assert!(!revoked.is_news(theirs.user, Instant::now()), "known since");
+        assert_eq!(revoked.why(&theirs), Some(Ended::Suspended));
+        revoked.restore(theirs.user);
+        assert!(!revoked.is_news(theirs.user, before), "older than the reactivation");
         assert_eq!(revoked.why(&theirs), None);
     }
 

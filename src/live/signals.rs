@@ -3,10 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use sqlx::PgPool;
 use tokio::{
     sync::watch,
-    time::{MissedTickBehavior, interval, sleep},
+    task::unconstrained,
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
@@ -20,8 +22,15 @@ use crate::{
 /// The time between two checks whether this node hears from the log.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The time between two queries for API keys that have ended.
-const KEYS: Duration = Duration::from_secs(2);
+/// The time between two queries for proofs that have ended without a signal.
+const POLL: Duration = Duration::from_secs(2);
+
+/// How far a query looks back before the last one. The time of a revocation is older than its commit, and may come from
+/// a clock that is behind.
+const LOOKS_BACK: Duration = Duration::from_secs(120);
+
+/// The most signals that are taken in before the sessions are checked.
+const AT_ONCE: usize = 4_096;
 
 /// News for the owner of the sockets.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +76,20 @@ impl HeardSignals {
         let (of, told) = (self.clone(), tell.clone());
         tasks.spawn("signals", async move {
             while let Some(signal) = signals.next().await {
-                of.hear(signal, &told);
+                // A check of all sessions takes longer than a signal, so of many revocations at once, all that have
+                // arrived are taken in first.
+                let mut has_ended = of.hear(signal, &told);
+                for _ in 1..AT_ONCE {
+                    let Some(Some(signal)) = unconstrained(signals.next()).now_or_never() else { break };
+                    has_ended |= of.hear(signal, &told);
+                }
+                if has_ended {
+                    of.end_revoked(&told);
+                }
             }
         });
         tasks.spawn("revocations", self.clone().remember_revocations(connections, tell.clone()));
-        tasks.spawn("ended keys", self.clone().remember_ended_keys(tell.clone()));
+        tasks.spawn("ended proofs", self.clone().remember_ended(tell.clone()));
         tasks.spawn("cut off", self.clone().cut_off(tell));
         Ok(())
     }
@@ -81,17 +99,18 @@ impl HeardSignals {
         self.revoked.load(&self.pool, self.clock.now()).await
     }
 
-    fn hear(&self, signal: Signal, tell: &impl Fn(Told)) {
+    /// Takes in a signal. Returns whether a proof has ended, so that [`Self::end_revoked`] must follow.
+    fn hear(&self, signal: Signal, tell: &impl Fn(Told)) -> bool {
         match signal {
             Signal::Typing { conversation, user } => tell(Told::Typing(conversation, user)),
             Signal::Revoked { login, suspended } => {
                 suspended.iter().for_each(|user| self.revoked.suspend(*user));
                 self.revoked.insert(login);
-                self.end_revoked(tell);
+                return true;
             }
             Signal::Suspended { user } => {
                 self.revoked.suspend(user);
-                self.end_revoked(tell);
+                return true;
             }
             Signal::Restored { user } => self.revoked.restore(user),
             Signal::Blocked { by } => self.blocked.forget(by),
@@ -101,6 +120,7 @@ impl HeardSignals {
     }
 
     /// Ends the waits and sessions of all logins that no longer count. The logins are in the deny set *before* the
+        false
     /// sessions are checked: a session that begins meanwhile either finds its login in the deny set or is among the
     /// checked sessions. In the other order, a session that begins between the two would do neither, and stay open.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
@@ -131,14 +151,21 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of API keys that have expired, or were revoked while this node could not hear.
-    async fn remember_ended_keys(self: Arc<Self>, tell: impl Fn(Told)) {
+    /// Ends the waits and sessions of proofs that have ended without a signal to this node.
+    async fn remember_ended(self: Arc<Self>, tell: impl Fn(Told)) {
+        let mut loaded_at = Instant::now();
         loop {
-            sleep(KEYS).await;
-            match self.revoked.load_keys(&self.pool, self.clock.now()).await {
-                Ok(true) => self.end_revoked(&tell),
-                Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "could not query ended API keys; retrying"),
+            sleep(POLL).await;
+            let asked = Instant::now();
+            let age = asked.duration_since(loaded_at) + LOOKS_BACK;
+            match self.revoked.load_recent(&self.pool, self.clock.now(), age).await {
+                Ok(has_new) => {
+                    loaded_at = asked;
+                    if has_new {
+                        self.end_revoked(&tell);
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "could not query ended proofs; retrying"),
             }
         }
     }

@@ -143,7 +143,14 @@ async fn a_node_that_is_cut_off_from_the_log_lets_nobody_in() {
     });
     eventually("it waits", || async { world.nodes[1].metric("verbatim_events_followed").await == 1 }).await;
 
+    let phone = Person::logs_in(ana.address, &ana.name, &ana.id).await;
+    let mut of_phone = phone.connects().await;
+
     way.block();
+    // Nobody hears of a revocation at the node that is cut off. The others find it in the database.
+    phone.at(there.address).delete("/v1/logins/current").await.expect(204);
+    assert_eq!(of_phone.is_closed_with().await, 4503);
+    phone.get("/v1/me").await.refuses(401, "login_revoked");
     ana.removes(&lunch, &ben).await.expect(204);
     cleo.delete("/v1/logins/current").await.expect(204);
     let secret = ana.says(&lunch, "not for ben").await["position"].as_u64().expect("position");
