@@ -213,7 +213,6 @@ async fn start(
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
     let keys = signing.at(clock.now());
     let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
-    tasks.spawn("signing keys", signing.keep_current(pool.clone(), tokens.clone(), clock.clone()));
     let hasher = settings.hasher()?;
     let issuers = settings.issuers()?.map(|issuers| {
         let issuers = Arc::new(issuers);
@@ -314,6 +313,7 @@ async fn start(
         move |told| gateway.iter().for_each(|gateway| gateway.hear(told))
     };
     patiently(health, "the log", async || Ok(signals.start(tell.clone(), tasks).await?)).await?;
+    tasks.spawn("signing keys", signing.keep_current(tokens.clone(), signals.clone(), tell));
     let parts = || admin::Watched {
         log: log.clone(),
         pool: pool.clone(),

@@ -197,6 +197,11 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         inner.tell();
     }
 
+    /// Something of each value, in no order.
+    pub(crate) fn map_all<T>(&self, of: impl Fn(&V) -> T) -> Vec<T> {
+        self.inner().entries.iter().map(|(_, entry)| of(&entry.value)).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.inner().entries.is_empty()
     }

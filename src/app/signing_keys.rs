@@ -11,8 +11,9 @@ use crate::{
     app::{Addresses, AppError, database, is_migrated},
     clock::Clock,
     config::Settings,
-    credentials::{Keys, Ring, Tokens},
+    credentials::{Keys, NewKeys, Ring, Tokens},
     domain::Time,
+    live::{HeardSignals, Told},
 };
 
 /// The interval at which the keys in the database and the clock are checked. A key is published for minutes before it
@@ -49,20 +50,32 @@ impl SigningKeys {
     }
 
     /// Keeps the keys of the tokens current for the life of the process. While the database does not answer, the known
-    /// keys stay in use, and each still begins to sign at its time.
-    pub(super) async fn keep_current(mut self, pool: PgPool, tokens: Arc<Tokens>, clock: Clock) {
+    /// keys stay in use, and each still begins to sign at its time. Whoever came in with a token of a replaced key is
+    /// sent out.
+    pub(super) async fn keep_current(
+        mut self,
+        tokens: Arc<Tokens>,
+        signals: Arc<HeardSignals>,
+        tell: impl Fn(Told),
+    ) {
+        let HeardSignals { pool, clock, .. } = &*signals;
         loop {
             sleep(LOOK).await;
             if !self.is_given {
-                match accounts::shared_keys(&pool, clock.now()).await {
+                match accounts::shared_keys(pool, clock.now()).await {
                     Ok(ring) => self.ring = ring,
                     Err(error) => tracing::debug!(%error, "could not read the signing keys; retrying"),
                 }
             }
             let keys = self.at(clock.now());
             let signs = keys.ids().next().unwrap_or_default().to_owned();
-            if tokens.replace_keys(keys) {
-                tracing::info!(signs, "the signing keys have changed");
+            match tokens.replace_keys(keys) {
+                NewKeys::Same => {}
+                NewKeys::Rotated => tracing::info!(signs, "the signing keys have changed"),
+                NewKeys::Replaced(logins) => {
+                    tracing::info!(signs, "the signing key was replaced; all logins have ended");
+                    signals.end_logins(logins, &tell);
+                }
             }
         }
     }

@@ -39,7 +39,9 @@ pub use self::registration::Registration;
 pub(crate) use self::rotation::{GivenKeys, Ring};
 pub(crate) use self::scopes::{Scope, Scopes};
 pub use self::tokens::Tokens;
-pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, HOST_LIFE, LEEWAY, OURS, SHORTEST_HOST_LIFE, Terms};
+pub(crate) use self::tokens::{
+    ACCESS_LIFE, BadToken, HOST_LIFE, LEEWAY, NewKeys, OURS, SHORTEST_HOST_LIFE, Terms,
+};
 pub use self::username::{BadUsername, Username};
 pub(crate) use self::webhook_secret::{SignatureKind, WebhookSecret};
 pub(crate) use crate::networks::Network;

@@ -51,6 +51,18 @@ pub enum BadToken {
     Expired,
 }
 
+/// The effect of new keys.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NewKeys {
+    /// The keys are the current ones.
+    Same,
+    /// The tokens of the key that has signed until now are still accepted.
+    Rotated,
+    /// The key that has signed until now is gone, and all logins have ended with it. These are the logins whose tokens
+    /// were checked lately.
+    Replaced(Vec<LoginId>),
+}
+
 /// The terms of the access tokens of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
@@ -164,13 +176,18 @@ impl Tokens {
         self.state().keys.clone()
     }
 
-    /// Signs and checks with these keys from now on. `false` if they are the current ones.
-    pub(crate) fn replace_keys(&self, keys: Keys) -> bool {
-        let is_new = !keys.ids().eq(self.keys().ids());
-        if is_new {
-            *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::new(keys);
+    /// Signs and checks with these keys from now on.
+    pub(crate) fn replace_keys(&self, keys: Keys) -> NewKeys {
+        let before = self.state();
+        if keys.ids().eq(before.keys.ids()) {
+            return NewKeys::Same;
         }
-        is_new
+        let still_has_signer = keys.named(&before.keys.current().id).is_some();
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::new(keys);
+        if still_has_signer {
+            return NewKeys::Rotated;
+        }
+        NewKeys::Replaced(before.known.map_all(|signed| signed.login))
     }
 
     fn state(&self) -> Arc<State> {

@@ -191,11 +191,15 @@ fn a_token_that_was_checked_is_refused_when_its_key_counts_no_more() {
     let tokens = Tokens::new(keys(&old, None), "verbatim", "verbatim");
     let text = tokens.issue(USER.parse().expect("id"), LOGIN.parse().expect("id"), at(NOW), "1".to_owned());
     assert!(tokens.verify(&text, at(NOW)).is_ok());
-    assert!(tokens.replace_keys(keys(&new, Some(&old))));
+    assert_eq!(tokens.replace_keys(keys(&new, Some(&old))), NewKeys::Rotated);
     assert!(tokens.verify(&text, at(NOW)).is_ok());
-    assert!(!tokens.replace_keys(keys(&new, Some(&old))), "they are the same");
-    assert!(tokens.replace_keys(keys(&new, None)));
+    assert_eq!(tokens.replace_keys(keys(&new, Some(&old))), NewKeys::Same);
+    assert_eq!(tokens.replace_keys(keys(&new, None)), NewKeys::Rotated, "the old key no longer signs");
     assert_eq!(tokens.verify(&text, at(NOW)), Err(BadToken::Invalid));
+    let text = tokens.issue(USER.parse().expect("id"), LOGIN.parse().expect("id"), at(NOW), "1".to_owned());
+    assert!(tokens.verify(&text, at(NOW)).is_ok());
+    let logins = vec![LOGIN.parse().expect("id")];
+    assert_eq!(tokens.replace_keys(keys(&old, None)), NewKeys::Replaced(logins));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
+    credentials::Proof,
     domain::{Recorded, UserId},
     gateway::{
         frames::{close::Close, server::ServerFrame},
@@ -69,6 +70,11 @@ impl Gateway {
             Told::UserChanged(user) => self.changed.add(user),
             Told::Revoked => {
                 self.close(|session| self.revoked.why(&session.caller()).map(Close::from));
+            }
+            Told::KeyReplaced => {
+                self.close(|session| {
+                    (session.caller().proof == Proof::Login).then_some(Close::TOKEN_EXPIRED)
+                });
             }
             Told::CutOff => self.close(|_| Some(Close::LAGGING)),
         }

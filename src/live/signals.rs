@@ -13,7 +13,8 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    domain::{ConversationId, UserId},
+    credentials::Proof,
+    domain::{ConversationId, LoginId, UserId},
     live::{blocked::Blocked, followers::Followers, revoked::Revoked},
     log::{Log, Signal, Unavailable},
     supervise::Supervisor,
@@ -43,6 +44,8 @@ pub enum Told {
     UserChanged(UserId),
     /// Logins were revoked: [`Revoked`] has them already.
     Revoked,
+    /// The key that signed the tokens of all logins is gone.
+    KeyReplaced,
     /// This node has not heard from the log for some seconds.
     CutOff,
 }
@@ -117,15 +120,24 @@ impl HeardSignals {
             Signal::UserChanged { user } => tell(Told::UserChanged(user)),
             Signal::Invited { user, by, conversation } => tell(Told::Invited(user, conversation, by)),
         }
+        false
     }
 
     /// Ends the waits and sessions of all logins that no longer count. The logins are in the deny set *before* the
-        false
     /// sessions are checked: a session that begins meanwhile either finds its login in the deny set or is among the
     /// checked sessions. In the other order, a session that begins between the two would do neither, and stay open.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
         self.followers.cut(|caller| self.revoked.why(caller).is_some());
         tell(Told::Revoked);
+    }
+
+    /// Ends the waits and sessions of all logins, because the key that signed their tokens is gone. `known` are the
+    /// logins whose tokens were checked lately: one of their sessions may be about to begin, and is not among the
+    /// sessions yet.
+    pub fn end_logins(&self, known: Vec<LoginId>, tell: &impl Fn(Told)) {
+        self.revoked.insert_all(known);
+        self.followers.cut(|caller| caller.proof == Proof::Login);
+        tell(Told::KeyReplaced);
     }
 
     /// After a lost connection, this node may have missed revocations and blocks. While it hears nothing, it polls the

@@ -109,11 +109,22 @@ async fn a_key_that_has_leaked_is_replaced_at_once() {
     let world = World::start().await;
     let ana = world.person("ana").await;
     let old = published(ana.address).await;
+    let mut socket = ana.connects().await;
+    let begin = ana.get("/v1/events").await.expect(200)["next_cursor"].as_str().expect("cursor").to_owned();
+    let waits = tokio::spawn({
+        let ana = ana.clone();
+        async move { ana.get(&format!("/v1/events?wait=60&after={begin}")).await }
+    });
     assert_eq!(world.runs(&["signing-key", "rotate"]).await.code, Some(0));
+    eventually("the next key is published", async || published(ana.address).await.len() == 2).await;
+    socket.tells(json!({ "op": "ping", "id": "still here" })).await;
+    socket.gets("pong").await;
     let replaced = world.runs(&["signing-key", "rotate", "--now"]).await;
     assert_eq!((replaced.code, replaced.stdout.lines().count()), (Some(0), 1), "{replaced:?}");
     eventually("the old key has ended", async || ana.get("/v1/me").await.status == 401).await;
     ana.get("/v1/me").await.refuses(401, "invalid_token");
+    assert_eq!(socket.is_closed_with().await, 4401);
+    waits.await.expect("no panic").refuses(401, "invalid_token");
     let keys = published(ana.address).await;
     assert!(keys.len() == 1 && keys != old, "{keys:?}");
     let refresh = json!({ "refresh_token": ana.refresh_token });
