@@ -29,6 +29,11 @@ pub enum AccessError {
     /// The account does not exist, or has another password. Neither the error nor its timing reveals which.
     #[error("the user name or the password is wrong: check both")]
     BadCredentials,
+    /// The account has no password that could be recovered.
+    #[error(
+        "the account has no password: its user logs in through the host application or the external issuer"
+    )]
+    NoPassword,
     /// The current password of the caller is wrong.
     #[error("the current password is wrong: check it")]
     WrongPassword,

@@ -7,7 +7,10 @@ use sqlx::PgPool;
 
 use super::{error::AccessError, needs::Access};
 use crate::{
-    accounts::{By, Stamp, failures, recovery},
+    accounts::{
+        By, Stamp, failures,
+        recovery::{self, Issued},
+    },
     clock::Clock,
     credentials::{OneTime, OneTimeText, Password},
     domain::{Time, UserId},
@@ -28,20 +31,23 @@ pub(crate) struct Recovery {
     pub expires_at: Time,
 }
 
-/// Creates a recovery token, which replaces an earlier one. `None` if there is no such account, or if the account is
-/// deactivated or belongs to a program.
+/// Creates a recovery token, which replaces an earlier one. An account that is deactivated or belongs to a program
+/// counts as unknown.
 pub(crate) async fn issue_recovery(
     pool: &PgPool,
     clock: &Clock,
     by: By,
     user: UserId,
     life: Duration,
-) -> Result<Option<Recovery>, sqlx::Error> {
+) -> Result<Recovery, AccessError> {
     let stamp = Stamp::now(clock, by);
     let expires_at = stamp.at.plus(life);
     let (token, hash) = OneTime::Recovery.new_text();
-    let is_made = recovery::issue(pool, user, &hash, expires_at, stamp).await?;
-    Ok(is_made.then_some(Recovery { token, expires_at }))
+    match recovery::issue(pool, user, &hash, expires_at, stamp).await? {
+        Issued::Stored => Ok(Recovery { token, expires_at }),
+        Issued::NoPassword => Err(AccessError::NoPassword),
+        Issued::NoAccount => Err(AccessError::NotFound),
+    }
 }
 
 impl Access {
@@ -52,7 +58,7 @@ impl Access {
         user: UserId,
         life: Duration,
     ) -> Result<Recovery, AccessError> {
-        issue_recovery(&self.pool, &self.clock, by, user, life).await?.ok_or(AccessError::NotFound)
+        issue_recovery(&self.pool, &self.clock, by, user, life).await
     }
 
     /// Sets a new password with a recovery token, and ends all logins of the account on all nodes. A refused password

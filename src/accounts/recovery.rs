@@ -12,19 +12,42 @@ use crate::{
     domain::{AccountField, AccountUpdated, Audited, LoginId, RecoveryIssued, Time, UserId},
 };
 
-/// Stores the token of an account in place of an older one. `false` if there is no such account, or if the account is
-/// deactivated or belongs to a program.
+/// The result of creating a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Issued {
+    /// The token is stored in place of an older one.
+    Stored,
+    /// The account has no password, because its users come from a host application or an external issuer.
+    NoPassword,
+    /// There is no such account, or the account is deactivated or belongs to a program.
+    NoAccount,
+}
+
+/// Stores the token of an account that has a password. An account without one never gets one: its owner would come in
+/// past the host application or the issuer.
 pub(crate) async fn issue(
     pool: &PgPool,
     user: UserId,
     hash: &OneTimeHash,
     expires_at: Time,
     stamp: Stamp,
-) -> sqlx::Result<bool> {
+) -> sqlx::Result<Issued> {
     let mut transaction = pool.begin().await?;
-    let made = sqlx::query(
+    let has_password: Option<bool> = sqlx::query_scalar(
+        "select password_hash is not null from auth.account
+         where id = $1 and kind = 'user' and deactivated_at is null for no key update",
+    )
+    .bind(user.uuid())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    match has_password {
+        Some(true) => {}
+        Some(false) => return Ok(Issued::NoPassword),
+        None => return Ok(Issued::NoAccount),
+    }
+    sqlx::query(
         "insert into auth.recovery (account_id, token_hash, created_at, expires_at)
-         select id, $2, $3, $4 from auth.account where id = $1 and kind = 'user' and deactivated_at is null
+         values ($1, $2, $3, $4)
          on conflict (account_id) do update set
              token_hash = excluded.token_hash, created_at = excluded.created_at, expires_at = excluded.expires_at",
     )
@@ -34,13 +57,10 @@ pub(crate) async fn issue(
     .bind(expires_at.datetime())
     .execute(&mut *transaction)
     .await?;
-    if made.rows_affected() == 0 {
-        return Ok(false);
-    }
     let issued = RecoveryIssued { expires_at };
     audit::note(&mut transaction, stamp, Audited::RecoveryIssued(user.into(), issued)).await?;
     transaction.commit().await?;
-    Ok(true)
+    Ok(Issued::Stored)
 }
 
 /// The user name of the account of a currently valid token.

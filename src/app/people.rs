@@ -74,12 +74,12 @@ pub(crate) async fn recover_user(
 ) -> Result<Recovery, AppError> {
     let pool = open(addresses).await?;
     let user = find(&pool, named).await?.id;
-    let made = access::issue_recovery(&pool, &Clock::system(), By::default(), user, life).await?;
-    made.ok_or_else(|| {
-        AppError::Refused(
+    match access::issue_recovery(&pool, &Clock::system(), By::default(), user, life).await {
+        Err(AccessError::NotFound) => Err(AppError::Refused(
             "this account cannot be recovered: it belongs to a program, or is deactivated".into(),
-        )
-    })
+        )),
+        made => made.map_err(told),
+    }
 }
 
 /// Deactivates an account, and notifies the nodes, which close its sockets.

@@ -69,6 +69,7 @@ codes! {
     method_not_allowed 405: "The resource does not support this method." => "Use one of the methods in the header `Allow`.";
     missing_scope 403: "The caller lacks the scope for this operation. `detail` names the scope." => "Use an API key that has the scope.";
     missing_token 401: "The request has no access token." => "Send the header `Authorization: Bearer <access token>`.";
+    no_password 409: "The account has no password, because its user comes from a host application or an external issuer." => "Let the user log in there.";
     no_such_member 404: "The user is not a member of the conversation." => "Add the user first.";
     not_configured 503: "The operation needs a setting that the operator has not made. `detail` names it." => "Ask the operator to make the setting.";
     not_found 404: "The resource does not exist, or the caller may not see it." => "Check the id and the access token.";

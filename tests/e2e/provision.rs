@@ -106,6 +106,11 @@ async fn a_user_is_made_once_and_follows_the_table_of_the_host() {
     // The account has no password, so nobody can log in with one.
     let login = json!({ "username": name, "password": PASSWORD });
     ask(host.address, reqwest::Method::POST, "/v1/logins", Some(login)).await.refuses(401, "bad_credentials");
+    // And nobody can give it one.
+    let id = other["id"].as_str().expect("id");
+    host.post(&format!("/v1/admin/users/{id}/recovery"), json!({})).await.refuses(409, "no_password");
+    let refused = world.runs(&["users", "recover", id]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("no password"), "{refused:?}");
     world.finish().await;
 }
 

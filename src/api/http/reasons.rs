@@ -161,6 +161,7 @@ impl From<AccessError> for Problem {
             TooManyInvites => Self::conflict("too_many_invites", sentence(error)),
             InvalidRecovery => Self::unauthorized("invalid_recovery", sentence(error)),
             BadCredentials => Self::unauthorized("bad_credentials", sentence(error)),
+            NoPassword => Self::conflict("no_password", sentence(error)),
             WrongPassword => Self::forbidden("wrong_password", sentence(error)),
             UnfitPassword(bad) => Self::invalid("/new_password", bad.code(), bad.to_string()),
             InvalidGrant => Self::unauthorized("invalid_grant", sentence(error)),

@@ -96,7 +96,8 @@ impl Recoveries {
     ///
     /// Creates a token with which the owner of an account can set a new password without the current one, and
     /// invalidates the previous token. Deliver the token over a channel that you trust: Verbatim sends nothing. The
-    /// accounts of programs and deactivated accounts cannot have tokens (404). Needs the scope `users:write`.
+    /// accounts of programs and deactivated accounts cannot have tokens (404). Nor can an account without a password,
+    /// whose user comes from a host application or an external issuer (`no_password`). Needs the scope `users:write`.
     #[oai(path = "/admin/users/:id/recovery", method = "post", operation_id = "issue_recovery")]
     async fn issue(
         &self,
