@@ -1,14 +1,18 @@
 //! Registering, and changing the account of the caller.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use super::{error::AccessError, needs::Access, revoking::tell};
 use crate::{
-    accounts::{self, Account, AccountChanges, By, Stamp, invite_codes},
+    accounts::{self, Account, AccountChanges, Budget, By, Stamp, invite_codes},
     credentials::{DisplayName, OneTime, Password, Registration, Username},
     domain::UserId,
     limits::Policy,
 };
+
+/// The audit events about changes of a profile: one an hour in the long run, and so many at once.
+const EVENT_EVERY: Duration = Duration::from_secs(3_600);
+const EVENTS_AT_ONCE: u32 = 10;
 
 impl Access {
     /// Creates an account for a client at an address.
@@ -59,7 +63,9 @@ impl Access {
     /// Changes the public profile of a user.
     pub async fn change(&self, me: UserId, by: By, changes: &AccountChanges) -> Result<Account, AccessError> {
         let stamp = Stamp::now(&self.clock, by);
-        match accounts::change(&self.pool, me, changes, stamp).await? {
+        let key = self.limits.number_of(Policy::User, me);
+        let events = Budget { key, interval: EVENT_EVERY, burst: EVENTS_AT_ONCE };
+        match accounts::change(&self.pool, me, changes, stamp, &events).await? {
             Some(changed) => {
                 tell("a changed account", self.commands.user_changed(me)).await;
                 Ok(changed)

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// A budget, counted by GCRA: the only state of a budget is the time at which the budget is full again.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,14 @@ pub(crate) struct Budget {
 /// Takes one unit. If there is none, takes nothing and returns the time until there is one. This is never longer than
 /// the interval: a budget that was used up at a slower rate counts as used up at the present rate.
 pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
+    take_on(&mut *pool.acquire().await?, budget).await
+}
+
+/// The same on a connection, where it may be a part of a transaction.
+pub(super) async fn take_on(
+    connection: &mut PgConnection,
+    budget: &Budget,
+) -> sqlx::Result<Result<(), Duration>> {
     let Budget { key, interval, burst } = *budget;
     let wait: f64 = sqlx::query_scalar(
         "with taken as (
@@ -34,7 +42,7 @@ pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<
     .bind(key.cast_signed())
     .bind(interval.as_secs_f64())
     .bind((interval * burst).as_secs_f64())
-    .fetch_one(pool)
+    .fetch_one(&mut *connection)
     .await?;
     let wait = Duration::from_secs_f64(wait);
     if wait > interval {
@@ -44,7 +52,7 @@ pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<
         )
         .bind(key.cast_signed())
         .bind((interval * burst).as_secs_f64())
-        .execute(pool)
+        .execute(connection)
         .await?;
     }
     Ok(if wait.is_zero() { Ok(()) } else { Err(wait.min(interval)) })

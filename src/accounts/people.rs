@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     accounts::{
         audit::{self, Stamp},
+        budgets::{self, Budget},
         invite_codes,
     },
     credentials::{AvatarUrl, DisplayName, OneTimeHash, PasswordHash, Username},
@@ -170,12 +171,15 @@ pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Op
     Ok(row.map(Account::from))
 }
 
-/// Changes the public profile of an account. `None` if nothing changes, or if there is no such account.
+/// Changes the public profile of an account. `None` if nothing changes, or if there is no such account. The change
+/// makes an audit event as long as the budget `events` lasts: nothing can be deleted from the stream of these events,
+/// so a user must not be able to fill it.
 pub(crate) async fn change(
     pool: &PgPool,
     id: UserId,
     changes: &AccountChanges,
     stamp: Stamp,
+    events: &Budget,
 ) -> Result<Option<Account>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     // The lock makes a concurrent change wait, so that of two equal changes only one has an effect.
@@ -206,8 +210,10 @@ pub(crate) async fn change(
         .bind(after.avatar_url.as_ref().map(AvatarUrl::as_str))
         .execute(&mut *transaction)
         .await?;
-    let updated = AccountUpdated { changed, logins_revoked: None };
-    audit::note(&mut transaction, stamp, Audited::AccountUpdated(id.into(), updated)).await?;
+    if budgets::take_on(&mut transaction, events).await?.is_ok() {
+        let updated = AccountUpdated { changed, logins_revoked: None };
+        audit::note(&mut transaction, stamp, Audited::AccountUpdated(id.into(), updated)).await?;
+    }
     transaction.commit().await?;
     Ok(Some(after))
 }
