@@ -51,7 +51,7 @@ pub(crate) use people::{
     revoke_logins, show_user,
 };
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
-pub(crate) use programs::{Ask, key_of_dev, programs};
+pub(crate) use programs::{Ask, default_name, key_of_dev, programs};
 pub(crate) use restoring::{GHOSTS, RestoreOrder, RestorePlan, ghosts, plan_restore, restore};
 pub(crate) use signing_keys::{list_signing_keys, rotate_signing_key};
 pub use snapshots::snapshots;

@@ -127,6 +127,8 @@ async fn insert_account(
     username: &Username,
     now: Time,
 ) -> Result<bool, sqlx::Error> {
+    let default = DisplayName::of_username(username.as_str()).ok();
+    let display_name = newcomer.display_name.or(default.as_ref());
     let inserted = sqlx::query(
         "insert into auth.account (id, username, username_key, display_name, created_at, origin)
          values ($1, $2, $3, $4, $5, 'external')
@@ -135,7 +137,7 @@ async fn insert_account(
     .bind(newcomer.id.uuid())
     .bind(username.as_str())
     .bind(username.key())
-    .bind(newcomer.display_name.map_or(username.as_str(), DisplayName::as_str))
+    .bind(display_name.map_or(username.as_str(), DisplayName::as_str))
     .bind(now.datetime())
     .execute(&mut **transaction)
     .await?;

@@ -156,9 +156,16 @@ pub(super) async fn tell_of_end(pool: &PgPool, addresses: &Addresses, key: Login
     tell_nodes(pool, addresses, [Signal::Revoked { login: key, suspended: None }]).await
 }
 
+/// The name to show of a service account with this user name, if the operator gives none. A user name that cannot be
+/// shown is returned as it is, for the node to refuse it.
+pub(crate) fn default_name(username: &str) -> String {
+    DisplayName::of_username(username).map_or_else(|_| username.to_owned(), |name| name.to_string())
+}
+
 fn service(username: &str, display_name: Option<&str>, scopes: Scopes) -> Result<NewService, AppError> {
     let refused = |bad: &dyn std::error::Error| AppError::Refused(bad.to_string());
-    let display_name = DisplayName::parse(display_name.unwrap_or(username)).map_err(|bad| refused(&bad))?;
+    let display_name = display_name.map_or_else(|| DisplayName::of_username(username), DisplayName::parse);
+    let display_name = display_name.map_err(|bad| refused(&bad))?;
     let username = Username::parse(username).map_err(|bad| refused(&bad))?;
     Ok(NewService { username, display_name, scopes, limits: OwnLimits::default() })
 }

@@ -149,7 +149,7 @@ async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
             return Err(AppError::Refused(why.into()));
         }
         Ask::Add { username, display_name, scopes, limits } => {
-            let display_name = display_name.unwrap_or_else(|| username.clone());
+            let display_name = display_name.unwrap_or_else(|| app::default_name(&username));
             let limits: BTreeMap<_, _> = limits.into_iter().collect();
             let new = json!({
                 "username": username, "display_name": display_name, "scopes": scopes, "limits": limits,

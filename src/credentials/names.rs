@@ -73,6 +73,14 @@ shown_names! {
     DeviceName;
 }
 
+impl DisplayName {
+    /// The name to show of an account that has only a user name: the user name, cut to the limit of bytes. A user name
+    /// has a limit of characters, which may have up to four bytes each.
+    pub(crate) fn of_username(typed: &str) -> Result<Self, BadName> {
+        Self::parse(&typed[..typed.floor_char_boundary(Self::LIMIT)])
+    }
+}
+
 fn shown(name: &str, limit: usize) -> Result<String, BadName> {
     if name.len() > limit {
         return Err(BadName::TooLong { limit });
@@ -126,6 +134,14 @@ mod tests {
         ] {
             assert_eq!(DisplayName::parse(typed).map(|name| name.to_string()), Ok(typed.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_user_name_is_cut_where_a_character_ends() {
+        let of = |typed: &str| DisplayName::of_username(typed).map(|name| name.to_string());
+        assert_eq!(of("Ana"), Ok("Ana".to_owned()));
+        assert_eq!(of(&"x".repeat(128)), Ok("x".repeat(128)));
+        assert_eq!(of(&"王".repeat(43)), Ok("王".repeat(42)));
     }
 
     #[test]

@@ -215,6 +215,15 @@ async fn a_password_is_one_on_all_keyboards() {
     send(&http, address, Method::PUT, "/v1/me/password", token, Some(change)).await.expect(204);
     log_in(body(new)).await.expect(201);
     log_in(body(composed)).await.refuses(401, "bad_credentials");
+
+    // A zero is a character like any other. A name of many bytes is cut where other users see it.
+    let name = "\u{738b}".repeat(43);
+    let body = |password: &str| json!({ "username": name, "password": password });
+    let made = ask(address, Method::POST, "/v1/accounts", Some(body("nul\0nul\0nul"))).await.expect(201);
+    assert_eq!((&made["username"], &made["display_name"]), (&json!(name), &json!("\u{738b}".repeat(42))));
+    log_in(body("nul\0nul\0nul")).await.expect(201);
+    log_in(body("nulnulnul")).await.refuses(401, "bad_credentials");
+    log_in(body("nul")).await.refuses(401, "bad_credentials");
     world.finish().await;
 }
 

@@ -31,7 +31,7 @@ struct RegisterRequest {
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
     /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the
-    /// user name as typed
+    /// user name as typed, cut to 128 bytes
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,
@@ -116,7 +116,10 @@ impl Accounts {
         let RegisterRequest { username: typed, password, display_name, invite } = body.0;
         let username = at("/username", Username::parse(&typed))?;
         let password = at("/password", Password::choose(password, &username))?;
-        let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;
+        let name = match display_name {
+            Some(name) => at("/display_name", DisplayName::parse(&name))?,
+            None => at("/username", DisplayName::of_username(&typed))?,
+        };
         let account = self.access.register(&username, &name, &password, invite.as_deref(), from.0).await?;
         Ok(Created { location: format!("/v1/users/{}", account.id), body: account.into() })
     }
