@@ -38,6 +38,7 @@ pub use http::caller::Caller;
 pub use http::edge::edge;
 pub use http::few::Few;
 pub use http::include::{Include, MentionsUsers, Named};
+pub use http::item::Item;
 pub use http::page::{Cursor, Limit, Page, Wait};
 pub use http::refusals::{
     Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Retried, Ruled, SignedIn,

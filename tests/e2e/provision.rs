@@ -153,10 +153,44 @@ async fn each_user_of_a_batch_has_a_result() {
         { "external_id": "3", "display_name": "Dora", "username": taken.name },
         { "external_id": "4", "display_name": "" },
         { "external_id": "5", "display_name": "Eva" },
+        { "external_id": "6", "display_name": "Fay", "metadata": [] },
+        { "external_id": "7", "display_name": "Gil", "roles": "admin" },
+        { "external_id": "8", "display_name": "Hal", "surprise": 1 },
+        { "external_id": "9", "metadata": { "n": 1.50 } },
+        { "external_id": "10", "display_name": "Ida", "metadata": { "n": 1.50 } },
     ] });
     let results = host.post("/v1/provision/users", users).await.expect(200)["results"].clone();
     let said: Vec<_> = results.as_array().expect("results").iter().map(|result| &result["result"]).collect();
-    assert_eq!(json!(said), json!(["unchanged", "updated", "error", "error", "created"]));
+    assert_eq!(
+        json!(said),
+        json!([
+            "unchanged",
+            "updated",
+            "error",
+            "error",
+            "created",
+            "error",
+            "error",
+            "error",
+            "error",
+            "created"
+        ])
+    );
+    for (at, field, code) in [
+        (5, "metadata", "wrong_type"),
+        (6, "roles", "wrong_type"),
+        (7, "surprise", "unknown_field"),
+        (8, "display_name", "missing"),
+    ] {
+        let error = &results[at]["error"];
+        let pointer = format!("/users/{at}/{field}");
+        assert_eq!((&error["code"], &error["pointer"]), (&json!(code), &json!(pointer)), "{error}");
+    }
+    let nameless =
+        json!({ "users": [{ "external_id": "11", "display_name": "Jo" }, { "external_id": "a b" }] });
+    let refused = host.post("/v1/provision/users", nameless).await.refuses(400, "invalid_body");
+    assert_eq!(refused["errors"][0]["pointer"], "/users/1/external_id");
+    host.get(&user("11")).await.refuses(404, "not_found");
     assert_eq!(results[2]["error"]["code"], "username_taken");
     assert_eq!(
         (&results[3]["error"]["code"], &results[3]["error"]["pointer"]),

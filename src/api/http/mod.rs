@@ -12,6 +12,7 @@ pub mod explained;
 pub mod few;
 mod headers;
 pub mod include;
+pub mod item;
 mod on_behalf;
 pub mod or_null;
 mod outcomes;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{Access, AccessError, HostUser, WhichAccount},
     api::{
-        Body, Caller, Created, Done, Few, Found, Made, Problem, Reply, Ruled, SignedIn,
+        Body, Caller, Created, Done, Few, Found, Item, Made, Problem, Reply, Ruled, SignedIn,
         http::examples,
         operations::{
             host_user::{HostUserAnswer, HostUserItem, HostUserRequest, ProvisionResult},
@@ -28,13 +28,19 @@ pub(super) const MOST: usize = 100;
 #[oai(example)]
 struct HostUserBatch {
     /// The users, each once
-    users: Few<HostUserItem, MOST>,
+    users: Few<Item<HostUserItem>, MOST>,
 }
 
 impl Example for HostUserBatch {
     fn example() -> Self {
-        Self { users: [HostUserItem::example()].into_iter().collect() }
+        Self { users: [Item::of(&HostUserItem::example())].into_iter().collect() }
     }
+}
+
+/// The part of a user of a batch that its result needs.
+#[derive(Deserialize)]
+struct NamedItem {
+    external_id: ExternalId,
 }
 
 /// Why a user of a batch was not provisioned
@@ -146,7 +152,7 @@ impl HostUsers {
     /// Provision users
     ///
     /// Provisions up to 100 users, each like provisioning one user. There is one result per user: an error for one
-    /// user does not stop the others.
+    /// user does not stop the others. Only a user without a valid `external_id` is an error of the request.
     #[oai(path = "/provision/users", method = "post", operation_id = "provision_users")]
     async fn post(
         &self,
@@ -154,11 +160,16 @@ impl HostUsers {
         body: Body<HostUserBatch>,
     ) -> Result<Reply<HostUserResults>, SignedIn> {
         let items = body.0.users.into_vec();
-        let ids: Vec<ExternalId> = items.iter().map(|item| item.external_id.clone()).collect();
+        let id = |(at, item): (usize, &Item<_>)| {
+            let NamedItem { external_id } = item.parse(&format!("/users/{at}"))?;
+            Ok(external_id)
+        };
+        let ids: Vec<ExternalId> = items.iter().enumerate().map(id).collect::<Result<_, Problem>>()?;
         each_once(&ids, "users")?;
         let (mut errors, mut wanted) = (Vec::new(), Vec::<HostUser>::new());
         for (at, item) in items.into_iter().enumerate() {
-            match item.parse(&format!("/users/{at}")) {
+            let pointer = format!("/users/{at}");
+            match item.parse::<HostUserItem>(&pointer).and_then(|item| item.parse(&pointer)) {
                 Ok(user) => wanted.push(user),
                 Err(problem) => errors.push((at, problem)),
             }
