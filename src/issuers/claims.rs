@@ -70,7 +70,7 @@ pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Result<Prove
     let Times { issued, expires } = times(issuer, claims, now)?;
     let is_for_us = is_named(claims.get("aud"), &issuer.audience) && !is_of_another_kind(issuer, claims);
     let has_all = issuer.required.iter().all(|(name, wanted)| holds(claims, name, wanted));
-    if !(is_for_us && has_all) {
+    if !(is_for_us && has_all && are_printable(claims)) {
         return Err(Unfit::Invalid);
     }
     let subject = text(claims, "sub").ok_or(Unfit::Invalid)?;
@@ -145,6 +145,13 @@ pub(super) fn time(seconds: i64) -> Option<Time> {
 /// A claim that is a nonempty string of at most [`MOST_TEXT`] bytes.
 pub(super) fn text(claims: &Claims, name: &str) -> Option<String> {
     claims.get(name)?.as_str().filter(|text| (1..=MOST_TEXT).contains(&text.len())).map(str::to_owned)
+}
+
+/// Whether the names of the user, the session and the token have no control characters. Postgres cannot store all of
+/// them.
+pub(super) fn are_printable(claims: &Claims) -> bool {
+    let text = |name: &&str| claims.get(*name).and_then(Value::as_str);
+    !["sub", "sid", "jti"].iter().filter_map(text).any(|text| text.contains(char::is_control))
 }
 
 /// Whether a string, or a string in a list, is one of these names.
@@ -304,6 +311,9 @@ mod tests {
             json!({ "sub": "" }),
             json!({ "sub": 7 }),
             json!({ "sub": "u".repeat(256) }),
+            json!({ "sub": "u\0" }),
+            json!({ "sid": "s\0" }),
+            json!({ "jti": "j\n" }),
             json!({ "nonce": "n" }),
             json!({ "at_hash": "h" }),
             json!({ "typ": "ID" }),

@@ -6,7 +6,7 @@ use crate::{
     domain::Time,
     issuers::{
         Issuer,
-        claims::{Claims, is_named, seconds, text, time},
+        claims::{Claims, are_printable, is_named, seconds, text, time},
     },
 };
 
@@ -56,7 +56,8 @@ pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Option<Logge
     let is_in_time = (0..=issuer.max_life).contains(&lives)
         && issued <= at.saturating_add(issuer.leeway)
         && at <= expires.saturating_add(issuer.leeway);
-    if !(is_logout && is_in_time && is_named(claims.get("aud"), &issuer.logout_audience)) {
+    let is_for_us = is_named(claims.get("aud"), &issuer.logout_audience) && are_printable(claims);
+    if !(is_logout && is_in_time && is_for_us) {
         return None;
     }
     let ends = match (text(claims, "sid"), text(claims, "sub")) {
@@ -120,6 +121,9 @@ mod tests {
             json!({ "aud": "chat" }),
             json!({ "aud": null }),
             json!({ "jti": null }),
+            json!({ "jti": "j\0" }),
+            json!({ "sub": "u\0" }),
+            json!({ "sid": "s\0" }),
             json!({ "iat": null }),
             json!({ "iat": NOW.to_string() }),
             json!({ "iat": NOW + 31 }),

@@ -302,6 +302,8 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
         ("an ID token of Keycloak", signed(json!({ "typ": "ID" }))),
         (
             "a logout token",
+        ("a user with a zero", signed(json!({ "sub": "1\0" }))),
+        ("a session with a zero", signed(json!({ "sid": "s\0" }))),
             signed(json!({ "events": { "http://schemas.openid.net/event/backchannel-logout": {} } })),
         ),
         ("another audience", signed(json!({ "aud": "account" }))),
