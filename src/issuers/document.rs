@@ -7,6 +7,7 @@ use std::{
 
 use serde::Deserialize;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::{
     issuers::{Issuer, issuer::Source, key_set::KeySet, keys::Fetched},
@@ -14,7 +15,11 @@ use crate::{
     telemetry::METRICS,
 };
 
-const BOUNDS: Bounds = Bounds { within: Duration::from_secs(5), bytes: 64 * 1024 };
+/// Timeout of all requests of one fetch together.
+const WITHIN: Duration = Duration::from_secs(5);
+const MOST_BYTES: usize = 64 * 1024;
+/// How long the address in the document of an issuer is used without reading the document again.
+const ADDRESS_LIFE: Duration = Duration::from_secs(3_600);
 
 /// Why the keys of an issuer could not be fetched.
 #[derive(Debug, Error)]
@@ -33,17 +38,32 @@ pub(super) enum NotFetched {
     BadKeysUrl(Target, String),
 }
 
-/// The address of the keys, from the document of the issuer.
+/// The address of the keys, from the document of the issuer, and when the document was read.
 #[derive(Default)]
-pub(super) struct Discovered(Mutex<Option<Target>>);
+pub(super) struct Discovered(Mutex<Option<(Target, Instant)>>);
 
-/// Fetches the keys of an issuer. A failure is logged.
+impl Discovered {
+    fn known(&self) -> Option<(Target, Instant)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn note(&self, url: Target) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((url, Instant::now()));
+    }
+}
+
+/// Fetches the keys of an issuer because of the key `wanted`. A failure is logged.
 pub(super) async fn fetch(
     outbound: Outbound,
     issuer: Arc<Issuer>,
     discovered: Arc<Discovered>,
+    wanted: String,
 ) -> Option<Fetched> {
-    match keys(&outbound, &issuer, &discovered).await {
+    match keys(&outbound, &issuer, &discovered, &wanted).await {
         Ok(fetched) => {
             METRICS.issuer_fetches.get_or_create(&[("outcome", "fetched")]).inc();
             tracing::debug!(issuer = issuer.iss, keys = fetched.set.len(), "fetched the keys of an issuer");
@@ -61,42 +81,68 @@ pub(super) async fn fetch(
     }
 }
 
-/// Fetches the keys of an issuer, through its document if necessary.
+/// Fetches the keys of an issuer, through its document if necessary: the issuer may have moved its keys, and still
+/// answer at the old address with old keys. So the document is also read again if the set at the known address lacks
+/// the key `wanted`, and after an hour.
 pub(super) async fn keys(
     outbound: &Outbound,
     issuer: &Issuer,
     discovered: &Discovered,
+    wanted: &str,
 ) -> Result<Fetched, NotFetched> {
+    let until = Instant::now() + WITHIN;
     let document = match &issuer.source {
-        Source::Keys(url) => return set(outbound, url).await,
+        Source::Keys(url) => return set(outbound, url, until).await,
         Source::Discovery(document) => document,
     };
-    let known = discovered.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some(url) = known
-        && let Ok(fetched) = set(outbound, &url).await
-    {
-        return Ok(fetched);
+    let there = match discovered.known() {
+        None => None,
+        Some((url, read_at)) => match set(outbound, &url, until).await {
+            Ok(fetched) if read_at.elapsed() < ADDRESS_LIFE && fetched.set.named(wanted).is_some() => {
+                return Ok(fetched);
+            }
+            Ok(fetched) => Some((url, fetched)),
+            Err(_) => {
+                // If there is no time left for the document now, the next fetch begins with it.
+                discovered.forget();
+                None
+            }
+        },
+    };
+    let named = async {
+        let url = discover(outbound, issuer, document, until).await?;
+        let fetched = match &there {
+            Some((known, fetched)) if *known == url => fetched.clone(),
+            _ => set(outbound, &url, until).await?,
+        };
+        discovered.note(url);
+        Ok(fetched)
+    };
+    // Whatever is wrong with the document or the address in it, the known address answers.
+    match (named.await, there) {
+        (Err(_), Some((_, fetched))) => Ok(fetched),
+        (named, _) => named,
     }
-    // The issuer may have moved its keys.
-    let url = discover(outbound, issuer, document).await?;
-    let fetched = set(outbound, &url).await?;
-    *discovered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
-    Ok(fetched)
 }
 
-async fn set(outbound: &Outbound, url: &Target) -> Result<Fetched, NotFetched> {
-    let answer = ask(outbound, url).await?;
+async fn set(outbound: &Outbound, url: &Target, until: Instant) -> Result<Fetched, NotFetched> {
+    let answer = ask(outbound, url, until).await?;
     let set = KeySet::read(&answer.body).ok_or_else(|| NotFetched::NotASet(url.clone()))?;
     Ok(Fetched { set, max_age: answer.header("cache-control").and_then(max_age) })
 }
 
-async fn discover(outbound: &Outbound, issuer: &Issuer, url: &Target) -> Result<Target, NotFetched> {
+async fn discover(
+    outbound: &Outbound,
+    issuer: &Issuer,
+    url: &Target,
+    until: Instant,
+) -> Result<Target, NotFetched> {
     #[derive(Deserialize)]
     struct Document {
         issuer: String,
         jwks_uri: String,
     }
-    let answer = ask(outbound, url).await?;
+    let answer = ask(outbound, url, until).await?;
     let document: Document =
         serde_json::from_slice(&answer.body).map_err(|_| NotFetched::NotADocument(url.clone()))?;
     if document.issuer != issuer.iss {
@@ -106,8 +152,9 @@ async fn discover(outbound: &Outbound, issuer: &Issuer, url: &Target) -> Result<
     Target::parse(&document.jwks_uri).map_err(|bad| NotFetched::BadKeysUrl(url.clone(), bad.to_string()))
 }
 
-async fn ask(outbound: &Outbound, url: &Target) -> Result<Answer, NotFetched> {
-    let answer = outbound.get(url, BOUNDS).await.map_err(|why| NotFetched::NoAnswer(url.clone(), why))?;
+async fn ask(outbound: &Outbound, url: &Target, until: Instant) -> Result<Answer, NotFetched> {
+    let bounds = Bounds { within: until.saturating_duration_since(Instant::now()), bytes: MOST_BYTES };
+    let answer = outbound.get(url, bounds).await.map_err(|why| NotFetched::NoAnswer(url.clone(), why))?;
     match answer.status {
         200 => Ok(answer),
         status => Err(NotFetched::Status(url.clone(), status)),

@@ -30,7 +30,7 @@ impl Key {
 }
 
 /// The usable keys of an issuer by their names.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct KeySet(HashMap<String, Arc<Key>>);
 
 #[derive(Deserialize)]

@@ -44,6 +44,7 @@ pub(crate) struct Pace {
 }
 
 /// A fetched set.
+#[derive(Clone)]
 pub(super) struct Fetched {
     pub(super) set: KeySet,
     /// `max-age` of the answer.

@@ -163,7 +163,10 @@ impl Issuers {
         // The algorithm is checked first, so that a token with an algorithm that is not accepted causes no fetch.
         let algorithm = presented.algorithm(&known.issuer.algorithms).ok_or(NotProven::Invalid)?;
         let Known { issuer, keys, discovered } = known;
-        let fetch = || document::fetch(self.outbound.clone(), issuer.clone(), discovered.clone());
+        let fetch = || {
+            let wanted = presented.key().to_owned();
+            document::fetch(self.outbound.clone(), issuer.clone(), discovered.clone(), wanted)
+        };
         let key = keys.named(presented.key(), fetch).await.map_err(|none| match none {
             NoKey::Unknown => NotProven::Invalid,
             NoKey::Unavailable => NotProven::Unavailable,
@@ -175,7 +178,7 @@ impl Issuers {
     pub(crate) async fn check(&self) -> Vec<(String, Result<usize, String>)> {
         let mut found = Vec::new();
         for known in self.all().values() {
-            let fetched = document::keys(&self.outbound, &known.issuer, &Discovered::default()).await;
+            let fetched = document::keys(&self.outbound, &known.issuer, &Discovered::default(), "").await;
             let outcome = match fetched {
                 Ok(fetched) if fetched.set.len() == 0 => Err("none of its keys can check a token".to_owned()),
                 Ok(fetched) => Ok(fetched.set.len()),

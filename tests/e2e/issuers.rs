@@ -191,6 +191,10 @@ async fn keys_rotate_without_a_restart_and_an_issuer_that_is_down_takes_nothing_
     issuer.publishes(&[&old, &new]);
     eventually("the new key counts", || comes_in(&new)).await;
     assert!(comes_in(&old).await);
+    // The issuer moves its keys. Its old address still answers.
+    let moved = Signer::new("EdDSA", "moved");
+    issuer.moves(&[&moved]);
+    eventually("the key at the new address counts", || comes_in(&moved)).await;
     scene.world.finish().await;
 
     // A key set without `max-age` is kept for as long as the setting says, so this story need not take ten minutes.

@@ -129,6 +129,8 @@ pub struct Issuer {
 
 struct State {
     keys: Vec<Value>,
+    /// The keys at another address, which the document then names.
+    moved: Option<Vec<Value>>,
     cache_control: String,
     is_down: bool,
     /// The requested paths.
@@ -146,8 +148,13 @@ impl Issuer {
             Product::Auth0 => format!("https://localhost:{}/", address.port()),
             Product::Supabase => format!("https://localhost:{}/auth/v1", address.port()),
         };
-        let state =
-            State { keys: vec![key.jwk()], cache_control: String::new(), is_down: false, asked: Vec::new() };
+        let state = State {
+            keys: vec![key.jwk()],
+            moved: None,
+            cache_control: String::new(),
+            is_down: false,
+            asked: Vec::new(),
+        };
         let state = Arc::new(Mutex::new(state));
         tokio::spawn(serve(
             listener,
@@ -162,6 +169,11 @@ impl Issuer {
     /// Publishes these keys, in addition to unusable ones.
     pub fn publishes(&self, keys: &[&Signer]) {
         self.state().keys = keys.iter().map(|key| key.jwk()).collect();
+    }
+
+    /// Publishes these keys at another address, which the document names from now on. The old address stays as it is.
+    pub fn moves(&self, keys: &[&Signer]) {
+        self.state().moved = Some(keys.iter().map(|key| key.jwk()).collect());
     }
 
     pub fn says(&self, cache_control: &str) {
@@ -212,6 +224,9 @@ impl Issuer {
         self.state.lock().expect("a state")
     }
 }
+
+/// The path of keys that were moved.
+const MOVED: &str = "/moved/certs";
 
 fn keys_path(product: Product) -> &'static str {
     match product {
@@ -270,8 +285,11 @@ fn answer(product: Product, iss: &str, path: &str, state: &Mutex<State>) -> Stri
         let mut keys = unusable(product);
         keys.extend(state.keys.clone());
         Some(json!({ "keys": keys }))
+    } else if path == MOVED {
+        state.moved.as_ref().map(|keys| json!({ "keys": keys }))
     } else if discovery.ends_with(path) {
-        Some(document(product, iss))
+        let keys = if state.moved.is_some() { MOVED } else { keys_path(product) };
+        Some(document(product, iss, keys))
     } else {
         None
     };
@@ -305,9 +323,9 @@ fn unusable(product: Product) -> Vec<Value> {
 }
 
 /// The document of OpenID Connect Discovery, as in the product.
-fn document(product: Product, iss: &str) -> Value {
+fn document(product: Product, iss: &str, keys: &str) -> Value {
     let origin = iss.split('/').take(3).collect::<Vec<_>>().join("/");
-    let keys = format!("{origin}{}", keys_path(product));
+    let keys = format!("{origin}{keys}");
     let text = match product {
         Product::Keycloak => include_str!("../../issuers/keycloak.json"),
         Product::Auth0 => include_str!("../../issuers/auth0.json"),
