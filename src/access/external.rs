@@ -5,7 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::{newcomers, not_authenticated::NotAuthenticated, revoking::Revoking};
+use super::{
+    newcomers,
+    not_authenticated::NotAuthenticated,
+    revoking::{Revoking, tell},
+};
 use crate::{
     accounts::{
         By, Stamp,
@@ -159,13 +163,15 @@ impl External {
         proven: &Proven,
         issuer: &Issuer,
     ) -> Result<Admission, sqlx::Error> {
-        let Inner { pool, clock, pepper, .. } = &*self.0;
+        let Inner { pool, clock, pepper, revoking, .. } = &*self.0;
         let (name, by) = (newcomers::display_name(proven), proof(proven));
         if let Some(known) = external::find(pool, by.of).await? {
             let other = name.as_ref().filter(|name| issuer.sync && **name != known.display_name);
             if other.is_some() || proven.roles != known.roles {
                 let stamp = Stamp::now(clock, By::account(known.user));
-                external::update(pool, &by, known.user, other, &proven.roles, stamp).await?;
+                if external::update(pool, &by, known.user, other, &proven.roles, stamp).await? {
+                    tell("a changed account", revoking.commands.user_changed(known.user)).await;
+                }
             }
             return Ok(Admission::Is(known.user));
         }

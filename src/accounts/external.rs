@@ -145,7 +145,7 @@ async fn insert_account(
 }
 
 /// Copies the data of a user from the issuer: the roles, and the display name if there is one to copy. Copies nothing
-/// from a token that no longer counts.
+/// from a token that no longer counts. Returns whether other users see another name now.
 pub(crate) async fn update(
     pool: &PgPool,
     by: &IssuerProof<'_>,
@@ -153,10 +153,10 @@ pub(crate) async fn update(
     display_name: Option<&DisplayName>,
     roles: &[String],
     stamp: Stamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     if refusal(&mut transaction, user, by).await?.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     let renamed =
         sqlx::query("update auth.account set display_name = $2 where id = $1 and display_name <> $2")
@@ -172,12 +172,14 @@ pub(crate) async fn update(
     .bind(roles)
     .execute(&mut *transaction)
     .await?;
-    let fields = [(renamed, AccountField::DisplayName), (other_roles, AccountField::Roles)];
-    let changed: Vec<_> =
-        fields.into_iter().filter(|(done, _)| done.rows_affected() > 0).map(|(_, field)| field).collect();
+    let is_renamed = renamed.rows_affected() > 0;
+    let fields =
+        [(is_renamed, AccountField::DisplayName), (other_roles.rows_affected() > 0, AccountField::Roles)];
+    let changed: Vec<_> = fields.into_iter().filter(|(done, _)| *done).map(|(_, field)| field).collect();
     if !changed.is_empty() {
         let updated = AccountUpdated { changed, logins_revoked: None };
         audit::note(&mut transaction, stamp, Audited::AccountUpdated(user.into(), updated)).await?;
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(is_renamed)
 }

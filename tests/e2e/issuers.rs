@@ -376,10 +376,14 @@ async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
     eventually("the node knows the second issuer", || async { exchange(at, &later).await.status == 201 })
         .await;
     let before = account(at, &first).await;
+    let login = exchange(at, &first).await.expect(201);
+    let mut device =
+        Device::gets_in(at, login["access_token"].as_str().expect("a token")).await.expect("a socket");
     let renamed = with(issuer.claims("1", "zoe"), json!({ "name": "Zoë of Keycloak" }));
     let after = account(at, &key.signs(&renamed)).await;
     assert_eq!(after["id"], before["id"]);
     assert_eq!((&after["username"], &after["display_name"]), (&json!("ana"), &json!("Zoë of Keycloak")));
+    assert_eq!(device.gets("user").await["display_name"], "Zoë of Keycloak");
 
     let settings = [
         ("VERBATIM_ISSUERS_FILE", file.to_str().expect("UTF-8")),
