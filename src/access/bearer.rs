@@ -80,13 +80,23 @@ impl Bearers {
     }
 
     /// The identity of an access token that was refused because it has expired or its login has ended, for logging out:
-    /// a client may log out late or twice. A token that Verbatim has not issued has none, nor has one whose login is
-    /// surely over.
-    pub(crate) fn late(&self, bearer: &str, refused: &NotAuthenticated) -> Option<Identity> {
-        let is_late =
-            matches!(refused, NotAuthenticated::Token(BadToken::Expired) | NotAuthenticated::Revoked);
-        let issued = if is_late { self.tokens.issued(bearer) } else { None };
-        issued.filter(|identity| self.clock.now().since(identity.expires_at) < WHOLE_LIFE)
+    /// a client may log out late or twice. A text that is no token has none, nor has one whose login is surely over.
+    pub(crate) async fn late(
+        &self,
+        bearer: &str,
+        refused: &NotAuthenticated,
+    ) -> Result<Option<Identity>, sqlx::Error> {
+        let is_revoked = matches!(refused, NotAuthenticated::Revoked);
+        if !(is_revoked || matches!(refused, NotAuthenticated::Token(BadToken::Expired))) {
+            return Ok(None);
+        }
+        match (self.tokens.issued(bearer), &self.external) {
+            (None, Some(external)) if is_revoked => external.late(bearer).await,
+            (issued, _) => {
+                let now = self.clock.now();
+                Ok(issued.filter(|identity| now.since(identity.expires_at) < WHOLE_LIFE))
+            }
+        }
     }
 
     fn unless_ended(&self, identity: Identity) -> Result<Identity, NotAuthenticated> {
@@ -135,7 +145,8 @@ mod tests {
         let is_enough = async |age: Duration| {
             let token = bearers.tokens.issue(user, login, now.minus(age), "1".into());
             let refused = bearers.authenticate(&token, None).await.expect_err("it has expired");
-            bearers.late(&token, &refused).is_some_and(|late| late.login == login)
+            let late = bearers.late(&token, &refused).await.expect("no question");
+            late.is_some_and(|late| late.login == login)
         };
         assert!(is_enough(ACCESS_LIFE + LEEWAY + Duration::from_secs(1)).await);
         assert!(is_enough(WHOLE_LIFE).await);

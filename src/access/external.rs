@@ -147,14 +147,15 @@ impl External {
                 user
             }
         };
-        Ok(Identity {
-            user,
-            login,
-            proof: Proof::Issuer,
-            expires_at: proven.expires_at,
-            via: None,
-            scopes: Scopes::PERSON,
-        })
+        Ok(identity(&proven, user))
+    }
+
+    /// The identity of a token whose login has ended, for logging out again; `None` for any other text.
+    pub(super) async fn late(&self, token: &str) -> Result<Option<Identity>, sqlx::Error> {
+        let Inner { pool, clock, .. } = &*self.0;
+        let Ok((proven, _)) = self.issuers().prove_direct(token, clock.now()).await else { return Ok(None) };
+        let known = external::find(pool, proof(&proven).of).await?;
+        Ok(known.map(|known| identity(&proven, known.user)))
     }
 
     /// The account of a user, after copying the user's data from the issuer where its rules say so.
@@ -189,6 +190,18 @@ impl External {
             Creation::NamesTaken => Admission::NoAccount,
             Creation::Over => Admission::Over,
         })
+    }
+}
+
+/// The identity of an issuer's token that is used directly.
+fn identity(proven: &Proven, user: UserId) -> Identity {
+    Identity {
+        user,
+        login: proven.login,
+        proof: Proof::Issuer,
+        expires_at: proven.expires_at,
+        via: None,
+        scopes: Scopes::PERSON,
     }
 }
 

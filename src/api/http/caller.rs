@@ -80,7 +80,10 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
         // budget of its user.
         Err(refused) => {
             strangers::charge(&door.limits, from).map_err(Problem::from)?;
-            let late = door.bearers.late(&bearer.token, &refused).filter(|_| *need == Need::AnyLogin);
+            let late = match need {
+                Need::AnyLogin => door.bearers.late(&bearer.token, &refused).await.map_err(Problem::from)?,
+                _ => None,
+            };
             late.ok_or_else(|| Problem::from(refused))?
         }
     };
