@@ -98,7 +98,10 @@ pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) ->
     let pool = open(addresses).await?;
     let id = find(&pool, named).await?.id;
     let stamp = Stamp::now(&Clock::system(), By::default());
-    let user = accounts::reactivate(&pool, WhichAccount::Id(id), stamp).await?.ok_or_else(of_program)?;
+    let Some(user) = accounts::reactivate(&pool, WhichAccount::Id(id), stamp).await? else {
+        let is_erased = accounts::ends_of(&pool, id).await?.erased_at.is_some();
+        return Err(if is_erased { erased() } else { of_program() });
+    };
     tell_nodes(&pool, addresses, [Signal::Restored { user }]).await
 }
 
@@ -110,6 +113,10 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
     let signal = |login: &LoginId| Signal::Revoked { login: *login, suspended: None };
     tell_nodes(&pool, addresses, ended.iter().map(signal)).await?;
     Ok(ended.len())
+}
+
+fn erased() -> AppError {
+    AppError::Refused("this account is erased: it cannot be reactivated, register a new one".into())
 }
 
 fn of_program() -> AppError {

@@ -149,7 +149,7 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
         User::Recover { user, expires_in, reach } => {
             let (token, until) = match reach.remote()? {
                 Some(node) => {
-                    let id = text(&found(&node, &named(&user)).await?, "id");
+                    let id = id_of(&node, &user).await?;
                     let wanted = json!({ "expires_in": expires_in });
                     let made = node.post(&format!("/v1/admin/users/{id}/recovery"), &wanted).await?;
                     (text(&made, "token"), text(&made, "expires_at"))
@@ -216,9 +216,17 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
 }
 
 async fn act(node: &Remote, user: &str, what: &str) -> Result<(), AppError> {
-    let id = text(&found(node, &named(user)).await?, "id");
+    let id = id_of(node, user).await?;
     node.post(&format!("/v1/admin/users/{id}/{what}"), &json!({})).await?;
     Ok(())
+}
+
+/// The id of an account. Only a name has to be looked up, which needs a key that may find users.
+async fn id_of(node: &Remote, user: &str) -> Result<String, AppError> {
+    match named(user) {
+        app::WhichUser::Id(id) => Ok(id.to_string()),
+        name @ app::WhichUser::Username(_) => Ok(text(&found(node, &name).await?, "id")),
+    }
 }
 
 /// Gets an account from a node.

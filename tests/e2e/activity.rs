@@ -64,6 +64,19 @@ async fn a_registered_user_is_shut_out_of_every_node_over_rest_and_by_command() 
     })
     .await;
 
+    // By its id, an account is managed with a key that cannot find users.
+    let writer = operator.makes("writer", &["users:write"]).await.person;
+    let url = format!("http://{}", writer.address);
+    let remote = [("VERBATIM_URL", &*url), ("VERBATIM_KEY", &*writer.token)];
+    let recovered = world.runs_with(&["users", "recover", &ana.id], &remote).await;
+    assert!(recovered.code == Some(0) && recovered.stdout.starts_with("vbr_"), "{recovered:?}");
+    let named = world.runs_with(&["users", "recover", &ana.name], &remote).await;
+    assert!(named.code == Some(1) && named.stderr.contains("users:read"), "{named:?}");
+    for (path, field) in [(format!("{account}/recovery"), "token"), ("/v1/admin/invites".into(), "code")] {
+        let made = writer.send(Method::POST, &path, None).await.expect(201);
+        assert!(made[field].is_string(), "a request without a body has the defaults: {made}");
+    }
+
     let program = operator.makes("robot", ALL_SCOPES).await;
     let path = format!("/v1/admin/users/{}/deactivate", program.person.id);
     caller.post(&path, json!({})).await.refuses(404, "not_found");
