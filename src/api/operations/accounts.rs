@@ -26,8 +26,8 @@ struct RegisterRequest {
     /// between them, prepared by `UsernameCaseMapped` of RFC 8265. The server keeps it in lower case
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
-    /// The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265.
-    /// The server rejects the most common passwords
+    /// The password: any visible characters, spaces and U+0000, at most 512 bytes, prepared by `OpaqueString` of RFC
+    /// 8265. The server rejects the most common passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
     /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the

@@ -45,8 +45,8 @@ struct PasswordChange {
     /// The current password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     current_password: String,
-    /// The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
-    /// 8265. The server rejects the most common passwords
+    /// The new password: any visible characters, spaces and U+0000, at most 512 bytes, prepared by `OpaqueString` of
+    /// RFC 8265. The server rejects the most common passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
