@@ -275,6 +275,8 @@ async fn a_token_of_the_host_is_an_ordinary_login() {
     assert_eq!(device.is_closed_with().await, 4503);
     ana.get("/v1/me").await.refuses(401, "login_revoked");
 
+    let plain = host.send(reqwest::Method::POST, &tokens, None).await.expect(201);
+    assert_eq!(plain["expires_in"], 600, "a request without a body has the defaults");
     let lasting = host.post(&tokens, json!({ "refresh": true, "expires_in": 60 })).await.expect(201);
     let refresh = json!({ "refresh_token": lasting["refresh_token"] });
     let next =

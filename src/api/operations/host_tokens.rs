@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{Access, HostLogin},
     api::{
-        Body, Caller, Created, Problem, Ruled, given,
+        BodyIfAny, Caller, Created, Problem, Ruled, given,
         http::{examples, scopes::Need, typed::at},
         operations::{host_user::HostUserRequest, logins::TokenType, tag::Tag},
     },
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The login to create for a user of the host application
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct HostTokenRequest {
@@ -90,9 +90,9 @@ impl HostTokenOperations {
         &self,
         caller: Caller,
         external_id: Path<ExternalId>,
-        body: Body<HostTokenRequest>,
+        body: BodyIfAny<HostTokenRequest>,
     ) -> Result<Created<HostTokens>, Ruled> {
-        let HostTokenRequest { expires_in, device, refresh, upsert } = body.0;
+        let HostTokenRequest { expires_in, device, refresh, upsert } = body.0.unwrap_or_default();
         let device = device.map(|typed| DeviceName::parse(&typed)).transpose();
         let wanted = HostLogin {
             via: caller.user,

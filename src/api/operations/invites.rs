@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{self, Access, INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES},
     api::{
-        Body, Caller, Created, Cursor, Done, Keyed, Limit, Page, Proven, Reply, Ruled, given, http::examples,
-        operations::tag::Tag,
+        BodyIfAny, Caller, Created, Cursor, Done, Keyed, Limit, Page, Proven, Reply, Ruled, given,
+        http::examples, operations::tag::Tag,
     },
     domain::{LoginId, Time},
     problems::Problem,
 };
 
 /// The data of a new invitation code
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct InviteRequest {
@@ -110,8 +110,8 @@ impl Invites {
     /// Creates a code with which people can register while the server requires one (`VERBATIM_REGISTRATION=invite`).
     /// Needs the scope `users:write`.
     #[oai(path = "/admin/invites", method = "post", operation_id = "add_invite")]
-    async fn add(&self, caller: Caller, body: Body<InviteRequest>) -> Result<Created<NewInvite>, Keyed> {
-        let InviteRequest { uses, expires_in } = body.0;
+    async fn add(&self, caller: Caller, body: BodyIfAny<InviteRequest>) -> Result<Created<NewInvite>, Keyed> {
+        let InviteRequest { uses, expires_in } = body.0.unwrap_or_default();
         let uses = uses.unwrap_or(1);
         if !(1..=MAX_INVITE_USES).contains(&uses) {
             let detail = format!("must be 1 to {MAX_INVITE_USES}");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{self, Access, GrantedKey, MAX_OVERLAP, OVERLAP, WantedKey},
     api::{
-        Body, Caller, Done, Few, Found, Page, Problem, Reply, Ruled, given,
+        Body, BodyIfAny, Caller, Done, Few, Found, Page, Problem, Reply, Ruled, given,
         http::{examples, or_null::OrNull, reply::Created, scopes::of_words, typed::at},
         operations::{
             programs::{SCOPES, scopes},
@@ -56,7 +56,7 @@ impl Example for NewKey {
 }
 
 /// The options of a rotation of an API key
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct Rotation {
@@ -236,9 +236,9 @@ impl ProgramKeys {
         caller: Caller,
         id: Path<UserId>,
         key_id: Path<LoginId>,
-        body: Body<Rotation>,
+        body: BodyIfAny<Rotation>,
     ) -> Result<Created<RotatedApiKey>, Ruled> {
-        let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
+        let overlap = body.0.unwrap_or_default().overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
             let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());

@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{Access, RECOVERY_DEFAULT, RECOVERY_LIFE},
-    api::{Body, Caller, Created, Done, Proven, Ruled, given, http::examples, operations::tag::Tag},
+    api::{
+        Body, BodyIfAny, Caller, Created, Done, Proven, Ruled, given, http::examples, operations::tag::Tag,
+    },
     domain::{Time, UserId},
     listen::ClientAddress,
     problems::Problem,
 };
 
 /// The lifetime of a recovery token
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RecoveryRequest {
@@ -103,9 +105,10 @@ impl Recoveries {
         &self,
         caller: Caller,
         id: Path<UserId>,
-        body: Body<RecoveryRequest>,
+        body: BodyIfAny<RecoveryRequest>,
     ) -> Result<Created<Recovery>, Ruled> {
-        let life = body.0.expires_in.map_or(RECOVERY_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
+        let expires_in = body.0.unwrap_or_default().expires_in;
+        let life = expires_in.map_or(RECOVERY_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
         let (shortest, longest) = RECOVERY_LIFE;
         if life < shortest || life > longest {
             let detail = format!("must be {} to {} seconds", shortest.as_secs(), longest.as_secs());

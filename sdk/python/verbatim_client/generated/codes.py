@@ -49,6 +49,7 @@ ServerCode = Literal[
     "method_not_allowed",
     "missing_scope",
     "missing_token",
+    "no_password",
     "no_such_member",
     "not_configured",
     "not_found",

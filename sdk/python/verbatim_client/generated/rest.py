@@ -285,7 +285,7 @@ class Rest:
             None,
         )
 
-    async def add_invite(self, *, body: t.InviteRequest) -> t.NewInvite:
+    async def add_invite(self, *, body: t.InviteRequest | None = None) -> t.NewInvite:
         """Create an invitation code."""
         return await self._send(
             "POST",
@@ -365,7 +365,7 @@ class Rest:
             None,
         )
 
-    async def rotate_key(self, id: str, key_id: str, *, body: t.Rotation) -> t.RotatedApiKey:
+    async def rotate_key(self, id: str, key_id: str, *, body: t.Rotation | None = None) -> t.RotatedApiKey:
         """Replace an API key."""
         return await self._send(
             "POST",
@@ -401,7 +401,7 @@ class Rest:
             is_repeatable=False,
         )
 
-    async def issue_recovery(self, id: str, *, body: t.RecoveryRequest) -> t.Recovery:
+    async def issue_recovery(self, id: str, *, body: t.RecoveryRequest | None = None) -> t.Recovery:
         """Create a recovery token."""
         return await self._send(
             "POST",
@@ -1438,7 +1438,7 @@ class Rest:
             is_repeatable=False,
         )
 
-    async def make_user_tokens(self, external_id: str, *, body: t.HostTokenRequest) -> t.HostTokens:
+    async def make_user_tokens(self, external_id: str, *, body: t.HostTokenRequest | None = None) -> t.HostTokens:
         """Create tokens for a user."""
         return await self._send(
             "POST",

@@ -571,7 +571,8 @@ export interface paths {
          * Create a recovery token
          * @description Creates a token with which the owner of an account can set a new password without the current one, and
          *     invalidates the previous token. Deliver the token over a channel that you trust: Verbatim sends nothing. The
-         *     accounts of programs and deactivated accounts cannot have tokens (404). Needs the scope `users:write`.
+         *     accounts of programs and deactivated accounts cannot have tokens (404). Nor can an account without a password,
+         *     whose user comes from a host application or an external issuer (`no_password`). Needs the scope `users:write`.
          */
         post: operations["issue_recovery"];
         delete?: never;
@@ -1650,7 +1651,7 @@ export interface paths {
         /**
          * Provision users
          * @description Provisions up to 100 users, each like provisioning one user. There is one result per user: an error for one
-         *     user does not stop the others.
+         *     user does not stop the others. Only a user without a valid `external_id` is an error of the request.
          */
         post: operations["provision_users"];
         delete?: never;
@@ -4450,16 +4451,16 @@ export interface components {
             /** @description The current password, at most 512 bytes */
             current_password: string;
             /**
-             * @description The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
-             *     8265. The server rejects the most common passwords
+             * @description The new password: any visible characters, spaces and U+0000, at most 512 bytes, prepared by `OpaqueString` of
+             *     RFC 8265. The server rejects the most common passwords
              */
             new_password: string;
         };
         /** @description A recovery token, and the new password */
         PasswordRecovery: {
             /**
-             * @description The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC
-             *     8265. The server rejects the most common passwords
+             * @description The new password: any visible characters, spaces and U+0000, at most 512 bytes, prepared by `OpaqueString` of
+             *     RFC 8265. The server rejects the most common passwords
              */
             new_password: string;
             /** @description The recovery token */
@@ -4891,14 +4892,14 @@ export interface components {
         RegisterRequest: {
             /**
              * @description The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the
-             *     user name as typed
+             *     user name as typed, cut to 128 bytes
              */
             display_name?: string;
             /** @description The invitation code, if the server requires one (`registration` of `GET /v1/info`) */
             invite?: string;
             /**
-             * @description The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265.
-             *     The server rejects the most common passwords
+             * @description The password: any visible characters, spaces and U+0000, at most 512 bytes, prepared by `OpaqueString` of RFC
+             *     8265. The server rejects the most common passwords
              */
             password: string;
             /**
@@ -5840,7 +5841,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["InviteRequest"];
             };
@@ -6003,7 +6004,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["Rotation"];
             };
@@ -6069,7 +6070,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["RecoveryRequest"];
             };
@@ -7800,7 +7801,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["HostTokenRequest"];
             };

@@ -88,6 +88,8 @@ export type ServerCode =
   | "missing_scope"
   /** The request has no access token. */
   | "missing_token"
+  /** The account has no password, because its user comes from a host application or an external issuer. */
+  | "no_password"
   /** The user is not a member of the conversation. */
   | "no_such_member"
   /** The operation needs a setting that the operator has not made. `detail` names it. */
