@@ -116,7 +116,8 @@ mod tests {
             .zip(whole.parts.into_vec())
             .map(|(at, part): (usize, _)| part.parse(&format!("/parts/{at}")))
             .collect();
-        assert_eq!(parts[0].as_ref().expect("a part").text.as_deref(), Some("x"));
+        let part = parts[0].as_ref().expect("a part");
+        assert_eq!((part.id.to_string().as_str(), part.text.as_deref()), (ANA, Some("x")));
         let error = |at: usize| {
             let [error] = &*parts[at].as_ref().expect_err("wrong").errors else { panic!("one error") };
             (error.pointer.clone(), error.code.clone())
