@@ -14,7 +14,6 @@ mod consumers;
 mod consumers_remotely;
 mod dev;
 mod erasures;
-mod exposed;
 mod failed;
 mod holds;
 mod log;

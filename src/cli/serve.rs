@@ -8,11 +8,10 @@ use crate::{
     app::{self, AppError, Listening, Mode, Weakness},
     cli::{
         addresses::{addresses, erasers_addresses},
-        exposed::costly_hashes,
         open_files::enough_files,
         process::{outlive_hangups, process, until_told},
     },
-    config::{NodeRole, ServerSettings, Settings},
+    config::{NodeRole, ServerSettings, Settings, costly_hashes},
     projector::Consent,
 };
 

@@ -5,6 +5,7 @@ mod archive;
 mod consumers;
 mod database;
 mod erasing;
+mod exposed;
 mod hashes;
 mod issuers;
 mod keys;
@@ -24,6 +25,7 @@ mod webhooks;
 
 pub use consumers::ConsumerSettings;
 pub(crate) use erasing::{ErasingSettings, MirrorSettings};
+pub(crate) use exposed::{costly_hashes, encrypted, named_origins};
 pub use layout::LayoutSettings;
 pub use remote::RemoteSettings;
 pub use role::NodeRole;

@@ -140,13 +140,12 @@ impl From<NotAuthenticated> for Problem {
 
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
+        use ServiceError::*;
         match error {
-            ServiceError::NotGranted => Self::invalid("/scopes", "not_granted", error.to_string()),
-            ServiceError::NotTheFirst => Self::conflict("conflict", sentence(error)),
-            ServiceError::OfName => Self::conflict("conflict", sentence(error)),
-            ServiceError::NameTaken => Self::conflict("conflict", sentence(error)),
-            ServiceError::TooManyKeys => Self::conflict("too_many_keys", sentence(error)),
-            ServiceError::Access(error) => error.into(),
+            NotGranted => Self::invalid("/scopes", "not_granted", error.to_string()),
+            NotTheFirst | OfName | NameTaken => Self::conflict("conflict", sentence(error)),
+            TooManyKeys => Self::conflict("too_many_keys", sentence(error)),
+            Access(error) => error.into(),
         }
     }
 }
@@ -355,11 +354,8 @@ mod tests {
         ] {
             assert_eq!((problem.status.as_u16(), problem.code), (503, "unavailable"));
             assert_eq!(problem.retry_after, Some(AGAIN));
-            assert!(
-                !problem.detail.contains("NATS") && !problem.detail.contains("pool"),
-                "{}",
-                problem.detail
-            );
+            let detail = &problem.detail;
+            assert!(!detail.contains("NATS") && !detail.contains("pool"), "{detail}");
         }
         let busy = Problem::from(AccessError::from(Busy));
         assert_eq!((busy.status.as_u16(), busy.code, busy.retry_after), (503, "busy", Some(AGAIN)));

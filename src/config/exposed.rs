@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Whether the pages that may use the server are named.
-pub(super) fn named_origins(settings: &Settings) -> Result<String, String> {
+pub(crate) fn named_origins(settings: &Settings) -> Result<String, String> {
     match &settings.origins {
         Origins::Any => {
             Err("`*` lets every web page use this server: name the origins of your pages in VERBATIM_ORIGINS"
@@ -18,7 +18,7 @@ pub(super) fn named_origins(settings: &Settings) -> Result<String, String> {
 }
 
 /// Whether passwords and tokens cross the network only encrypted, as far as a node can know.
-pub(super) fn encrypted(settings: &Settings) -> Result<String, String> {
+pub(crate) fn encrypted(settings: &Settings) -> Result<String, String> {
     let listen = settings.listen.ip();
     if settings.has_tls() {
         Ok("the public listener speaks TLS".into())
@@ -33,7 +33,7 @@ pub(super) fn encrypted(settings: &Settings) -> Result<String, String> {
 }
 
 /// Whether password hashes cost an attacker enough.
-pub(super) fn costly_hashes(settings: &Settings) -> Result<String, String> {
+pub(crate) fn costly_hashes(settings: &Settings) -> Result<String, String> {
     match settings.cost_of_hashes() {
         cost if cost.is_enough() => Ok(cost.to_string()),
         cost => Err(format!(
