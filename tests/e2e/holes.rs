@@ -1,7 +1,9 @@
 //! An event was deleted from the log by hand. Every read across the hole is refused, loudly.
 
+use std::ops::RangeInclusive;
+
 use async_nats::jetstream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use verbatim::dev::NatsUser;
 
 use crate::world::{Answer, Conversation, Person, World, eventually};
@@ -122,6 +124,103 @@ async fn a_node_that_has_read_it_before_tells_of_a_hole_and_reads_over_it_no_mor
     // Clients that received the event before have everything, and continue.
     ana.says(&lunch, "still here").await;
     device.sees("still here").await;
+    world.finish_with_errors(&MEANT).await;
+}
+
+/// So many erased positions that the leader takes megabytes to list them.
+const MANY: u64 = 200_001;
+/// The lane of their events.
+const LANE: &str = "receipts";
+
+/// Fills a conversation with as many events, and lets the stream drop them. Returns their positions.
+async fn many_are_gone(world: &World, of: &Conversation) -> RangeInclusive<u64> {
+    let client = world.nats.connect(NatsUser::Operator).await.expect("NATS");
+    let log = jetstream::new(client.clone());
+    let state = async || log.get_stream("CHAT_0").await.expect("the stream").cached_info().clone();
+    let before = state().await;
+    let subject = subject_of(of, LANE);
+    for n in 1..=MANY {
+        // JetStream drops what it cannot buffer.
+        match n % 5_000 == 0 || n == MANY {
+            true => drop(log.publish(subject.clone(), "".into()).await.expect("sent").await.expect("stored")),
+            false => client.publish(subject.clone(), "".into()).await.expect("sent"),
+        }
+    }
+    let last = before.state.last_sequence + MANY;
+    let keeps_one = jetstream::stream::Config { max_messages_per_subject: 1, ..before.config.clone() };
+    log.update_stream(keeps_one).await.expect("updated");
+    eventually("they are gone", || async { state().await.state.deleted_count == Some(MANY - 1) }).await;
+    log.update_stream(before.config).await.expect("updated");
+    assert!(log.get_stream("CHAT_0").await.expect("the stream").delete_message(last).await.expect("allowed"));
+    before.state.last_sequence + 1..=last
+}
+
+fn subject_of(of: &Conversation, lane: &str) -> String {
+    format!("chat.{}.{}.{lane}", &of.id[of.id.len() - 2..], of.id)
+}
+
+/// Appends events that list erased positions, like a node.
+async fn lists_as_erased(world: &World, by: &Person, of: &Conversation, positions: RangeInclusive<u64>) {
+    let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let positions: Vec<u64> = positions.collect();
+    for some in positions.chunks(200) {
+        let id = |at: u64| uuid::Uuid::from_u128(0x0193_0f3c_5a7b_7c3d_8e4f_0000_0000_0000 + u128::from(at));
+        let time = "2026-01-02T03:04:05.678Z";
+        let entry = |at: &u64| {
+            json!({ "position": at, "id": id(*at), "type": "spare.thing", "lane": LANE, "actor": by.id,
+                    "time": time, "counts": false })
+        };
+        let data = json!({ "request_id": id(0), "reason": "request",
+                           "erased": some.iter().map(entry).collect::<Vec<_>>() });
+        let mut headers = async_nats::HeaderMap::new();
+        let id = id(some[0] + (1 << 32)).to_string();
+        for (name, value) in [
+            ("ce-specversion", "1.0"),
+            ("ce-id", &id),
+            ("ce-type", "verbatim.content.erased.v1"),
+            ("ce-source", &format!("/conversations/{}", of.id)),
+            ("ce-time", time),
+            ("ce-actor", &by.id),
+        ] {
+            headers.insert(name, value);
+        }
+        let data = data.to_string().into();
+        let stored = log.publish_with_headers(subject_of(of, "control"), headers, data).await.expect("sent");
+        stored.await.expect("stored");
+    }
+}
+
+#[tokio::test]
+async fn more_erased_positions_than_a_server_lists_at_a_glance_are_no_hole() {
+    let mut world = World::start().await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    world.nodes[0].stop().await;
+    world.nodes.clear();
+    let gone = many_are_gone(&world, &lunch).await;
+    lists_as_erased(&world, &ana, &lunch, gone.clone()).await;
+
+    world.add_node("api,gateway,projector").await;
+    let node = &world.nodes[0];
+    eventually("the node is ready", || async { node.readiness().await.0 == 200 }).await;
+    let ana = ana.at(node.address);
+    // A process needs some seconds to learn so many.
+    let says = async || ana.sends(&lunch, "the-key-of-1", "all is here").await;
+    eventually("a message is accepted", || async { says().await.status == 201 }).await;
+    let last = says().await.expect(201)["position"].as_u64().expect("position");
+    assert_eq!(texts(&as_of(&ana, &lunch, last).await.expect(200)), ["all is here"]);
+    let checked = world.runs(&["check"]).await;
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+
+    // One more erased position explains itself, and a hole beside it is still seen.
+    let more = ana.says(&lunch, "to be erased").await["position"].as_u64().expect("position");
+    let hole = ana.says(&lunch, "to be lost").await["position"].as_u64().expect("position");
+    lists_as_erased(&world, &ana, &lunch, more..=more).await;
+    deletes_by_hand(&world, more).await;
+    assert_eq!(texts(&as_of(&ana, &lunch, last).await.expect(200)), ["all is here"]);
+    assert_eq!(world.runs(&["check"]).await.code, Some(0));
+    deletes_by_hand(&world, hole).await;
+    is_told_of(&world, hole).await;
     world.finish_with_errors(&MEANT).await;
 }
 

@@ -2,8 +2,11 @@
 //! position takes about 400 bytes of memory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::{Bound::Excluded, Bound::Included, RangeInclusive},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    ops::{
+        Bound::{Excluded, Included, Unbounded},
+        RangeInclusive,
+    },
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
@@ -30,8 +33,14 @@ struct Listed {
     read: Position,
     skeletons: BTreeMap<Position, Skeleton>,
     of_conversations: BTreeSet<(ConversationId, Position)>,
+    /// The same of the roster alone, where few events are erased.
+    of_rosters: BTreeSet<(ConversationId, Position)>,
     /// The leader whose missing positions were all explained, and their number. At one leader the number only grows.
     explained: Option<(Option<String>, u64)>,
+    /// The positions that are not among those: there the leader may still have an event.
+    left: BTreeSet<Position>,
+    /// The last of them that was found to be gone. An eraser deletes in order, so the next one is probably after it.
+    last_gone: Position,
 }
 
 struct Skeleton {
@@ -129,13 +138,19 @@ impl Erased {
                 if entry.position >= recorded.position {
                     continue;
                 }
-                listed.of_conversations.insert((recorded.conversation, entry.position));
-                listed.skeletons.entry(entry.position).or_insert_with(|| Skeleton {
+                let place = (recorded.conversation, entry.position);
+                listed.of_conversations.insert(place);
+                let Entry::Vacant(vacant) = listed.skeletons.entry(entry.position) else { continue };
+                vacant.insert(Skeleton {
                     conversation: recorded.conversation,
                     told_at: recorded.position,
                     at: recorded.time,
                     entry: entry.clone(),
                 });
+                listed.left.insert(entry.position);
+                if Lane::named(&entry.lane) == Some(Lane::Roster) {
+                    listed.of_rosters.insert(place);
+                }
             }
         });
     }
@@ -186,20 +201,32 @@ impl Erased {
         positions.iter().filter_map(|at| listed.skeletons.get(at)).map(Skeleton::recorded).collect()
     }
 
-    /// The last skeleton in each lane of a conversation, up to and including `upto`.
+    /// The skeletons in the roster of a conversation after `after`, up to and including `upto`.
+    pub(in crate::log) fn of_roster(
+        &self,
+        conversation: ConversationId,
+        after: Position,
+        upto: Position,
+    ) -> Vec<Recorded> {
+        if after >= upto {
+            return Vec::new();
+        }
+        let listed = self.listed();
+        let range = (Excluded((conversation, after)), Included((conversation, upto)));
+        let skeletons = listed.of_rosters.range(range).filter_map(|(_, at)| listed.skeletons.get(at));
+        skeletons.map(Skeleton::recorded).collect()
+    }
+
+    /// The last skeleton in the roster of a conversation up to and including `upto`, and the last one outside of it:
+    /// only the roster and the timeline have text that a person has typed.
     pub(in crate::log) fn last_of(&self, conversation: ConversationId, upto: Position) -> Vec<Recorded> {
         let listed = self.listed();
-        let all = listed.of_conversations.range((conversation, Position::START)..=(conversation, upto));
-        let mut last: BTreeMap<Lane, Recorded> = BTreeMap::new();
-        for (_, position) in all.rev() {
-            let Some(skeleton) = listed.skeletons.get(position).map(Skeleton::recorded) else { continue };
-            last.entry(skeleton.lane).or_insert(skeleton);
-            // Only the roster and the timeline have text that a person has typed.
-            if last.len() == 2 {
-                break;
-            }
-        }
-        last.into_values().collect()
+        let all = (conversation, Position::START)..=(conversation, upto);
+        let of_roster = listed.of_rosters.range(all.clone()).next_back();
+        let other = listed.of_conversations.range(all).rev().find(|place| !listed.of_rosters.contains(place));
+        let places = of_roster.into_iter().chain(other);
+        let skeletons = places.filter_map(|(_, at)| listed.skeletons.get(at));
+        skeletons.map(Skeleton::recorded).collect()
     }
 
     /// All erased events, in order.
@@ -218,13 +245,13 @@ impl Erased {
     /// Removes the erased positions from holes.
     pub(in crate::log) fn unexplained(
         &self,
-        holes: Vec<RangeInclusive<Position>>,
+        holes: &[RangeInclusive<Position>],
     ) -> Vec<RangeInclusive<Position>> {
         let listed = self.listed();
         let mut left = Vec::new();
         for hole in holes {
             let (mut start, end) = (*hole.start(), *hole.end());
-            for (position, _) in listed.skeletons.range(hole) {
+            for (position, _) in listed.skeletons.range(hole.clone()) {
                 if *position > start {
                     left.push(start..=Position(position.0 - 1));
                 }
@@ -237,14 +264,48 @@ impl Erased {
         left
     }
 
-    /// Whether this number of missing positions at this leader is known to be explained.
-    pub(in crate::log) fn explains(&self, leader: Option<&str>, missing: u64) -> bool {
+    /// How many of the missing positions of this leader are not known to be explained; `None` if nothing is known of it.
+    pub(in crate::log) fn unexplained_of(&self, leader: Option<&str>, missing: u64) -> Option<u64> {
         let listed = self.listed();
-        listed.explained.as_ref().is_some_and(|(of, count)| of.as_deref() == leader && *count == missing)
+        let (_, explained) = listed.explained.as_ref().filter(|(of, _)| of.as_deref() == leader)?;
+        missing.checked_sub(*explained)
     }
 
-    pub(in crate::log) fn note_explained(&self, leader: Option<String>, missing: u64) {
-        self.change(|listed| listed.explained = Some((leader, missing)));
+    /// Notes that each missing position of this leader, in these holes, is explained.
+    pub(in crate::log) fn note_explained(
+        &self,
+        leader: Option<String>,
+        missing: u64,
+        holes: &[RangeInclusive<Position>],
+    ) {
+        self.change(|listed| {
+            let gone = |at: &Position| {
+                let before = holes.partition_point(|hole| hole.end() < at);
+                holes.get(before).is_some_and(|hole| hole.contains(at))
+            };
+            listed.left = listed.skeletons.keys().copied().filter(|at| !gone(at)).collect();
+            listed.explained = Some((leader, missing));
+            listed.last_gone = Position::START;
+        });
+    }
+
+    /// The listed positions that the leader is likely to lose next, at most `most` of them.
+    pub(in crate::log) fn next_gone(&self, most: usize) -> Vec<Position> {
+        let listed = self.listed();
+        let after = listed.left.range((Excluded(listed.last_gone), Unbounded));
+        after.chain(listed.left.range(..=listed.last_gone)).take(most).copied().collect()
+    }
+
+    /// Notes that the leader whose missing positions were explained has lost one more listed position.
+    pub(in crate::log) fn note_gone(&self, position: Position) {
+        self.change(|listed| {
+            if let Some((_, missing)) = &mut listed.explained
+                && listed.left.remove(&position)
+            {
+                *missing += 1;
+                listed.last_gone = position;
+            }
+        });
     }
 }
 
@@ -261,11 +322,47 @@ mod tests {
         let erased = Erased::default();
         erased.hear(&erasure(20, &[3, 5, 6]));
         let hole = |first, last| Position(first)..=Position(last);
-        assert_eq!(erased.unexplained(vec![hole(3, 3), hole(5, 6)]), []);
-        assert_eq!(erased.unexplained(vec![hole(2, 7)]), [hole(2, 2), hole(4, 4), hole(7, 7)]);
-        assert_eq!(erased.unexplained(vec![hole(9, 9)]), [hole(9, 9)]);
+        assert_eq!(erased.unexplained(&[hole(3, 3), hole(5, 6)]), []);
+        assert_eq!(erased.unexplained(&[hole(2, 7)]), [hole(2, 2), hole(4, 4), hole(7, 7)]);
+        assert_eq!(erased.unexplained(&[hole(9, 9)]), [hole(9, 9)]);
         assert!(erased.all_between(Position(4), Position(7), 9).is_some_and(|all| all.len() == 2));
         assert!(erased.all_between(Position(2), Position(7), 9).is_none(), "4 is not listed");
+    }
+
+    #[test]
+    fn what_is_gone_one_by_one_needs_no_list_and_a_hole_in_between_does() {
+        let erased = Erased::default();
+        erased.hear(&erasure(20, &[3, 5, 6, 9]));
+        let (one, other) = (Some("one"), Some("other"));
+        assert_eq!(erased.unexplained_of(one, 1), None, "the leader has not listed its holes");
+        erased.note_explained(Some("one".into()), 1, &[Position(5)..=Position(5)]);
+        assert_eq!((erased.unexplained_of(one, 1), erased.unexplained_of(one, 3)), (Some(0), Some(2)));
+        assert_eq!(erased.unexplained_of(other, 1), None, "another leader may have lost others");
+        assert_eq!(erased.next_gone(9), [3, 6, 9].map(Position));
+        erased.note_gone(Position(6));
+        erased.note_gone(Position(6));
+        erased.note_gone(Position(7));
+        assert_eq!(erased.unexplained_of(one, 3), Some(1), "6 is listed, and 7 is not");
+        assert_eq!(erased.next_gone(9), [9, 3].map(Position));
+        erased.hear(&erasure(30, &[12]));
+        assert_eq!(erased.next_gone(2), [9, 12].map(Position));
+    }
+
+    #[test]
+    fn the_last_one_in_the_roster_and_the_last_other_one_are_found_among_many() {
+        let (erased, id) = (Erased::default(), ConversationId::known(uuid::Uuid::from_u128(7)));
+        let mut recorded = erasure(20, &[3, 4, 5, 6, 7]);
+        if let Some(Event::ContentErased(erased)) = &mut recorded.event {
+            for entry in erased.erased.iter_mut().filter(|entry| [4, 7].contains(&entry.position.0)) {
+                entry.lane = "roster".into();
+            }
+        }
+        erased.hear(&recorded);
+        let positions = |found: Vec<Recorded>| found.iter().map(|one| one.position.0).collect::<Vec<_>>();
+        let last = |upto| positions(erased.last_of(id, Position(upto)));
+        assert_eq!([last(9), last(6), last(3), last(2)], [vec![7, 6], vec![4, 6], vec![3], vec![]]);
+        let roster = |after, upto| positions(erased.of_roster(id, Position(after), Position(upto)));
+        assert_eq!([roster(2, 9), roster(4, 7), roster(7, 7)], [vec![4, 7], vec![7], vec![]]);
     }
 
     #[test]

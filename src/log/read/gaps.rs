@@ -26,8 +26,12 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The most missing positions that the server is asked to list.
-pub(in crate::log) const MOST_LISTED: u64 = 200_000;
+/// The most listed positions that are looked at, one by one, before the leader lists all its holes.
+const MOST_PROBED: usize = 64;
+/// The positions that are looked at together.
+const PROBES: usize = 8;
+/// How often the leader is asked for the number of its missing positions meanwhile.
+const LOOKS: usize = 3;
 /// How long we keep asking the leader. The election of another leader takes about as long.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
 /// A leader that is silent for this long is asked again: another server may lead by now.
@@ -142,25 +146,55 @@ impl Log {
     async fn extent_by_leader(&self, stream: usize) -> Result<Extent, Unavailable> {
         let erased = self.erased(stream);
         let mut info = self.ask_for_info(stream, &json!({})).await?;
+        // While an eraser works, the number of missing positions changes all the time. The complete list would be
+        // megabytes, so the positions that the eraser has probably deleted are looked at first.
+        let unexplained = |info: &Info| erased.unexplained_of(info.leader(), info.state.missing());
+        for _ in 0..LOOKS {
+            let few = unexplained(&info).filter(|count| (1..=MOST_PROBED as u64).contains(count));
+            let Some(wanted) = few else { break };
+            if !self.find_gone(stream, wanted).await? {
+                break;
+            }
+            info = self.ask_for_info(stream, &json!({})).await?;
+        }
         let last = |info: &Info| Position(info.state.last_seq);
-        if info.state.missing() == 0 || erased.explains(info.leader(), info.state.missing()) {
+        if info.state.missing() == 0 || unexplained(&info) == Some(0) {
             return Ok(Extent { last: last(&info), holes: Arc::default() });
         }
         // The server does not list the missing positions before the first message.
         let before = info.state.first_seq.saturating_sub(1);
-        if (1..=MOST_LISTED).contains(&info.state.missing().saturating_sub(before)) {
+        if info.state.missing() > before {
             info = self.ask_for_info(stream, &json!({ "deleted_details": true })).await?;
         }
-        let mut holes = erased.unexplained(info.state.holes());
+        let all = info.state.holes();
+        let mut holes = erased.unexplained(&all);
         // An erasure is in the log before its positions are emptied, so asking now finds it.
         if !holes.is_empty() {
             self.learn_erasures(stream).await?;
-            holes = erased.unexplained(holes);
+            holes = erased.unexplained(&holes);
         }
         if holes.is_empty() {
-            erased.note_explained(info.leader().map(str::to_owned), info.state.missing());
+            erased.note_explained(info.leader().map(str::to_owned), info.state.missing(), &all);
         }
         Ok(Extent { last: last(&info), holes: holes.into() })
+    }
+
+    /// Looks for this many listed positions that the leader has lost since its holes were explained. `false` if it does
+    /// not find them.
+    async fn find_gone(&self, stream: usize, wanted: u64) -> Result<bool, Unavailable> {
+        let erased = self.erased(stream);
+        let mut found = 0;
+        for some in erased.next_gone(MOST_PROBED).chunks(PROBES) {
+            let are_gone = try_join_all(some.iter().map(|at| self.is_gone(stream, *at))).await?;
+            for (position, _) in some.iter().zip(are_gone).filter(|(_, is_gone)| *is_gone) {
+                erased.note_gone(*position);
+                found += 1;
+            }
+            if found >= wanted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn ask_for_info(&self, stream: usize, how: &Value) -> Result<Info, Unavailable> {

@@ -48,8 +48,7 @@ impl Log {
         });
         let (page, end) = page.await?;
         let upto = if page.len() == ROSTER_PAGE { end } else { last };
-        let erased = self.erased(stream).of([conversation].into_iter(), Position(from.0 - 1), upto);
-        let mut page = spliced(page, erased.into_iter().filter(|event| event.lane == Lane::Roster).collect());
+        let mut page = spliced(page, self.erased(stream).of_roster(conversation, Position(from.0 - 1), upto));
         page.retain(|event| event.position <= last);
         Ok(page)
     }
@@ -150,8 +149,7 @@ impl Log {
                     settled => break settled?,
                 }
             };
-            let erased = self.erased(stream).of([conversation].into_iter(), after, Position::MAX);
-            let erased = erased.into_iter().filter(|event| event.lane == Lane::Roster).collect();
+            let erased = self.erased(stream).of_roster(conversation, after, Position::MAX);
             let next = spliced(next.into_iter().collect(), erased).into_iter().next();
             // A conversation has no event before its beginning, so holes there do not matter.
             if let Some(next) = next.as_ref().filter(|next| !next.begins())
