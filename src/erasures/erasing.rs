@@ -112,9 +112,7 @@ impl Eraser {
         looks.holds = active;
         let not_gone = open.iter().filter(|erasure| erasure.log_done_at.is_none());
         let mut streams = looks.unseen.clone();
-        streams.extend(
-            not_gone.flat_map(|erasure| &erasure.parts).map(|part| self.log.stream_of(part.conversation)),
-        );
+        streams.extend(not_gone.flat_map(|erasure| self.streams_of(erasure)));
         let some = looks.streams.iter_mut().filter(|(stream, _)| streams.contains(*stream));
         let cleaned = some.map(|(stream, looked)| {
             let cleaned = self.clean(*stream, looked, &holds);
@@ -140,10 +138,30 @@ impl Eraser {
         let is_open = |id| open.iter().any(|erasure| erasure.id == id);
         looks.copies.without.retain(|id| is_open(*id));
         looks.compacting.retain(is_open);
+        // A stream without a leader holds up only the requests that have something there.
+        let mut away = BTreeSet::new();
         for erasure in &open {
-            self.finish(erasure, looks, &copies, &holds).await?;
+            if self.streams_of(erasure).any(|stream| away.contains(&stream)) {
+                continue;
+            }
+            if let Err(error) = self.finish(erasure, looks, &copies, &holds).await {
+                failed = Err(error);
+                away = self.without_leader(&open).await;
+            }
         }
         failed.and(cleaned.map_err(ErasureError::from)).map(|()| Left::Something)
+    }
+
+    fn streams_of(&self, erasure: &ErasureRequest) -> impl Iterator<Item = usize> {
+        erasure.parts.iter().map(|part| self.log.stream_of(part.conversation))
+    }
+
+    /// The streams of these requests whose leaders do not answer.
+    async fn without_leader(&self, open: &[ErasureRequest]) -> BTreeSet<usize> {
+        let streams: BTreeSet<usize> = open.iter().flat_map(|erasure| self.streams_of(erasure)).collect();
+        let asked =
+            streams.into_iter().map(|stream| async move { (stream, self.log.last(stream).await.is_err()) });
+        join_all(asked).await.into_iter().filter_map(|(stream, is_away)| is_away.then_some(stream)).collect()
     }
 
     /// Deletes what the log lists as erased in a stream, except what a hold keeps. `false` if the stream has to be
@@ -250,7 +268,7 @@ impl Eraser {
         if erasure.wal_compacted_at.is_some() {
             return Ok(true);
         }
-        let origins = erasure.parts.iter().map(|part| self.log.stream_of(part.conversation)).collect();
+        let origins = self.streams_of(erasure).collect();
         let of_copies = copies.and_then(|copies| copies.streams_of(&origins));
         let are_all = of_copies.is_some();
         let streams = Streams {
