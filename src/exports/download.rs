@@ -31,11 +31,13 @@ impl Download {
             let _place = place;
             match timeout(deadline, written(&content, sending)).await {
                 Ok(Ok(bytes)) => tracing::info!(%user, bytes, "sent an export"),
-                Ok(Err(ExportError::Abandoned | ExportError::Over)) => {
+                Ok(Err(ExportError::Abandoned | ExportError::Over | ExportError::HoldLifted)) => {
                     tracing::info!(%user, "an export was cut off: the client disconnected or lost its access");
                 }
+                Ok(Err(ExportError::NotTaken)) | Err(_) => {
+                    tracing::info!(%user, "an export was cut off: the client was too slow");
+                }
                 Ok(Err(e)) => tracing::warn!(%user, error = %e, "could not send an export"),
-                Err(_) => tracing::info!(%user, "an export was cut off: the client was too slow"),
             }
         });
         Self { pieces, name: format!("verbatim-export-{}.zip", created.datetime().date()) }

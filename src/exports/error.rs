@@ -47,6 +47,9 @@ pub enum ExportError {
     /// The zip cannot be written.
     #[error("the zip cannot be written: {0}")]
     Zip(#[from] std::io::Error),
+    /// The client has stopped reading.
+    #[error("the client did not read for too long")]
+    NotTaken,
     /// The client takes no more bytes.
     #[error("the client has disconnected")]
     Abandoned,

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::SendTimeoutError},
+        watch,
+    },
     time::{Instant, sleep, sleep_until},
 };
 
@@ -25,6 +28,9 @@ pub(crate) const BYTES_PER_SECOND: u64 = 10_000_000;
 const PIECE: usize = 64 << 10;
 /// The number of pieces that wait for the client.
 const PIECES: usize = 2;
+/// How long a client may take for a piece. A node sends one download at a time, so a client that reads nothing must not
+/// keep the place.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// The shortest wait for the speed limit.
 const WORTH_A_WAIT: Duration = Duration::from_millis(10);
 /// How long an overloaded node waits before it checks again whether the download may continue.
@@ -145,7 +151,11 @@ impl Pace {
 }
 
 async fn give(to: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), ExportError> {
-    to.send(piece).await.map_err(|_| ExportError::Abandoned)
+    match to.send_timeout(piece, TAKEN_WITHIN).await {
+        Ok(()) => Ok(()),
+        Err(SendTimeoutError::Closed(_)) => Err(ExportError::Abandoned),
+        Err(SendTimeoutError::Timeout(_)) => Err(ExportError::NotTaken),
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +170,21 @@ mod tests {
             pace.let_go(bytes).await;
         }
         begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_loses_its_place() {
+        let (pieces, mut taken) = mpsc::channel(PIECES);
+        for _ in 0..PIECES {
+            give(&pieces, Piece::End).await.expect("there is room");
+        }
+        let begun = Instant::now();
+        assert!(matches!(give(&pieces, Piece::End).await, Err(ExportError::NotTaken)));
+        assert_eq!(begun.elapsed(), TAKEN_WITHIN);
+        taken.recv().await.expect("a piece");
+        give(&pieces, Piece::End).await.expect("there is room again");
+        drop(taken);
+        assert!(matches!(give(&pieces, Piece::End).await, Err(ExportError::Abandoned)));
     }
 
     #[tokio::test(start_paused = true)]

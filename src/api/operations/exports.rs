@@ -219,6 +219,6 @@ pub(super) fn refused(error: ExportError) -> Problem {
         }
         Unavailable(outage) => outage.into(),
         Database(outage) => outage.into(),
-        Zip(_) | Abandoned => Problem::internal(),
+        Zip(_) | Abandoned | NotTaken => Problem::internal(),
     }
 }
