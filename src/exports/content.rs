@@ -8,7 +8,10 @@ use sqlx::PgPool;
 
 use super::{error::ExportError, material::Material, own::pretty, sending::Sending, zipped::ZippedFile};
 use crate::{
-    accounts::exports::Export,
+    accounts::{
+        exports::Export,
+        holds::{self, LegalHold},
+    },
     domain::{ConversationId, HoldId, Position, Time, UserId},
     live::Conversations,
     log::{Log, PublicUrl},
@@ -80,6 +83,9 @@ impl Content {
         let mut has_begun = false;
         while let Some(lines) = events.page(&self.pool).await? {
             to.may_go_on().await?;
+            if let Some(hold) = self.export.of.hold() {
+                active(&self.pool, hold).await?;
+            }
             for line in lines {
                 if !std::mem::replace(&mut has_begun, true) {
                     to.begin(&format!("conversations/{id}.ndjson"), true)?;
@@ -102,6 +108,15 @@ impl Content {
             log: LogEnd { epoch: &epoch.0, positions: upto.iter().copied().enumerate().collect() },
             files,
         }
+    }
+}
+
+/// A hold that is not lifted.
+pub(super) async fn active(pool: &PgPool, id: HoldId) -> Result<LegalHold, ExportError> {
+    let hold = holds::find(pool, id).await?.ok_or(ExportError::NoHold(id))?;
+    match hold.lifted_at {
+        None => Ok(hold),
+        Some(_) => Err(ExportError::HoldLifted),
     }
 }
 

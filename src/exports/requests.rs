@@ -6,14 +6,19 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::{
-    content::Content, download::Download, error::ExportError, held::Held, link::LinkKey, material::Material,
-    own::Own, sending::Bounds,
+    content::{Content, active},
+    download::Download,
+    error::ExportError,
+    held::Held,
+    link::LinkKey,
+    material::Material,
+    own::Own,
+    sending::Bounds,
 };
 use crate::{
     accounts::{
         By, Stamp,
         exports::{self, Export, ExportOf, LinkState},
-        holds::{self, LegalHold},
     },
     clock::Clock,
     credentials::{Identity, Scope},
@@ -104,7 +109,7 @@ impl Exports {
         caller: &Identity,
         hold: HoldId,
     ) -> Result<SeenExport, ExportError> {
-        self.active(hold).await?;
+        active(&self.parts.pool, hold).await?;
         self.add(caller, ExportOf::Hold(hold)).await
     }
 
@@ -152,7 +157,7 @@ impl Exports {
         let export = self.find(caller, id).await?;
         let hold = export.of.hold().ok_or(ExportError::NotFound)?;
         let seen = self.seen(export, caller);
-        match self.active(hold).await {
+        match active(&self.parts.pool, hold).await {
             Ok(_) => Ok((hold, seen)),
             Err(ExportError::HoldLifted) => Ok((hold, SeenExport { secret: None, ..seen })),
             Err(e) => Err(e),
@@ -162,15 +167,6 @@ impl Exports {
     async fn find(&self, caller: &Identity, id: ExportId) -> Result<Export, ExportError> {
         let found = exports::find(&self.parts.pool, id).await?.filter(|export| export.user == caller.user);
         found.ok_or(ExportError::NotFound)
-    }
-
-    /// A hold that is not lifted.
-    async fn active(&self, id: HoldId) -> Result<LegalHold, ExportError> {
-        let hold = holds::find(&self.parts.pool, id).await?.ok_or(ExportError::NoHold(id))?;
-        match hold.lifted_at {
-            None => Ok(hold),
-            Some(_) => Err(ExportError::HoldLifted),
-        }
     }
 
     /// The exports of the caller, the latest first, after the export `after`.
@@ -233,7 +229,7 @@ impl Exports {
                 Ok(Material::own(own, &memberships, feed.retention()))
             }
             ExportOf::Hold(hold) => {
-                let hold = self.active(hold).await?;
+                let hold = active(&self.parts.pool, hold).await?;
                 Ok(Material::Held(Held::find(hold, feed, pool, &export.upto).await?))
             }
         }
