@@ -56,8 +56,8 @@ impl Hiding {
         self.log.tell(Signal::UserChanged { user: account }).await
     }
 
-    /// The conversations of which the user is or was a member. For this, the views must include everything that was in
-    /// the log when the account was emptied.
+    /// The conversations of which the user is or was a member, and all parked ones: the views do not know who joined
+    /// those later. For this, the views must include everything that was in the log when the account was emptied.
     async fn conversations_of(&self, account: UserId) -> Result<BTreeSet<ConversationId>, ErasureError> {
         let ends = self.log.ends().await?.into_iter().enumerate();
         let ends: Vec<_> = ends.map(|(stream, position)| Checkpoint { stream, position }).collect();
@@ -65,7 +65,8 @@ impl Hiding {
             return Err(Unavailable::because("the views have not followed the log yet").into());
         }
         let stays = views::memberships(&self.pool, None, account, Position::START).await?;
-        Ok(stays.present.iter().chain(&stays.past).map(|stay| stay.conversation).collect())
+        let parked = views::parked_conversations(&self.pool).await?;
+        Ok(stays.present.iter().chain(&stays.past).map(|stay| stay.conversation).chain(parked).collect())
     }
 }
 

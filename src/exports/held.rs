@@ -17,6 +17,7 @@ use crate::{
     domain::{ConversationId, Event, Fold, HoldId, Position, Recorded, Time, UserId},
     feed::Feed,
     log::{Log, NotRead, PAGE, Replay},
+    views,
 };
 
 /// A hold, with the conversations that may have content under it.
@@ -55,7 +56,8 @@ pub(super) struct HeldEvents<'a> {
 }
 
 impl Held {
-    /// Finds the conversations of a hold. Users can only write as members, so the views know the conversations.
+    /// Finds the conversations of a hold. Users can only write as members, so the views know the conversations, except
+    /// those that are parked: they are searched as well.
     pub(super) async fn find(
         hold: LegalHold,
         feed: &Feed,
@@ -68,6 +70,9 @@ impl Held {
         for user in &users {
             let found = feed.memberships(*user, &since, upto).await?;
             conversations.extend(found.present.iter().chain(&found.past).map(|stay| stay.conversation));
+        }
+        if !users.is_empty() {
+            conversations.extend(views::parked_conversations(pool).await?);
         }
         let users = kept::known_names(pool, &users).await?.into_iter();
         let users = users.map(|(id, username, display_name)| HeldUser { id, username, display_name });

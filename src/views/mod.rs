@@ -55,7 +55,9 @@ pub use mine::{Among, page};
 pub(crate) use mine::{LastMessage, MyConversation, one};
 pub use moment::Checkpoint;
 pub(crate) use moment::Moment;
-pub(crate) use parked::{Parked, first_parked, park, parked, parked_count, parked_in, unpark};
+pub(crate) use parked::{
+    Parked, first_parked, park, parked, parked_conversations, parked_count, parked_in, unpark,
+};
 pub(crate) use pins::{Pin, pins};
 pub(crate) use plans::plan_once;
 pub use projection::Fact;

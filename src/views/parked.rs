@@ -75,6 +75,15 @@ pub(crate) async fn first_parked(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<
     Ok(rows.into_iter().map(parked).collect())
 }
 
+/// All parked conversations. The views may lack members who have joined them since.
+pub(crate) async fn parked_conversations(pool: &PgPool) -> sqlx::Result<Vec<ConversationId>> {
+    let found: Vec<Uuid> =
+        sqlx::query_scalar("select conversation from parked where conversation is not null order by 1")
+            .fetch_all(pool)
+            .await?;
+    Ok(found.into_iter().map(ConversationId::known).collect())
+}
+
 /// Resumes a conversation, from the event at which it was parked.
 pub(crate) async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
     sqlx::query("delete from parked where conversation = $1")
