@@ -11,16 +11,35 @@ use crate::domain::{ErasureId, Time};
 const LACKING: &str = "select from auth.archive where seen_at > now() - interval '1 day' and not exists
     (select from auth.erasure_archive as gone where gone.erasure_id = erasure.id and gone.archive_id = archive.id)";
 
-/// Records that an archive is in use: its process calls this continually.
+/// Records that an archive is in use: its process calls this continually. An archive that was not waited for is behind.
 pub(crate) async fn note_archive(pool: &PgPool, archive: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "insert into auth.archive as known (id, seen_at) values ($1, now())
-         on conflict (id) do update set seen_at = now() where known.seen_at < now() - interval '1 minute'",
+         on conflict (id) do update
+             set seen_at = now(), is_behind = known.is_behind or known.seen_at <= now() - interval '1 day'
+             where known.seen_at < now() - interval '1 minute'",
     )
     .bind(archive)
     .execute(pool)
     .await
     .map(drop)
+}
+
+/// Whether an archive may have content of requests for which no archive is waited for.
+pub(crate) async fn is_behind(pool: &PgPool, archive: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select coalesce((select is_behind from auth.archive where id = $1), true)")
+        .bind(archive)
+        .fetch_one(pool)
+        .await
+}
+
+/// Records that an archive has content of no request any more, except of those for which it is waited for.
+pub(crate) async fn is_no_longer_behind(pool: &PgPool, archive: Uuid) -> sqlx::Result<()> {
+    sqlx::query("update auth.archive set is_behind = false where id = $1")
+        .bind(archive)
+        .execute(pool)
+        .await
+        .map(drop)
 }
 
 /// Records that an archive no longer has content of these requests.

@@ -1,52 +1,22 @@
 //! Requests for erasure: their subjects and their progress. The log says which content is erased.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use sqlx::{FromRow, PgConnection, PgPool};
-use time::OffsetDateTime;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 pub(crate) use super::erasure_request::{ErasurePart, ErasureRequest, ToldErasure};
 use crate::{
     accounts::{
         audit::{self, Stamp},
-        erasure_scope::ErasureScope,
+        erasure_rows::{COLUMNS, Row, bigint, count, with_parts},
         kept::LOCK,
     },
-    domain::{
-        Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, ErasurePositions, EventId, HoldId,
-        Position, Time, UserId,
-    },
+    domain::{Audited, ErasureAsked, ErasureDone, ErasureId, ErasurePositions, Time, UserId},
 };
 
 /// The maximum number of requests that are processed at once.
 const AT_ONCE: i64 = 100;
-
-#[derive(FromRow)]
-struct Row {
-    id: Uuid,
-    scope: String,
-    account_id: Option<Uuid>,
-    rows: i32,
-    reason: String,
-    actor: Uuid,
-    requested_at: OffsetDateTime,
-    starts_at: OffsetDateTime,
-    messages: i32,
-    edits: i32,
-    hidden_at: Option<OffsetDateTime>,
-    views_done_at: Option<OffsetDateTime>,
-    log_done_at: Option<OffsetDateTime>,
-    wal_compacted_at: Option<OffsetDateTime>,
-    archive_done_at: Option<OffsetDateTime>,
-    done_at: Option<OffsetDateTime>,
-    held_by: Vec<Uuid>,
-    waits_for: Vec<String>,
-}
-
-const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
-                       hidden_at, views_done_at, log_done_at, wal_compacted_at, archive_done_at, done_at, held_by, \
-                       waits_for";
 
 /// Stores a request, and returns its id. An account has at most one pending request. A second one is merged into it,
 /// with the earlier of the two times and the larger of the two scopes.
@@ -130,26 +100,39 @@ pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     with_parts(pool, rows).await
 }
 
-/// The requests whose content the log no longer has and an archive may still have, the oldest first.
-pub(crate) async fn not_out_of(pool: &PgPool, archive: Uuid) -> sqlx::Result<Vec<ErasureRequest>> {
+/// The requests whose content the log no longer has and an archive may still have, the oldest first. An archive that is
+/// not behind has nothing of the requests that no longer wait for an archive; of one that is, those come first.
+pub(crate) async fn not_out_of(
+    pool: &PgPool,
+    archive: Uuid,
+    is_behind: bool,
+) -> sqlx::Result<Vec<ErasureRequest>> {
+    let which = if is_behind { "true" } else { "archive_done_at is null" };
     let sql = format!(
         "select {COLUMNS} from auth.erasure
-         where log_done_at is not null
+         where log_done_at is not null and {which}
            and not exists (select from auth.erasure_archive where erasure_id = id and archive_id = $1)
-         order by log_done_at limit $2"
+         order by archive_done_at is null, log_done_at limit $2"
     );
     let rows: Vec<Row> =
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(archive).bind(AT_ONCE).fetch_all(pool).await?;
     with_parts(pool, rows).await
 }
 
-/// The requests whose hidden content may be only partly gone from the log, the oldest first.
-pub(crate) async fn partly_gone(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
+/// The requests whose hidden content may be only partly gone from the log, the oldest first, and after them those of
+/// which holds keep everything that is left, except `looked`.
+pub(crate) async fn partly_gone(pool: &PgPool, looked: &[ErasureId]) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
-        "select {COLUMNS} from auth.erasure where hidden_at is not null and log_done_at is null and done_at is null
-         order by hidden_at limit $1"
+        "select {COLUMNS} from auth.erasure
+         where hidden_at is not null and log_done_at is null and done_at is null
+           and (held_by = '{{}}' or id <> all($2))
+         order by held_by <> '{{}}', hidden_at limit $1"
     );
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(10 * AT_ONCE).fetch_all(pool).await?;
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(10 * AT_ONCE)
+        .bind(looked.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await?;
     with_parts(pool, rows).await
 }
 
@@ -166,28 +149,27 @@ pub(crate) async fn are_to_hide(pool: &PgPool, now: Time) -> sqlx::Result<bool> 
 
 /// Claims a due request that no other process is hiding, until `until`.
 pub(crate) async fn claim_due(pool: &PgPool, now: Time, until: Time) -> sqlx::Result<Option<ErasureRequest>> {
-    claim(pool, "hidden_at is null and starts_at <= $3", now, until, now).await
+    claim(pool, "hidden_at is null and starts_at <= $1", now, until).await
 }
 
-/// Claims a request that was hidden before `settled` and whose views have not been checked.
+/// Claims a request that was hidden at least `settled` ago and whose views have not been checked.
 pub(crate) async fn claim_hidden(
     pool: &PgPool,
     now: Time,
     until: Time,
-    settled: Time,
+    settled: Duration,
 ) -> sqlx::Result<Option<ErasureRequest>> {
-    claim(pool, "hidden_at <= $3 and views_done_at is null", now, until, settled).await
+    // Another node may have hidden it, so both times come from the database.
+    let which = format!(
+        "hidden_at <= now() - interval '{} milliseconds' and views_done_at is null",
+        settled.as_millis()
+    );
+    claim(pool, &which, now, until).await
 }
 
 /// Requests that were never claimed come first, then the one that was released first. So a request that fails again
 /// and again takes its turn and no more.
-async fn claim(
-    pool: &PgPool,
-    which: &str,
-    now: Time,
-    until: Time,
-    time: Time,
-) -> sqlx::Result<Option<ErasureRequest>> {
+async fn claim(pool: &PgPool, which: &str, now: Time, until: Time) -> sqlx::Result<Option<ErasureRequest>> {
     let sql = format!(
         "update auth.erasure set claimed_until = $2
          where id = (select id from auth.erasure
@@ -198,7 +180,6 @@ async fn claim(
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(now.datetime())
         .bind(until.datetime())
-        .bind(time.datetime())
         .fetch_all(pool)
         .await?;
     Ok(with_parts(pool, rows).await?.pop())
@@ -216,7 +197,7 @@ pub(crate) async fn release(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Res
 
 /// Records what the log now says about a request. If the counts have changed, the holds may not keep everything, so
 /// `held_by` is cleared.
-pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: Time) -> sqlx::Result<()> {
+pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     for (conversation, position) in &told.told_at {
         sqlx::query(
@@ -231,12 +212,11 @@ pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: T
     }
     sqlx::query(
         "update auth.erasure
-         set hidden_at = coalesce(hidden_at, $2), messages = $3, edits = $4, claimed_until = null,
-             held_by = case when messages = $3 and edits = $4 then held_by else '{}' end
+         set hidden_at = coalesce(hidden_at, now()), messages = $2, edits = $3, claimed_until = null,
+             held_by = case when messages = $2 and edits = $3 then held_by else '{}' end
          where id = $1",
     )
     .bind(id.uuid())
-    .bind(at.datetime())
     .bind(count(told.messages))
     .bind(count(told.edits))
     .execute(&mut *transaction)
@@ -323,75 +303,4 @@ pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stam
             .await?;
     }
     transaction.commit().await
-}
-
-async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRequest>> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut connection = pool.acquire().await?;
-    let mut parts = parts(&mut connection, &rows).await?;
-    let erasure = |row: Row| ErasureRequest {
-        id: ErasureId::known(row.id),
-        scope: ErasureScope::of(&row.scope),
-        account: row.account_id.map(UserId::known),
-        rows: row.rows.cast_unsigned(),
-        reason: row.reason,
-        actor: UserId::known(row.actor),
-        requested_at: Time::of(row.requested_at),
-        starts_at: Time::of(row.starts_at),
-        messages: row.messages.cast_unsigned(),
-        edits: row.edits.cast_unsigned(),
-        hidden_at: row.hidden_at.map(Time::of),
-        views_done_at: row.views_done_at.map(Time::of),
-        log_done_at: row.log_done_at.map(Time::of),
-        wal_compacted_at: row.wal_compacted_at.map(Time::of),
-        archive_done_at: row.archive_done_at.map(Time::of),
-        done_at: row.done_at.map(Time::of),
-        held_by: row.held_by.into_iter().map(HoldId::known).collect(),
-        waits_for: row.waits_for,
-        parts: parts.remove(&row.id).unwrap_or_default(),
-    };
-    Ok(rows.into_iter().map(erasure).collect())
-}
-
-#[derive(FromRow)]
-struct PartRow {
-    erasure_id: Uuid,
-    conversation_id: Uuid,
-    positions: Vec<i64>,
-    events: Vec<Uuid>,
-    told_at: Option<i64>,
-}
-
-async fn parts(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<HashMap<Uuid, Vec<ErasurePart>>> {
-    let found: Vec<PartRow> = sqlx::query_as(
-        "select erasure_id, conversation_id, positions, events, told_at from auth.erasure_conversation
-         where erasure_id = any($1) order by conversation_id",
-    )
-    .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    let mut parts: HashMap<Uuid, Vec<ErasurePart>> = HashMap::new();
-    for row in found {
-        parts.entry(row.erasure_id).or_default().push(ErasurePart {
-            conversation: ConversationId::known(row.conversation_id),
-            positions: row.positions.into_iter().map(position).collect(),
-            events: row.events.into_iter().map(EventId::known).collect(),
-            told_at: row.told_at.map(position),
-        });
-    }
-    Ok(parts)
-}
-
-fn bigint(position: Position) -> i64 {
-    position.0.cast_signed()
-}
-
-fn position(bigint: i64) -> Position {
-    Position(bigint.cast_unsigned())
-}
-
-fn count(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
 }

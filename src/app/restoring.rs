@@ -12,14 +12,14 @@ use crate::{
     archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, Restored, RestoredEnd, TablesError},
     clock::Clock,
     domain::{AuditEvent, AuditSubject, Audited, Epoch, EventId, LogRestored, Position, UserId},
-    erasures::erased_name,
+    erasures::{Hiding, erased_name},
     log::{
         AUDIT_PAGE, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Unavailable,
         Wanted,
     },
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
-    views,
+    views::{self, Progress},
 };
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -160,7 +160,7 @@ async fn go_on(
     PlannedRestore { restoring, order, database: url, plan }: &PlannedRestore,
     written: impl Fn(u64),
 ) -> Result<BTreeMap<String, Position>, AppError> {
-    let restored = archive::restore(&order.from, restoring, &plan.log, written).await?;
+    let mut restored = archive::restore(&order.from, restoring, &plan.log, written).await?;
     if !plan.has_accounts {
         restore_accounts(url, &order.from, plan.accounts.as_ref()).await?;
     }
@@ -172,6 +172,7 @@ async fn go_on(
     // If this is interrupted before, the next run copies the accounts once more.
     accounts::keep_epoch(&pool, log.epoch()).await?;
     accounts::keep_audit(&pool).await?;
+    hide_again(&log, &pool, &mut restored.ends).await?;
     rebuild_views(&log, &pool).await?;
     make_parked(&log).await?;
     tell(&log, &plan.log, &restored.ends).await?;
@@ -227,6 +228,25 @@ async fn apply_audit(
     }
     for account in accounts::not_erased_of(pool, &fates.erased).await? {
         accounts::erase(pool, account, &erased_name(&clock), [stamp(), stamp()]).await?;
+    }
+    Ok(())
+}
+
+/// Hides again what requests for erasure had hidden after the end of the restored log. The streams then end later.
+async fn hide_again(
+    log: &Log,
+    pool: &PgPool,
+    ends: &mut BTreeMap<String, RestoredEnd>,
+) -> Result<(), AppError> {
+    let streams = 0..log.layout().streams;
+    let kept = |stream| ends.get(&log.stream_name(stream)).map_or(Position::MAX, |end| end.kept);
+    let kept: Vec<Position> = streams.clone().map(kept).collect();
+    let (progress, clock) = (Progress::new(pool.clone()), Clock::system());
+    Hiding { log: log.clone(), pool: pool.clone(), progress, clock }.hide_again(&kept).await?;
+    for stream in streams {
+        if let Some(end) = ends.get_mut(&log.stream_name(stream)) {
+            end.last = log.last(stream).await?;
+        }
     }
     Ok(())
 }

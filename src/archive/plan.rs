@@ -8,7 +8,7 @@ use crate::{
         chain::Chain,
         head::{self, AUDIT, StreamEnd},
         segment::Segment,
-        told_again::{behind_titles, told_again},
+        told_again::{behind_titles, hides_again, told_again},
     },
     domain::{Epoch, Position, Time},
     log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
@@ -254,6 +254,9 @@ async fn refuse_later(
     let mut last = Position(upto.0 + u64::from(stream == AUDIT));
     if stored > last {
         last.0 += again(target, epoch, stream, end, *upto).await?;
+    }
+    while stored > last && hides_again(&restoring.record(stream, Position(last.0 + 1)).await?) {
+        last.0 += 1;
     }
     if stored > last {
         return Err(RestoreError::InTheWay(format!(

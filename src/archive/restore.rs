@@ -14,7 +14,7 @@ use crate::{
         told_again::{behind_titles, told_again},
     },
     domain::{Epoch, Position},
-    log::{NotRestored, Record, Restoring},
+    log::{NotRestored, Record, Remade, Restoring},
 };
 
 /// How many streams are written concurrently.
@@ -164,7 +164,12 @@ async fn restore_stream(
     }
     writer.write(missing).await?;
     written(missing.len() as u64);
-    Ok(RestoredEnd { last: writer.last(), kept: Position(writer.last().0 - again.len() as u64) })
+    // A stream that was not lost may go on after the end of the archive. In any other, this restore has appended what
+    // comes after the point, and it may have been interrupted after that.
+    let goes_on =
+        matches!(planned.found, Some(Remade::Whole(_) | Remade::Begun { is_kept: None | Some(true), .. }));
+    let kept = if goes_on { Position(writer.last().0 - again.len() as u64) } else { *upto };
+    Ok(RestoredEnd { last: writer.last(), kept })
 }
 
 /// The records of a segment, with what an erasure leaves at each erased position. Erased text is never written, not

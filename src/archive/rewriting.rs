@@ -73,6 +73,8 @@ pub(super) struct Rewriting<'a> {
 pub(super) struct Partly {
     out: BTreeSet<(usize, Position)>,
     looked: Option<Instant>,
+    /// The requests of which holds keep all that is left: nothing more of them goes.
+    held: BTreeSet<ErasureId>,
 }
 
 /// The requests of which the log has nothing left, with their events.
@@ -151,19 +153,38 @@ impl Rewriting<'_> {
 
     /// The requests of which the log has nothing left and this archive may still have something. Requests are ready only
     /// when all their events are archived: a record may have been read before it was erased, and be waiting for its segment
-    /// to be written.
+    /// to be written. The events that list them have to be archived, too: without them, a restore would not recognise a
+    /// retry of an erased command.
     async fn all_gone(&self, is_archived: impl Fn(usize, Position) -> bool) -> Result<AllGone, ArchiveError> {
         let mut all = AllGone::default();
         let has_former = !self.log.former_epochs().is_empty();
-        for request in erasures::not_out_of(self.pool, self.target.id()).await? {
-            let listed = self.listed(&request).await?;
-            let mut last =
-                listed.iter().filter_map(|(stream, events)| Some((stream, events.last_key_value()?.0)));
-            let is_ready = last.all(|(stream, last)| is_archived(*stream, *last));
-            let is_early = !is_ready && has_former && !self.early.contains(&request.id);
-            if (is_ready || is_early) && self.is_gone(&listed).await? {
-                let those = if is_ready { &mut all.ready } else { &mut all.early };
-                those.push((request.id, listed));
+        let pool = self.pool;
+        let is_behind = erasure_archives::is_behind(pool, self.target.id()).await?;
+        let requests = erasures::not_out_of(pool, self.target.id(), is_behind).await?;
+        if is_behind && requests.iter().all(|request| request.archive_done_at.is_none()) {
+            erasure_archives::is_no_longer_behind(pool, self.target.id()).await?;
+        }
+        for request in requests {
+            let gone = async {
+                let listed = self.listed(&request).await?;
+                let mut last =
+                    listed.iter().filter_map(|(stream, events)| Some((*stream, *events.last_key_value()?.0)));
+                let is_ready = last.all(|(stream, last)| is_archived(stream, last))
+                    && request.parts.iter().all(|part| {
+                        part.told_at.is_none_or(|at| is_archived(self.log.stream_of(part.conversation), at))
+                    });
+                let is_early = !is_ready && has_former && !self.early.contains(&request.id);
+                let is_it = (is_ready || is_early) && self.is_gone(&listed).await?;
+                Ok::<_, ArchiveError>(is_it.then_some((is_ready, listed)))
+            };
+            match gone.await {
+                Ok(None) => {}
+                Ok(Some((true, listed))) => all.ready.push((request.id, listed)),
+                Ok(Some((false, listed))) => all.early.push((request.id, listed)),
+                // A stream without a leader holds up only the requests that have something there.
+                Err(error) => {
+                    tracing::warn!(%error, erasure = %request.id, "could not remove an erasure from the archive; retrying");
+                }
             }
         }
         Ok(all)
@@ -183,9 +204,17 @@ impl Rewriting<'_> {
 
     /// For the requests that are not done yet: the events that are gone from the log, and that this process has not removed
     /// from the archive yet.
-    async fn partly_gone(&self) -> Result<Listed, ArchiveError> {
+    async fn partly_gone(&mut self) -> Result<Listed, ArchiveError> {
         let mut gone = Listed::new();
-        for request in erasures::partly_gone(self.pool).await? {
+        let looked: Vec<ErasureId> = self.partly.held.iter().copied().collect();
+        let requests = erasures::partly_gone(self.pool, &looked).await?;
+        for request in &requests {
+            match request.held_by.is_empty() {
+                true => drop(self.partly.held.remove(&request.id)),
+                false => drop(self.partly.held.insert(request.id)),
+            }
+        }
+        for request in requests {
             for (stream, mut events) in self.listed(&request).await? {
                 events.retain(|at, _| !self.partly.out.contains(&(stream, *at)));
                 for (at, id) in events {

@@ -12,6 +12,8 @@ use crate::{
 
 /// The type of the events that list erased positions.
 const ERASED: &str = "verbatim.content.erased.v1";
+/// The type of the events that change a conversation, or change nothing.
+const UPDATED: &str = "verbatim.conversation.updated.v1";
 
 /// The record to append after the end of a restored stream, if this record of the archive is after that end and lists
 /// erased positions that are restored: the same event with only these positions. The other positions will be reused for
@@ -36,6 +38,16 @@ pub(super) fn behind_titles(again: &[Record]) -> Vec<Record> {
     let mut rosters = BTreeSet::new();
     let nothing = again.iter().filter(|record| lists_a_title(record)).filter_map(Record::nothing_on_roster);
     nothing.filter(|nothing| rosters.insert(nothing.subject.clone())).collect()
+}
+
+/// Whether this record after the end of a stream is one that a restore has appended itself, because it hides again what
+/// requests for erasure had hidden after the end.
+pub(super) fn hides_again(record: &Record) -> bool {
+    match record.header("ce-type") {
+        Some(ERASED) => true,
+        Some(UPDATED) => record.payload == "{}",
+        _ => false,
+    }
 }
 
 fn lists_a_title(record: &Record) -> bool {

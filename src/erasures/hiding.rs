@@ -28,8 +28,9 @@ const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a node may work on a request before another node may take it over.
 const CLAIM: Duration = Duration::from_secs(60);
-/// An edit that was decided before its message was hidden is stored within this time or never.
-const SETTLED: Duration = Duration::from_secs(12);
+/// An edit that was decided before its message was hidden is stored within this time or never: a node decides on a state
+/// that is up to 5 seconds old, and appends for up to 10.
+const SETTLED: Duration = Duration::from_secs(20);
 /// The maximum number of entries in one event. It keeps the event far below the size limit of a message.
 const ENTRIES: usize = 200;
 /// The type of the first event of a conversation, in any version.
@@ -77,18 +78,17 @@ impl Hiding {
             return Ok(false);
         };
         let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
-        erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
+        erasures::told(&self.pool, erasure.id, &told).await?;
         Ok(true)
     }
 
     /// Looks for edits of a hidden request that were in flight, and whether the views have followed.
     async fn look_again(&self, now: Time) -> Result<(), ErasureError> {
-        let settled = Time::of(now.datetime() - SETTLED);
-        let Some(erasure) = erasures::claim_hidden(&self.pool, now, now.plus(CLAIM), settled).await? else {
+        let Some(erasure) = erasures::claim_hidden(&self.pool, now, now.plus(CLAIM), SETTLED).await? else {
             return Ok(());
         };
         let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
-        erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
+        erasures::told(&self.pool, erasure.id, &told).await?;
         if self.views_follow(&told).await? {
             erasures::views_are_done(&self.pool, erasure.id, self.clock.now()).await?;
         } else {
@@ -129,7 +129,7 @@ impl Hiding {
     }
 
     /// The parts without the positions at which the log has another event by now.
-    async fn still_there(&self, parts: &[ErasurePart]) -> Result<Vec<ErasurePart>, ErasureError> {
+    pub(super) async fn still_there(&self, parts: &[ErasurePart]) -> Result<Vec<ErasurePart>, ErasureError> {
         let mut there = parts.to_vec();
         for part in there.iter_mut().filter(|part| !part.events.is_empty()) {
             let last = self.log.last(self.log.stream_of(part.conversation)).await?;
@@ -154,7 +154,7 @@ impl Hiding {
     /// conversation with no events left would start a second time. So an event that changes nothing is appended after
     /// it *first*: once an event is listed, the eraser may delete it at any moment. The new event sets no title, so it
     /// is never erased itself.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         erasure: &ErasureRequest,
         parts: &[ErasurePart],

@@ -25,6 +25,7 @@ mod hiding;
 mod holds;
 mod pace;
 mod receipt;
+mod restored;
 
 pub(crate) use crate::accounts::{
     ErasureScope,

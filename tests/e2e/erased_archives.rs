@@ -262,6 +262,89 @@ async fn what_is_hidden_and_not_gone_is_archived_and_comes_back_hidden() {
     world.finish().await;
 }
 
+/// The requests survive, and the events that hide their content do not: they were not archived.
+#[tokio::test]
+async fn what_was_erased_after_the_last_backup_is_hidden_before_anybody_reads_it() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 3).await;
+    let hidden = says_the_marker(&ana, &lunch, 1).await;
+    let kept = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    creates(&world).await;
+    let waits = ana.says(&lunch, "waits").await["position"].as_u64().expect("position");
+    let later = json!({
+        "messages": [{ "conversation_id": lunch.id, "position": waits }], "reason_code": "request",
+        "grace_s": 86_400,
+    });
+    let later = program.person.post("/v1/admin/erasures", later).await.expect(202);
+    let later = later["id"].as_str().expect("an id");
+    // Requests of the retention name no events.
+    world.database.does("update auth.erasure_conversation set events = '{}'").await;
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &[(&lunch, position)]).await;
+    is_done(&program, &id).await;
+    eraser.kill().await.expect("it runs");
+    let second = asks(&program, &[(&lunch, hidden)]).await;
+    eventually_long("it is hidden", async || receipt(&program, &second).await["hidden_at"].is_string()).await;
+    world.nodes[0].stop().await;
+    world.loses_the_log().await;
+    let restored = restores(&world, &[]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    // A restore that is killed in its last step comes to the same end, although it finds more than it would write.
+    let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = async || log.get_stream("CHAT_0").await.expect("the stream").cached_info().clone();
+    let whole = stream().await;
+    let mut config = whole.config.clone();
+    let from =
+        segments(&world, "CHAT_0")[0].iter().rev().nth(2).expect("an epoch").to_string_lossy().into_owned();
+    let marks =
+        [("verbatim.restored_from", &*from), ("verbatim.reads", "restoring"), ("verbatim.kept", "false")];
+    config.metadata.extend(marks.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    log.update_stream(config).await.expect("as it was before the last step");
+    let again = restores(&world, &[]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let last = stream().await;
+    assert_eq!((last.state.last_sequence, &last.config), (whole.state.last_sequence, &whole.config));
+    assert!(last.state.last_sequence > kept);
+
+    // From the first answer on, nobody gets the text.
+    let starting = world.begins_node(ROLES, &["--archive", &place(&world)]).await;
+    world.nodes[0] = starting.serves().await;
+    let address = world.nodes[0].address;
+    let (ana, program) = (ana.at(address), Program { person: program.person.at(address), ..program });
+    let path = format!("/v1/conversations/{}/messages", lunch.id);
+    let shown = async || ana.get(&path).await.expect(200);
+    eventually("the messages are there", || async {
+        let page = shown().await;
+        assert!(!page.to_string().contains(MARKER), "{page}");
+        page.to_string().contains(LATER)
+    })
+    .await;
+    for n in [1, 3] {
+        ana.sends(&lunch, &format!("the-key-of-{n}"), "again").await.refuses(410, "erased");
+    }
+    // Another message is at the position for which a request waits.
+    let others = ana.says(&lunch, "once more").await["position"].as_u64().expect("position");
+    assert!(others > waits, "positions are given again");
+    world.database.does("update auth.erasure set starts_at = requested_at where hidden_at is null").await;
+    let mut eraser = starts_eraser(&world);
+    for id in [&id, &second] {
+        let done = is_done(&program, id).await;
+        assert_eq!(done["counts"]["messages"], 1, "{done}");
+        let verified = world.runs(&["erasures", "verify", id]).await;
+        assert_eq!(verified.code, Some(0), "{verified:?}");
+    }
+    assert_eq!(is_done(&program, later).await["counts"]["messages"], 0);
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    let page = shown().await.to_string();
+    assert!(page.contains(LATER) && page.contains("once more"), "{page}");
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_has_the_text() {
     let mut world = World::start().await;
