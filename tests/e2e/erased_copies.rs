@@ -11,7 +11,9 @@ use verbatim::dev::NatsUser;
 
 use crate::{
     consuming::{Tried, added, listed, next_of},
-    erasing::{asks, eventually_long, is_done, receipt, says_the_marker, starts_eraser_with, with_marker},
+    erasing::{
+        MARKER, asks, eventually_long, is_done, receipt, says_the_marker, starts_eraser_with, with_marker,
+    },
     world::{Program, World, eventually},
 };
 
@@ -97,6 +99,7 @@ async fn a_mirror_and_a_copy_for_a_consumer_lose_what_is_erased() {
     let done = is_done(&program, &id).await;
     assert_eq!(streams_with_marker(&world), [] as [&str; 0], "{done}");
     assert!(names(&done).is_empty(), "{done}");
+    assert!(!has_passed(&done), "the consumer sleeps: {done}");
     let mirror = log.get_stream("CHAT_0_COPY").await.expect("the mirror");
     let there = mirror.get_raw_message(kept).await.expect("an event that is not erased");
     assert!(String::from_utf8_lossy(&there.payload).contains("this one stays"));
@@ -108,8 +111,25 @@ async fn a_mirror_and_a_copy_for_a_consumer_lose_what_is_erased() {
     assert!(ran.code == Some(0) && ran.stdout.starts_with("0 events"), "{ran:?}");
     assert_eq!(listed(&world, "slow").await["parked"], 0);
     assert_eq!(streams_with_marker(&world), [] as [&str; 0]);
+
+    // When the consumer wakes up, it gets no erased text, and the receipt says when it has passed the erasure.
+    let mut given = tried.durable("CHAT_0", "slow").await.messages().await.expect("events");
+    let mut text = String::new();
+    while !text.contains("this one stays") {
+        let event = next_of(&mut given).await;
+        text = String::from_utf8_lossy(&event.payload).into_owned();
+        assert!(!text.contains(MARKER), "{text}");
+        event.ack().await.expect("acknowledged");
+    }
+    eventually("the receipt says so", || async { has_passed(&receipt(&program, &id).await) }).await;
     eraser.kill().await.expect("it runs");
     world.finish().await;
+}
+
+/// Whether a receipt says that the consumer `slow` has passed the erasure.
+fn has_passed(receipt: &Value) -> bool {
+    let mut consumers = receipt["consumers"].as_array().expect("consumers").iter();
+    consumers.find(|one| one["name"] == "slow").expect("the consumer")["ack_floor_past"] == true
 }
 
 /// The names of the copies that a receipt waits for. `slow` is a consumer.
