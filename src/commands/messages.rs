@@ -54,7 +54,9 @@ impl Messages {
         }
         match look().await? {
             (at, found) if at >= position => Ok(found),
-            _ => Err(Unavailable::because("the views of the conversation stand still before an unreadable event")),
+            _ => Err(Unavailable::because(
+                "the views of the conversation stand still before an unreadable event",
+            )),
         }
     }
 }
