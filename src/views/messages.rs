@@ -374,10 +374,8 @@ pub(crate) async fn found(
                 exists (select from pin p where p.conversation_id = $2 and p.message = m.position),
                 (select count(*) from pin p where p.conversation_id = $2),
                 m.sent_at < now() - make_interval(secs => $5::bigint)
-         from (select least(
-                   (select min(position) from checkpoint where stream = $1),
-                   (select position - 1 from parked where conversation = $2)
-               ) as position) reached
+         from (select least((select min(position) from checkpoint where stream = $1),
+                            (select position - 1 from parked where conversation = $2)) as position) reached
          left join message m on m.conversation_id = $2 and m.id = $3",
     )
     .bind(stream as i32)
