@@ -142,7 +142,7 @@ export class LiveView extends Loading<ViewPorts> {
     const me = this.ports.feed.me;
     const { type, data } = event;
     if (type === "member.removed" && data.user_id === me) {
-      this.error = new VerbatimError("not_found", "the user is no member");
+      this.error = new VerbatimError("not_found", "not a member");
       return this.changed();
     }
     if (type === "member.added" && data.user_id === me) {

@@ -2,29 +2,23 @@
 // first attempt, and stays in the store until it is acknowledged. The acts of a conversation are sent in order. A
 // refused act is set aside and never blocks the next one.
 
-import { VerbatimError, asError } from "./errors.js";
+import { VerbatimError } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
 import type { Link } from "./link.js";
 import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
-import { pause, sleep } from "./wait.js";
-
-/**
- * The most acts under way at once. When the server refuses one because there are too many, it also refuses those under
- * way, as if they ignored the wait, and it closes the socket after 20 of them.
- */
-const AT_ONCE = 10;
-/** How long acts go one at a time after such a refusal. The server counts over this time. */
-const CAREFUL = 60_000;
+import { insist, sleep } from "./wait.js";
 
 export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
   /** The end of a pause that the server has requested. It applies to the whole socket. */
   #notBefore = 0;
-  #carefulUntil = 0;
-  #underWay = 0;
-  #waiting: Array<() => void> = [];
+  /**
+   * The acts of all conversations take turns. When the server refuses one because there are too many, it counts those
+   * under way as if they ignored the wait, and it closes the socket after 20 of them.
+   */
+  #turn = Promise.resolve();
 
   constructor(readonly link: Link, readonly store: ToldStore, readonly changed: (conversation: string) => void) {}
 
@@ -107,62 +101,34 @@ export class Outbox {
   }
 
   pump(conversation: string): void {
-    if (this.#pumping.has(conversation) || this.stopped) return;
+    if (this.#pumping.has(conversation)) return;
     this.#pumping.add(conversation);
     void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
   }
 
-  /** Waits until another act may go. */
-  async #turn(): Promise<void> {
-    for (;;) {
-      const wait = this.#notBefore - Date.now();
-      if (wait > 0) await sleep(wait);
-      else if (this.#underWay < (Date.now() < this.#carefulUntil ? 1 : AT_ONCE)) break;
-      else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    this.#underWay++;
-  }
-
-  #turnEnds(): void {
-    this.#underWay--;
-    for (const resume of this.#waiting.splice(0)) resume();
-  }
-
   async #run(conversation: string): Promise<void> {
-    let attempt = 0;
-    const first = (): Outgoing | undefined => this.of(conversation).find(({ state }) => state === "sending");
-    while (first()) {
-      const socket = await this.link.open();
-      await this.#turn();
-      // What was discarded meanwhile is not sent.
-      const next = first();
-      let rest = 0;
-      try {
-        if (!next || this.stopped) return;
-        const limit = socket.limits?.frame_bytes ?? Infinity;
-        // The server would close the socket because of this frame, at every attempt.
-        if (new TextEncoder().encode(encoded(next.act)).length > limit - 100) {
-          throw new VerbatimError("too_large", `send at most ${limit} bytes`);
-        }
-        const { position = 0, message_id = "" } = await socket.ask(next.act);
-        this.#done(next, position, message_id);
-        if (this.link.feed.head(conversation) >= position) this.#forget(next);
-        attempt = 0;
-      } catch (thrown) {
-        const error = asError(thrown);
-        if (error.retryable) {
-          if (error.code === "rate_limited") this.#carefulUntil = Date.now() + CAREFUL;
-          this.#notBefore = Math.max(this.#notBefore, Date.now() + (error.retryAfterMs ?? 0));
-          rest = pause(attempt++);
-        } else if (next!.state === "sending") {
-          await this.#refuse(next!, error);
-          attempt = 0;
-        }
-      } finally {
-        this.#turnEnds();
-      }
-      if (rest) await sleep(rest);
+    for (;;) {
+      const next = this.of(conversation).find(({ state }) => state === "sending");
+      if (!next || this.stopped) return;
+      const send = (): Promise<void> => (this.#turn = this.#turn.catch(() => {}).then(() => this.#send(next)));
+      const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = Date.now() + retryAfterMs);
+      await insist(send, refused).catch((error) => this.#refuse(next, error));
     }
+  }
+
+  async #send(next: Outgoing): Promise<void> {
+    const socket = await this.link.open();
+    await sleep(this.#notBefore - Date.now());
+    // What was discarded meanwhile is not sent.
+    if (next.state !== "sending" || this.stopped) return;
+    const { frame_bytes } = socket.limits!;
+    // The server would close the socket because of this frame, at every attempt.
+    if (new Blob([encoded(next.act)]).size > frame_bytes - 100) {
+      throw new VerbatimError("too_large", `send at most ${frame_bytes} bytes`);
+    }
+    const { position = 0, message_id = "" } = await socket.ask(next.act);
+    this.#done(next, position, message_id);
+    if (this.link.feed.head(next.act.conversation_id) >= position) this.#forget(next);
   }
 
   #done(outgoing: Outgoing, position: number, messageId: string): void {
@@ -175,6 +141,7 @@ export class Outbox {
   }
 
   async #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): Promise<void> {
+    if (outgoing.state !== "sending") return;
     outgoing.saved.error = { code, detail, status };
     await this.keep(outgoing);
     outgoing.settle(outgoing.error);

@@ -51,15 +51,14 @@ export class Socket {
         for (const take of this.#answers.values()) take(lost());
       };
     });
-    let patience = PATIENCE;
-    const alive = (): void => {
+    let patience: number;
+    const watch = (ms: number): void => {
       clearTimeout(this.#watch);
-      this.#watch = setTimeout(() => this.cut(), patience);
+      this.#watch = setTimeout(() => this.cut(), (patience = ms));
     };
-    alive();
+    watch(PATIENCE);
     socket.onopen = () => {
-      patience = READY;
-      alive();
+      watch(READY);
       this.tell({ op: "hello", cursor });
     };
     // Node 20 reports a failed attempt only in this way.
@@ -75,7 +74,7 @@ export class Socket {
         this.isOpen = true;
         patience = 2 * frame.heartbeat_ms + PATIENCE;
       }
-      alive();
+      watch(patience);
       this.#answer(frame);
       take(frame);
     };

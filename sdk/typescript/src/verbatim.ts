@@ -321,7 +321,7 @@ export class Verbatim {
   #become(state: State, why?: VerbatimError): void {
     if (state === "stopped") {
       this.#isRunning = false;
-      this.#feed.running.abort(why ?? new VerbatimError("stopped", "the client stopped"));
+      this.#feed.running.abort(why ?? new VerbatimError("stopped", "client stopped"));
       this.#token.stop();
       this.#outbox.stop();
       this.#typing.stop();
