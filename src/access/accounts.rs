@@ -12,7 +12,7 @@ use crate::{
 
 /// The audit events about changes of a profile: one an hour in the long run, and so many at once.
 const EVENT_EVERY: Duration = Duration::from_secs(3_600);
-const EVENTS_AT_ONCE: u32 = 10;
+const EVENTS_AT_ONCE: u32 = 50;
 
 impl Access {
     /// Creates an account for a client at an address.

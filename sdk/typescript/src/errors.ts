@@ -55,7 +55,7 @@ export class VerbatimError extends Error {
   }
 }
 
-export function lost(detail = "connection lost"): VerbatimError {
+export function lost(detail = "no connection"): VerbatimError {
   return new VerbatimError("network", detail, { retryable: true });
 }
 

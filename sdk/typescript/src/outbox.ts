@@ -107,20 +107,21 @@ export class Outbox {
   }
 
   async #run(conversation: string): Promise<void> {
-    for (;;) {
-      const next = this.of(conversation).find(({ state }) => state === "sending");
-      if (!next || this.stopped) return;
-      const send = (): Promise<void> => (this.#turn = this.#turn.catch(() => {}).then(() => this.#send(next)));
+    let next: Outgoing | undefined;
+    const first = (): Outgoing | undefined => (next = this.of(conversation).find(({ state }) => state === "sending"));
+    while (first() && !this.stopped) {
+      const send = (): Promise<void> => (this.#turn = this.#turn.catch(() => {}).then(() => this.#send(first)));
       const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = Date.now() + retryAfterMs);
-      await insist(send, refused).catch((error) => this.#refuse(next, error));
+      await insist(send, refused).catch((error) => this.#refuse(next!, error));
     }
   }
 
-  async #send(next: Outgoing): Promise<void> {
+  async #send(first: () => Outgoing | undefined): Promise<void> {
     const socket = await this.link.open();
     await sleep(this.#notBefore - Date.now());
-    // What was discarded meanwhile is not sent.
-    if (next.state !== "sending" || this.stopped) return;
+    // What was discarded meanwhile is not sent, and what was restored goes first.
+    const next = first();
+    if (!next) return;
     const { frame_bytes } = socket.limits!;
     // The server would close the socket because of this frame, at every attempt.
     if (new Blob([encoded(next.act)]).size > frame_bytes - 100) {
