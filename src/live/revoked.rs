@@ -154,7 +154,10 @@ impl Revoked {
         let suspended = in_time(accounts::suspended_since(pool, now, age.min(MEMORY))).await?;
         let mut ended = in_time(accounts::revoked_since(pool, now, age.min(MEMORY))).await?;
         ended.extend(in_time(key_use::ended_since(pool, now, MEMORY)).await?);
-        let has_new_account = suspended.into_iter().fold(false, |new, user| self.is_news(user, asked) || new);
+        let mut has_new_account = false;
+        for user in suspended {
+            has_new_account |= self.is_news(user, asked);
+        }
         ended.retain(|login| !self.contains(*login));
         let has_new_login = !ended.is_empty();
         self.insert_all(ended);

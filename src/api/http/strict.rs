@@ -124,7 +124,7 @@ fn ids(path: &str, params: &[MetaOperationParam]) -> Vec<(String, String)> {
     let is_id = |name: &str| {
         let param = params.iter().find(|param| param.in_type == MetaParamIn::Path && param.name == name);
         let format = param.and_then(|param| match &param.schema {
-            MetaSchemaRef::Inline(schema) => schema.format.as_deref(),
+            MetaSchemaRef::Inline(schema) => schema.format,
             MetaSchemaRef::Reference(_) => None,
         });
         format == Some("uuid")
