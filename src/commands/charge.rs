@@ -39,7 +39,7 @@ impl<'a> Cost<'a> {
     }
 
     /// Appends what the cost is for. If the answer shows that it `happened`, the cost is spent. A caller who hangs up
-    /// before there is an answer has spent it too: otherwise whoever hangs up at the right moment would write for free.
+    /// before there is an answer has spent it too: otherwise hanging up at the right moment would make writing free.
     pub(super) async fn of<T, E>(
         &mut self,
         appending: impl Future<Output = Result<T, E>>,
