@@ -18,6 +18,7 @@ pub mod credentials {
     pub mod precis;
     pub mod refresh_token;
     pub mod scopes;
+    mod sha256;
     pub mod tokens;
     pub mod username;
 

@@ -21,7 +21,7 @@ use crate::{
 /// The result of erasing an account, now or earlier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Emptied {
-    /// All logins of the account. All of them have ended.
+    /// The logins of the account that ended lately: only these may still have a valid access token.
     pub ended: Vec<LoginId>,
     /// The number of rows that were emptied or removed; 0 if this was done before.
     pub rows: u64,

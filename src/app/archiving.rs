@@ -1,6 +1,6 @@
 //! The archive: the archiver of a process that serves, and backups.
 
-use std::{io::ErrorKind, time::Duration};
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -98,11 +98,12 @@ pub(crate) async fn archive_alone(
 fn show_metrics(settings: &Settings, tasks: &Supervisor) -> Result<(), AppError> {
     let listener = match bind(settings.admin_listen) {
         Ok(listener) => listener,
-        Err(AppError::Listen(address, error)) if error.kind() == ErrorKind::AddrInUse => {
+        Err(AppError::Listen(address, error)) => {
             tracing::warn!(
                 %address,
-                "another process uses the address of the admin listener, so the metrics of this archiver cannot be \
-                 read: set VERBATIM_ADMIN_LISTEN to another address"
+                %error,
+                "could not open the admin listener, so the metrics of this archiver cannot be read: set \
+                 VERBATIM_ADMIN_LISTEN to another address"
             );
             return Ok(());
         }

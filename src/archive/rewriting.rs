@@ -73,8 +73,6 @@ pub(super) struct Rewriting<'a> {
 pub(super) struct Partly {
     out: BTreeSet<(usize, Position)>,
     looked: Option<Instant>,
-    /// The requests of which holds keep all that is left: nothing more of them goes.
-    held: BTreeSet<ErasureId>,
 }
 
 /// The requests of which the log has nothing left, with their events.
@@ -204,17 +202,9 @@ impl Rewriting<'_> {
 
     /// For the requests that are not done yet: the events that are gone from the log, and that this process has not removed
     /// from the archive yet.
-    async fn partly_gone(&mut self) -> Result<Listed, ArchiveError> {
+    async fn partly_gone(&self) -> Result<Listed, ArchiveError> {
         let mut gone = Listed::new();
-        let looked: Vec<ErasureId> = self.partly.held.iter().copied().collect();
-        let requests = erasures::partly_gone(self.pool, &looked).await?;
-        for request in &requests {
-            match request.held_by.is_empty() {
-                true => drop(self.partly.held.remove(&request.id)),
-                false => drop(self.partly.held.insert(request.id)),
-            }
-        }
-        for request in requests {
+        for request in erasures::partly_gone(self.pool).await? {
             for (stream, mut events) in self.listed(&request).await? {
                 events.retain(|at, _| !self.partly.out.contains(&(stream, *at)));
                 for (at, id) in events {

@@ -31,7 +31,10 @@ impl Download {
             let _place = place;
             match timeout(deadline, written(&content, sending)).await {
                 Ok(Ok(bytes)) => tracing::info!(%user, bytes, "sent an export"),
-                Ok(Err(ExportError::Abandoned | ExportError::Over | ExportError::HoldLifted)) => {
+                Ok(Err(ExportError::HoldLifted)) => {
+                    tracing::info!(%user, "an export was cut off: its hold was lifted");
+                }
+                Ok(Err(ExportError::Abandoned | ExportError::Over)) => {
                     tracing::info!(%user, "an export was cut off: the client disconnected or lost its access");
                 }
                 Ok(Err(ExportError::NotTaken)) | Err(_) => {

@@ -60,7 +60,7 @@ impl Default for Limits {
             header_lines: 100,
             body: BODY,
             handshake_within: Duration::from_secs(10),
-            // A second below what clients are told, so that the refusal is there in time.
+            // This also ends idle connections, so the proxies in `deploy/proxy` give them up after 8 s.
             head_within: Duration::from_secs(9),
             body_within: Duration::from_secs(29),
             write_within: Duration::from_secs(30),

@@ -200,7 +200,8 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     })
     .await;
     eraser.kill().await.expect("it runs");
-    let starts_archiver = || world.starts(&["archive", "--archive", &place(&world)]);
+    let starts_archiver =
+        || world.starts(&["archive", "--archive", &place(&world), "--admin-listen", "127.0.0.1:0"]);
     let mut archiver = starts_archiver();
     eventually_long("what is gone is taken out", async || archived() < 8).await;
     stays("what is not gone stays", Duration::from_secs(3), async || archived() > 2).await;

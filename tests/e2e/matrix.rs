@@ -122,9 +122,6 @@ async fn every_cell_of_the_matrix_is_answered_as_it_says() {
             let request = matrix.requests.get(row).unwrap_or(&default);
             let answer = asks(scene, &scene.template, &method, &path, request).await;
             let word = match answer.status.as_u16() {
-                200 if row == "search_messages (in one)" && answer.body["items"] == json!([]) => {
-                    "empty".to_owned()
-                }
                 ok @ 200..300 => ok.to_string(),
                 _ => answer.body["code"].as_str().expect("a code").to_owned(),
             };

@@ -235,7 +235,12 @@ impl Log {
                     silent = 0;
                 }
                 if number.is_multiple_of(LOOKS_WITHOUT_STORAGE) {
-                    storage = timeout(STORAGE, log.storage()).await.unwrap_or_default();
+                    // A late answer says nothing about the room: the last one stays.
+                    if let Ok(told) = timeout(STORAGE, log.storage()).await
+                        && !told.is_empty()
+                    {
+                        storage = told;
+                    }
                 }
             }
         });

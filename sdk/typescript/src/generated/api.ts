@@ -790,7 +790,8 @@ export interface paths {
          *     such a user is invited to the direct conversation, and the response is 202. A group with such a member is
          *     refused with `consent_required`: start the group without the user, then add the user. Every request creates
          *     another group, unless it repeats an `Idempotency-Key`: the same key returns the group of the first request as
-         *     it was created, and the same key with another body is refused with `idempotency_mismatch`.
+         *     it was created, and the same key for another group is refused with `idempotency_mismatch`. A direct
+         *     conversation takes no key.
          */
         post: operations["start_conversation"];
         delete?: never;
@@ -925,8 +926,8 @@ export interface paths {
         /**
          * Delete a message
          * @description Deletes a message for all members. The sender can delete it, and in a group admins and owners can, too. The
-         *     message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin can
-         *     no longer be read.
+         *     message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and pin are
+         *     gone. A read of an earlier time with `as_of` still shows them, until the message is erased.
          */
         delete: operations["delete_message"];
         options?: never;
