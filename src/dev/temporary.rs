@@ -15,7 +15,7 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Creates the folder. Everybody may create folders at this place, and whoever owns the folder could read what the
+    /// Creates the folder. All users may create folders at this place, and the owner of a folder can read what the
     /// servers store. So nobody can guess its name, and a folder that exists already is refused.
     pub fn create() -> Result<Self, DevError> {
         let path = env::temp_dir().join(format!("verbatim-{}", new_password()));

@@ -48,7 +48,7 @@ impl Folds {
         fold.await.cloned()
     }
 
-    /// Keeps a conversation that the caller has folded up to a position, for whoever goes on from there.
+    /// Keeps a conversation that the caller has folded up to a position, for the next reader from there.
     pub(super) fn keep(&self, id: ConversationId, position: Position, fold: Fold) {
         let members = fold.conversation.members().len();
         self.0.insert((id, position), Place { fold: Arc::new(OnceCell::new_with(Some(fold))), members });
