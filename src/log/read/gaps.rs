@@ -34,6 +34,8 @@ const PROBES: usize = 8;
 const LOOKS: usize = 3;
 /// How long we keep asking the leader. The election of another leader takes about as long.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
+/// What is told of a leader that has not answered for so long.
+const SILENT: &str = "the leader of a stream does not answer";
 /// A leader that is silent for this long is asked again: another server may lead by now.
 const SILENCE: Duration = Duration::from_secs(1);
 /// The wait before the next request.
@@ -125,27 +127,30 @@ impl Log {
     }
 
     async fn ask_for_extent(&self, stream: usize) -> Result<Extent, Unavailable> {
-        let deadline = Instant::now() + LEADER_WITHIN;
-        let mut lacking = Unavailable::because("the leader of a stream does not answer");
-        let asked = async {
-            loop {
-                match timeout(SILENCE, self.extent_by_leader(stream)).await {
-                    Ok(Ok(extent)) => return extent,
-                    Ok(Err(e)) => lacking = e,
-                    Err(_) => continue,
-                }
-                sleep(PAUSE).await;
+        let erased = self.erased(stream);
+        let mut deadline = Instant::now() + LEADER_WITHIN;
+        loop {
+            let read = erased.read();
+            let lacking = match timeout_at(deadline, self.extent_by_leader(stream)).await {
+                Ok(Ok(extent)) => return Ok(extent),
+                Ok(Err(e)) => e,
+                Err(_) => Unavailable::because(SILENT),
+            };
+            // Reading the entries of many erasures for the first time may take longer, and is no silence.
+            if erased.read() > read {
+                deadline = Instant::now() + LEADER_WITHIN;
             }
-        };
-        match timeout_at(deadline, asked).await {
-            Ok(extent) => Ok(extent),
-            Err(_) => Err(lacking),
+            if Instant::now() + PAUSE >= deadline {
+                return Err(lacking);
+            }
+            sleep(PAUSE).await;
         }
     }
 
     async fn extent_by_leader(&self, stream: usize) -> Result<Extent, Unavailable> {
         let erased = self.erased(stream);
-        let mut info = self.ask_for_info(stream, &json!({})).await?;
+        self.know_erasures(stream).await?;
+        let mut info = self.ask_for_info(stream).await?;
         // While an eraser works, the number of missing positions changes all the time. The complete list would be
         // megabytes, so the positions that the eraser has probably deleted are looked at first.
         let unexplained = |info: &Info| erased.unexplained_of(info.leader(), info.state.missing());
@@ -155,7 +160,7 @@ impl Log {
             if !self.find_gone(stream, wanted).await? {
                 break;
             }
-            info = self.ask_for_info(stream, &json!({})).await?;
+            info = self.ask_for_info(stream).await?;
         }
         let last = |info: &Info| Position(info.state.last_seq);
         if info.state.missing() == 0 || unexplained(&info) == Some(0) {
@@ -164,7 +169,7 @@ impl Log {
         // The server does not list the missing positions before the first message.
         let before = info.state.first_seq.saturating_sub(1);
         if info.state.missing() > before {
-            info = self.ask_for_info(stream, &json!({ "deleted_details": true })).await?;
+            info = self.request_info(stream, &json!({ "deleted_details": true })).await?;
         }
         let all = info.state.holes();
         let mut holes = erased.unexplained(&all);
@@ -197,7 +202,12 @@ impl Log {
         Ok(false)
     }
 
-    async fn ask_for_info(&self, stream: usize, how: &Value) -> Result<Info, Unavailable> {
+    async fn ask_for_info(&self, stream: usize) -> Result<Info, Unavailable> {
+        let asked = timeout(SILENCE, self.request_info(stream, &json!({}))).await;
+        asked.unwrap_or_else(|_| Err(Unavailable::because(SILENT)))
+    }
+
+    async fn request_info(&self, stream: usize, how: &Value) -> Result<Info, Unavailable> {
         let subject = format!("STREAM.INFO.{}", layout::name(stream));
         match self.jetstream.request(subject, how).await.map_err(Unavailable::because)? {
             Response::Ok(info) => Ok(info),
