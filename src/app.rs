@@ -21,6 +21,7 @@ mod restoring;
 mod same_log;
 mod signing_keys;
 mod snapshots;
+mod starting;
 mod telling;
 mod traces;
 mod volatile;
@@ -28,8 +29,6 @@ mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{EndpointExt as _, Response, Route};
-use sqlx::PgPool;
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -57,37 +56,15 @@ pub(crate) use signing_keys::{list_signing_keys, rotate_signing_key};
 pub use snapshots::snapshots;
 pub(crate) use webhooks::{AskWebhooks, ask_webhooks};
 
-use durable::durable;
 use listening::{bind, listen_on};
-use patience::patiently;
-use signing_keys::SigningKeys;
+use starting::{Start, start};
 
 use crate::{
-    access::{Access, Bearers, External, PROVISIONING, Revoking},
-    accounts,
-    admin::{self, Health, monitor},
-    api,
-    audit::{self, Trail},
-    commands::{Commands, Needs},
+    admin::{self, Health},
     config::{NodeRole, Settings},
-    credentials,
-    feed::Feed,
-    gateway::{
-        Door, Gateway, Places,
-        hub::{delivery::Hub, listeners::Listeners},
-    },
-    limits::{self, RateLimits},
-    listen, live,
-    live::Current,
-    log::CommandRequests,
-    overload::Overload,
-    projector,
-    reading::{Events, Reading, SEARCHES},
+    listen,
     responder::Responder,
-    shares::Shares,
-    views::{self, Progress},
     web,
-    webhooks::Keeper,
 };
 
 /// How long a stopping process waits for requests in flight.
@@ -126,8 +103,9 @@ pub async fn serve(
     let operators = web::with_ops(admin::routes(health.clone()));
     tasks.spawn("admin", listen_on(private, operators, settings.admin_listener(), never, &admin));
     tracing::info!(admin = %listening.admin, "answering operators");
+    let with = Start { settings, addresses, roles, mode, process, health: &health, trouble: &trouble };
     let mut started = tokio::select! {
-        started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
+        started = start(with) => started?,
         () = stop.cancelled() => return Ok(()),
         task = tasks.failure() => return Err(same_log::stopped_by(task)),
     };
@@ -173,228 +151,4 @@ pub async fn serve(
     spans.flush().await;
     let _ = timeout(FINISH, started.pool.close()).await;
     failed.map_or(Ok(()), |task| Err(same_log::stopped_by(task)))
-}
-
-/// A started process: its public endpoint, and the parts that its stop needs.
-struct Started {
-    /// Ends the requests that follow events.
-    stopping: watch::Sender<bool>,
-    pool: PgPool,
-    gateway: Option<Arc<Gateway>>,
-    endpoint: Arc<poem::endpoint::BoxEndpoint<'static, Response>>,
-    /// The commands over NATS, in a process with the role `api`.
-    commands: Option<CommandRequests>,
-    /// The keeper of webhooks, whose owners write how far they have come.
-    keeper: Option<Keeper>,
-}
-
-async fn start(
-    settings: &Settings,
-    addresses: &Addresses,
-    roles: &[NodeRole],
-    mode: Mode,
-    process: &Process,
-    health: &Arc<Health>,
-    trouble: &same_log::Trouble,
-) -> Result<Started, AppError> {
-    let Process { clock, tasks, .. } = process;
-    let (replica, retention) = (replica::replica(settings)?, settings.retention()?);
-    let connect = async || Ok(database(&addresses.database, settings.database.database_connections).await?);
-    let pool = patiently(health, "Postgres", connect).await?;
-    patiently(health, "Postgres", || is_migrated(&pool)).await?;
-    let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;
-    let log = log.with_snapshots(snapshots(&pool)).with_public_url(settings.public_url.clone());
-    let durability = durable(&log, mode.weakness).await?;
-    health.is_waiting_for("the views are compared with the log".into());
-    same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
-    let signing = async || SigningKeys::read(settings, &pool, clock.now()).await;
-    let signing = patiently(health, "the signing key", signing).await?;
-    let cursor_key =
-        patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
-    let keys = signing.at(clock.now());
-    let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
-    let hasher = settings.hasher()?;
-    let issuers = settings.issuers()?.map(|issuers| {
-        let issuers = Arc::new(issuers);
-        issuers::follow(&issuers, &pool, clock, tasks);
-        issuers
-    });
-    let revoked = Arc::<live::Revoked>::default();
-    let progress = Progress::new(pool.clone());
-    let views = replica::read_views(&pool, &progress, replica, tasks);
-    let mut ends = Vec::new();
-    for stream in 0..log.layout().streams {
-        ends.push(patiently(health, "the log", async || Ok(log.end(stream).await?)).await?);
-        if roles.contains(&NodeRole::Projector) {
-            let schema = views::schema();
-            let stop = tasks.stopping().clone();
-            tasks.spawn("projector", projector::project(log.clone(), pool.clone(), schema, stream, stop));
-        }
-    }
-    let current = Current::new(&log, ends, settings.conversations, settings.followers());
-    tasks.spawn("volatile", volatile::remake(log.clone()));
-    tasks.spawn("audit", audit::relay(log.clone(), pool.clone()));
-    let conversations = current.conversations.clone();
-    let looking = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
-    tasks.spawn(same_log::TASK, looking);
-    let viewed = (views.clone(), retention);
-    let feed = Feed::new(log.clone(), viewed, current.lately.clone(), &cursor_key);
-    let blocked = Arc::new(live::Blocked::new(pool.clone()));
-    let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
-    patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
-    let overload = Overload::new(settings.overload_wait());
-    pressure::start(&overload, &pool, &log, tasks);
-    let needs = Needs {
-        log: log.clone(),
-        current: &current,
-        blocked: blocked.clone(),
-        pool: pool.clone(),
-        progress: progress.clone(),
-        conversations_per_user: settings.conversations_per_user,
-        add_strangers: settings.add_strangers,
-        retention,
-        limits: limits.clone(),
-        clock: clock.clone(),
-    };
-    let commands = Commands::start(needs, tasks);
-    let revoking = Revoking {
-        revoked: revoked.clone(),
-        followers: current.followers.clone(),
-        commands: commands.clone(),
-    };
-    let external = issuers
-        .map(|issuers| External::new(issuers, pool.clone(), clock.clone(), cursor_key, revoking.clone()));
-    let bearers =
-        Bearers { external: external.clone(), ..Bearers::new(&pool, &tokens, &revoked, &limits, clock) };
-    let signals = Arc::new(live::HeardSignals {
-        log: log.clone(),
-        pool: pool.clone(),
-        clock: clock.clone(),
-        revoked: revoked.clone(),
-        blocked: blocked.clone(),
-        followers: current.followers.clone(),
-    });
-    let streams = live::Stream::all(&log, &current);
-    let delivery = if roles.contains(&NodeRole::Gateway) {
-        let listeners = Arc::<Listeners>::default();
-        Some((Hub::start(&log, &conversations, streams, &listeners, tasks), listeners))
-    } else {
-        streams.into_iter().for_each(|stream| tasks.spawn("follower", stream.run()));
-        None
-    };
-    let presence =
-        patiently(health, "the log", || volatile::presence(settings, &log, &pool, process)).await?;
-    let gateway = delivery.map(|(hub, listeners)| {
-        Arc::new(Gateway {
-            commands: commands.clone(),
-            log: log.clone(),
-            conversations: conversations.clone(),
-            blocked: blocked.clone(),
-            limits: limits.clone(),
-            overload: overload.clone(),
-            clock: clock.clone(),
-            bearers: bearers.clone(),
-            revoked: revoked.clone(),
-            presence: presence.clone(),
-            hub,
-            listeners,
-            changed: Arc::default(),
-            feed: feed.clone(),
-            places: Arc::new(Places::of(&settings.gateway())),
-            settings: settings.gateway(),
-            sessions: TaskTracker::new(),
-        })
-    });
-    if let Some(gateway) = &gateway {
-        gateway.start(tasks);
-    }
-    let tell = {
-        let gateway = gateway.clone();
-        move |told| gateway.iter().for_each(|gateway| gateway.hear(told))
-    };
-    patiently(health, "the log", async || Ok(signals.start(tell.clone(), tasks).await?)).await?;
-    tasks.spawn("signing keys", signing.keep_current(tokens.clone(), signals.clone(), tell));
-    let parts = || admin::Watched {
-        log: log.clone(),
-        pool: pool.clone(),
-        views: views.clone(),
-        conversations: conversations.clone(),
-        overload: overload.clone(),
-        clock: clock.clone(),
-        roles: roles.iter().map(|role| role.word().to_owned()).collect(),
-    };
-    patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
-    // nats-server has answered since this node subscribed to signals, so the subscription is in force: a
-    // login that is revoked from here on is heard, and the list holds the logins revoked earlier. In the
-    // other order, a login revoked between list and subscription would stay valid on this node.
-    patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
-    let info = info::info(settings, &log, &durability, limits.rates(), retention);
-    archiving::start(settings, &log, &pool, roles, process)?;
-    let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
-    let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
-    let erasures = erasures::start(&log, &pool, &progress, retention, roles, process);
-    let stopping = watch::Sender::new(false);
-    let reading = Reading {
-        commands: commands.clone(),
-        log: log.clone(),
-        conversations: conversations.clone(),
-        blocked,
-        pool: pool.clone(),
-        views,
-        feed: feed.clone(),
-        presence,
-        limits: limits.clone(),
-        clock: clock.clone(),
-        searches: Shares::new(SEARCHES),
-    };
-    let access = Access {
-        pool: pool.clone(),
-        hasher,
-        registration: settings.registration,
-        limits: limits.clone(),
-        tokens: tokens.clone(),
-        external,
-        revoking,
-        commands: commands.clone(),
-        provisioning: Shares::new(PROVISIONING),
-        clock: clock.clone(),
-    };
-    let events = Events {
-        log: log.clone(),
-        conversations,
-        feed,
-        followers: current.followers,
-        revoked: revoked.clone(),
-        clock: clock.clone(),
-        stopping: stopping.subscribe(),
-    };
-    let exports = exporting::exports(settings, &events, &pool, &limits, &overload, &cursor_key);
-    let parts = api::Parts {
-        commands,
-        reading,
-        access,
-        events,
-        erasures,
-        exports,
-        bearers,
-        limits: limits.clone(),
-        trail: Trail { log: log.clone() },
-        webhooks,
-        office,
-        info,
-        public_url: settings.public_url.clone(),
-    };
-    let mut routes = match roles.contains(&NodeRole::Api) {
-        true => web::with_pages(api::app(parts, &cursor_key), api::DOCUMENT, settings.has_chat_page()),
-        false => Route::new(),
-    };
-    if let Some(gateway) = &gateway {
-        routes = routes.at("/v1/ws", Door(gateway.clone()));
-    }
-    let endpoint = Arc::new(api::edge(routes, limits, overload).boxed());
-    let commands = match roles.contains(&NodeRole::Api) {
-        true => Some(patiently(health, "the log", async || Ok(log.command_requests().await?)).await?),
-        false => None,
-    };
-    Ok(Started { stopping, pool, gateway, keeper, endpoint, commands })
 }
