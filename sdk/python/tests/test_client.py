@@ -75,6 +75,34 @@ class Client(unittest.IsolatedAsyncioTestCase):
             last = await chat.conversation(self.id).outgoing[-1]
         self.assertEqual(self.server.texts(self.ana, self.id, last.position), [str(n) for n in range(20)])
 
+    async def test_what_waits_and_what_comes_after_the_end_tells_why(self) -> None:
+        async def silent(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        store = Memory()
+        with mock.patch("verbatim_client.socket.Socket.ask", silent):
+            async with self.client(self.ana, store=store) as chat:
+                talk = chat.conversation(self.id)
+                before = talk.send("before")
+                login = self.server.ask("GET", "/logins", token=self.ana.token)["items"][0]["id"]
+                self.server.ask("DELETE", f"/logins/{login}", token=self.ana.token)
+                await until("the client has stopped", lambda: chat.state == "stopped")
+                for one in (before, talk.send("after")):
+                    with self.assertRaises(VerbatimError) as failed:
+                        await asyncio.wait_for(one, 2)
+                    self.assertIs(failed.exception, chat.why)
+                self.assertEqual(failed.exception.code, "login_revoked")
+            async with self.client(self.ben) as chat:
+                pass
+            with self.assertRaises(VerbatimError) as failed:
+                await asyncio.wait_for(chat.conversation(self.id).send("too late"), 2)
+            self.assertEqual(failed.exception.code, "stopped")
+            with self.assertRaisesRegex(RuntimeError, "runs once"):
+                async with chat:
+                    self.fail("it would send nothing")
+        # A client with this store sends them.
+        self.assertEqual([saved["act"]["text"] for _, saved in store.all("out/")], ["before", "after"])
+
     async def test_what_is_discarded_without_a_network_is_not_sent(self) -> None:
         chat = self.client(self.ana)
         regretted = chat.conversation(self.id).send("regretted")

@@ -65,6 +65,8 @@ class Verbatim:
 
     async def __aenter__(self) -> Self:
         """Connects, and returns when the first session has begun."""
+        if self._running or self.state == "stopped":
+            raise RuntimeError("a client runs once: make a new one with the same store")
         self._outbox.restore()
         self._running = asyncio.create_task(self._link.run())
         try:
@@ -155,7 +157,7 @@ class Verbatim:
         self.state, self.why = state, why
         if state == "stopped":
             self._token.stop()
-            self._outbox.stop()
+            self._outbox.stop(why)
             self._settled.set()
             for stream in self._streams:
                 stream.stop(why)

@@ -78,7 +78,7 @@ class Outgoing:
         if self.state == "failed":
             del self._saved["error"]
             self._settled.clear()
-            self._outbox.keep(self)
+            self._outbox.retry(self)
 
     def discard(self) -> None:
         """Gives the act up. If it is in flight, it may still arrive."""
@@ -118,6 +118,8 @@ class Outbox:
         self._careful_until = 0.0
         self._under_way = 0
         self._turn_ended = asyncio.Event()
+        # Why nothing is sent any more.
+        self._end: VerbatimError | None = None
 
     def restore(self) -> None:
         """Restores the acts that an earlier run of the program has left."""
@@ -125,7 +127,7 @@ class Outbox:
             self._n = max(self._n, saved["n"])
             self._all.setdefault(saved["act"]["client_id"], Outgoing(self, saved))
         for outgoing in self._all.values():
-            self._pump(outgoing.act["conversation_id"])
+            self._go(outgoing)
 
     def of(self, conversation: str) -> list[Outgoing]:
         """The unfinished acts of a conversation, in order."""
@@ -145,13 +147,12 @@ class Outbox:
         self._store.set(_key(outgoing), outgoing._saved)
         self._n = n
         self._all[outgoing.client_id] = outgoing
-        self._pump(act["conversation_id"])
+        self._go(outgoing)
         return outgoing
 
-    def keep(self, outgoing: Outgoing) -> None:
+    def retry(self, outgoing: Outgoing) -> None:
         self._set(outgoing, outgoing._saved)
-        if outgoing.state == "sending":
-            self._pump(outgoing.act["conversation_id"])
+        self._go(outgoing)
 
     def forget(self, outgoing: Outgoing) -> None:
         self._all.pop(outgoing.client_id, None)
@@ -171,15 +172,22 @@ class Outbox:
         if outgoing:
             self._done(outgoing, event["position"], data.get("message_id", ""))
 
-    def stop(self) -> None:
-        """Stops sending. Waiting acts stay in the store, and awaiting one raises an error."""
+    def stop(self, why: VerbatimError | None) -> None:
+        """Stops sending. Waiting acts, and those to come, stay in the store, and awaiting one raises the reason."""
+        self._end = why or VerbatimError("stopped", "the client was stopped; the store has what waits")
         for pump in self._pumps.values():
             pump.cancel()
         for outgoing in self._all.values():
-            if outgoing.state == "sending":
-                outgoing.settle(VerbatimError("stopped", "the client was stopped; the store has what waits"))
+            self._go(outgoing)
 
-    def _pump(self, conversation: str) -> None:
+    def _go(self, outgoing: Outgoing) -> None:
+        """Has an act sent in its turn, or tells why it is not sent any more."""
+        if outgoing.state != "sending":
+            return
+        if self._end:
+            outgoing.settle(self._end)
+            return
+        conversation = outgoing.act["conversation_id"]
         running = self._pumps.get(conversation)
         if running is None or running.done():
             self._pumps[conversation] = asyncio.create_task(self._run(conversation))
@@ -229,7 +237,7 @@ class Outbox:
                     attempt += 1
                 elif self._all.get(outgoing.client_id) is outgoing and outgoing.state == "sending":
                     outgoing._saved["error"] = {"code": error.code, "detail": error.detail}
-                    self.keep(outgoing)
+                    self._set(outgoing, outgoing._saved)
                     outgoing.settle(error)
                     attempt = 0
             except Exception as error:
