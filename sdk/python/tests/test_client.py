@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from verbatim_client import Event, File, Memory, PasswordLogin, Verbatim, VerbatimError, link
-from verbatim_client.socket import End
+from verbatim_client import Done, Event, File, Memory, PasswordLogin, Verbatim, VerbatimError, link
+from verbatim_client.socket import End, Socket
 
 from .server import PASSWORD, Proxy, Server, User, until
 
@@ -57,6 +57,41 @@ class Client(unittest.IsolatedAsyncioTestCase):
             stranger.discard()
             huge.discard()
             self.assertEqual(talk.outgoing, [])
+        self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two"])
+
+    async def test_an_act_that_is_sent_again_has_no_error_any_more(self) -> None:
+        refusals = [VerbatimError("forbidden", "not yet")]
+        real = Socket.ask
+
+        async def ask(socket: Socket, frame: dict[str, Any]) -> dict[str, Any]:
+            if refusals:
+                raise refusals.pop()
+            return await real(socket, frame)
+
+        async def once() -> Done:
+            with self.assertRaises(VerbatimError):
+                await sent
+            sent.retry()
+            self.assertEqual((sent.state, sent.error), ("sending", None))
+            return await sent
+
+        async def other() -> Done:
+            return await sent
+
+        async with self.client(self.ana) as chat:
+            talk = chat.conversation(self.id)
+            with mock.patch("verbatim_client.socket.Socket.ask", ask):
+                sent = talk.send("one")
+                # One that awaits it, too, hears of the end.
+                done, same = await asyncio.wait_for(asyncio.gather(once(), other()), 20)
+            self.assertEqual((done, sent.state, sent.error), (same, "sent", None))
+            with mock.patch("verbatim_client.socket.Socket.ask", side_effect=VerbatimError("forbidden", "never")):
+                regretted = talk.send("two")
+                await until("it is refused", lambda: regretted.state == "failed")
+                regretted.discard()
+            self.assertEqual((regretted.error and regretted.error.code, talk.outgoing), ("discarded", []))
+            regretted.retry()
+            last = await asyncio.wait_for(regretted, 20)
         self.assertEqual(self.server.texts(self.ana, self.id, last.position), ["one", "two"])
 
     async def test_what_waits_survives_a_crash_of_the_program(self) -> None:

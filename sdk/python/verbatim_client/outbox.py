@@ -69,14 +69,15 @@ class Outgoing:
 
     @property
     def error(self) -> VerbatimError | None:
-        """Why the server refused it."""
+        """Why the server refused it, or why it was discarded or the client has stopped."""
         error = self._saved.get("error")
         return VerbatimError(error["code"], error["detail"], retryable=False) if error else self._end
 
     def retry(self) -> None:
-        """Sends a failed act again."""
+        """Sends a failed act again, also one that was discarded."""
         if self.state == "failed":
             del self._saved["error"]
+            self._end = None
             self._settled.clear()
             self._outbox.retry(self)
 
@@ -84,7 +85,7 @@ class Outgoing:
         """Gives the act up. If it is in flight, it may still arrive."""
         if self.state != "sent":
             self._outbox.forget(self)
-            self.settle(VerbatimError("discarded", "the program has discarded it"))
+            self.refuse(VerbatimError("discarded", "the program has discarded it"))
 
     def settle(self, end: Done | VerbatimError) -> None:
         """For the outbox only."""
@@ -94,13 +95,19 @@ class Outgoing:
             self._end = end
         self._settled.set()
 
+    def refuse(self, error: VerbatimError) -> None:
+        """For the outbox only."""
+        self._saved["error"] = {"code": error.code, "detail": error.detail}
+        self.settle(error)
+
     def __await__(self) -> Generator[Any, None, Done]:
-        yield from self._settled.wait().__await__()
-        if self._done:
-            return self._done
-        error = self.error
-        assert error
-        raise error
+        while True:
+            yield from self._settled.wait().__await__()
+            if self._done:
+                return self._done
+            # There is none if another task has heard of the error first, and has sent the act again.
+            if error := self.error:
+                raise error
 
 
 class Outbox:
@@ -151,6 +158,7 @@ class Outbox:
         return outgoing
 
     def retry(self, outgoing: Outgoing) -> None:
+        self._all[outgoing.client_id] = outgoing
         self._set(outgoing, outgoing._saved)
         self._go(outgoing)
 
@@ -236,9 +244,8 @@ class Outbox:
                     rest = pause(attempt)
                     attempt += 1
                 elif self._all.get(outgoing.client_id) is outgoing and outgoing.state == "sending":
-                    outgoing._saved["error"] = {"code": error.code, "detail": error.detail}
+                    outgoing.refuse(error)
                     self._set(outgoing, outgoing._saved)
-                    outgoing.settle(error)
                     attempt = 0
             except Exception as error:
                 # Nobody waits for this task, so it has to tell, and to go on.
