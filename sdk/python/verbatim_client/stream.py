@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from .errors import VerbatimError
 from .generated.types import Event, EventPage
-from .wait import insist
+from .wait import insist, outlive
 
 BUFFER = 256
 
@@ -32,6 +32,7 @@ class Stream:
         self._chain = 0
         self._seen: dict[str, int] = {}
         self._woken = asyncio.Event()
+        self._fetching: asyncio.Future[EventPage] | None = None
         self._end: VerbatimError | None = None
 
     def give(self, event: Event) -> None:
@@ -66,6 +67,8 @@ class Stream:
 
     def stop(self, why: VerbatimError | None) -> None:
         self._end = why or VerbatimError("stopped", "the client was stopped")
+        if self._fetching:
+            self._fetching.cancel()
         self._woken.set()
 
     async def read(
@@ -99,9 +102,12 @@ class Stream:
             chain, latest = self._chain, self._latest
             while not self._end:
                 after = cursor
+                self._fetching = asyncio.ensure_future(insist(lambda: page(after), failed))
                 try:
-                    answer = await insist(lambda: page(after), failed)
+                    answer = await outlive(self._fetching)
                 except VerbatimError as error:
+                    if self._end:
+                        break
                     if error.code != "cursor_gone" or self._is_given:
                         raise
                     # The buffer has what came since. If a new chain begins in there, the client has told of it.

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from .errors import VerbatimError
+from .wait import outlive
 
 # Why the client requests a token: it starts, the token expires soon, or the server has refused the token.
 Why = Literal["start", "expiring", "refused"]
@@ -59,7 +60,7 @@ class Token:
         # All callers share one request. If one of them is cancelled, the request continues for the others.
         if self._asking is None:
             self._asking = asyncio.create_task(self._call(why))
-        return await asyncio.shield(self._asking)
+        return await outlive(asyncio.shield(self._asking))
 
     async def _call(self, why: Why) -> str:
         try:
@@ -70,7 +71,9 @@ class Token:
         except Exception as error:
             raise VerbatimError("token_failed", str(error), retryable=True) from error
         finally:
-            self._asking = None
+            # After a stop there may be another request.
+            if self._asking is asyncio.current_task():
+                self._asking = None
         self._token = token
         wait = renewal(token)
         if wait is not None and why != "expiring":

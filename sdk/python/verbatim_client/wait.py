@@ -37,6 +37,17 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
+async def outlive(work: asyncio.Future[Value]) -> Value:
+    """The result of a task that the end of the client cancels. Its cancellation is not that of the caller."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        caller = asyncio.current_task()
+        if caller and caller.cancelling():
+            raise
+        raise VerbatimError("stopped", "the client was stopped") from None
+
+
 async def insist(act: Callable[[], Awaitable[Value]], failed: Callable[[VerbatimError], None]) -> Value:
     """Retries until the call succeeds, or fails with an error that is not retryable."""
     attempt = 0

@@ -1,0 +1,62 @@
+"""What the end of a client does to the tasks of the program that wait for it."""
+
+import asyncio
+import unittest
+from typing import Any
+
+from verbatim_client import VerbatimError
+from verbatim_client.stream import Stream
+from verbatim_client.token import Token
+
+
+class Stop(unittest.IsolatedAsyncioTestCase):
+    async def test_a_task_that_waits_for_a_token_is_not_cancelled(self) -> None:
+        asked: list[asyncio.Future[str]] = []
+
+        def callback(_: str) -> asyncio.Future[str]:
+            asked.append(asyncio.get_running_loop().create_future())
+            return asked[-1]
+
+        async def renewed(_: str) -> None: ...
+
+        token = Token(renewed, lambda error: self.fail(str(error)))
+        token.comes_from(callback)
+        waiting = [asyncio.create_task(token.get()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        # The request is for the others, too.
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        token.stop()
+        later = asyncio.create_task(token.get())
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        self.assertIsInstance(ended[0], asyncio.CancelledError)
+        self.assertEqual([isinstance(one, VerbatimError) and one.code for one in ended[1:]], ["stopped"] * 2)
+        # The end of the old request does not hide the new one.
+        await asyncio.sleep(0.05)
+        latest = asyncio.create_task(token.get())
+        await asyncio.sleep(0.05)
+        self.assertEqual(len(asked), 2)
+        asked[1].set_result("a")
+        self.assertEqual(await asyncio.gather(later, latest), ["a", "a"])
+
+    async def test_a_reader_that_fetches_a_page_ends_as_the_others_do(self) -> None:
+        async def page(_: str) -> Any:
+            raise VerbatimError("network", "nobody there", retryable=True)
+
+        for why in (None, VerbatimError("login_revoked", "log in again")):
+            stream = Stream(None, "c1", "c2", is_given=True)
+            failures: list[VerbatimError] = []
+
+            async def read() -> list[Any]:
+                return [one async for one in stream.read(page, failures.append, lambda _: None)]
+
+            reading = asyncio.create_task(read())
+            while not failures:
+                await asyncio.sleep(0)
+            stream.stop(why)
+            if why is None:
+                self.assertEqual(await asyncio.wait_for(reading, 5), [])
+            else:
+                with self.assertRaises(VerbatimError) as failed:
+                    await asyncio.wait_for(reading, 5)
+                self.assertIs(failed.exception, why)
