@@ -60,3 +60,19 @@ class Stop(unittest.IsolatedAsyncioTestCase):
                 with self.assertRaises(VerbatimError) as failed:
                     await asyncio.wait_for(reading, 5)
                 self.assertIs(failed.exception, why)
+
+    async def test_a_reader_that_ends_between_two_pages_skips_nothing(self) -> None:
+        async def page(_: str) -> Any:
+            return {"items": [{"conversation_id": "a", "position": 1}], "next_cursor": "c2"}
+
+        stream = Stream(None, "c1", "c1", is_given=False)
+        handled: list[str] = []
+        reading = stream.read(page, lambda error: self.fail(str(error)), handled.append)
+        told = [(await anext(reading))["position"]]
+        # Between this event and the one before it are those of the next page.
+        stream.give({"conversation_id": "a", "position": 9})  # type: ignore[typeddict-item, misc]
+        stream.mark("c9")
+        stream.stop(None)
+        told += [one["position"] async for one in reading]
+        # The next reader begins with what this one has not seen.
+        self.assertEqual((told, handled), ([1], ["c2"]))

@@ -126,6 +126,9 @@ class Stream:
                 if not answer["items"]:
                     break
             self._is_given = False
+            if self._end:
+                # What is in the buffer does not follow what was fetched, and would be handled before the rest.
+                self._buffer.clear()
 
     def _is_new(self, event: Event) -> bool:
         conversation, position = event["conversation_id"], event["position"]
