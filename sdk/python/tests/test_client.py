@@ -522,6 +522,21 @@ class Storm(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(store.all("out/"), [])
 
 
+class Limited(unittest.IsolatedAsyncioTestCase):
+    async def test_many_conversations_that_send_at_once_keep_to_a_limit(self) -> None:
+        server = await asyncio.to_thread(Server, **{"limit-send": "600/60:3", "limit-start": "off"})
+        self.addCleanup(server.stop)
+        states: list[str] = []
+        failures: list[VerbatimError] = []
+        token = server.user("ana").token
+        async with Verbatim(server.url, token, on_state=states.append, on_error=failures.append) as chat:
+            talks = await asyncio.gather(*[chat.group(str(n)) for n in range(40)])
+            for sent in [talk.send("at once") for talk in talks]:
+                await sent
+            # The server closes a socket that ignores its waits.
+            self.assertEqual((states, failures), (["connecting", "live"], []))
+
+
 def texts(events: list[Event]) -> list[str]:
     return [event["data"]["text"] for event in events if event["type"] == "message.sent"]
 
