@@ -150,8 +150,10 @@ class Client(unittest.IsolatedAsyncioTestCase):
 
     async def test_what_is_said_before_the_start_follows_what_an_earlier_run_left(self) -> None:
         store = Memory()
-        for n, text in enumerate(("one", "two"), 1):
-            act = {"op": "send", "text": text, "conversation_id": self.id, "client_id": f"01930f3d-1f20-7b61-8a4f-5e6f7081920{n}"}
+        # The clock was an hour ahead then.
+        ahead = int(1000 * time.time()) + 3_600_000
+        for n, text in enumerate(("one", "two"), ahead):
+            act = {"op": "send", "text": text, "conversation_id": self.id, "client_id": f"the-key-of-{text}"}
             store.set(f"out/{n:012}/{act['client_id']}", {"n": n, "act": act})
         chat = self.client(self.ana, store=store)
         three = chat.conversation(self.id).send("three")

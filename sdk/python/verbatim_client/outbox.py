@@ -119,7 +119,8 @@ class Outbox:
         self._failed = failed
         self._all: dict[str, Outgoing] = {}
         self._pumps: dict[str, asyncio.Task[None]] = {}
-        self._n = 0
+        # A new act follows those that are still to be restored, even if the clock was ahead when they were made.
+        self._n: int = max((saved["n"] for _, saved in store.all("out/")), default=0)
         # The end of a pause that the server has requested. It applies to the whole socket.
         self._not_before = 0.0
         self._careful_until = 0.0
@@ -131,7 +132,6 @@ class Outbox:
     def restore(self) -> None:
         """Restores the acts that an earlier run of the program has left."""
         for _, saved in self._store.all("out/"):
-            self._n = max(self._n, saved["n"])
             self._all.setdefault(saved["act"]["client_id"], Outgoing(self, saved))
         for outgoing in self._all.values():
             self._go(outgoing)
@@ -147,7 +147,6 @@ class Outbox:
             return known
         # A copy: what the program changes later was not said.
         act = json.loads(_encoded(act))
-        # The number comes from the clock, so the act follows those that are still to be restored.
         n = max(time.time_ns() // 1_000_000, self._n + 1)
         outgoing = Outgoing(self, {"n": n, "act": act})
         # The key is in the store before the first attempt: an attempt that a crash forgets could happen twice.
