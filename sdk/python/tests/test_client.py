@@ -249,6 +249,18 @@ class Client(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(texts(await asyncio.wait_for(told, 20)), ["first", "swallowed", "third"])
             self.assertEqual((way.swallowed, self.failures), (1, []))
 
+    async def test_a_reader_is_there_before_its_first_event_is_asked_for(self) -> None:
+        async with self.client(self.ben) as reader, self.client(self.ana) as chat:
+            talk = reader.conversation(self.id)
+            early, other = talk.events(), talk.events()
+            waiting = asyncio.create_task(take(other, 1))
+            await chat.conversation(self.id).send("an answer at once")
+            self.assertEqual(await waiting, await asyncio.wait_for(take(early, 1), 5))
+            del early
+            await asyncio.sleep(0.1)
+            # A reader that the program has dropped holds no events.
+            self.assertEqual(len(reader._streams), 1)
+
     async def test_a_reader_continues_where_the_last_one_stopped(self) -> None:
         store = Memory()
         async with self.client(self.ben, store=store) as reader, self.client(self.ana) as chat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import weakref
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -59,7 +60,8 @@ class Verbatim:
         self._feed = Feed(self._ports)
         self._link = Link(f"ws{url.removeprefix('http')}/v1/ws", self._token, self._ports)
         self._outbox = Outbox(self._link, self._store, self._on_error)
-        self._streams: set[Stream] = set()
+        # A reader is there from the moment it is asked for, and as long as the program has it.
+        self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._running: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
 
@@ -114,7 +116,7 @@ class Verbatim:
         assert made, "a group begins at once"
         return made
 
-    async def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
+    def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
         """The events of all conversations, each once and none missing, at the pace of the reader.
 
         Without `from_` they continue where the store says that an earlier reader was, and the store learns how far this
@@ -124,24 +126,18 @@ class Verbatim:
         is_kept = from_ is None
         if from_ is None:
             from_ = self._store.get("cursor") or self._feed.cursor
-        async for event in self._read(None, from_, is_kept=is_kept):
-            yield event
+        return self._read(None, from_, is_kept=is_kept)
 
     async def _begin(self, body: StartConversation) -> Conversation | None:
         made = await self.rest.start_conversation(body=body)
         return self.conversation(made["id"]) if made else None
 
-    async def _read(self, conversation: str | None, from_: str | None, *, is_kept: bool) -> AsyncIterator[Event]:
+    def _read(self, conversation: str | None, from_: str | None, *, is_kept: bool) -> AsyncIterator[Event]:
         stream = Stream(conversation, from_, self._feed.cursor, is_given=from_ is not None and not is_kept)
-        handled = self._keep if is_kept else _ignore
         self._streams.add(stream)
         if self.state == "stopped":
             stream.stop(self.why)
-        try:
-            async for event in stream.read(self._ports.page, self._on_error, handled):
-                yield event
-        finally:
-            self._streams.discard(stream)
+        return stream.read(self._ports.page, self._on_error, self._keep if is_kept else _ignore)
 
     def _keep(self, cursor: str, /) -> None:
         self._store.set("cursor", cursor)
@@ -270,7 +266,7 @@ class Conversation:
         return self._chat._outbox.of(self.id)
 
     def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
-        """The events of this conversation, each once and none missing, from a cursor or from now on."""
+        """The events of this conversation, each once and none missing, from a cursor or from this call on."""
         return self._chat._read(self.id, from_, is_kept=False)
 
     def _act(self, op: str, client_id: str | None = None, **fields: Any) -> Outgoing:
