@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedError
+
 from verbatim_client import Done, Event, File, Memory, PasswordLogin, Verbatim, VerbatimError, link
 from verbatim_client.socket import End, Socket
 
@@ -235,6 +238,18 @@ class Client(unittest.IsolatedAsyncioTestCase):
             gone = await talk.delete(sent.id)
             page = await chat.rest.list_messages(self.id, min_position=gone.position)
             self.assertIn("deleted_at", page["items"][0])
+
+    async def test_typing_neither_waits_nor_fails(self) -> None:
+        async with self.client(self.ana) as chat:
+            talk = chat.conversation(self.id)
+            with mock.patch.object(ClientConnection, "send", autospec=True) as send:
+                await talk.typing()
+                self.assertIn('"op":"typing"', send.call_args.args[1])
+                # The connection is lost, and the client has not noticed yet.
+                send.side_effect = ConnectionClosedError(None, None)
+                await talk.typing()
+                (await chat._link.socket()).is_open = False
+                await asyncio.wait_for(talk.typing(), 5)
 
     async def test_a_lost_event_is_fetched_before_the_next_is_told(self) -> None:
         async with Proxy(self.server.port) as way, self.client(self.ben, way.url) as reader, self.client(self.ana) as chat:

@@ -256,9 +256,8 @@ class Conversation:
         await self._chat.rest.advance_receipt(self.id, body={"read": position})
 
     async def typing(self) -> None:
-        """Tells the others that the user is typing."""
-        if self._chat.state == "live":
-            await (await self._chat._link.socket()).tell({"op": "typing", "conversation_id": self.id})
+        """Tells the others that the user is typing. Does nothing without a connection."""
+        await self._chat._link.tell({"op": "typing", "conversation_id": self.id})
 
     @property
     def outgoing(self) -> list[Outgoing]:

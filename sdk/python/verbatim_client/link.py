@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Literal, Protocol
 
 from .errors import VerbatimError, lost
@@ -42,6 +43,12 @@ class Link:
             self._opened.clear()
             await self._opened.wait()
         return self._socket
+
+    async def tell(self, frame: Frame) -> None:
+        """Sends a frame that needs no answer, and that means nothing later: without a connection it is forgotten."""
+        if self._socket and self._socket.is_open:
+            with contextlib.suppress(VerbatimError):
+                await self._socket.tell(frame)
 
     def opened(self) -> None:
         """Records that the session has begun: commands can be sent."""

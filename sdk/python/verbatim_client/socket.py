@@ -53,7 +53,7 @@ class Socket:
         id = str(self._n)
         answer = self._answers[id] = asyncio.get_running_loop().create_future()
         try:
-            await self._send({**frame, "id": id})
+            await self.tell({**frame, "id": id})
             # A missing answer counts as lost. The same key makes a retry harmless.
             async with asyncio.timeout(PATIENCE):
                 return await answer
@@ -64,10 +64,6 @@ class Socket:
 
     async def tell(self, frame: Frame) -> None:
         """Sends a frame that needs no answer."""
-        if self.is_open:
-            await self._send(frame)
-
-    async def _send(self, frame: Frame) -> None:
         try:
             await self._connection.send(json.dumps(frame, separators=(",", ":")))
         except ConnectionClosed:
@@ -79,7 +75,7 @@ class Socket:
         try:
             # If the server has closed the socket already, `recv` says why.
             with contextlib.suppress(VerbatimError):
-                await self._send({"op": "hello", "cursor": cursor})
+                await self.tell({"op": "hello", "cursor": cursor})
             while True:
                 # Not `wait_for`, which in Python 3.11 can lose the cancellation of the client.
                 async with asyncio.timeout(patience):
