@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import time
 import unittest
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -388,8 +389,20 @@ class Client(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((error.code, error.retryable), ("network", True))
             self.assertIn("the server cannot be reached", error.detail)
 
+    async def test_a_redirect_is_told_and_not_followed(self) -> None:
+        async with redirecting() as moved:
+            for token in (self.ana.token, PasswordLogin("ana", PASSWORD)):
+                with self.assertRaises(TimeoutError):
+                    async with asyncio.timeout(1), Verbatim(moved, token, on_error=self.failures.append):
+                        self.fail("nobody is there")
+                self.assertGreater(len(self.failures), 1)
+                for error in self.failures:
+                    self.assertEqual((error.code, error.status), ("not_verbatim", 301))
+                    self.assertIn("redirects to https://elsewhere.invalid/v1", error.detail)
+                self.failures.clear()
+
     async def test_an_answer_of_a_proxy_ends_neither_the_link_nor_the_program(self) -> None:
-        page = mock.patch("verbatim_client.transport.urllib.request.urlopen", side_effect=lambda *_, **__: Page())
+        page = mock.patch("verbatim_client.transport._open", side_effect=lambda *_, **__: Page())
         async with Proxy(self.server.port) as way, self.client(self.ben, way.url) as reader, self.client(self.ana) as chat:
             told = asyncio.create_task(take(reader.conversation(self.id).events(), 3))
             talk = chat.conversation(self.id)
@@ -503,6 +516,19 @@ class Page(io.BytesIO):
 
     def __init__(self) -> None:
         super().__init__(b"<html>log in to the network</html>")
+
+
+@contextlib.asynccontextmanager
+async def redirecting() -> AsyncIterator[str]:
+    """The address of a web server that sends everybody to another one."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 301 Moved\r\nLocation: https://elsewhere.invalid/v1\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 class Storm(unittest.IsolatedAsyncioTestCase):

@@ -105,6 +105,13 @@ class Socket:
             answer.set_exception(VerbatimError(frame["code"], frame["detail"], retry_after=after))
 
 
+class _Connect(connect):
+    """Follows no redirect, and so passes the token on to no other host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def live(
     url: str,
     token: str,
@@ -118,7 +125,7 @@ async def live(
     try:
         # The server sends heartbeats, so no pings are needed. On a dead network the close handshake would hang, so its
         # time limit is short.
-        async with connect(
+        async with _Connect(
             url,
             subprotocols=protocols,
             open_timeout=PATIENCE,
@@ -134,10 +141,10 @@ async def live(
         began = socket is not None and socket.limits is not None
         return ended(closed.rcvd.code, closed.rcvd.reason, began) if closed.rcvd else End(1006, began=began)
     except InvalidStatus as refused:
-        status, headers, body = refused.response.status_code, refused.response.headers, refused.response.body
+        status, body = refused.response.status_code, refused.response.body
         if status == 401:
             return End(4401)
-        why = problem(status, headers.get("Retry-After"), bytes(body or b""))
+        why = problem(status, refused.response.headers, bytes(body or b""))
         # A server or a proxy that fails now may be well again later.
         why.retryable |= status >= 500
         raise why from None

@@ -7,7 +7,7 @@ import json
 import urllib.error
 import urllib.request
 from http.client import HTTPException
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from .errors import VerbatimError
@@ -73,28 +73,47 @@ class Transport:
                 await asyncio.sleep(pause(attempt - 1, error.retry_after or 0.0))
 
 
+class Headers(Protocol):
+    def get(self, name: str, /) -> str | None: ...
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: `urllib` would make a GET without a body of a POST, and pass the token on to any host."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_open = urllib.request.build_opener(_NoRedirect).open
+
+
 def _plain(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def _ask(request: urllib.request.Request, patience: float) -> Any:
     try:
-        with urllib.request.urlopen(request, timeout=patience) as response:
+        with _open(request, timeout=patience) as response:
             status, text = response.status, response.read()
     except urllib.error.HTTPError as answer:
         with answer:
-            raise problem(answer.code, answer.headers.get("Retry-After"), answer.read()) from None
+            raise problem(answer.code, answer.headers, answer.read()) from None
     except (OSError, HTTPException) as error:
         raise VerbatimError("network", f"the server cannot be reached: {error}", retryable=True) from error
     try:
         return json.loads(text) if text else None
     except ValueError:
-        raise problem(status, None, text) from None
+        raise problem(status, {}, text) from None
 
 
-def problem(status: int, after: str | None, text: bytes) -> VerbatimError:
+def problem(status: int, headers: Headers, text: bytes) -> VerbatimError:
     """The error that a response tells."""
-    wait = retry_after(after)
+    wait = retry_after(headers.get("Retry-After"))
+    to = headers.get("Location")
+    if 300 <= status < 400 and to:
+        # Also a network that wants people to log in does so, and that passes.
+        detail = f"the server redirects to {to}: begin the url of the client as that address begins"
+        return VerbatimError("not_verbatim", detail, status=status, retryable=True)
     try:
         said = json.loads(text)
         return VerbatimError(
