@@ -41,7 +41,10 @@ class Verbatim:
         on_error: Callable[[VerbatimError], None] | None = None,
         on_state: Callable[[State], None] | None = None,
     ) -> None:
-        """`store` keeps what must survive a restart: waiting messages, and how far `events()` was read."""
+        """`token` is an API key, a `PasswordLogin`, or a function that returns an access token or an awaitable of one.
+        `store` keeps what must survive a restart: waiting messages, and how far `events()` was read. `on_error` is told
+        each failure on the way, which is else logged as a warning, and `on_state` each new state. Neither may block.
+        """
         url = url.strip().rstrip("/")
         if not re.match("https?://", url):
             raise ValueError(f"begin the url with https:// or http://: {url!r}")
@@ -52,7 +55,6 @@ class Verbatim:
         # Every operation of the REST interface, by its `operationId`.
         self.rest = Rest(Transport(url, self._token).send)
         self._token.comes_from(token.callback(self.rest) if isinstance(token, PasswordLogin) else token)
-        # One of offline, connecting, catching_up, live and stopped.
         self.state: State = "offline"
         # The reason why the client stopped by itself.
         self.why: VerbatimError | None = None
@@ -94,7 +96,7 @@ class Verbatim:
 
     @property
     def me(self) -> str:
-        """The id of the user."""
+        """The id of the user. It is empty before the first session."""
         return self._feed.me
 
     @property
@@ -107,11 +109,12 @@ class Verbatim:
         return Conversation(self, id)
 
     async def direct(self, user: str) -> Conversation | None:
-        """The direct conversation with a user, which is created if there is none. `None` if the user was only invited."""
+        """The direct conversation with a user, which is created if there is none. `None` if the user was invited, and
+        has to accept first."""
         return await self._begin({"kind": "direct", "user_id": user})
 
     async def group(self, title: str, members: list[str] | None = None) -> Conversation:
-        """Creates a group."""
+        """Creates a group. `members` are the ids of other users."""
         made = await self._begin({"kind": "group", "title": title, "members": members or []})
         assert made, "a group begins at once"
         return made
@@ -122,6 +125,9 @@ class Verbatim:
         Without `from_` they continue where the store says that an earlier reader was, and the store learns how far this
         one is: an event counts as handled when the next one is asked for. After a crash the last events come again.
         If the server cannot continue there, `on_error` is told `cursor_gone`, and the events of the session follow.
+        Only one reader at a time can use the store so. With a cursor in `from_`, the reader raises `cursor_gone`.
+
+        When the program stops the client, the events end. When the client stops by itself, the reader raises why.
         """
         is_kept = from_ is None
         if from_ is None:
@@ -212,7 +218,7 @@ class _Ports:
 
 
 class Conversation:
-    """A handle for a conversation."""
+    """A handle for a conversation. Its acts are sent in order, and each of them survives failures as a message does."""
 
     def __init__(self, chat: Verbatim, id: str) -> None:
         self._chat = chat
@@ -227,6 +233,9 @@ class Conversation:
         client_id: str | None = None,
     ) -> Outgoing:
         """Sends a message. It is in the store when this returns, and is delivered exactly once, even after failures.
+        Await the result to learn whether the server has accepted it.
+
+        `reply_to` is the id of another message. `metadata` is for programs, at most 4 KiB of JSON.
 
         Two messages with the same `client_id` are the same message. So a bot that uses the id of an event as the
         `client_id` of its answer answers once, even if it gets the event again after a crash.
@@ -234,6 +243,7 @@ class Conversation:
         return self._act("send", client_id, text=text, reply_to=reply_to, metadata=metadata)
 
     def edit(self, message: str, text: str) -> Outgoing:
+        """Replaces the text of a message. Here and below, `message` is an id."""
         return self._act("edit", message_id=message, text=text)
 
     def delete(self, message: str) -> Outgoing:
@@ -252,7 +262,7 @@ class Conversation:
         return self._act("unpin", message_id=message)
 
     async def read(self, position: int) -> None:
-        """Marks everything up to a position as read."""
+        """Marks everything up to a position as read: that of a message, or of any other event."""
         await self._chat.rest.advance_receipt(self.id, body={"read": position})
 
     async def typing(self) -> None:
@@ -261,7 +271,8 @@ class Conversation:
 
     @property
     def outgoing(self) -> list[Outgoing]:
-        """The acts of the user that are waiting or were refused."""
+        """The acts of the user that are waiting or were refused, in order. A refused one stays, also over a restart,
+        until it is sent again or discarded."""
         return self._chat._outbox.of(self.id)
 
     def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:

@@ -30,6 +30,7 @@ CAREFUL = 60.0
 class Done:
     """The result of an act on the server."""
 
+    # The id of the message that was sent or changed.
     id: str
     position: int
     conversation_id: str
@@ -37,7 +38,7 @@ class Done:
 
 
 class Outgoing:
-    """A pending act. Await it for the result, which may take days."""
+    """An act on its way. Await it for the result, which may take days; a refusal is raised."""
 
     def __init__(self, outbox: Outbox, saved: dict[str, Any]) -> None:
         self._outbox = outbox

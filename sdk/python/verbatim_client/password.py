@@ -18,7 +18,7 @@ GRACE = 8.0
 
 class PasswordLogin:
     """Logs in when the client starts, and renews the login while the client runs. With `register`, creates the account
-    first if it does not exist."""
+    if nobody has this name yet. If the login is revoked, the client stops."""
 
     def __init__(self, username: str, password: str, *, register: bool = False) -> None:
         self._username = username

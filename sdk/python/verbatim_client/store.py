@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 
 class Store(Protocol):
-    """A store for one user. Values are JSON. `set` returns when the value is stored safely; `None` removes the key."""
+    """A store for one user on one server. Values are JSON. `set` returns when the value is stored safely; `None`
+    removes the key. The event loop waits for these methods, so they must be quick."""
 
     def all(self, prefix: str) -> list[tuple[str, Any]]:
         """All pairs whose key begins with the prefix, sorted by key."""
         ...
 
-    def get(self, key: str) -> Any: ...
+    def get(self, key: str) -> Any:
+        """The value, or `None`."""
+        ...
 
     def set(self, key: str, value: Any) -> None: ...
 
@@ -40,7 +43,7 @@ class Memory:
 
 
 class File:
-    """A store in a file. Only one program at a time may use the file."""
+    """A store in a file, for one user on one server. Only one program at a time may use the file."""
 
     def __init__(self, path: str | Path) -> None:
         self._file = sqlite3.connect(path, isolation_level=None)
