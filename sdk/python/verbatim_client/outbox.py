@@ -108,7 +108,8 @@ class Outgoing:
                 return self._done
             # There is none if another task has heard of the error first, and has sent the act again.
             if error := self.error:
-                raise error
+                # One error ends many acts. It would collect the frames of all that have awaited them.
+                raise error.with_traceback(None)
 
 
 class Outbox:

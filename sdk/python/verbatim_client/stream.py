@@ -91,7 +91,8 @@ class Stream:
             if self._end:
                 if self._end.code == "stopped":
                     return
-                raise self._end
+                # The same error ends each later reader. It would collect the frames of all of them.
+                raise self._end.with_traceback(None)
             if self._behind is None:
                 self._woken.clear()
                 await self._woken.wait()
