@@ -3,10 +3,13 @@
 import asyncio
 import unittest
 from typing import Any
+from unittest import mock
 
 from verbatim_client import VerbatimError
 from verbatim_client.stream import Stream
 from verbatim_client.token import Token
+
+from .server import until
 
 
 class Stop(unittest.IsolatedAsyncioTestCase):
@@ -38,6 +41,28 @@ class Stop(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(len(asked), 2)
         asked[1].set_result("a")
         self.assertEqual(await asyncio.gather(later, latest), ["a", "a"])
+
+    async def test_a_stopped_client_asks_for_a_token_only_when_it_needs_one(self) -> None:
+        asked: list[str] = []
+
+        async def renewed(_: str) -> None: ...
+
+        def callback(why: str) -> str:
+            asked.append(why)
+            return "a"
+
+        token = Token(renewed, lambda error: self.fail(str(error)))
+        token.comes_from(callback)
+        with mock.patch("verbatim_client.token.renewal", lambda _: 0.01):
+            await token.get()
+            await until("it is renewed", lambda: "expiring" in asked)
+            token.stop()
+            asked.clear()
+            await token.get()
+            await asyncio.sleep(0.1)
+            self.assertEqual(asked, ["start"])
+            await token.refused("a")
+            self.assertEqual(asked, ["start", "refused"])
 
     async def test_a_reader_that_fetches_a_page_ends_as_the_others_do(self) -> None:
         async def page(_: str) -> Any:

@@ -35,6 +35,7 @@ class Token:
         self._token: str | None = None
         self._asking: asyncio.Task[str] | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._is_stopped = False
 
     def comes_from(self, given: str | TokenCallback) -> None:
         """Sets the source of tokens. This is separate from the constructor, because a callback may use the client."""
@@ -51,6 +52,8 @@ class Token:
         return self._token
 
     def stop(self) -> None:
+        """Ends the renewal. A later request of the program gets a token when it needs one."""
+        self._is_stopped = True
         for task in (self._asking, self._renewal):
             if task:
                 task.cancel()
@@ -76,7 +79,7 @@ class Token:
                 self._asking = None
         self._token = token
         wait = renewal(token)
-        if wait is not None and why != "expiring":
+        if wait is not None and why != "expiring" and not self._is_stopped:
             if self._renewal:
                 self._renewal.cancel()
             self._renewal = asyncio.create_task(self._renew(wait))
