@@ -1,4 +1,4 @@
-"""What the end of a client does to the tasks of the program that wait for it."""
+"""What the end of a client means for the tasks of the program."""
 
 import asyncio
 import unittest
