@@ -51,7 +51,13 @@ impl Durability {
 
 #[derive(Deserialize)]
 struct Answer {
+    server: Server,
     data: Varz,
+}
+
+#[derive(Deserialize)]
+struct Server {
+    domain: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,9 +130,12 @@ impl Log {
         self.servers().await.iter().filter_map(Varz::patience).max()
     }
 
-    /// What each server tells; nothing if the account may not request it.
+    /// What each server of the log tells; nothing if the account may not request it. Servers of other JetStream domains
+    /// answer, too, if they have joined as leaf nodes. They may have mirrors, but no stream of the log.
     async fn servers(&self) -> Vec<Varz> {
         let mut servers = Vec::new();
+        let domain = self.jetstream.query_account().await.ok().map(|account| account.domain);
+        let is_ours = |server: &Server| domain.as_ref().is_none_or(|domain| server.domain == *domain);
         let inbox = self.client.new_inbox();
         let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return servers };
         let asked = self.client.publish_with_reply("$SYS.REQ.SERVER.PING.VARZ", inbox, "".into()).await;
@@ -138,7 +147,7 @@ impl Log {
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
             patience = Duration::from_millis(100);
             let answer = serde_json::from_slice::<Answer>(&answer.payload).ok();
-            servers.extend(answer.map(|answer| answer.data));
+            servers.extend(answer.filter(|answer| is_ours(&answer.server)).map(|answer| answer.data));
         }
         servers
     }
