@@ -131,15 +131,22 @@ pub(crate) struct Mirror {
 impl Log {
     /// Asks for the state of a mirror.
     pub(crate) async fn mirror(&self, name: &MirrorName) -> Result<Mirror, NotMirrored> {
-        let context = match &name.domain {
-            None => self.jetstream.clone(),
+        let (context, api) = match &name.domain {
+            None => (self.jetstream.clone(), "$JS.API".to_owned()),
             Some(domain) => {
                 let mut context = jetstream::with_domain(self.client.clone(), domain);
                 context.set_timeout(REQUEST_TIMEOUT);
-                context
+                (context, format!("$JS.{domain}.API"))
             }
         };
-        let stream = context.get_stream(&name.stream).await.map_err(|e| match is_not_found(e.kind()) {
+        let info = format!("{api}.STREAM.INFO.{}", name.stream);
+        let asked = self.maker.refusals.hear(&info, context.get_stream(&name.stream)).await.map_err(|_| {
+            NotMirrored::Away(format!(
+                "the NATS user may not ask for {name}: create one with `verbatim nats eraser --mirrors {name}`, or add the \
+                 subjects that deploy/passwords.conf names"
+            ))
+        })?;
+        let stream = asked.map_err(|e| match is_not_found(e.kind()) {
             true => NotMirrored::Away(format!(
                 "there is no stream {name}: make the mirror again, or take its name out of VERBATIM_MIRRORS"
             )),
