@@ -46,7 +46,7 @@ pub(crate) struct ErasureReceipt {
     /// The consumers of these streams, and whether each has passed the events that list the erasure. Copies of the log
     /// that may still have content are included, with `false`.
     pub consumers: BTreeMap<String, bool>,
-    /// The webhooks, and whether these events were delivered to each.
+    /// The webhooks that get events of these conversations, and whether the receiver of each has taken these events.
     pub webhooks: BTreeMap<WebhookId, bool>,
 }
 
@@ -100,6 +100,6 @@ pub(super) async fn of(
         }
     }
     let told: Vec<_> = told.into_iter().map(|(id, told_at)| (log.stream_of(id), id, told_at)).collect();
-    receipt.webhooks = hooks::passed(pool, &told).await?;
+    receipt.webhooks = hooks::passed(pool, &told, receipt.erasure.actor).await?;
     Ok(receipt)
 }

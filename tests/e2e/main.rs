@@ -43,6 +43,7 @@ mod erased;
 mod erased_archives;
 mod erased_copies;
 mod erased_titles;
+mod erased_webhooks;
 mod erasing;
 mod erasing_accounts;
 mod events;

@@ -14,7 +14,7 @@ use crate::world::{
     eventually, eventually_within,
 };
 
-const ALL: &str = "api,gateway,projector,webhooks";
+pub const ALL: &str = "api,gateway,projector,webhooks";
 /// The content of a master key file.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 /// Ten quick retries, and then twenty that give a receiver on a slow machine time to start.
@@ -48,7 +48,7 @@ pub async fn adds(operator: &Program, url: &str, more: Value) -> Value {
     operator.person.post("/v1/admin/webhooks", webhook).await.expect(201)
 }
 
-fn path(webhook: &Value) -> String {
+pub fn path(webhook: &Value) -> String {
     format!("/v1/admin/webhooks/{}", webhook["id"].as_str().expect("an id"))
 }
 

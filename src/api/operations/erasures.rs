@@ -135,7 +135,7 @@ struct ErasureConsumer {
 struct ErasureWebhook {
     /// The webhook
     id: WebhookId,
-    /// Whether the events that announce the erasure were delivered or parked
+    /// Whether the receiver has taken the events that announce the erasure. Parked events were not taken
     delivered: bool,
 }
 
@@ -185,7 +185,7 @@ struct Erasure {
     holds: Vec<HoldId>,
     /// The consumers that read the affected streams, and the copies of the log for which the erasure waits
     consumers: Vec<ErasureConsumer>,
-    /// The webhooks, and whether they were told
+    /// The webhooks that get events of these conversations, and whether they were told
     webhooks: Vec<ErasureWebhook>,
 }
 

@@ -2646,7 +2646,7 @@ export interface components {
              * @description When no Raft log of a cluster had the content either. Absent if the servers do not report their Raft logs
              */
             wal_compacted_at?: string;
-            /** @description The webhooks, and whether they were told */
+            /** @description The webhooks that get events of these conversations, and whether they were told */
             webhooks: components["schemas"]["ErasureWebhook"][];
         };
         /** @description A consumer of the log, and whether it was told of the erasure */
@@ -2701,7 +2701,7 @@ export interface components {
         ErasureState: "waiting" | "hiding" | "held" | "erasing" | "verifying" | "done";
         /** @description A webhook, and whether it was told of the erasure */
         ErasureWebhook: {
-            /** @description Whether the events that announce the erasure were delivered or parked */
+            /** @description Whether the receiver has taken the events that announce the erasure. Parked events were not taken */
             delivered: boolean;
             /** @description The webhook */
             id: string;
