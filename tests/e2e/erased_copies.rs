@@ -28,7 +28,7 @@ pub async fn makes_mirror(log: &Context, name: &str, other: Config) {
     log.create_stream(mirror).await.expect("a mirror");
 }
 
-async fn last(log: &Context, stream: &str) -> u64 {
+pub async fn last(log: &Context, stream: &str) -> u64 {
     log.get_stream(stream).await.expect("the stream").cached_info().state.last_sequence
 }
 
@@ -133,7 +133,7 @@ fn has_passed(receipt: &Value) -> bool {
 }
 
 /// The names of the copies that a receipt waits for. `slow` is a consumer.
-fn names(receipt: &Value) -> Vec<&str> {
+pub fn names(receipt: &Value) -> Vec<&str> {
     let consumers = receipt["consumers"].as_array().expect("consumers").iter();
     consumers
         .filter(|one| one["name"] != "slow")

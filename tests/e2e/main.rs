@@ -42,6 +42,7 @@ mod edge;
 mod erased;
 mod erased_archives;
 mod erased_copies;
+mod erased_elsewhere;
 mod erased_titles;
 mod erased_webhooks;
 mod erasing;

@@ -90,7 +90,7 @@ fn home(dir: &Path, index: usize) -> PathBuf {
 }
 
 /// Copies the keys, the `.creds` files and the accounts that nats-server includes.
-fn copy_accounts(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_accounts(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let path = entry?.path();

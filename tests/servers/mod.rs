@@ -5,12 +5,14 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each binary uses its part")]
 
 mod cluster;
+mod hub;
 mod nats;
 mod postgres;
 mod s3;
 mod signals;
 
 pub use cluster::{Cluster, start_cluster};
+pub use hub::{Hub, start_hub};
 pub use nats::{Nats, NatsOptions, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use s3::ObjectStorage;

@@ -12,7 +12,9 @@ use super::signals::{POLL, end, kill, pid_of, signal};
 
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
 const CLUSTER: &str = "cluster {";
-const SYNC_ALWAYS: &str = "sync_interval: always";
+pub(super) const SYNC_ALWAYS: &str = "sync_interval: always";
+pub(super) const SYNC_LATE: &str = "sync_interval: \"2m\"";
+const JETSTREAM: &str = "jetstream {";
 /// How long a server may take to disconnect its clients.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -28,6 +30,8 @@ pub struct NatsOptions {
     pub no_advertise: bool,
     /// Users log in with `.creds` files, as in `verbatim dev`, and not with passwords.
     pub operator_mode: bool,
+    /// The port at which servers of other JetStream domains join as leaf nodes. The domain of this server is then `log`.
+    pub leaf_nodes: Option<u16>,
 }
 
 /// A nats-server. It is stopped when this is dropped.
@@ -87,10 +91,14 @@ fn set_up(options: NatsOptions, member: Option<&Member>, port: Option<u16>) -> d
         server.variables.extend(member.passwords.iter().cloned());
     }
     if options.weak_sync {
-        server.log_config = server.log_config.replace(SYNC_ALWAYS, "sync_interval: \"2m\"");
+        server.log_config = server.log_config.replace(SYNC_ALWAYS, SYNC_LATE);
     }
     if options.no_advertise {
         server.config = server.config.replace(CLUSTER, &format!("{CLUSTER}\n  no_advertise: true"));
+    }
+    if let Some(port) = options.leaf_nodes {
+        server.log_config = server.log_config.replace(JETSTREAM, &format!("{JETSTREAM}\n  domain: \"log\""));
+        server.config.push_str(&format!("\nleafnodes {{ listen: \"127.0.0.1:{port}\" }}\n"));
     }
     if let Some(bytes) = options.max_payload {
         server.config.push_str(&format!("\nmax_payload: {bytes}\n"));

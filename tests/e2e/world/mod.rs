@@ -107,8 +107,13 @@ impl World {
 
     /// The same with a nats-server in operator mode, as `verbatim nats init` sets it up.
     pub async fn in_operator_mode(streams: usize) -> Self {
+        Self::with_nats(NatsOptions { operator_mode: true, ..NatsOptions::default() }, streams).await
+    }
+
+    /// The same with a nats-server of these options.
+    pub async fn with_nats(options: NatsOptions, streams: usize) -> Self {
         let dir = folder();
-        let (nats, database) = tokio::join!(servers::nats_in_operator_mode(dir.path()), Database::new());
+        let (nats, database) = tokio::join!(servers::nats_with(dir.path(), options), Database::new());
         Self::of(nats, database, streams, dir).with_a_log().await
     }
 

@@ -68,12 +68,10 @@ pub fn tools() -> &'static Tools {
 }
 
 pub async fn nats(dir: &Path) -> Nats {
-    let options = NatsOptions::default();
-    start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
+    nats_with(dir, NatsOptions::default()).await
 }
 
-pub async fn nats_in_operator_mode(dir: &Path) -> Nats {
-    let options = NatsOptions { operator_mode: true, ..NatsOptions::default() };
+pub async fn nats_with(dir: &Path, options: NatsOptions) -> Nats {
     start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
 }
 
