@@ -86,10 +86,11 @@ impl RateLimits {
         self.secret.hash(policy, key.into())
     }
 
-    /// Puts units back that were taken for an action that did not happen.
+    /// Puts units back that were taken for an action that did not happen. Above the burst, they count as the burst, as
+    /// when they were taken.
     pub fn give_back(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
         let Some((hash, rate, pace)) = self.budget(policy, key) else { return };
-        let now = self.now();
+        let (now, units) = (self.now(), units.min(rate.burst));
         let arrival = self.map.change(hash, policy.number(), now, |arrival| {
             let arrival = pace.give_back(arrival, units);
             let spent = i32::try_from(units).map_or(i32::MIN, |units| -units);

@@ -152,6 +152,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_cost_above_the_burst_is_given_back_as_it_was_taken() {
+        let (one, other) = (node("60/6000:10"), node("60/6000:10"));
+        one.admit_many(Policy::User, user(1), 1_000).expect("a full budget is enough");
+        one.give_back(Policy::User, user(1), 1_000);
+        one.admit(Policy::User, user(1)).expect("admitted");
+        assert!(one.spent(1).iter().all(|message| other.hear(message, 2)));
+        assert_eq!((left(&one, user(1)), left(&other, user(1))), (9, 9));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn many_keys_take_several_messages_of_at_most_64_kib() {
         let (one, other) = (node("60/60:10"), node("60/60:10"));
         (0..12_000).for_each(|n| one.admit(Policy::User, user(n)).expect("admitted"));
