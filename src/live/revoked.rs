@@ -146,22 +146,37 @@ impl Revoked {
         suspended.iter().for_each(|user| self.learn(*user, true, asked));
     }
 
-    /// Adds the logins that were revoked and the accounts that were deactivated within `age`, and the API keys that
-    /// ended lately. Returns whether anything of this is new here. Every node polls for it: no signal reports that a
-    /// key has expired, and a signal gets lost if its sender is cut off from NATS, or dies after its commit.
-    pub async fn load_recent(&self, pool: &PgPool, now: Time, age: Duration) -> Result<bool, sqlx::Error> {
+    /// Adds the API keys that ended lately. Returns whether one of them is new here. Every node polls for them, because no
+    /// signal reports that a key has expired.
+    pub async fn load_keys(&self, pool: &PgPool, now: Time) -> Result<bool, sqlx::Error> {
+        in_time(key_use::ended_since(pool, now, MEMORY)).await.map(|keys| self.insert_new(keys))
+    }
+
+    /// Adds the accounts that were deactivated within `age`. Returns whether one of them is new here. Every node polls
+    /// for them and for the logins, because a signal gets lost if its sender is cut off from NATS, or dies after its
+    /// commit.
+    pub async fn load_accounts(&self, pool: &PgPool, now: Time, age: Duration) -> Result<bool, sqlx::Error> {
         let asked = Instant::now();
         let suspended = in_time(accounts::suspended_since(pool, now, age.min(MEMORY))).await?;
-        let mut ended = in_time(accounts::revoked_since(pool, now, age.min(MEMORY))).await?;
-        ended.extend(in_time(key_use::ended_since(pool, now, MEMORY)).await?);
-        let mut has_new_account = false;
+        let mut has_new = false;
         for user in suspended {
-            has_new_account |= self.is_news(user, asked);
+            has_new |= self.is_news(user, asked);
         }
-        ended.retain(|login| !self.contains(*login));
-        let has_new_login = !ended.is_empty();
-        self.insert_all(ended);
-        Ok(has_new_account || has_new_login)
+        Ok(has_new)
+    }
+
+    /// Adds the logins that were revoked within `age`. Returns whether one of them is new here.
+    pub async fn load_logins(&self, pool: &PgPool, now: Time, age: Duration) -> Result<bool, sqlx::Error> {
+        let revoked = in_time(accounts::revoked_since(pool, now, age.min(MEMORY))).await?;
+        Ok(self.insert_new(revoked))
+    }
+
+    /// Denies the logins that are not denied yet. Returns whether there are any.
+    fn insert_new(&self, mut logins: Vec<LoginId>) -> bool {
+        logins.retain(|login| !self.contains(*login));
+        let has_new = !logins.is_empty();
+        self.insert_all(logins);
+        has_new
     }
 
     /// Takes in that an account was deactivated when the database was asked. Returns whether that is new here.

@@ -163,21 +163,27 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of proofs that have ended without a signal to this node.
+    /// Ends the waits and sessions of proofs that have ended without a signal to this node. Each answer counts by itself,
+    /// because the logins of a mass revocation may be too many to be read in time.
     async fn remember_ended(self: Arc<Self>, tell: impl Fn(Told)) {
+        let (revoked, pool) = (&self.revoked, &self.pool);
         let mut loaded_at = Instant::now();
         loop {
             sleep(POLL).await;
-            let asked = Instant::now();
+            let (asked, now) = (Instant::now(), self.clock.now());
             let age = asked.duration_since(loaded_at) + LOOKS_BACK;
-            match self.revoked.load_recent(&self.pool, self.clock.now(), age).await {
-                Ok(has_new) => {
-                    loaded_at = asked;
-                    if has_new {
-                        self.end_revoked(&tell);
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "could not query ended proofs; retrying"),
+            let found = [
+                revoked.load_keys(pool, now).await,
+                // The accounts come before their logins, whose sessions would get another reason.
+                revoked.load_accounts(pool, now, age).await,
+                revoked.load_logins(pool, now, age).await,
+            ];
+            if found.iter().any(|found| matches!(found, Ok(true))) {
+                self.end_revoked(&tell);
+            }
+            match found.into_iter().find_map(Result::err) {
+                None => loaded_at = asked,
+                Some(error) => tracing::warn!(%error, "could not query ended proofs; retrying"),
             }
         }
     }

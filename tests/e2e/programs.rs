@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     limits::{left, retry_after},
@@ -127,9 +128,15 @@ async fn a_key_is_refused_for_its_form_its_time_and_its_address() {
             break (short, socket);
         }
     };
+    // The node sees the end of a key also while it cannot read which logins were revoked.
+    let mut holder = PgConnection::connect(&world.database.url).await.expect("connection");
+    let mut locked = holder.begin().await.expect("a transaction");
+    let lock = sqlx::raw_sql("lock table auth.login in access exclusive mode").execute(&mut *locked);
+    lock.await.expect("the lock");
     eventually("the key expires", || async { with(&short).get("/v1/me").await.status == 401 }).await;
     with(&short).get("/v1/me").await.refuses(401, "key_expired");
     assert_eq!(socket.is_closed_with().await, 4503);
+    locked.rollback().await.expect("the lock is free");
     world.finish_without_views().await;
 }
 
