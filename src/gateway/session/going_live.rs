@@ -10,7 +10,7 @@ use crate::{
     gateway::{
         frames::{close::Close, server::Head},
         hub::{delivery::Lagging, listeners::Session, requests::Joined, topics::Admission},
-        session::opening::{Opening, RefusedCursor, later},
+        session::opening::{Opening, RefusedCursor, later, still_open},
         wire::durable::Tag,
     },
 };
@@ -185,16 +185,17 @@ impl Live {
             None => self.release(last),
             Some(RefusedCursor { why, .. }) => {
                 let reset = opening.reset(why, self.at());
-                self.release(&[&last[..], &reset].concat().into());
+                self.release(&[&last[..], &reset].concat().into())
             }
         }
-        Ok(())
     }
 
-    /// Sends a first frame, and then the held events that have not been delivered yet.
-    pub(super) fn release(self, first: &Bytes) {
+    /// Sends a first frame, and then the held events that have not been delivered yet. Fails if the socket was closed
+    /// while the session went live, which then was never online.
+    pub(super) fn release(self, first: &Bytes) -> Result<(), Close> {
         let is_new = |(id, position): &Tag| self.heads.get(id).is_none_or(|head| position > head);
         self.session.socket.release(first, is_new);
+        still_open(&self.session.socket)
     }
 }
 
@@ -217,9 +218,15 @@ fn are_as_told(wanted: &[Stay], admissions: &[Admission], here: impl Fn(&Stay) -
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
     use uuid::Uuid;
 
     use super::*;
+    use crate::{
+        credentials::{Identity, Proof, Scopes},
+        domain::{LoginId, UserId},
+        gateway::wire::{limits::SocketLimits, socket::Socket},
+    };
 
     const HERE: Position = Position(10);
 
@@ -261,5 +268,27 @@ mod tests {
         assert!(!are(&[stay(1, 3, None)], &[]), "gone");
         assert!(!are(&[stay(1, 3, None)], &[admission(1, 9)]), "gone and back");
         assert!(!are(&[stay(1, 3, Some(8))], &[admission(1, 9)]), "back, after the views have told the end");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_closed_meanwhile_does_not_go_live() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let goes_live = async |meanwhile: fn(&Socket)| {
+            let _client = TcpStream::connect(address).await.expect("connected");
+            let (stream, _) = listener.accept().await.expect("accepted");
+            let (socket, _incoming) = Socket::open(stream, Bytes::new(), SocketLimits::default());
+            let (user, login) = (UserId::known(Uuid::nil()), LoginId::known(Uuid::nil()));
+            let (proof, scopes) = (Proof::Login, Scopes::PERSON);
+            let expires_at = "2026-12-01T12:00:00Z".parse().expect("a time");
+            let caller = Identity { user, login, proof, expires_at, via: None, scopes };
+            let session = Session::new(Uuid::nil(), &caller, socket, None);
+            session.socket.hold();
+            meanwhile(&session.socket);
+            Live::new(&session, Vec::new()).0.release(&Bytes::from_static(b"ready"))
+        };
+        assert_eq!(goes_live(|_| {}).await, Ok(()));
+        assert_eq!(goes_live(|socket| socket.close(Close::SUSPENDED)).await, Err(Close::SUSPENDED));
+        assert_eq!(goes_live(Socket::end).await, Err(Close::BYE), "the connection was lost");
     }
 }

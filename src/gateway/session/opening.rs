@@ -17,6 +17,7 @@ use crate::{
         },
         hub::listeners::Session,
         session::shared::Gateway,
+        wire::socket::{Phase, Socket},
     },
 };
 
@@ -56,8 +57,8 @@ impl Opening<'_> {
     pub(super) async fn write(self, frames: &[Bytes]) -> Result<(), Close> {
         self.session.socket.send_all(frames);
         match timeout(READING, self.session.socket.drained()).await {
-            Ok(true) => Ok(()),
-            _ => Err(Close::SLOW_CONSUMER),
+            Ok(_) => still_open(&self.session.socket),
+            Err(_) => Err(Close::SLOW_CONSUMER),
         }
     }
 
@@ -107,6 +108,15 @@ impl Opening<'_> {
     pub(super) fn heartbeat(self, at: &[Point]) -> Bytes {
         let cursor = self.gateway.feed.cursor(self.session.user, at);
         ServerFrame::Heartbeat { cursor, heads: &[] }.encode()
+    }
+}
+
+/// Fails with the reason if a socket was closed meanwhile. A lost connection counts as closed by the client.
+pub(super) fn still_open(socket: &Socket) -> Result<(), Close> {
+    match socket.phase() {
+        Phase::Open => Ok(()),
+        Phase::Closing(why, _) | Phase::Gone(Some(why)) => Err(why),
+        Phase::Gone(None) => Err(Close::BYE),
     }
 }
 

@@ -243,11 +243,11 @@ impl<'a> Resume<'a> {
         match given {
             Given::All => {
                 let cursor = opening.gateway.feed.cursor(opening.session.user, live.at());
-                live.release(&ServerFrame::CaughtUp { cursor }.encode());
+                live.release(&ServerFrame::CaughtUp { cursor }.encode())?;
             }
             Given::NotAll(why) if is_greeted => {
                 let reset = opening.reset(why, live.at());
-                live.release(&reset);
+                live.release(&reset)?;
             }
             Given::NotAll(why) => {
                 let cursor = opening.gateway.feed.cursor(opening.session.user, &at);
