@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::{Conversation, Person, World, assert_linked, eventually, key, open, position, stays};
@@ -158,7 +158,7 @@ async fn a_heartbeat_tells_a_lost_last_event() {
     let mut device = ben.connects().await;
     assert_eq!(device.ready["heartbeat_ms"], 1000);
     let said = position(&ana.says(&lunch, "hello").await);
-    let told = |frame: &serde_json::Value| frame["op"] == "heartbeat" && frame["heads"][&lunch.id] == said;
+    let told = |frame: &Value| frame["op"] == "heartbeat" && frame["heads"][&lunch.id] == said;
     let heartbeat = device.waits_for("a heartbeat with the head", told).await;
     let cursor = heartbeat["cursor"].as_str().expect("cursor").to_owned();
     device
@@ -213,7 +213,7 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
     back.gets("caught_up").await;
     assert_eq!(back.chain(&lunch), quick.chain(&lunch));
 
-    // While a client does not read what it has missed, its session hears it and can be ended.
+    // While a client does not read what it has missed, its session hears it and can be ended, however much it says.
     let node = &world.nodes[0];
     let beginning = async || node.metric(r#"verbatim_socket_states{state="beginning"}"#).await;
     let closed = async |label: &str| {
@@ -229,6 +229,10 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
         eventually("the resume has begun", || async { beginning().await == 1 }).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(beginning().await, 1, "the client would have to read");
+        for n in 0..40 {
+            let ping = json!({ "op": "ping", "id": format!("early {n}") }).to_string();
+            socket.send(Message::Text(ping.into())).await.expect("a frame that waits or is refused");
+        }
         socket
     };
     let mut left = resumes(&ben.token).await;
@@ -249,6 +253,18 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
         .await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     drop(ended);
+
+    // Once the client reads, it finds out what its session did not keep.
+    let mut patient = resumes(&logs_in().await.token).await;
+    let (mut kept, mut refused) = (0, 0);
+    while kept < 32 {
+        let Message::Text(text) = patient.next().await.expect("more").expect("a frame") else { continue };
+        let frame: Value = serde_json::from_str(&text).expect("JSON");
+        kept += usize::from(frame["op"] == "pong");
+        refused += usize::from(frame["code"] == "temporary_reduced_capacity");
+    }
+    assert_eq!(refused, 8);
+    drop(patient);
     world.finish().await;
 }
 

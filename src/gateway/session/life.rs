@@ -1,6 +1,6 @@
 //! One session, from `hello` to its end.
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::{
     select,
@@ -25,6 +25,7 @@ use crate::{
                 NotNow, acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without,
             },
             begin::begin,
+            early::Early,
             hello::hello,
             present::Present,
             shared::Gateway,
@@ -43,8 +44,6 @@ use crate::{
 const BAD_FRAMES: u32 = 10;
 /// The most receipts of one session that can be pending at once.
 const RECEIPTS: usize = 32;
-/// The most frames that wait for the session to begin, and their bytes. One more frame may exceed the bytes.
-const EARLY: (usize, usize) = (32, 64 * 1024);
 
 /// Serves a socket after its handshake.
 pub(in crate::gateway) async fn serve(
@@ -113,7 +112,7 @@ struct Conversing<'a> {
     session: &'a Arc<Session>,
     from: Option<IpAddr>,
     /// The frames that arrived before the session had begun.
-    early: VecDeque<String>,
+    early: Early,
     receipts: Arc<tokio::sync::Semaphore>,
     bad_frames: u32,
     frames: Meter,
@@ -124,22 +123,20 @@ impl<'a> Conversing<'a> {
     fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>, from: Option<IpAddr>) -> Self {
         let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
         let frames = gateway.limits.meter(Policy::Frames);
-        let (early, strikes) = (VecDeque::new(), Strikes::default());
+        let (early, strikes) = (Early::default(), Strikes::default());
         Self { gateway, session, from, early, receipts, bad_frames: 0, frames, strikes }
     }
 
     /// Reads the socket while the session begins, so that pings are answered and a client that has gone gives up its
     /// turn. Frames wait until the session has begun, but a fresh proof counts at once, because the proof of the
-    /// handshake may expire in a long resume. When enough frames wait, no more are read. Returns `None` if the
-    /// connection has ended.
+    /// handshake may expire in a long resume. Returns `None` if the connection has ended.
     async fn hear_until<T>(
         &mut self,
         mut begun: impl Future<Output = T> + Unpin,
         incoming: &mut Incoming,
     ) -> Option<T> {
-        let socket = &self.session.socket;
-        while self.early.len() < EARLY.0 && self.early.iter().map(String::len).sum::<usize>() < EARLY.1 {
-            let _patient = socket.hearing.off();
+        loop {
+            let _patient = self.session.socket.hearing.off();
             let text = select! {
                 biased;
                 begun = &mut begun => return Some(begun),
@@ -150,15 +147,27 @@ impl<'a> Conversing<'a> {
             };
             match ClientFrame::read(&text) {
                 Ok(frame @ ClientFrame::Authenticate { .. }) => self.hear(Ok(frame)).await,
-                _ => self.early.push_back(text),
+                // It would be told too late.
+                Ok(frame @ ClientFrame::Typing { .. }) => SOCKETS.frame(frame.op()),
+                _ if self.early.has_room(&text) => self.early.keep(text),
+                Ok(frame) => self.refuse_early(&frame),
+                Err(bad) => self.unreadable(&bad),
             }
         }
-        Some(socket.during(begun).await)
+    }
+
+    /// Refuses a frame for which there is no room. The socket is still read, so that nothing behind the frame is missed.
+    fn refuse_early(&mut self, frame: &ClientFrame) {
+        SOCKETS.frame(frame.op());
+        match self.frames.admit() {
+            Ok(()) => refuse_for_now(&self.session.socket, frame.id()),
+            Err(exceeded) => self.limited(frame.id(), exceeded),
+        }
     }
 
     async fn converse(mut self, incoming: &mut Incoming) {
         loop {
-            let text = match self.early.pop_front().filter(|_| self.session.socket.is_open()) {
+            let text = match self.early.next().filter(|_| self.session.socket.is_open()) {
                 Some(text) => text,
                 None => match incoming.next().await {
                     Event::Gone(_) => return,

@@ -3,6 +3,7 @@
 mod answers;
 mod begin;
 pub mod door;
+mod early;
 mod going_live;
 pub mod handshake;
 mod hello;
