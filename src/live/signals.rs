@@ -167,7 +167,7 @@ impl HeardSignals {
     /// because the logins of a mass revocation may be too many to be read in time.
     async fn remember_ended(self: Arc<Self>, tell: impl Fn(Told)) {
         let (revoked, pool) = (&self.revoked, &self.pool);
-        let mut loaded_at = Instant::now();
+        let (mut loaded_at, mut is_failing) = (Instant::now(), false);
         loop {
             sleep(POLL).await;
             let (asked, now) = (Instant::now(), self.clock.now());
@@ -181,10 +181,14 @@ impl HeardSignals {
             if found.iter().any(|found| matches!(found, Ok(true))) {
                 self.end_revoked(&tell);
             }
-            match found.into_iter().find_map(Result::err) {
+            let failed = found.into_iter().find_map(Result::err);
+            match &failed {
                 None => loaded_at = asked,
+                // An outage is one line, not one each round.
+                Some(_) if is_failing => {}
                 Some(error) => tracing::warn!(%error, "could not query ended proofs; retrying"),
             }
+            is_failing = failed.is_some();
         }
     }
 
