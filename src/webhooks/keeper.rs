@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use tokio::{
     sync::{Semaphore, watch},
     task::{Id, JoinError, JoinSet},
-    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use crate::{
     webhooks::{
         endpoint::Endpoint,
         owner::{End, Owner, Shared, Word},
+        renewals::{Renewals, meanwhile},
         ring::Ring,
         sender::Sender,
         stuck::StuckEndpoints,
@@ -38,14 +39,13 @@ use crate::{
 
 /// How often the keeper reads the endpoints.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often a claim is renewed.
-const RENEW: Duration = Duration::from_secs(3);
 /// A claim counts as lost once its last renewal began this long ago, well before another node can get it.
 const OVER: Duration = Duration::from_secs(CLAIM.as_secs() - 2);
 /// How long a server may take for an answer.
 const ANSWER: Duration = Duration::from_secs(3);
-/// The most endpoints that are claimed or renewed concurrently.
-const AT_ONCE: usize = 16;
+/// The most endpoints that are claimed or renewed concurrently. With 500 endpoints, all are renewed in time even if each
+/// answer takes half a second.
+const AT_ONCE: usize = 64;
 /// The most endpoints that are taken over concurrently. Each needs a connection to Postgres, and requests need some, too.
 const TAKEOVERS: usize = 8;
 /// How long owners may take to end.
@@ -90,7 +90,7 @@ struct Keeping {
     shared: Shared,
     node: NodeId,
     claims: Option<ClaimBucket>,
-    renew: Interval,
+    renewals: Renewals,
     owned: HashMap<WebhookId, Owned>,
     owners: JoinSet<(WebhookId, Ended)>,
     takeovers: Arc<Semaphore>,
@@ -106,13 +106,11 @@ impl Keeper {
         let (ending, has_ended) = watch::channel(false);
         let Kept { log, pool, sender } = needs;
         let ring = Ring::new(log.layout().streams);
-        let mut renew = interval(RENEW);
-        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let keeping = Keeping {
             shared: Shared { sender, log, pool, ring },
             node: NodeId::new(),
             claims: None,
-            renew,
+            renewals: Renewals::new(),
             owned: HashMap::new(),
             owners: JoinSet::new(),
             takeovers: Arc::new(Semaphore::new(TAKEOVERS)),
@@ -167,7 +165,7 @@ impl Keeping {
                 // Renewing comes before everything that may wait for Postgres.
                 biased;
                 () = stop.cancelled() => break,
-                _ = self.renew.tick() => self.renew().await,
+                () = self.renewals.due() => self.renew().await,
                 Some(ended) = self.owners.join_next_with_id() => self.has_ended(ended).await,
                 _ = look.tick() => self.look().await,
             }
@@ -193,7 +191,11 @@ impl Keeping {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                _ = self.renew.tick() => self.renew().await,
+                () = self.renewals.due() => {
+                    if let Some(done) = meanwhile(work.as_mut(), self.renew()).await {
+                        return done;
+                    }
+                }
             }
         }
     }
@@ -325,6 +327,7 @@ impl Keeping {
 
     async fn renew(&mut self) {
         let Some(claims) = self.claims.clone() else { return };
+        let start = Instant::now();
         let asks: Vec<_> =
             self.owned.values().map(|owned| renew(claims.clone(), self.node.clone(), owned.claim)).collect();
         let renewed: Vec<(WebhookId, Instant, Result<Option<Claim>, ()>)> =
@@ -345,6 +348,7 @@ impl Keeping {
                 owned.word.send_modify(|word| word.is_over = true);
             }
         }
+        self.renewals.ended(start);
     }
 
     async fn has_ended(&mut self, ended: Result<(Id, (WebhookId, Ended)), JoinError>) {

@@ -6,8 +6,8 @@
 //! further behind, the log is read separately. A [`run`] knows which events of an endpoint are in flight, with a *lane*
 //! for each conversation that has events that were not taken yet. Its memory is bounded by the number of lanes, because
 //! a lane may note that its events are only in the log. [`owner`] drives the runs of one endpoint. [`keeper`] decides
-//! which endpoints this node owns, and [`takeover`] makes it the owner of one.
-//! [`stuck`] reports the endpoints to which the node cannot send.
+//! which endpoints this node owns, [`renewals`] says when their claims are renewed, and [`takeover`] makes it
+//! the owner of one. [`stuck`] reports the endpoints to which the node cannot send.
 //!
 //! **Why nothing is lost.** The cursor of a stream never passes an event that was not taken or parked, unless the
 //! conversation of the event is held (`hooks.held`), and both are written in one transaction. So the next owner reads
@@ -24,6 +24,7 @@ mod not_done;
 mod owner;
 mod range;
 mod reading;
+mod renewals;
 mod request;
 mod ring;
 mod run;
