@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     accounts::consumers::{self, StoredConsumer},
-    consumers::{ConsumerError, Office, looking::figures},
-    log::DeadLetter,
+    consumers::{ConsumerError, ConsumerFilter, Office, adding::durables, looking::figures},
+    log::{DeadLetter, OpenError},
     telemetry::METRICS,
 };
 
@@ -29,17 +29,25 @@ const WATCHED: i64 = 1_000;
 /// The known parked events of each consumer: their number as the servers count them, and the events.
 type KnownParked = HashMap<String, (u64, Vec<DeadLetter>)>;
 
+/// What a round leaves to the next one.
+#[derive(Default)]
+struct Seen {
+    parked: KnownParked,
+    /// The consumers whose metrics are exposed.
+    shown: HashSet<String>,
+    /// The consumers that could not be measured. An outage is one line for each, not one each round.
+    failing: HashSet<String>,
+}
+
 /// Keeps the metrics of consumers current, for the life of the process.
 pub(crate) async fn watch(office: Office) {
-    let (mut known, mut shown) = (KnownParked::new(), HashSet::new());
-    let mut was_measured = true;
+    let (mut seen, mut was_measured) = (Seen::default(), true);
     loop {
         let next = Instant::now() + ROUND;
-        let measured = round(&office, &mut known, &mut shown).await;
+        let measured = round(&office, &mut seen).await;
         if let Err(error) = &measured {
             // Otherwise stale values would be exposed as current ones.
-            shown.drain().for_each(|name| forget(&name));
-            // An outage is one line, not one each round.
+            seen.shown.drain().for_each(|name| forget(&name));
             if was_measured {
                 tracing::warn!(%error, "could not measure the lag of consumers; retrying");
             }
@@ -49,38 +57,40 @@ pub(crate) async fn watch(office: Office) {
     }
 }
 
-async fn round(
-    office: &Office,
-    known: &mut KnownParked,
-    shown: &mut HashSet<String>,
-) -> Result<(), ConsumerError> {
+async fn round(office: &Office, seen: &mut Seen) -> Result<(), ConsumerError> {
     let all = consumers::all(&office.pool, None, WATCHED).await?;
     let names: HashSet<String> = all.iter().map(|consumer| consumer.name.clone()).collect();
-    for gone in shown.difference(&names) {
+    for gone in seen.shown.difference(&names) {
         forget(gone);
     }
-    shown.retain(|name| names.contains(name));
-    known.retain(|name, _| names.contains(name));
+    seen.shown.retain(|name| names.contains(name));
+    seen.failing.retain(|name| names.contains(name));
+    seen.parked.retain(|name, _| names.contains(name));
     if all.is_empty() {
         return Ok(());
     }
     let counts = office.log.given_up().await?;
+    // A stream without a leader costs a whole time limit, so it is not asked again for each of its consumers.
+    let mut silent = HashSet::new();
     for consumer in all {
         let count = counts.get(&consumer.name).copied().unwrap_or(0);
-        let streams = match measure(office, &consumer, count, known).await {
+        let streams = match measure(office, &consumer, count, &mut seen.parked, &silent).await {
             Ok(streams) => {
-                shown.insert(consumer.name);
+                seen.failing.remove(&consumer.name);
+                seen.shown.insert(consumer.name);
                 streams
             }
             Err(error) => {
                 // The other consumers are measured nevertheless: the stream without a leader may be this one's alone.
-                if shown.remove(&consumer.name) {
+                find_silent(office, &consumer, &mut silent).await;
+                if seen.failing.insert(consumer.name.clone()) {
                     tracing::warn!(
                         consumer = consumer.name,
                         %error,
                         "could not measure the lag of a consumer; retrying"
                     );
                 }
+                seen.shown.remove(&consumer.name);
                 forget(&consumer.name);
                 1
             }
@@ -90,6 +100,16 @@ async fn round(
     Ok(())
 }
 
+/// Finds out which streams of a consumer do not answer.
+async fn find_silent(office: &Office, consumer: &StoredConsumer, silent: &mut HashSet<String>) {
+    let Ok(filter) = ConsumerFilter::of(consumer) else { return };
+    for durable in durables(office, &consumer.name, &filter) {
+        if !silent.contains(&durable.stream) && !office.log.answers_for(&durable.stream).await {
+            silent.insert(durable.stream);
+        }
+    }
+}
+
 /// Updates the metrics of one consumer, for which the servers count `count` parked events. Returns the number of its
 /// streams.
 async fn measure(
@@ -97,8 +117,13 @@ async fn measure(
     consumer: &StoredConsumer,
     count: u64,
     known: &mut KnownParked,
+    silent: &HashSet<String>,
 ) -> Result<usize, ConsumerError> {
     let name = &consumer.name;
+    let reads = durables(office, name, &ConsumerFilter::of(consumer)?);
+    if let Some(durable) = reads.iter().find(|durable| silent.contains(&durable.stream)) {
+        return Err(OpenError::Streams(format!("{} does not answer", durable.stream)).into());
+    }
     if known.get(name).is_none_or(|(before, _)| *before != count) {
         let parked = if count == 0 { Vec::new() } else { office.log.parked(name).await? };
         known.insert(name.clone(), (count, parked));

@@ -252,6 +252,12 @@ impl Log {
         }))
     }
 
+    /// Whether a stream answers. One that does not exist has no durables either, and JetStream says so.
+    pub(crate) async fn answers_for(&self, stream: &str) -> bool {
+        let asked = self.jetstream.get_stream(stream).await;
+        asked.map_or_else(|e| layout::is_not_found(e.kind()), |_| true)
+    }
+
     pub(in crate::log) async fn durable_info(
         &self,
         name: &str,

@@ -2,8 +2,8 @@
 
 use std::{fs, time::Duration};
 
-use async_nats::jetstream::{self, AckKind};
-use futures_util::StreamExt as _;
+use async_nats::jetstream::{self, AckKind, stream};
+use futures_util::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::timeout;
@@ -12,7 +12,9 @@ use verbatim::dev::NatsUser;
 use crate::{
     consuming::{Tried, added, listed, next, next_of},
     operator_mode::an_eraser_without_reports_does_not_wait,
-    world::{ALL_SCOPES, Backbone as _, PATIENCE, Program, World, eventually},
+    world::{
+        ALL_SCOPES, Backbone as _, Node, PATIENCE, Program, World, eventually, eventually_within, stays,
+    },
 };
 
 /// A world whose first node has the key that signs consumers.
@@ -155,7 +157,12 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     world.database.does("update auth.consumer set lanes = '{nonsense}' where name = 'a1'").await;
     eventually("it is not measured", || async { !shows("a1").await }).await;
     eventually("the other one is", || async { shows("r1").await }).await;
-    assert_eq!(world.nodes[0].lines_with("could not measure the lag of a consumer").len(), 1);
+    let told = |node: &Node| node.lines_with("could not measure the lag of a consumer").len();
+    assert_eq!(told(&world.nodes[0]), 1);
+    // A node that has never measured it says so, too, and not each time.
+    let other = world.add_node("api").await;
+    eventually("the other node says so", || async { told(other) > 0 }).await;
+    stays("it says so once", Duration::from_secs(6), || async { told(other) == 1 }).await;
     world.finish().await;
 }
 
@@ -303,5 +310,48 @@ async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
     }
     world.add_node("api,gateway,projector").await;
     an_eraser_without_reports_does_not_wait(&world).await;
+    world.finish_without_views().await;
+}
+
+/// A stream with one copy, which is on a server that is gone, has no leader. Each question about it takes long.
+#[tokio::test]
+async fn a_stream_without_a_leader_holds_up_the_figures_of_its_own_consumers_only() {
+    let mut world = World::cluster_in_operator_mode(2).await;
+    let key = world.nats.folder().join("consumers.key").display().to_string();
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_CONSUMERS_KEY_FILE", &key)]).await;
+    let admin = Program::bootstraps(&world).await.person;
+    let ana = world.person("ana").await;
+    let adds = async |wanted: Value| admin.post("/v1/admin/consumers", wanted).await.expect(201);
+    join_all((0..40).map(|number| adds(json!({ "name": format!("c{number}") })))).await;
+    let mut tries = 0;
+    let (lunch, last) = loop {
+        let (group, name) = (ana.starts_group("Lunch", &[]).await, format!("z{tries}"));
+        let wanted = json!({ "name": name, "from": "start", "conversations": [group.id] });
+        if adds(wanted).await["streams"] == json!(["CHAT_1"]) {
+            break (group, name);
+        }
+        tries += 1;
+    };
+    let lag = async || {
+        let metrics = world.nodes[0].metrics().await;
+        let name = format!("verbatim_consumer_lag_events{{name=\"{last}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+    };
+    eventually("the last one is measured", || async { lag().await.is_some() }).await;
+    let before = lag().await.expect("measured");
+
+    let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("connected"));
+    let config = operator.get_stream("CHAT_0").await.expect("the stream").cached_info().config.clone();
+    operator.update_stream(stream::Config { num_replicas: 1, ..config }).await.expect("one copy");
+    let copies = async || world.nats.copies_of("CHAT_0").await.filter(|copies| copies.len() == 1);
+    eventually("it has one copy", || async { copies().await.is_some() }).await;
+    let only = copies().await.expect("one")[0];
+    world.nats.nats(only).kill9();
+    let told = || world.nodes[0].lines_with("could not measure the lag of a consumer").len();
+    eventually("its consumers are not measured", || async { told() > 0 }).await;
+    ana.says(&lunch, "soon").await;
+    let limit = Duration::from_secs(15);
+    eventually_within(limit, "the last one is measured", || async { lag().await > Some(before) }).await;
+    world.nats.nats(only).start_again().await.expect("it starts again");
     world.finish_without_views().await;
 }
