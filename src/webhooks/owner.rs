@@ -285,13 +285,13 @@ impl Owner {
         }
         let reason = self.disabling?;
         let stamp = Stamp::now(&self.shared.sender.clock, By::default());
-        let at = stamp.at;
         match within(endpoints::disable(&pool, id, reason, Some(self.fence), stamp)).await {
             Ok(stored) if stored.fence != self.fence => Some(End::NotOurs),
             Err(HookError::NotFound) => Some(End::NotOurs),
             Ok(stored) => {
-                // An operator may have disabled it before.
-                if stored.disabled.is_some_and(|disabled| disabled.at == at) {
+                // An operator may have disabled it before. So may an attempt of this owner whose answer was late.
+                if let Some(disabled) = stored.disabled.filter(|disabled| disabled.reason != "operator") {
+                    let reason = disabled.reason;
                     tracing::warn!(webhook = %id, reason, "disabled a webhook: its receiver failed");
                 }
                 Some(End::Disabled)

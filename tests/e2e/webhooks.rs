@@ -312,6 +312,13 @@ async fn a_webhook_that_only_fails_is_disabled_and_goes_on_where_it_was() {
     let webhook = adds(&operator, &receiver.url("/"), json!({})).await;
     let conversations = [ana.starts_group("One", &[]).await, ana.starts_group("Two", &[]).await];
     receiver.has_taken(2).await;
+    // Postgres disables the webhook, and its answer comes too late.
+    let slow = "create function slow() returns trigger language plpgsql as
+                    $$ begin perform pg_sleep(6); return null; end $$;
+                create constraint trigger slow after update of disabled_at on hooks.endpoint
+                    deferrable initially deferred
+                    for each row when (new.disabled_at is not null) execute function slow()";
+    world.database.does(slow).await;
     // Every delivery fails: the event is parked after its last retry, and the webhook is disabled.
     receiver.answers(|_| Told::status(500));
     let lost = ana.says(&conversations[0], "lost").await;
@@ -331,6 +338,10 @@ async fn a_webhook_that_only_fails_is_disabled_and_goes_on_where_it_was() {
         "{page}"
     );
     audited(&operator, &["webhook.disabled"]).await;
+    eventually("the log says so", || async {
+        world.nodes[0].lines_with("disabled a webhook: its receiver failed").len() == 1
+    })
+    .await;
     let metrics = async || world.nodes[0].metrics().await;
     world.nodes[0].fires("VerbatimWebhookDisabled").await;
     eventually("the metric says so", || async {
