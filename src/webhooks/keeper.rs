@@ -73,7 +73,7 @@ struct Owned {
     claim: Claim,
     /// When the last renewal that succeeded began.
     renewed: Instant,
-    /// What the owner is told. While the endpoint is being taken over, nobody hears it.
+    /// What the owner is told, and before that the takeover.
     word: watch::Sender<Word>,
     task: Id,
 }
@@ -284,12 +284,21 @@ impl Keeping {
     /// and the claim is renewed meanwhile.
     fn own(&mut self, renewed: Instant, claim: Claim) {
         let (id, shared, takeovers) = (claim.work, self.shared.clone(), self.takeovers.clone());
+        let (word, mut heard) = watch::channel(Word { version: 0, is_over: false });
         let taking = async move {
             let _place = takeovers.acquire().await.ok();
-            (id, Ended::Takeover(take_over(&shared, id).await.map(Box::new)))
+            take_over(&shared, id).await.map(Box::new)
         };
-        let task = self.owners.spawn(taking).id();
-        let word = watch::Sender::new(Word { version: 0, is_over: false });
+        let task = self.owners.spawn(async move {
+            let taken = tokio::select! {
+                biased;
+                // A takeover without the claim would end the owner on the node that has it.
+                _ = heard.wait_for(|word| word.is_over) => None,
+                taken = taking => taken,
+            };
+            (id, Ended::Takeover(taken))
+        });
+        let task = task.id();
         self.owned.insert(id, Owned { claim, renewed, word, task });
     }
 

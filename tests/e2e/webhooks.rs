@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_nats::jetstream;
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use verbatim::dev::NatsUser;
 
 use crate::world::{
-    Program, Received, Receiver, Told, World,
+    Backbone as _, Program, Received, Receiver, Told, World,
     clients::{node, node_with, output_of, python},
     eventually, eventually_within,
 };
@@ -24,6 +27,14 @@ const QUICK: &str = "50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,\
 /// A world with nodes of these roles, which are allowed to send events to this machine.
 pub async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(4).await;
+    for roles in roles {
+        add_node(&mut world, roles, settings).await;
+    }
+    world
+}
+
+/// Adds a node that is allowed to send events to this machine.
+async fn add_node(world: &mut World, roles: &str, settings: &[(&str, &str)]) {
     let key = world.dir().join("master.key");
     std::fs::write(&key, KEY).expect("a file");
     let key = key.to_str().expect("a path").to_owned();
@@ -33,10 +44,7 @@ pub async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
         ("VERBATIM_WEBHOOK_ALLOW", "127.0.0.0/8,::1"),
     ];
     all.extend_from_slice(settings);
-    for roles in roles {
-        world.add_node_with(roles, &all).await;
-    }
-    world
+    world.add_node_with(roles, &all).await;
 }
 
 /// Adds a webhook for all events to a receiver.
@@ -636,7 +644,24 @@ async fn a_node_that_stops_hands_its_webhooks_over_at_once() {
     other.has_taken(1).await;
     assert!(added.elapsed() < Duration::from_secs(6), "that took {:?}", added.elapsed());
     receiver.has_taken(3).await;
+
+    // Takeovers that wait for their turn do not hold up a node that stops.
+    for _ in 0..10 {
+        adds(&operator, &receiver.url("/slow"), json!({})).await;
+    }
+    eventually("the node has claimed them", || async {
+        world.nodes[1].metric("verbatim_webhooks_owned").await > 2 + 8
+    })
+    .await;
+    let jetstream = jetstream::new(world.nats.client(NatsUser::Operator).await);
+    let claims = jetstream.get_key_value("verbatim_hooks").await.expect("the claims");
+    let given_back = eventually_within(Duration::from_secs(3), "the claims are given back", || async {
+        claims.keys().await.expect("the claims").count().await == 0
+    });
+    tokio::join!(world.nodes[1].stop(), given_back);
+    world.nodes.remove(1);
     world.database.does("drop trigger slow on hooks.endpoint").await;
+    add_node(&mut world, "webhooks", &[]).await;
     receiver.has_taken(3 + 5).await;
     world.finish().await;
 }
