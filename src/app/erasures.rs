@@ -47,6 +47,7 @@ impl From<ErasureError> for AppError {
     fn from(error: ErasureError) -> Self {
         match error {
             ErasureError::Database(outage) => Self::Database(outage),
+            ErasureError::Unavailable(outage) => Self::Log(outage),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -56,6 +57,7 @@ impl From<HoldError> for AppError {
     fn from(error: HoldError) -> Self {
         match error {
             HoldError::Database(outage) => Self::Database(outage),
+            HoldError::Unavailable(outage) => Self::Log(outage),
             other => Self::Refused(other.to_string()),
         }
     }

@@ -67,7 +67,10 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::{log::Unavailable, supervise::Supervisor};
+    use crate::{
+        archive::TablesError, erasures::ErasureError, log::Unavailable, projector::NotBuilt,
+        supervise::Supervisor,
+    };
 
     #[tokio::test]
     async fn a_slow_answer_is_waited_for_and_what_never_passes_is_told_at_once() {
@@ -84,5 +87,20 @@ mod tests {
         let refused =
             patiently(&health, "a server", || async { Err::<(), _>(AppError::Migrate("why".into())) });
         assert!(matches!(refused.await, Err(AppError::Migrate(_))));
+    }
+
+    #[test]
+    fn an_outage_passes_in_whatever_step_of_a_restore_it_is_met() {
+        let of_log = || Unavailable::because("its stream elects a leader");
+        let passing: [AppError; 5] = [
+            ErasureError::from(of_log()).into(),
+            ErasureError::from(sqlx::Error::PoolTimedOut).into(),
+            NotBuilt::from(of_log()).into(),
+            NotBuilt::from(sqlx::Error::PoolTimedOut).into(),
+            TablesError::from(sqlx::Error::PoolTimedOut).into(),
+        ];
+        assert!(passing.iter().all(AppError::passes), "{passing:?}");
+        assert!(!AppError::from(ErasureError::NotFound).passes());
+        assert!(!AppError::from(NotBuilt::Busy).passes());
     }
 }

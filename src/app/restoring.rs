@@ -40,7 +40,20 @@ impl From<RestoreError> for AppError {
 
 impl From<TablesError> for AppError {
     fn from(error: TablesError) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            TablesError::Database(outage) => outage.into(),
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<NotBuilt> for AppError {
+    fn from(error: NotBuilt) -> Self {
+        match error {
+            NotBuilt::Log(outage) => Self::Log(outage),
+            NotBuilt::Database(outage) => outage.into(),
+            error => Self::Refused(error.to_string()),
+        }
     }
 }
 
@@ -269,9 +282,7 @@ async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {
     }
     views::create(&mut connection, &views::schema()).await?;
     drop(connection);
-    let rebuilt =
-        projector::rebuild(log, pool, &views::schema(), None, Consent::Given, &Work::default()).await;
-    rebuilt.map_err(|error: NotBuilt| AppError::Refused(error.to_string()))
+    Ok(projector::rebuild(log, pool, &views::schema(), None, Consent::Given, &Work::default()).await?)
 }
 
 /// Appends one event to AUDIT that says that the log was restored.
