@@ -7,6 +7,7 @@
 //! both.
 
 mod archiver;
+mod away;
 mod backups;
 mod chain;
 mod claim;

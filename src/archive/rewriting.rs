@@ -30,6 +30,7 @@ use crate::{
     },
     archive::{
         ArchiveError, ArchiveTarget,
+        away::Away,
         claim::Term,
         segment,
         target::{KeptFile, Replaces},
@@ -46,7 +47,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const PARTLY: Duration = Duration::from_secs(3_600);
 /// The pause after a segment, so that other work gets the disk and the CPU in between.
 const REST: Duration = Duration::from_millis(250);
-/// The pause after a failure, or while a damaged segment still has erased content.
+/// The pause after a failure, and while a damaged segment still has erased content or a stream does not answer.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The events of a stream that are gone from the log.
@@ -114,15 +115,17 @@ impl Rewriting<'_> {
         self.round().await.map(drop)
     }
 
-    /// Removes what is gone from the log by now. `false` if damaged segments still have some of it.
+    /// Removes what is gone from the log by now. `false` if damaged segments still have some of it, or a stream does not
+    /// answer.
     async fn round(&mut self) -> Result<bool, ArchiveError> {
         let names = self.log.kept_streams();
         let archived = self.archived.borrow().clone();
         let is_archived =
             |stream: usize, at: Position| archived.get(&names[stream]).is_some_and(|last| *last >= at);
-        let AllGone { mut ready, early } = self.all_gone(is_archived).await?;
+        let mut away = Away::default();
+        let AllGone { mut ready, early } = self.all_gone(is_archived, &mut away).await?;
         let is_due = self.partly.looked.is_none_or(|looked| looked.elapsed() >= PARTLY);
-        let partly = if is_due { self.partly_gone().await? } else { Listed::new() };
+        let partly = if is_due { self.partly_gone(&mut away).await? } else { Listed::new() };
         let mut gone = Listed::new();
         for (stream, events) in ready.iter().chain(&early).flat_map(|(_, listed)| listed).chain(&partly) {
             gone.entry(*stream).or_default().extend(events);
@@ -146,14 +149,18 @@ impl Rewriting<'_> {
             erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?;
             self.early.retain(|id| !out.contains(id));
         }
-        Ok(left.values().all(BTreeSet::is_empty))
+        Ok(left.values().all(BTreeSet::is_empty) && !away.is_any())
     }
 
     /// The requests of which the log has nothing left and this archive may still have something. Requests are ready only
     /// when all their events are archived: a record may have been read before it was erased, and be waiting for its segment
     /// to be written. The events that list them have to be archived, too: without them, a restore would not recognise a
     /// retry of an erased command.
-    async fn all_gone(&self, is_archived: impl Fn(usize, Position) -> bool) -> Result<AllGone, ArchiveError> {
+    async fn all_gone(
+        &self,
+        is_archived: impl Fn(usize, Position) -> bool,
+        away: &mut Away,
+    ) -> Result<AllGone, ArchiveError> {
         let mut all = AllGone::default();
         let has_former = !self.log.former_epochs().is_empty();
         let pool = self.pool;
@@ -173,19 +180,27 @@ impl Rewriting<'_> {
                     });
                 let is_early = !is_ready && has_former && !self.early.contains(&request.id);
                 let is_it = (is_ready || is_early) && self.is_gone(&listed).await?;
-                Ok::<_, ArchiveError>(is_it.then_some((is_ready, listed)))
+                Ok(is_it.then_some((is_ready, listed)))
             };
-            match gone.await {
-                Ok(None) => {}
-                Ok(Some((true, listed))) => all.ready.push((request.id, listed)),
-                Ok(Some((false, listed))) => all.early.push((request.id, listed)),
-                // A stream without a leader holds up only the requests that have something there.
-                Err(error) => {
-                    tracing::warn!(%error, erasure = %request.id, "could not remove an erasure from the archive; retrying");
-                }
+            match self.said(away, &request, gone).await.flatten() {
+                None => {}
+                Some((true, listed)) => all.ready.push((request.id, listed)),
+                Some((false, listed)) => all.early.push((request.id, listed)),
             }
         }
         Ok(all)
+    }
+
+    /// What the log says of a request; `None` if a stream that has something of it does not answer.
+    async fn said<T>(
+        &self,
+        away: &mut Away,
+        request: &ErasureRequest,
+        asked: impl Future<Output = Result<T, ArchiveError>>,
+    ) -> Option<T> {
+        let streams = request.parts.iter().map(|part| self.log.stream_of(part.conversation)).collect();
+        away.said(request.id, streams, asked, |stream| async move { self.log.last(stream).await.is_ok() })
+            .await
     }
 
     /// The events of this request only: other events erased in the same conversations may have to be kept.
@@ -201,16 +216,26 @@ impl Rewriting<'_> {
     }
 
     /// For the requests that are not done yet: the events that are gone from the log, and that this process has not removed
-    /// from the archive yet.
-    async fn partly_gone(&self) -> Result<Listed, ArchiveError> {
+    /// from the archive yet. What a stream that does not answer has lost is removed at the next look.
+    async fn partly_gone(&self, away: &mut Away) -> Result<Listed, ArchiveError> {
         let mut gone = Listed::new();
         for request in erasures::partly_gone(self.pool).await? {
-            for (stream, mut events) in self.listed(&request).await? {
-                events.retain(|at, _| !self.partly.out.contains(&(stream, *at)));
-                for (at, id) in events {
-                    if self.log.is_gone(stream, at).await? {
-                        gone.entry(stream).or_default().insert(at, id);
-                    }
+            let some = self.said(away, &request, self.some_gone(&request)).await;
+            for (stream, events) in some.into_iter().flatten() {
+                gone.entry(stream).or_default().extend(events);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The events of a request that are gone from the log, and that this process has not removed from the archive yet.
+    async fn some_gone(&self, request: &ErasureRequest) -> Result<Listed, ArchiveError> {
+        let mut gone = Listed::new();
+        for (stream, mut events) in self.listed(request).await? {
+            events.retain(|at, _| !self.partly.out.contains(&(stream, *at)));
+            for (at, id) in events {
+                if self.log.is_gone(stream, at).await? {
+                    gone.entry(stream).or_default().insert(at, id);
                 }
             }
         }
