@@ -1,13 +1,21 @@
 //! What the servers tell about their disks: how durable an acknowledged event is, and how much room is left.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use crate::log::Log;
 
 /// Nanoseconds in a second.
 const NANOSECONDS: u64 = 1_000_000_000;
+/// How long to wait for one more answer, when one of all servers is enough to know what to do.
+const NEXT: Duration = Duration::from_millis(100);
+/// The same when every server matters: the one that answers late may be the one whose disk is full.
+const LATE: Duration = Duration::from_millis(500);
+/// How long the last answer of a server counts that does not answer any more.
+const LAST: Duration = Duration::from_secs(300);
 
 /// When nats-server syncs acknowledged events to disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -111,10 +119,26 @@ impl JetStream {
     }
 }
 
+/// How much of its space for streams each server used when it last told, from 0 to 1. A server that answers late stays
+/// as it was.
+#[derive(Default)]
+pub(super) struct Fullness(BTreeMap<String, (f64, Instant)>);
+
+impl Fullness {
+    pub(super) fn told(&mut self, servers: Vec<(String, f64)>, now: Instant) {
+        self.0.extend(servers.into_iter().map(|(server, full)| (server, (full, now))));
+        self.0.retain(|_, (_, told)| now.duration_since(*told) < LAST);
+    }
+
+    pub(super) fn of_each(&self) -> Vec<(String, f64)> {
+        self.0.iter().map(|(server, (full, _))| (server.clone(), *full)).collect()
+    }
+}
+
 impl Log {
     /// Asks all servers. The weakest answer counts.
     pub async fn durability(&self) -> Durability {
-        let servers = self.servers().await;
+        let servers = self.servers(NEXT).await;
         let each = servers.iter().filter_map(|server| server.jetstream.config.as_ref()).map(Durability::of);
         each.reduce(Durability::weaker).unwrap_or(Durability::Unknown)
     }
@@ -122,17 +146,18 @@ impl Log {
     /// How much of its space for streams each server uses, from 0 to 1; servers that do not tell it are missing.
     pub(crate) async fn storage(&self) -> Vec<(String, f64)> {
         let full = |server: Varz| Some((server.server_name, server.jetstream.full()?));
-        self.servers().await.into_iter().filter_map(full).collect()
+        self.servers(LATE).await.into_iter().filter_map(full).collect()
     }
 
     /// How long a client can be silent until every server cuts it off; `None` if no server tells.
     pub(crate) async fn longest_patience(&self) -> Option<Duration> {
-        self.servers().await.iter().filter_map(Varz::patience).max()
+        self.servers(NEXT).await.iter().filter_map(Varz::patience).max()
     }
 
     /// What each server of the log tells; nothing if the account may not request it. Servers of other JetStream domains
-    /// answer, too, if they have joined as leaf nodes. They may have mirrors, but no stream of the log.
-    async fn servers(&self) -> Vec<Varz> {
+    /// answer, too, if they have joined as leaf nodes. They may have mirrors, but no stream of the log. The number of
+    /// servers is not known, so this waits for `next` after each answer.
+    async fn servers(&self, next: Duration) -> Vec<Varz> {
         let mut servers = Vec::new();
         let domain = self.jetstream.query_account().await.ok().map(|account| account.domain);
         let is_ours = |server: &Server| domain.as_ref().is_none_or(|domain| server.domain == *domain);
@@ -142,10 +167,9 @@ impl Log {
         if asked.is_err() {
             return servers;
         }
-        // The number of servers is not known, so we wait a while for another answer after each one.
         let mut patience = Duration::from_secs(1);
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
-            patience = Duration::from_millis(100);
+            patience = next;
             let answer = serde_json::from_slice::<Answer>(&answer.payload).ok();
             servers.extend(answer.filter(|answer| is_ours(&answer.server)).map(|answer| answer.data));
         }
@@ -178,6 +202,20 @@ mod tests {
         let ours = r#"{"jetstream":{},"ping_interval":20000000000,"ping_max":2}"#;
         assert_eq!(patience(ours), Some(Duration::from_secs(80)));
         assert_eq!(patience(r#"{"jetstream":{}}"#), None);
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_in_time_is_as_full_as_it_was_and_forgotten_when_it_is_gone() {
+        let (mut storage, begun) = (Fullness::default(), Instant::now());
+        let told =
+            |of: &[(&str, f64)]| of.iter().map(|(server, full)| ((*server).to_owned(), *full)).collect();
+        let round = Duration::from_secs(30);
+        storage.told(told(&[("nats-0", 0.5), ("nats-1", 0.93)]), begun);
+        storage.told(told(&[("nats-0", 0.6)]), begun + round);
+        storage.told(told(&[]), begun + 2 * round);
+        assert_eq!(storage.of_each(), told(&[("nats-0", 0.6), ("nats-1", 0.93)]));
+        storage.told(told(&[("nats-0", 0.6)]), begun + LAST);
+        assert_eq!(storage.of_each(), told(&[("nats-0", 0.6)]));
     }
 
     #[test]

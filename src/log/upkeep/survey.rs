@@ -18,6 +18,7 @@ use crate::{
     log::{
         Hole, Log,
         streams::layout::{self, AUDIT},
+        upkeep::durability::Fullness,
     },
     supervise::Supervisor,
 };
@@ -50,7 +51,7 @@ pub struct Survey {
     /// The same for the stream of audit events.
     pub audit: Result<StreamSeen, String>,
     /// How much of its space for streams each server uses, from 0 to 1, by the name of the server. It can be half a
-    /// minute old.
+    /// minute old, and five minutes for a server that does not answer.
     pub storage: Vec<(String, f64)>,
     /// How far the server's clock is ahead of ours, in seconds.
     pub ahead: Option<f64>,
@@ -217,13 +218,13 @@ impl Log {
         let (sender, seen) = watch::channel(None);
         let log = self.clone();
         tasks.spawn("survey of the log", async move {
-            let (mut silent, mut storage) = (0, Vec::new());
+            let (mut silent, mut storage) = (0, Fullness::default());
             let mut look = interval(LOOK);
             look.set_missed_tick_behavior(MissedTickBehavior::Delay);
             for number in 0_u32.. {
                 look.tick().await;
                 let mut survey = log.look(&clock).await;
-                survey.storage.clone_from(&storage);
+                survey.storage = storage.of_each();
                 let is_silent = survey.is_connected && !survey.answers;
                 if survey.streams.iter().any(Result::is_err) {
                     // An append without an answer during an outage says nothing about the log after the outage.
@@ -235,12 +236,8 @@ impl Log {
                     silent = 0;
                 }
                 if number.is_multiple_of(LOOKS_WITHOUT_STORAGE) {
-                    // A late answer says nothing about the room: the last one stays.
-                    if let Ok(told) = timeout(STORAGE, log.storage()).await
-                        && !told.is_empty()
-                    {
-                        storage = told;
-                    }
+                    let told = timeout(STORAGE, log.storage()).await.unwrap_or_default();
+                    storage.told(told, Instant::now());
                 }
             }
         });
