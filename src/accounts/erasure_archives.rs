@@ -25,12 +25,15 @@ pub(crate) async fn note_archive(pool: &PgPool, archive: Uuid) -> sqlx::Result<(
     .map(drop)
 }
 
-/// Whether an archive may have content of requests for which no archive is waited for.
+/// Whether an archive may have content of requests for which no archive is waited for. An archive without an archiver,
+/// which only backups write to, is never waited for.
 pub(crate) async fn is_behind(pool: &PgPool, archive: Uuid) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select coalesce((select is_behind from auth.archive where id = $1), true)")
-        .bind(archive)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar(
+        "select coalesce((select is_behind or seen_at <= now() - interval '1 day' from auth.archive where id = $1), true)",
+    )
+    .bind(archive)
+    .fetch_one(pool)
+    .await
 }
 
 /// Records that an archive has content of no request any more, except of those for which it is waited for.

@@ -370,6 +370,19 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     assert!(receipt(&program, &id).await["archive_done_at"].is_string());
     eraser.kill().await.expect("it runs");
 
+    // This archive once had an archiver, and another one was rewritten before it.
+    fs::write(&segment, &older).expect("put back");
+    world
+        .database
+        .does(
+            "insert into auth.archive (id, seen_at, is_behind)
+                 select archive_id, now() - interval '2 days', false from auth.erasure_archive;
+             delete from auth.erasure_archive",
+        )
+        .await;
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+
     // The point is before the event that lists the erased content, and the segment is an older copy. The audit trail
     // lists the erased content, too.
     fs::write(&segment, older).expect("put back");
