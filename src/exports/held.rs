@@ -66,12 +66,17 @@ impl Held {
     ) -> Result<Self, ExportError> {
         let (users, conversations) = hold.of.parts();
         let mut conversations: BTreeSet<ConversationId> = conversations.into_iter().collect();
+        if !users.is_empty() {
+            // A conversation that is resumed meanwhile would be in neither list.
+            conversations.extend(views::parked_conversations(pool).await?);
+        }
         let since = vec![Position::START; upto.len()];
         for user in &users {
             let found = feed.memberships(*user, &since, upto).await?;
             conversations.extend(found.present.iter().chain(&found.past).map(|stay| stay.conversation));
         }
         if !users.is_empty() {
+            // The views may have reached these positions just now, and parked a conversation on the way.
             conversations.extend(views::parked_conversations(pool).await?);
         }
         let users = kept::known_names(pool, &users).await?.into_iter();
