@@ -11,11 +11,12 @@ use crate::{
     accounts::{self, By, erasures as requests},
     app::{Addresses, AppError, Process, installation::open_installation, same_log},
     clock::Clock,
+    commands,
     config::{ErasingSettings, NodeRole, Settings},
     domain::{ConversationId, ErasureId, HoldId, RetentionRules, Time, Title, UserId},
     erasures::{
-        Eraser, ErasureError, ErasureReceipt, Erasures, Expiring, Hiding, HoldError, HoldSubjects, LegalHold,
-        MOST_SUBJECTS, WantedHold, leftover,
+        DECIDED, Eraser, ErasureError, ErasureReceipt, Erasures, Expiring, Hiding, HoldError, HoldSubjects,
+        LegalHold, MOST_SUBJECTS, WantedHold, leftover,
     },
     log::{Log, NotMirrored},
     views::Progress,
@@ -42,6 +43,9 @@ pub(crate) enum AskHolds {
 const LISTED: i64 = 1_000;
 /// The pause before an eraser connects to its servers again.
 const PAUSE: Duration = Duration::from_secs(5);
+
+// Erasures wait for the edits that were being decided. They do not import the commands.
+const _: () = assert!(DECIDED.as_secs() >= commands::DEADLINE.as_secs());
 
 impl From<ErasureError> for AppError {
     fn from(error: ErasureError) -> Self {

@@ -18,7 +18,10 @@ use crate::{
         Position, Recorded, Time, data_without_title,
     },
     erasures::error::ErasureError,
-    log::{Conflict, Draft, Log, NotAppended, PAGE, Unavailable, WantedContent, client_hash},
+    log::{
+        APPEND_DEADLINE, Conflict, Draft, ELECTION, Log, NotAppended, PAGE, Unavailable, WantedContent,
+        client_hash,
+    },
     views::Progress,
 };
 
@@ -28,9 +31,11 @@ const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a node may work on a request before another node may take it over.
 const CLAIM: Duration = Duration::from_secs(60);
+/// The time after which the edges give up a command, if its event is not on its way to the log by then.
+pub(crate) const DECIDED: Duration = Duration::from_secs(15);
 /// An edit that was decided before its message was hidden is stored within this time or never: a node decides on a state
-/// that is up to 5 seconds old, and appends for up to 10.
-const SETTLED: Duration = Duration::from_secs(20);
+/// that may be as old as an election takes, and appends for some time.
+const SETTLED: Duration = ELECTION.saturating_add(DECIDED).saturating_add(APPEND_DEADLINE);
 /// The maximum number of entries in one event. It keeps the event far below the size limit of a message.
 const ENTRIES: usize = 200;
 /// The type of the first event of a conversation, in any version.

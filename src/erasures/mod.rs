@@ -36,6 +36,6 @@ pub(crate) use emptying::erased_name;
 pub(crate) use erasing::{Eraser, Leftover, leftover};
 pub(crate) use error::ErasureError;
 pub(crate) use expiring::Expiring;
-pub(crate) use hiding::Hiding;
+pub(crate) use hiding::{DECIDED, Hiding};
 pub(crate) use holds::{HoldError, MOST_SUBJECTS, WantedHold};
 pub(crate) use receipt::{ErasureReceipt, ErasureState};

@@ -65,6 +65,7 @@ pub use errors::{NotAppended, Unavailable};
 pub(crate) use kept::KeptDurable;
 pub(crate) use level::{CONTRACT, Contract};
 pub use limits::APPEND_DEADLINE;
+pub(crate) use memory::age::ELECTION;
 pub(crate) use memory::erased::ErasedEvent;
 pub(crate) use memory::holes::Hole;
 pub(crate) use memory::snapshots::Snapshots;

@@ -17,9 +17,9 @@ use crate::{
 };
 
 const ERASURES: &str = "/v1/admin/erasures";
-/// The time limit for erasures once no fault is left: a node checks for late edits 20 s after it has hidden a message,
+/// The time limit for erasures once no fault is left: a node checks for late edits 37 s after it has hidden a message,
 /// and the work of a killed node is not taken over within the first minute.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(110);
 
 /// A message whose erasure was requested.
 pub struct Request {

@@ -27,7 +27,7 @@ use crate::domain::Position;
 const MOST: Duration = Duration::from_secs(5);
 /// The same while the servers as a whole answer. They elect another leader for the stream, which takes up to ten
 /// seconds, and until then no event can be stored in the stream.
-const ELECTION: Duration = Duration::from_secs(12);
+pub(crate) const ELECTION: Duration = Duration::from_secs(12);
 
 /// The time of the last sign of each stream. Cheap to clone.
 #[derive(Clone)]
