@@ -14,8 +14,8 @@ use crate::{
     domain::{AuditEvent, AuditSubject, Audited, Epoch, EventId, LogRestored, Position, UserId},
     erasures::{Hiding, erased_name},
     log::{
-        AUDIT_PAGE, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Restoring, Unavailable,
-        Wanted,
+        AUDIT_PAGE, AuditRange, Log, NotAudited, NotRestored, OpenError, Remade, Remake, Restoring,
+        Unavailable, Wanted,
     },
     projector::{self, Consent, NotBuilt, Work},
     supervise::Supervisor,
@@ -185,7 +185,7 @@ async fn go_on(
     // If this is interrupted before, the next run copies the accounts once more.
     accounts::keep_epoch(&pool, log.epoch()).await?;
     accounts::keep_audit(&pool).await?;
-    hide_again(&log, &pool, &mut restored.ends).await?;
+    hide_again(&log, &pool, plan, &mut restored.ends).await?;
     rebuild_views(&log, &pool).await?;
     make_parked(&log).await?;
     tell(&log, &plan.log, &restored.ends).await?;
@@ -249,13 +249,19 @@ async fn apply_audit(
 async fn hide_again(
     log: &Log,
     pool: &PgPool,
+    plan: &RestorePlan,
     ends: &mut BTreeMap<String, RestoredEnd>,
 ) -> Result<(), AppError> {
+    let Remake { epoch, from, .. } = &plan.log.remake;
+    // By now the database has the new epoch, after the one to which its requests belong.
+    let epochs = accounts::epochs_of_log(pool).await?;
+    let before = epochs.iter().rev().find(|known| *known != epoch);
+    let is_their_log = !plan.has_accounts || before.is_none_or(|before| before == from);
     let streams = 0..log.layout().streams;
     let kept = |stream| ends.get(&log.stream_name(stream)).map_or(Position::MAX, |end| end.kept);
     let kept: Vec<Position> = streams.clone().map(kept).collect();
     let (progress, clock) = (Progress::new(pool.clone()), Clock::system());
-    Hiding { log: log.clone(), pool: pool.clone(), progress, clock }.hide_again(&kept).await?;
+    Hiding { log: log.clone(), pool: pool.clone(), progress, clock }.hide_again(&kept, is_their_log).await?;
     for stream in streams {
         if let Some(end) = ends.get_mut(&log.stream_name(stream)) {
             end.last = log.last(stream).await?;

@@ -13,26 +13,34 @@ use crate::{
 impl Hiding {
     /// Lists again in a restored log what requests had hidden after these ends of its streams, and removes from all
     /// requests the positions after the ends: other events will be there. It can be interrupted and repeated.
-    pub(crate) async fn hide_again(&self, ends: &[Position]) -> Result<(), ErasureError> {
-        let Some(first) = ends.iter().min() else { return Ok(()) };
+    ///
+    /// `is_their_log` says whether the requests are about this log. If they are about another epoch, it may have had other
+    /// events at the same positions, so only events that a request names by their ids are listed again.
+    pub(crate) async fn hide_again(&self, ends: &[Position], is_their_log: bool) -> Result<(), ErasureError> {
+        let first = ends.iter().min().filter(|_| is_their_log).copied().unwrap_or_default();
         let mut after = None;
         loop {
-            let requests = restored_erasures::beyond(&self.pool, *first, after).await?;
+            let requests = restored_erasures::beyond(&self.pool, first, after).await?;
             let Some(last) = requests.last() else { return Ok(()) };
             after = Some(last.id);
             for request in requests {
-                self.begin_again(&request, ends).await?;
+                self.begin_again(&request, ends, is_their_log).await?;
             }
         }
     }
 
-    async fn begin_again(&self, request: &ErasureRequest, ends: &[Position]) -> Result<(), ErasureError> {
+    async fn begin_again(
+        &self,
+        request: &ErasureRequest,
+        ends: &[Position],
+        is_their_log: bool,
+    ) -> Result<(), ErasureError> {
         let end = |part: &ErasurePart| ends[self.log.stream_of(part.conversation)];
-        let is_lost = request.parts.iter().any(|part| part.told_at.is_some_and(|at| at > end(part)));
-        let mut parts: Vec<ErasurePart> =
-            request.parts.iter().filter_map(|part| until(part, end(part))).collect();
-        let hidden = match is_lost && request.hidden_at.is_some() {
-            // The requests may be about a later epoch than the restored one, with other events at the same positions.
+        let is_lost = |part: &ErasurePart| part.told_at.is_some_and(|at| !is_their_log || at > end(part));
+        let certain = request.parts.iter().filter(|part| is_their_log || is_proven(part));
+        let is_any_lost = certain.clone().any(is_lost);
+        let mut parts: Vec<ErasurePart> = certain.filter_map(|part| until(part, end(part))).collect();
+        let hidden = match is_any_lost && request.hidden_at.is_some() {
             true => Some(self.tell(request, &self.still_there(&parts).await?).await?),
             false => None,
         };
@@ -42,6 +50,12 @@ impl Hiding {
         }
         Ok(restored_erasures::begins_again(&self.pool, request.id, &parts, hidden.as_ref()).await?)
     }
+}
+
+/// Whether a part says which events it is about, or which account. Those of the retention do not: it asks for them anew
+/// where they are still due.
+fn is_proven(part: &ErasurePart) -> bool {
+    part.positions.len() == part.events.len()
 }
 
 /// A part without what is after the end of its stream; `None` if nothing is left of it. The part of an erased account
@@ -75,5 +89,7 @@ mod tests {
         assert_eq!(until(&part(&[3], Some(10)), end), Some(part(&[3], Some(10))));
         assert_eq!(until(&part(&[11], None), end), None);
         assert_eq!(until(&part(&[], Some(12)), end), Some(part(&[], None)), "all messages of an account");
+        let of_retention = ErasurePart { events: Vec::new(), ..part(&[3], Some(12)) };
+        assert!(is_proven(&part(&[3], None)) && is_proven(&part(&[], None)) && !is_proven(&of_retention));
     }
 }

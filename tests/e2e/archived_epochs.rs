@@ -223,6 +223,13 @@ async fn the_epoch_before_is_restored_until_the_new_one_is_archived() {
     world.loses_the_log().await;
     let unknown = restores(&world, &["--epoch", "none"]).await;
     assert!(unknown.code == Some(1) && unknown.stderr.contains("has no such epoch"), "{unknown:?}");
+    // A request of the retention in the epoch after it names a position, and not the message that was there.
+    let retention = format!(
+        "update auth.erasure_conversation set positions = '{{{last}}}', events = '{{}}', told_at = 1000"
+    );
+    world.database.does(&retention).await;
+    let told = "select count(*) from auth.erasure_conversation where told_at = 1000";
+    assert_eq!(world.database.finds::<i64>(told).await, 1);
     let restored = restores(&world, &["--epoch", &third]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");
     world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
