@@ -23,7 +23,7 @@ export interface End {
 }
 
 /** The time limit for opening and for an answer, and for the next frame in addition to two heartbeats. */
-const PATIENCE = 20_000;
+export const PATIENCE = 20_000;
 /** The time limit for `ready`. The server lets a session wait up to a minute for its turn, and then reads its views. */
 export const READY = 100_000;
 

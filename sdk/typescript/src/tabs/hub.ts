@@ -2,7 +2,7 @@
 
 import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
 import type { Status } from "../presence.js";
-import { READY } from "../socket.js";
+import { PATIENCE, READY } from "../socket.js";
 import type { Said } from "./said.js";
 
 /** After a change of the leader, all tabs join within this time. Their combined presence is not sent earlier. */
@@ -22,6 +22,8 @@ export class Hub {
   #cursor = "";
   /** When the last frame arrived on the socket. */
   #heard = 0;
+  /** Ends a socket whose session does not begin. A guest cannot tell how far the attempt is. */
+  #attempt: ReturnType<typeof setTimeout> | undefined;
   #told: Status = "online";
   /** Whether the presence was sent only once. It is sent again, because a busy server may drop it silently. */
   #isToldOnce = false;
@@ -49,8 +51,7 @@ export class Hub {
     this.#say({ op: "here", to: from });
     if (this.#guests.has(from)) return;
     // A guest that rejoins because the socket was silent must not get the same dead socket again.
-    const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : READY;
-    if (this.#socket && Date.now() - this.#heard > patience) this.#drop(1006, "");
+    if (this.#ready && Date.now() - this.#heard > 2 * this.#ready.heartbeat_ms) this.#drop(1006, "");
     this.#guests.set(from, status);
     void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
     if (this.#isBegun) this.#welcome(from);
@@ -76,14 +77,19 @@ export class Hub {
   #open(url: string, protocols: string[], owner: string): void {
     if (this.#socket || !this.#guests.has(owner)) return;
     this.#owner = owner;
-    this.#heard = Date.now();
+    const within = (ms: number): void => {
+      clearTimeout(this.#attempt);
+      this.#attempt = setTimeout(() => this.#drop(1006, ""), ms);
+    };
     let socket: WebSocket;
     try {
       socket = this.#socket = new WebSocket(url, protocols);
     } catch {
       return this.#drop(4500, "invalid_token");
     }
+    within(PATIENCE);
     socket.onopen = () => {
+      within(READY);
       socket.send('{"op":"hello"}');
       this.#told = "online";
       this.#tell();
@@ -99,6 +105,7 @@ export class Hub {
       socket.close();
     }
     clearTimeout(this.#timer);
+    clearTimeout(this.#attempt);
     // Whether the login that has ended is that of this token or of the one before nobody can tell: each shows its own.
     if (code === 4503 && this.#proof) this.#owner = "";
     this.#socket = this.#ready = this.#proof = undefined;
@@ -114,6 +121,7 @@ export class Hub {
     const frame = JSON.parse(data) as ServerFrame;
     switch (frame.op) {
       case "ready":
+        clearTimeout(this.#attempt);
         this.#ready = frame;
         this.#cursor = frame.cursor;
         return this.#hear(frame.conversations, frame.more);
