@@ -52,7 +52,7 @@ export class Loading<Ports extends LoadingPorts> extends Changing {
   }
 
   /** Loads everything, unless a later load has made this one pointless, and returns the error that a retry does not help. */
-  protected async again(load: () => Promise<void>): Promise<VerbatimError | undefined> {
+  protected async again(load: () => Promise<void>): Promise<VerbatimError | void> {
     const { feed, error } = this.ports;
     const life = ++this.life;
     await feed.begun;
@@ -60,7 +60,7 @@ export class Loading<Ports extends LoadingPorts> extends Changing {
     this.isDue = signal.aborted;
     const act = async (): Promise<void> => (life === this.life ? load() : undefined);
     const failed = await this.during(() => insist(act, error, signal)).catch(asError);
-    return life === this.life && !signal.aborted && failed ? failed : undefined;
+    if (life === this.life && !signal.aborted) return failed as VerbatimError | undefined;
   }
 
   /** The client has stopped, and what is being loaded comes to nothing. */

@@ -60,10 +60,10 @@ export class Delivery {
 
   commit(): void {
     const open = [this.#queue[0]?.n, this.#unacked[0]?.n, ...[...this.readers].map((oldest) => oldest())];
-    const handled = Math.min(...open.map((n = Infinity) => n - 1));
+    const oldest = Math.min(...open.map((n = Infinity) => n));
     let cursor: string | undefined;
-    while (this.#marks[0] && this.#marks[0].n <= handled) cursor = this.#marks.shift()!.cursor;
-    if (cursor !== undefined) this.store(cursor);
+    while (this.#marks[0]?.n! < oldest) cursor = this.#marks.shift()!.cursor;
+    if (cursor) this.store(cursor);
   }
 
   async #run(): Promise<void> {

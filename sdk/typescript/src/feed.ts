@@ -85,7 +85,7 @@ export class Feed {
         this.me = frame.user_id;
         this.#here = new Map();
         this.#readyCursor = frame.cursor;
-        this.#isResumed = this.cursor !== undefined;
+        this.#isResumed = !!this.cursor;
         return this.#hear(frame);
       case "conversations":
         return this.#hear(frame);
@@ -128,7 +128,7 @@ export class Feed {
   async #event(event: ChatEvent): Promise<void> {
     const { conversation_id: id, position, previous } = event;
     const head = this.#heads.get(id);
-    if (head !== undefined && position > head && previous !== head) {
+    if (position > head! && previous !== head) {
       await this.#fetch();
       // The fetch has also delivered the event itself, unless something is still missing.
       if (this.head(id) < previous) this.#hole(id, position - 1);
@@ -138,8 +138,7 @@ export class Feed {
 
   async #compare(heads: Array<[string, number]>): Promise<void> {
     const behind = (): Array<[string, number]> => heads.filter(([id, head]) => this.head(id) < head);
-    if (!behind().length) return;
-    await this.#fetch();
+    if (behind().length) await this.#fetch();
     // The fetch may also have delivered the event with which the user left a conversation, which then has no head here.
     for (const [id, head] of behind()) if (this.#heads.has(id)) this.#hole(id, head);
   }
@@ -147,7 +146,7 @@ export class Feed {
   /** Fetches by REST the events that the socket did not deliver. */
   async #fetch(): Promise<void> {
     let after = this.cursor;
-    while (after !== undefined) {
+    while (after) {
       const { items, next_cursor } = await this.ports.page(after);
       for (const event of items) this.#give(event);
       this.#mark((after = next_cursor));

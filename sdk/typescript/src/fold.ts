@@ -34,16 +34,15 @@ export function sent(event: ChatEvent & { type: "message.sent" }, quoted: Messag
   // An erased message has no key and no text.
   const { message_id: id, client_id = "", text = "", mentions = [], metadata, reply_to, reply_to_position } = data as
     Partial<Told<"message.sent">> & Pick<Told<"message.sent">, "message_id">;
-  const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
   return {
     id, conversation_id, position, sender, client_id, text, sent_at, mentions, reactions: [], pinned: false,
     ...(metadata !== undefined && { metadata }),
-    ...(reply_to !== undefined && { reply_to: quoted ? quote_of(quoted) : quote }),
+    ...(reply_to && { reply_to: quoted ? quote_of(quoted) : { id: reply_to, position: reply_to_position ?? 0, deleted: false } }),
   };
 }
 
 export function quote_of({ id, position, sender, text, deleted_at }: Message): NonNullable<Message["reply_to"]> {
-  return { id, position, sender, text: excerpt(text), deleted: deleted_at !== undefined };
+  return { id, position, sender, text: excerpt(text), deleted: !!deleted_at };
 }
 
 /**
@@ -69,7 +68,7 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const { position, actor, time } = event;
   const isReaction = "emoji" in event.data;
   if (position <= (isReaction ? one.reactedAt : one.at)) return one;
-  if (event.type === "content.erased" ? message.erased : message.deleted_at !== undefined) return one;
+  if (event.type === "content.erased" ? message.erased : message.deleted_at) return one;
   if (isReaction) {
     if (!one.reactors) return one;
     const reactors = react(one.reactors, event);
@@ -106,7 +105,7 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
 
 /** Whether the event changes reactions of which only the counts are known. */
 export function needsReactors(one: Shown, event: ChatEvent): boolean {
-  return "emoji" in event.data && event.position > one.reactedAt && !one.reactors && one.message.deleted_at === undefined;
+  return "emoji" in event.data && event.position > one.reactedAt && !one.reactors && !one.message.deleted_at;
 }
 
 export function react(reactors: NonNullable<Shown["reactors"]>, event: ChatEvent): NonNullable<Shown["reactors"]> {

@@ -8,6 +8,5 @@ export function uuidv7(): string {
   last = Math.max(Date.now() * 1024, last + 1);
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   const hex = (last * 4).toString(16).padStart(15, "0") + [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const variant = "89ab"[bytes[0]! & 3]!;
-  return hex.replace(/(.{8})(.{4})(.{3}).(.{3})/, `$1-$2-7$3-${variant}$4-`);
+  return hex.replace(/(.{8})(.{4})(.{3}).(.{3})/, "$1-$2-7$3-8$4-");
 }

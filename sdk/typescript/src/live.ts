@@ -102,14 +102,14 @@ export class LiveView extends Loading<ViewPorts> {
   /** Loads older messages, and returns whether there were any. */
   async older(): Promise<boolean> {
     const oldest = this.#shown[0]?.message.position;
-    if (oldest === undefined || !this.hasOlder) return false;
+    if (!oldest || !this.hasOlder) return false;
     return !!(await this.#page({ before: oldest }, (length) => (this.hasOlder = length === this.#limit)));
   }
 
   /** After `around`: loads newer messages, and returns whether there were any. */
   async newer(): Promise<boolean> {
     const newest = this.#shown.at(-1)?.message.position;
-    if (newest === undefined || this.atEnd) return false;
+    if (!newest || this.atEnd) return false;
     // If this is the last page, new messages are appended to the view from now on, including those that arrived while
     // the page was loading.
     return !!(await this.#page({ after: newest }, (length) => (this.atEnd = length < this.#limit)));
@@ -212,8 +212,8 @@ export class LiveView extends Loading<ViewPorts> {
     const here = new Set(this.#shown.map(({ message }) => message.position));
     const added = body.items.filter((message) => !here.has(message.position)).map((message) => shown(message, position));
     this.#shown = [...this.#shown, ...added].sort((a, b) => a.message.position - b.message.position);
-    const later = this.recent.filter((event) => event.position > position);
-    for (const event of later) {
+    for (const event of this.recent) {
+      if (event.position <= position) continue;
       if (this.atEnd) this.#append(event);
       this.#touch(event);
     }
@@ -243,7 +243,7 @@ export class LiveView extends Loading<ViewPorts> {
     for (const one of this.#shown) {
       const quote = one.message.reply_to;
       // A quote without a sender quotes a message that the user may not read.
-      if (quote?.position !== position || (quote.sender === undefined && changed.sender === undefined) || quote.deleted) continue;
+      if (quote?.position !== position || (!quote.sender && !changed.sender) || quote.deleted) continue;
       this.#replace(one, { ...one, message: { ...one.message, reply_to: { ...quote, ...changed } } });
     }
   }
@@ -272,11 +272,11 @@ export class LiveView extends Loading<ViewPorts> {
   async #loadReactors(position: number): Promise<void> {
     await this.during(async () => {
       const message_id = this.#at(position)?.message.id;
-      if (message_id === undefined) return;
+      if (!message_id) return;
       const [items, moment] = await this.#pages("list_reactions", { message_id });
       const reactors = items.map(({ user_id: user, emoji }) => ({ user, emoji }));
       const one = this.#at(position);
-      if (!one || one.reactors || one.message.deleted_at !== undefined) return;
+      if (!one || one.reactors || one.message.deleted_at) return;
       const later = this.recent.filter((event) => event.position > moment && targets(event).includes(position));
       const now = later.reduce(react, reactors);
       const reactions = counts(now, this.ports.feed.me);
@@ -325,7 +325,7 @@ export class LiveView extends Loading<ViewPorts> {
       at = Math.min(at, position);
       all.push(...body.items);
       cursor = body.next_cursor;
-    } while (cursor !== undefined && all.length < most);
+    } while (cursor && all.length < most);
     return [all, at];
   }
 

@@ -28,7 +28,7 @@ export class Outbox {
 
   /** Nothing is sent until the client starts again. */
   stop(): void {
-    for (const one of this.#all.values()) if (one.state === "sending") one.settle(this.stopped);
+    for (const one of this.#all.values()) one.settle(this.stopped);
   }
 
   /** Restores the acts that an earlier run of the client, or another tab, has left. */
@@ -70,8 +70,7 @@ export class Outbox {
   #go(outgoing: Outgoing): void {
     const { conversation_id, client_id } = outgoing.act;
     this.#all.set(client_id, outgoing);
-    void this.keep(outgoing).then(() => this.pump(conversation_id));
-    this.changed(conversation_id);
+    void this.#save(outgoing, { ...outgoing.saved }).then(() => this.pump(conversation_id));
   }
 
   discard(outgoing: Outgoing): void {
@@ -83,21 +82,18 @@ export class Outbox {
 
   /** Marks an act as done if the event is its result, even if the answer was lost. */
   seen(event: ChatEvent, me: string): void {
-    const outgoing = event.actor === me && "client_id" in event.data && this.#all.get(event.data.client_id ?? "");
-    if (outgoing && "message_id" in event.data) this.#done(outgoing, event.position, event.data.message_id);
+    const { client_id, message_id } = event.data as { client_id?: string; message_id?: string };
+    const outgoing = event.actor === me && this.#all.get(client_id!);
+    if (outgoing && message_id) this.#done(outgoing, event.position, message_id);
     // An acknowledged act stays pending until its event arrives, so there is no moment in which a view shows neither.
     for (const one of this.of(event.conversation_id)) {
-      if (one.state === "sent" && one.position! <= event.position) this.#forget(one);
+      if (one.position! <= event.position) this.#forget(one);
     }
   }
 
   /** The event that would show what has been acked may never come. */
   reset(): void {
     for (const one of this.#all.values()) if (one.state === "sent") this.#forget(one);
-  }
-
-  keep({ key, saved }: Outgoing): Promise<void> {
-    return this.store.set(key, { ...saved });
   }
 
   pump(conversation: string): void {
@@ -136,23 +132,25 @@ export class Outbox {
     if (outgoing.state === "sent") return;
     outgoing.position = position;
     outgoing.messageId = messageId;
-    void this.store.set(outgoing.key);
     outgoing.settle();
-    this.changed(outgoing.act.conversation_id);
+    void this.#save(outgoing);
   }
 
   async #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): Promise<void> {
     if (outgoing.state !== "sending") return;
     outgoing.saved.error = { code, detail, status };
-    await this.keep(outgoing);
+    await this.#save(outgoing, { ...outgoing.saved });
     outgoing.settle(outgoing.error);
-    this.changed(outgoing.act.conversation_id);
   }
 
   #forget(outgoing: Outgoing): void {
     this.#all.delete(outgoing.act.client_id);
-    void this.store.set(outgoing.key);
-    this.changed(outgoing.act.conversation_id);
+    void this.#save(outgoing);
+  }
+
+  #save({ key, act }: Outgoing, value?: Saved): Promise<void> {
+    this.changed(act.conversation_id);
+    return this.store.set(key, value);
   }
 }
 

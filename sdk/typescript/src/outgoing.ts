@@ -95,13 +95,10 @@ export class Outgoing {
 
   /** For the outbox only. */
   settle(error?: VerbatimError): void {
-    if (error) {
-      this.#settle?.reject(error);
-      // Another attempt has another end.
-      this.#done = undefined;
-      return;
-    }
     const { conversation_id, client_id } = this.act;
-    this.#settle?.resolve({ id: this.messageId!, position: this.position!, conversation_id, client_id });
+    if (!error) return this.#settle?.resolve({ id: this.messageId!, position: this.position!, conversation_id, client_id });
+    this.#settle?.reject(error);
+    // Another attempt has another end.
+    this.#done = undefined;
   }
 }

@@ -12,7 +12,7 @@ export class Reads {
   constructor(readonly link: Link, readonly failed: (thrown: unknown) => void) {}
 
   mark(conversation: string, position: number): void {
-    if (position <= (this.#told.get(conversation) ?? 0)) return;
+    if (this.#told.get(conversation)! >= position) return;
     this.#wanted.set(conversation, Math.max(position, this.#wanted.get(conversation) ?? 0));
     if (!this.#isRunning) void this.#run();
   }

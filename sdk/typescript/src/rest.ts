@@ -100,13 +100,13 @@ export function functions<Names extends AnyOperation>(rows: Record<Names, string
 function request(target: string, method: string, input: Record<string, unknown>, signal: AbortSignal | null = null) {
   const { body, ...parameters } = input;
   const url = target.replace(/\{(\w+)\}/g, (_, name: string) => {
-    const value = String(parameters[name]);
+    const value = parameters[name] as string;
     delete parameters[name];
     return encodeURIComponent(value);
   });
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
   const query = String(new URLSearchParams(given as string[][]));
-  const headers: Record<string, string> = body === undefined ? {} : { "Content-Type": "application/json" };
+  const headers: Record<string, string> = body ? { "Content-Type": "application/json" } : {};
   return { target: query ? `${url}?${query}` : url, init: { method, headers, body: JSON.stringify(body), signal } };
 }
 

@@ -111,7 +111,7 @@ export class Socket {
   }
 
   #answer(frame: ServerFrame): void {
-    const take = "id" in frame ? this.#answers.get(frame.id ?? "") : undefined;
+    const take = this.#answers.get((frame as { id?: string }).id!);
     if (frame.op === "ack") take?.(frame);
     if (frame.op === "error") take?.(new VerbatimError(frame.code as Code, frame.detail, { retryAfterMs: frame.retry_after_ms }));
   }

@@ -62,7 +62,7 @@ export class Token {
     clearTimeout(this.#timer);
     const left = timeLeft(token);
     // A token with less than two minutes left is replaced after half of that time. A timer overflows after 24 days.
-    if (left) this.#renewIn(Math.min(left > 2 * BEFORE_END ? left - BEFORE_END : left / 2, 2 ** 31 - 1), 0);
+    if (left) this.#renewIn(Math.min(Math.max(left - BEFORE_END, left / 2), 2 ** 31 - 1), 0);
   }
 
   #renewIn(ms: number, attempt: number): void {
@@ -89,11 +89,10 @@ export class Token {
 export function timeLeft(token: string): number | undefined {
   try {
     const part = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
-    const { exp, iat } = JSON.parse(atob(part)) as { exp?: number; iat?: number };
-    if (typeof exp !== "number") return undefined;
+    const { exp, iat = -Infinity } = JSON.parse(atob(part)) as { exp: number; iat?: number };
     const left = exp * 1000 - Date.now();
     // The clock of a device may be wrong by hours. The lifetime of a token does not depend on it.
-    const life = typeof iat === "number" ? (exp - iat) * 1000 : Infinity;
+    const life = (exp - iat) * 1000;
     return Math.max(1_000, left > 0 ? Math.min(left, life) : life / 2);
   } catch {
     return undefined;
