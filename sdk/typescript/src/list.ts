@@ -5,7 +5,7 @@ import { Loading } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
-import { sleep } from "./wait.js";
+import { clock, sleep } from "./wait.js";
 
 export type ListPorts = Pick<ViewPorts, "call" | "feed" | "error" | "open">;
 
@@ -72,7 +72,7 @@ export class ConversationList extends Loading<ListPorts> {
 
   /** Requests one conversation that is new here, or whose counts do not follow from an event. */
   async #ask(id: string): Promise<void> {
-    if (this.#asked.get(id)! > Date.now()) return;
+    if (this.#asked.get(id)! > clock()) return;
     this.#asked.set(id, Infinity);
     await this.during(async () => {
       // All events of this moment belong to one question.
@@ -80,7 +80,7 @@ export class ConversationList extends Loading<ListPorts> {
       this.#asked.delete(id);
       const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
       // Archived conversations are in a separate list. Whether this one still is need not be asked at each event.
-      if (body.archived) this.#asked.set(id, Date.now() + 60_000);
+      if (body.archived) this.#asked.set(id, clock() + 60_000);
       else this.#put(body);
     }).catch((error: unknown) => {
       // The user has already left the conversation.

@@ -5,9 +5,10 @@
 import { VerbatimError } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
 import type { Link } from "./link.js";
+import { goBehind } from "./ids.js";
 import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
-import { insist, sleep } from "./wait.js";
+import { clock, insist, sleep } from "./wait.js";
 
 export class Outbox {
   #all = new Map<string, Outgoing>();
@@ -36,6 +37,7 @@ export class Outbox {
     for (const [key, value] of (await this.store.all("out/")) ?? []) {
       const saved = value as Saved;
       const { client_id, conversation_id } = saved.act;
+      goBehind(client_id);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(key, saved, this));
       this.pump(conversation_id);
       this.changed(conversation_id);
@@ -107,14 +109,14 @@ export class Outbox {
     const first = (): Outgoing | undefined => (next = this.of(conversation).find(({ state }) => state === "sending"));
     while (first() && !this.stopped) {
       const send = (): Promise<void> => (this.#turn = this.#turn.catch(() => {}).then(() => this.#send(first)));
-      const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = Date.now() + retryAfterMs);
+      const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = clock() + retryAfterMs);
       await insist(send, refused).catch((error) => this.#refuse(next!, error));
     }
   }
 
   async #send(first: () => Outgoing | undefined): Promise<void> {
     const socket = await this.link.open();
-    await sleep(this.#notBefore - Date.now());
+    await sleep(this.#notBefore - clock());
     // What was discarded meanwhile is not sent, and what was restored goes first.
     const next = first();
     if (!next) return;

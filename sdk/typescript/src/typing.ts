@@ -1,20 +1,22 @@
 // The users who are typing. A typing signal is valid for a few seconds, and the user's own signal is sent at most every
 // few seconds.
 
+import { clock } from "./wait.js";
+
 const HOLDS = 6_000;
 const SELDOM = 3_000;
 
 export class Typing {
   #until = new Map<string, Map<string, ReturnType<typeof setTimeout>>>();
+  /** Until when no other signal of the user is sent. */
   #told = new Map<string, number>();
 
   constructor(readonly changed: (conversation: string) => void) {}
 
   /** Whether the user's own typing signal may be sent now. */
   mayTell(conversation: string): boolean {
-    const now = Date.now();
-    if (now - (this.#told.get(conversation) ?? -Infinity) < SELDOM) return false;
-    this.#told.set(conversation, now);
+    if (this.#told.get(conversation)! > clock()) return false;
+    this.#told.set(conversation, clock() + SELDOM);
     return true;
   }
 

@@ -11,6 +11,9 @@ export function pause(n: number, atLeast = 0): number {
   return atLeast + most / 2 + (Math.random() * most) / 2;
 }
 
+/** The time in milliseconds on a clock that goes only forward. The clock of the device is set back at times. */
+export const clock = (): number => performance.now();
+
 /** Resolves after the time, or as soon as the signal is aborted. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

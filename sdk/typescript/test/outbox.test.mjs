@@ -190,3 +190,42 @@ test("edits, reactions, pins and deletions go the same way", async () => {
   assert.equal(view.messages[0].text, "");
   chat.stop();
 });
+
+test("a clock that is set back holds nothing up", async (t) => {
+  const way = await proxy(server.port);
+  const store = memory();
+  const chat = client(ana, { url: way.url, store });
+  chat.on("error", () => {});
+  await chat.start();
+  const talk = await chat.group({ title: "Clock" });
+  // The connection is lost while a message is under way, and the clock is an hour fast.
+  const now = Date.now();
+  const { mock } = t.mock.method(Date, "now", () => now + 3_600_000);
+  way.lose('"ack"');
+  const one = talk.send("one");
+  while (!way.swallowed) await sleep(20);
+  const isOffline = new Promise((resolve) => chat.on("state", (state) => state === "offline" && resolve()));
+  way.cut();
+  await isOffline;
+  await sleep(50);
+  mock.restore();
+  await until("it is acked, or its event has come", () => one.state === "sent");
+  const next = talk.send("next");
+  await until("the next one is acked, too", () => next.state === "sent");
+  chat.stop();
+  // What was typed by the fast clock goes first, also after a reload.
+  const hex = (Date.now() + 3_600_000).toString(16).padStart(12, "0");
+  const client_id = `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
+  await store.set(`out/${client_id}`, { act: { op: "send", text: "two", conversation_id: talk.id, client_id } });
+  way.down(true);
+  const again = client(ana, { url: way.url, store });
+  again.on("error", () => {});
+  await again.start();
+  const three = again.conversation(talk.id).send("three");
+  assert.deepEqual(again.conversation(talk.id).outgoing.map(({ text }) => text), ["two", "three"]);
+  way.down(false);
+  const { position } = await three.done;
+  assert.deepEqual(await texts(ana.token, talk.id, position), ["one", "next", "two", "three"]);
+  again.stop();
+  way.end();
+});

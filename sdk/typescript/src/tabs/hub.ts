@@ -3,6 +3,7 @@
 import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
 import type { Status } from "../presence.js";
 import { PATIENCE, READY } from "../socket.js";
+import { clock } from "../wait.js";
 import type { Said } from "./said.js";
 
 /** After a change of the leader, all tabs join within this time. Their combined presence is not sent earlier. */
@@ -51,7 +52,7 @@ export class Hub {
     this.#say({ op: "here", to: from });
     if (this.#guests.has(from)) return;
     // A guest that rejoins because the socket was silent must not get the same dead socket again.
-    if (this.#ready && Date.now() - this.#heard > 2 * this.#ready.heartbeat_ms) this.#drop(1006, "");
+    if (this.#ready && clock() - this.#heard > 2 * this.#ready.heartbeat_ms) this.#drop(1006, "");
     this.#guests.set(from, status);
     void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
     if (this.#isBegun) this.#welcome(from);
@@ -117,7 +118,7 @@ export class Hub {
   }
 
   #take(data: string): void {
-    this.#heard = Date.now();
+    this.#heard = clock();
     const frame = JSON.parse(data) as ServerFrame;
     switch (frame.op) {
       case "ready":
