@@ -138,11 +138,11 @@ export class Outbox {
     void this.#save(outgoing);
   }
 
-  async #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): Promise<void> {
+  #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): void {
     if (outgoing.state !== "sending") return;
     outgoing.saved.error = { code, detail, status };
-    await this.#save(outgoing, { ...outgoing.saved });
     outgoing.settle(outgoing.error);
+    void this.#save(outgoing, { ...outgoing.saved });
   }
 
   #forget(outgoing: Outgoing): void {

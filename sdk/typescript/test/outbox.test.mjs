@@ -229,3 +229,21 @@ test("a clock that is set back holds nothing up", async (t) => {
   again.stop();
   way.end();
 });
+
+test("a retry is an attempt of its own, even if the store is slow", async () => {
+  const fast = memory();
+  const set = async (key, value) => {
+    if (value?.error) await sleep(500);
+    await fast.set(key, value);
+  };
+  const chat = client(ana, { store: { ...fast, set } });
+  await chat.start();
+  const talk = await chat.group({ title: "Retried" });
+  const stranger = talk.send({ text: "an answer to nothing", replyTo: "01930f3d-1f20-7b61-8a4f-5e6f708192a3" });
+  const refused = assert.rejects(stranger.done, { code: "bad_reference" });
+  await until("it is refused", () => stranger.state === "failed");
+  stranger.retry();
+  await refused;
+  await assert.rejects(stranger.done, { code: "bad_reference" });
+  chat.stop();
+});
