@@ -35,7 +35,9 @@ export class Outbox {
   /** Restores the acts that an earlier run of the client, or another tab, has left. */
   async restore(): Promise<void> {
     for (const [key, value] of (await this.store.all("out/")) ?? []) {
-      const saved = value as Saved;
+      const saved = value as Saved | undefined;
+      // It does not come from this client.
+      if (!saved?.act) continue;
       const { client_id, conversation_id } = saved.act;
       goBehind(client_id);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(key, saved, this));

@@ -247,3 +247,13 @@ test("a retry is an attempt of its own, even if the store is slow", async () => 
   await assert.rejects(stranger.done, { code: "bad_reference" });
   chat.stop();
 });
+
+test("what is no act in the store keeps no client from its start", async () => {
+  const store = memory();
+  await store.set("out/0", { n: 1 });
+  await store.set("out/1", null);
+  const chat = client(ana, { store });
+  await chat.start();
+  await until("live", () => chat.state === "live");
+  chat.stop();
+});

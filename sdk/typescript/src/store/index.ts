@@ -24,13 +24,13 @@ export function indexedDb(name: string): Store {
     }));
   }
 
-  async function run<T>(mode: IDBTransactionMode, act: (all: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  async function run<T>(mode: IDBTransactionMode, act: (all: IDBObjectStore) => T): Promise<T> {
     const transaction = (await open()).transaction(table, mode, { durability: "strict" });
     return new Promise((resolve, reject) => {
-      const request = act(transaction.objectStore(table));
+      const requests = act(transaction.objectStore(table));
       // Without this, the change is lost if the page is reloaded right away.
       transaction.commit();
-      transaction.oncomplete = () => resolve(request.result);
+      transaction.oncomplete = () => resolve(requests);
       transaction.onabort = () => reject(transaction.error);
     });
   }
@@ -38,16 +38,13 @@ export function indexedDb(name: string): Store {
   return {
     async all(prefix) {
       const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
-      const [keys, values] = await Promise.all([
-        run("readonly", (all) => all.getAllKeys(range)),
-        run<unknown[]>("readonly", (all) => all.getAll(range)),
-      ]);
-      return keys.map((key, i) => [String(key), values[i]]);
+      // One transaction, because another tab may remove something in between.
+      const [keys, values] = await run("readonly", (all) => [all.getAllKeys(range), all.getAll(range)] as const);
+      return keys.result.map((key, i) => [String(key), values.result[i]]);
     },
-    get: (key) => run<unknown>("readonly", (all) => all.get(key)),
+    get: async (key) => (await run("readonly", (all) => all.get(key))).result,
     set: async (key, value) => {
-      if (value === undefined) await run("readwrite", (all) => all.delete(key));
-      else await run("readwrite", (all) => all.put(value, key));
+      await run("readwrite", (all) => (value === undefined ? all.delete(key) : all.put(value, key)));
     },
   };
 }
