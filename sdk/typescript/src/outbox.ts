@@ -41,7 +41,7 @@ export class Outbox {
       const { client_id, conversation_id } = saved.act;
       goBehind(client_id);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(key, saved, this));
-      this.pump(conversation_id);
+      void this.pump(conversation_id);
       this.changed(conversation_id);
     }
   }
@@ -67,14 +67,11 @@ export class Outbox {
     this.#go(outgoing);
   }
 
-  /**
-   * The key is in the store before the first attempt. Otherwise a retry after a reload would have another key, and the
-   * act could take effect twice.
-   */
   #go(outgoing: Outgoing): void {
     const { conversation_id, client_id } = outgoing.act;
     this.#all.set(client_id, outgoing);
-    void this.#save(outgoing, { ...outgoing.saved }).then(() => this.pump(conversation_id));
+    outgoing.kept = this.#save(outgoing, { ...outgoing.saved });
+    void this.pump(conversation_id);
   }
 
   discard(outgoing: Outgoing): void {
@@ -100,13 +97,9 @@ export class Outbox {
     for (const one of this.#all.values()) if (one.state === "sent") this.#forget(one);
   }
 
-  pump(conversation: string): void {
+  async pump(conversation: string): Promise<void> {
     if (this.#pumping.has(conversation)) return;
     this.#pumping.add(conversation);
-    void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
-  }
-
-  async #run(conversation: string): Promise<void> {
     let next: Outgoing | undefined;
     const first = (): Outgoing | undefined => (next = this.of(conversation).find(({ state }) => state === "sending"));
     while (first() && !this.stopped) {
@@ -114,14 +107,19 @@ export class Outbox {
       const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = clock() + retryAfterMs);
       await insist(send, refused).catch((error) => this.#refuse(next!, error));
     }
+    this.#pumping.delete(conversation);
   }
 
   async #send(first: () => Outgoing | undefined): Promise<void> {
     const socket = await this.link.open();
     await sleep(this.#notBefore - clock());
-    // What was discarded meanwhile is not sent, and what was restored goes first.
     const next = first();
     if (!next) return;
+    // The key is in the store before the first attempt. Otherwise a retry after a reload would have another key, and the
+    // act could take effect twice.
+    await next.kept;
+    // What was discarded meanwhile is not sent, and what was restored goes first.
+    if (next !== first()) return;
     const { frame_bytes } = socket.limits!;
     // The server would close the socket because of this frame, at every attempt.
     if (new Blob([encoded(next.act)]).size > frame_bytes - 100) {

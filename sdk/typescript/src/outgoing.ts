@@ -39,6 +39,8 @@ export class Outgoing {
   /** The position of its event, once the server has stored it. */
   position: number | undefined;
   messageId: string | undefined;
+  /** For the outbox only: resolves when the store has it. */
+  kept: Promise<void> | undefined;
   #done: Promise<Done> | undefined;
   #settle: { resolve: (done: Done) => void; reject: (error: VerbatimError) => void } | undefined;
 

@@ -257,3 +257,22 @@ test("what is no act in the store keeps no client from its start", async () => {
   await until("live", () => chat.state === "live");
   chat.stop();
 });
+
+test("nothing goes out before the store has it", async () => {
+  const fast = memory();
+  let isStored = false;
+  const set = async (key, value) => {
+    const isSecond = value?.act?.text === "two";
+    if (isSecond) await sleep(500);
+    await fast.set(key, value);
+    isStored ||= isSecond;
+  };
+  const chat = client(ana, { store: { ...fast, set } });
+  await chat.start();
+  const talk = await chat.group({ title: "Stored" });
+  const [one, two] = ["one", "two"].map((text) => talk.send(text));
+  await one.done;
+  await two.done;
+  assert.ok(isStored);
+  chat.stop();
+});
