@@ -10,6 +10,9 @@ import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
 import { clock, insist, sleep } from "./wait.js";
 
+/** How long the store remembers that an act was discarded. No tab that still has it stays without a network for longer. */
+const MONTH = 2_592_000_000;
+
 export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
@@ -36,7 +39,8 @@ export class Outbox {
   async restore(): Promise<void> {
     for (const [key, value] of (await this.store.all("out/")) ?? []) {
       const saved = value as Saved | undefined;
-      // It does not come from this client.
+      if ((value as number) < Date.now() - MONTH) void this.store.set(key);
+      // It was discarded, or does not come from this client.
       if (!saved?.act) continue;
       const { client_id, conversation_id } = saved.act;
       goBehind(client_id);
@@ -78,7 +82,8 @@ export class Outbox {
     if (outgoing.state === "sent") return;
     outgoing.saved.error = { code: "discarded", detail: "discarded", status: 0 };
     outgoing.settle(outgoing.error);
-    this.#forget(outgoing);
+    // The store keeps the time in its place: other tabs may have the act, too.
+    this.#forget(outgoing, Date.now());
   }
 
   /** Marks an act as done if the event is its result, even if the answer was lost. */
@@ -118,6 +123,8 @@ export class Outbox {
     // The key is in the store before the first attempt. Otherwise a retry after a reload would have another key, and the
     // act could take effect twice.
     await next.kept;
+    // Another tab with the same store may have discarded the act.
+    if (((await this.store.get(next.key)) as number) > 0) this.discard(next);
     // What was discarded meanwhile is not sent, and what was restored goes first.
     if (next !== first()) return;
     const { frame_bytes } = socket.limits!;
@@ -145,12 +152,12 @@ export class Outbox {
     void this.#save(outgoing, { ...outgoing.saved });
   }
 
-  #forget(outgoing: Outgoing): void {
+  #forget(outgoing: Outgoing, discarded?: number): void {
     this.#all.delete(outgoing.act.client_id);
-    void this.#save(outgoing);
+    void this.#save(outgoing, discarded);
   }
 
-  #save({ key, act }: Outgoing, value?: Saved): Promise<void> {
+  #save({ key, act }: Outgoing, value?: Saved | number): Promise<void> {
     this.changed(act.conversation_id);
     return this.store.set(key, value);
   }

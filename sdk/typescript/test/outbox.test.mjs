@@ -89,6 +89,10 @@ test("what is discarded without a network is not sent, and what is typed while t
   way.down(false);
   offline.stop();
 
+  // The store remembers what was discarded, but not for ever.
+  const marks = async () => (await store.all("out/")).filter(([, value]) => typeof value === "number").map(([key]) => key);
+  assert.deepEqual(await marks(), [`out/${regretted.clientId}`]);
+  await store.set("out/long ago", Date.now() - 31 * 86_400_000);
   // An earlier version had other keys.
   await store.set("out/000000000001/older", { n: 1, act: { op: "send", text: "zero", conversation_id: id, client_id: "01930f3d-1f20-7b61-8a4f-5e6f708192a3" } });
   const again = client(ana, { store });
@@ -96,7 +100,7 @@ test("what is discarded without a network is not sent, and what is typed while t
   const { position } = await again.conversation(id).send("three").done;
   assert.deepEqual(await texts(ana.token, id, position), ["zero", "one", "two", "three"]);
   await until("all are sent", () => again.conversation(id).outgoing.length === 0);
-  assert.deepEqual(await store.all("out/"), []);
+  assert.deepEqual((await store.all("out/")).map(([key]) => key), [`out/${regretted.clientId}`]);
   again.stop();
   way.end();
 });
@@ -275,4 +279,27 @@ test("nothing goes out before the store has it", async () => {
   await two.done;
   assert.ok(isStored);
   chat.stop();
+});
+
+test("what one tab discards is not sent by another one", async () => {
+  const way = await proxy(server.port);
+  way.down(true);
+  const { id } = await server.post("/conversations", { kind: "group", title: "Tabs", members: [] }, ana.token);
+  const store = memory();
+  const [first, second] = [0, 1].map(() => client(ana, { url: way.url, store }));
+  for (const chat of [first, second]) chat.on("error", () => {});
+  await first.start();
+  const [one, two] = ["one", "two"].map((text) => first.conversation(id).send(text));
+  await second.start();
+  one.discard();
+  second.conversation(id).outgoing[1].discard();
+  const kept = first.conversation(id).send("kept");
+  way.down(false);
+  const { position } = await kept.done;
+  await assert.rejects(two.done, { code: "discarded" });
+  await until("the other tab knows it, too", () => second.conversation(id).outgoing.length === 0);
+  await second.conversation(id).send("after").done;
+  assert.deepEqual(await texts(ana.token, id, position + 1), ["kept", "after"]);
+  for (const chat of [first, second]) chat.stop();
+  way.end();
 });
