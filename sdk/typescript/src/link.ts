@@ -32,6 +32,11 @@ export class Link {
     return this.#socket?.isOpen ? this.#socket : undefined;
   }
 
+  /** Aborted when the client stops. The next start has another one. */
+  get stopped(): AbortSignal {
+    return this.feed.running.signal;
+  }
+
   /** Resolves to the socket as soon as its session has begun. */
   async open(): Promise<Socket> {
     while (!this.socket) await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -40,7 +45,7 @@ export class Link {
 
   /** Stays connected until the client stops. */
   start(): void {
-    void this.#run(this.feed.running.signal);
+    void this.#run(this.stopped);
   }
 
   stop(why?: VerbatimError): void {

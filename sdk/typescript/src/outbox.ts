@@ -10,7 +10,7 @@ import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
 import { clock, insist, sleep } from "./wait.js";
 
-/** How long the store remembers that an act was discarded. No tab that still has it stays without a network for longer. */
+/** How long the store remembers that an act was discarded, for tabs that still have it and no network. */
 const MONTH = 2_592_000_000;
 
 export class Outbox {
@@ -109,7 +109,10 @@ export class Outbox {
     const first = (): Outgoing | undefined => (next = this.of(conversation).find(({ state }) => state === "sending"));
     while (first() && !this.stopped) {
       const send = (): Promise<void> => (this.#turn = this.#turn.catch(() => {}).then(() => this.#send(first)));
-      const refused = ({ retryAfterMs = 0 }): void => void (this.#notBefore = clock() + retryAfterMs);
+      const refused = ({ retryAfterMs = 0 }): AbortSignal => {
+        this.#notBefore = clock() + retryAfterMs;
+        return this.link.stopped;
+      };
       await insist(send, refused).catch((error) => this.#refuse(next!, error));
     }
     this.#pumping.delete(conversation);
@@ -117,7 +120,7 @@ export class Outbox {
 
   async #send(first: () => Outgoing | undefined): Promise<void> {
     const socket = await this.link.open();
-    await sleep(this.#notBefore - clock());
+    await sleep(this.#notBefore - clock(), this.link.stopped);
     const next = first();
     if (!next) return;
     // The key is in the store before the first attempt. Otherwise a retry after a reload would have another key, and the

@@ -30,7 +30,7 @@ export class Reads {
       this.#told.set(conversation_id, position);
       const read = async () => (await this.link.open()).ask({ op: "read", conversation_id, position });
       // A lost connection is not reported, because it comes back soon. Until then the mark waits.
-      await insist(read, () => {}).catch(this.failed);
+      await insist(read, () => this.link.stopped).catch(this.failed);
     }
     this.#isRunning = false;
   }

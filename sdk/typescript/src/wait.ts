@@ -27,8 +27,15 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Retries until the call succeeds, fails with an error that is not retryable, or the signal is aborted. */
-export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimError) => void, signal?: AbortSignal): Promise<T> {
+/**
+ * Retries until the call succeeds, fails with an error that is not retryable, or the signal is aborted. `failed` may
+ * return a signal that ends only the pause.
+ */
+export async function insist<T>(
+  act: () => Promise<T>,
+  failed: (error: VerbatimError) => AbortSignal | void,
+  signal?: AbortSignal,
+): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted();
     try {
@@ -36,8 +43,7 @@ export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimE
     } catch (thrown) {
       const error = asError(thrown);
       if (!error.retryable) throw error;
-      failed(error);
-      await sleep(pause(attempt, error.retryAfterMs), signal);
+      await sleep(pause(attempt, error.retryAfterMs), failed(error) ?? signal);
     }
   }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { memory, Verbatim } from "../dist/index.js";
 import { Server, proxy, sleep, until } from "./server.mjs";
@@ -302,4 +303,24 @@ test("what one tab discards is not sent by another one", async () => {
   assert.deepEqual(await texts(ana.token, id, position + 1), ["kept", "after"]);
   for (const chat of [first, second]) chat.stop();
   way.end();
+});
+
+test("a pause that the server has asked for ends when the client stops", async () => {
+  const limited = await Server.start({ "limit-send": "1/60:1", "limit-start": "off" });
+  const cleo = await limited.user("cleo");
+  const { id } = await limited.post("/conversations", { kind: "group", title: "Pause", members: [] }, cleo.token);
+  const code = `
+    import { memory, Verbatim } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url))};
+    const chat = new Verbatim({ url: ${JSON.stringify(limited.url)}, token: () => ${JSON.stringify(cleo.token)}, store: memory() });
+    await chat.start();
+    const talk = chat.conversation(${JSON.stringify(id)});
+    await talk.send("one").done;
+    talk.send("two");
+    setTimeout(() => chat.stop(), 1000);`;
+  const options = process.execArgv.filter((option) => !option.startsWith("--test"));
+  const program = spawn(process.execPath, [...options, "--input-type=module", "--eval", code], { env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  const ended = new Promise((resolve) => program.once("exit", resolve));
+  assert.equal(await Promise.race([ended, sleep(10_000, "it still runs")]), 0);
+  program.kill();
+  await limited.stop();
 });
