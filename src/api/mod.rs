@@ -33,7 +33,7 @@ pub mod operations;
 mod routes;
 
 pub(crate) use crate::problems::{FieldError, Problem};
-pub use http::body::{Body, BodyIfAny, given};
+pub use http::body::{Body, BodyIfAny, given, given_word};
 pub use http::caller::Caller;
 pub use http::edge::edge;
 pub use http::few::Few;

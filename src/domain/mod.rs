@@ -58,3 +58,4 @@ pub use words::text::{BadText, ClientId, Text, Title};
 pub use words::time::Time;
 pub use words::user_kind::UserKind;
 pub use words::webhook::{ReplayId, WebhookId};
+pub use words::word::word;

@@ -15,3 +15,4 @@ mod proof;
 mod rest;
 mod stage;
 mod tokens;
+mod words;

@@ -8,21 +8,20 @@ use poem_openapi::{
     types::Type,
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::{domain::BadText, problems::Problem};
+use crate::{
+    api::http::wrong::{step, wrong},
+    domain::word,
+    problems::Problem,
+};
 
 /// The maximum number of nested objects and arrays.
 const DEPTH: usize = 32;
 
-/// The maximum number of characters of a detail or a pointer: a response never repeats a client's text at
-/// length.
-const DETAIL: usize = 300;
-
 /// The JSON body of a request: an object, no deeper than 32 levels. Shapes derive `serde::Deserialize` (with
 /// `deny_unknown_fields`) for parsing and `poem_openapi::Object` for the document. An optional field is
-/// `#[serde(default, deserialize_with = "given")]`.
+/// `#[serde(default, deserialize_with = "given")]`; an enum is read by [`word`] or [`given_word`].
 pub struct Body<T>(pub T);
 
 impl<T: Type> Payload for Body<T> {
@@ -116,11 +115,6 @@ pub(in crate::api) fn no_object() -> Problem {
     Problem::invalid("", "wrong_type", "expected a JSON object")
 }
 
-/// The refusal of a body without the field at `pointer`.
-pub(in crate::api) fn missing(pointer: &str) -> Problem {
-    Problem::invalid(pointer, "missing", "this field is required")
-}
-
 /// The maximum depth of brackets outside of strings.
 fn depth(json: &[u8]) -> usize {
     let (mut level, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
@@ -150,89 +144,6 @@ fn pointer(path: &Path) -> String {
         .collect()
 }
 
-pub(in crate::api) fn step(key: &str) -> String {
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
-}
-
-/// Translates serde's message into a code and a sentence. The sentence does not repeat the value, because the
-/// value may be a secret.
-fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    if error.classify() != Category::Data {
-        return Problem::invalid("", "invalid_json", format!("not JSON: {text}"));
-    }
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    let expected = text.split_once(", expected ").map(|(_, expected)| in_words(expected));
-    let field = text.split('`').nth(1).unwrap_or_default();
-    let (code, detail) = if text.starts_with("missing field") {
-        return missing(&(pointer.to_owned() + &step(field)));
-    } else if text.starts_with("duplicate field") {
-        return Problem::invalid(
-            pointer.to_owned() + &step(field),
-            "duplicate_field",
-            "must be sent only once",
-        );
-    } else if text.starts_with("unknown field") {
-        let detail = expected.unwrap_or_else(|| "no fields are accepted".into());
-        // The path ends with the field, except in a tagged enum, for which serde gives no path.
-        let path = if pointer.is_empty() { step(field) } else { pointer.to_owned() };
-        return Problem::invalid(short(&path), "unknown_field", short(&detail));
-    } else if text.starts_with("unknown variant") {
-        ("unknown_value", expected.unwrap_or_default())
-    } else if text.starts_with("invalid type") {
-        ("wrong_type", expected.unwrap_or_default())
-    } else if text.starts_with("invalid value") || text.starts_with("invalid length") {
-        ("out_of_range", expected.unwrap_or_default())
-    } else {
-        (text_code(text), text.to_owned())
-    };
-    Problem::invalid(short(pointer), code, short(&detail))
-}
-
-/// What serde expected, without the names of types.
-fn in_words(expected: &str) -> String {
-    let limit = match expected {
-        "a boolean" => return "must be true or false".into(),
-        "a string" => return "must be a string".into(),
-        "a sequence" => return "must be a list".into(),
-        "u8" => u64::from(u8::MAX),
-        "u16" => u64::from(u16::MAX),
-        "u32" => u64::from(u32::MAX),
-        "u64" => u64::MAX,
-        other if other == "a map" || other.starts_with("struct ") => return "must be an object".into(),
-        other => return format!("expected {other}"),
-    };
-    format!("must be an integer from 0 to {limit}")
-}
-
-/// The code for an error message of [`BadText`], `BadMetadata` or `Few`. The errors of all other domain
-/// values have the code `invalid`.
-fn text_code(text: &str) -> &'static str {
-    if text == BadText::Empty.to_string() {
-        "empty_text"
-    } else if text.starts_with("too long") {
-        "too_long"
-    } else if text.starts_with("too deep") {
-        "too_deep"
-    } else if text.starts_with("expected ") {
-        "wrong_type"
-    } else if text.starts_with("too large") {
-        "out_of_range"
-    } else if text.contains("is repeated") {
-        "duplicate_field"
-    } else if text.starts_with("too many") {
-        "too_many"
-    } else if text.starts_with("the character U+") || text.starts_with("half of a surrogate") {
-        "forbidden_character"
-    } else {
-        "invalid"
-    }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(DETAIL).collect()
-}
-
 /// Deserializes an optional field: an absent field is `None`, and a present field must have a value (`null`
 /// is refused).
 ///
@@ -242,12 +153,20 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<
     T::deserialize(from).map(Some)
 }
 
+/// Like [`given`], for an enum of plain words.
+///
+/// # Errors
+/// Those of [`word`].
+pub fn given_word<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Option<T>, D::Error> {
+    word(from).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        api::http::few::Few,
-        domain::{ClientId, Text, UserId},
+        api::http::{few::Few, wrong::DETAIL},
+        domain::{ClientId, Role, Text, UserId},
     };
 
     #[derive(Debug, Deserialize)]
@@ -262,6 +181,8 @@ mod tests {
         copies: Few<UserId, 2>,
         #[serde(default)]
         pages: u8,
+        #[serde(default, deserialize_with = "given_word")]
+        role: Option<Role>,
         #[serde(default)]
         inner: Inner,
     }
@@ -349,6 +270,10 @@ mod tests {
             (with("\"pages\":1.0"), "/pages", "wrong_type"),
             (with("\"pages\":true"), "/pages", "wrong_type"),
             (with("\"pages\":1,\"pages\":1"), "/pages", "duplicate_field"),
+            (with("\"role\":null"), "/role", "wrong_type"),
+            (with("\"role\":[\"admin\"]"), "/role", "wrong_type"),
+            (with("\"role\":{\"admin\":null}"), "/role", "wrong_type"),
+            (with("\"role\":\"king\""), "/role", "unknown_value"),
             (with("\"surprise\":1"), "/surprise", "unknown_field"),
             (with("\"inner\":{\"deep\":[\"a\",\"\"]}"), "/inner/deep/1", "empty_text"),
             (with("\"inner\":{\"a/b~c\":1}"), "/inner/a~1b~0c", "unknown_field"),

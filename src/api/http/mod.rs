@@ -33,3 +33,4 @@ pub mod unread;
 pub mod values;
 mod webhook_reasons;
 pub mod work;
+pub mod wrong;

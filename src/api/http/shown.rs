@@ -4,7 +4,7 @@ use poem::http::StatusCode;
 use serde_json::Value;
 
 use crate::{
-    api::http::{body, reasons, strict, translated},
+    api::http::{body, reasons, strict, translated, wrong},
     commands::Refused,
     problems::{Document, EXAMPLE_ID},
 };
@@ -15,7 +15,7 @@ pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -
     let parameters: Vec<&str> = query_parameters(operation).collect();
     let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
     let problem = match (status, required(operation, shapes).as_deref()) {
-        (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
+        (StatusCode::BAD_REQUEST, Some([field, ..])) => wrong::missing(&format!("/{field}")),
         (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
         (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", &parameters),
         (StatusCode::GONE, _) if parameters.contains(&"after") => reasons::gone("cursor_unreadable"),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Few, Problem, given,
+        Few, Problem, given, given_word,
         http::{examples, or_null::OrNull, since::SinceValue, values::words},
     },
     consumers::{
@@ -101,7 +101,7 @@ pub(in crate::api) struct NewConsumer {
     #[oai(validator(minimum(value = "1"), maximum(value = "315360000")))]
     expires_in: Option<u64>,
     /// The programming language of the snippet in the response. The default is `python`
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     lang: Option<ProgramLanguage>,
 }
 

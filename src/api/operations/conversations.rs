@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::{
     api::{
         Body, Caller, Created, Cursor, Few, Found, Include, Keyed, Limit, Listed, Made, MadeOrInvited, Named,
-        Page, Problem, Reply, Ruled, SignedIn, given,
+        Page, Problem, Reply, Ruled, SignedIn, given, given_word,
         http::{
             examples,
             include::{FirstScreen, named},
@@ -39,7 +39,7 @@ struct ConversationUpdate {
     #[serde(default, deserialize_with = "given")]
     title: Option<Title>,
     /// How much of the history new members may read
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     history: Option<History>,
     /// How long messages are kept, in seconds: older ones are hidden from everyone and then erased. `null` removes
     /// the setting, so that the default of the server applies. Only owners may change it. `/v1/info` has the limits

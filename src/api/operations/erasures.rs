@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Few, Found, Reply, Requested, SignedIn, given,
+        Body, Caller, Few, Found, Reply, Requested, SignedIn, given, given_word,
         http::{
             examples,
             reasons::{NOT_CONFIGURED, sentence},
@@ -15,7 +15,7 @@ use crate::{
         },
         operations::tag::Tag,
     },
-    domain::{ConversationId, ErasureId, ExternalId, HoldId, Position, Time, UserId, WebhookId},
+    domain::{ConversationId, ErasureId, ExternalId, HoldId, Position, Time, UserId, WebhookId, word},
     erasures::{
         ErasureError, ErasureReceipt, ErasureScope, ErasureState, ErasureTarget, Erasures, MOST_GRACE,
         MOST_MESSAGES, WantedErasure,
@@ -83,9 +83,10 @@ struct NewErasure {
     #[serde(default, deserialize_with = "given")]
     external_id: Option<ExternalId>,
     /// What is erased: `content` for messages; for an account, the default is `account_and_content`
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     scope: Option<ErasureScope>,
     /// The reason for the erasure
+    #[serde(deserialize_with = "word")]
     reason_code: ErasureReason,
     /// The seconds until the erasure begins, at most 30 days. The default is 0
     #[serde(default, deserialize_with = "given")]

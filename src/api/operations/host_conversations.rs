@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{Access, HostConversationFound, HostConversationWanted},
     api::{
-        Body, Caller, Created, Few, Found, Made, Problem, Reply, Ruled, given,
-        http::{body::missing, examples, or_null::OrNull, reasons::not_provisioned, scopes::Need},
+        Body, Caller, Created, Few, Found, Made, Problem, Reply, Ruled, given, given_word,
+        http::{examples, or_null::OrNull, reasons::not_provisioned, scopes::Need, wrong::missing},
         operations::{host_user::ProvisionResult, host_users::each_once, tag::Tag},
     },
     commands::Written,
     credentials::Scope,
-    domain::{ConversationId, ExternalId, Kind, Position, Role, Title, UserId},
+    domain::{ConversationId, ExternalId, Kind, Position, Role, Title, UserId, word},
 };
 
 /// The maximum number of members in a request.
@@ -28,7 +28,7 @@ struct HostMemberRequest {
     /// The user
     external_id: ExternalId,
     /// The role of the user; the default is `member`. A direct conversation has no roles
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     role: Option<Role>,
 }
 
@@ -44,6 +44,7 @@ impl Example for HostMemberRequest {
 #[oai(example)]
 struct HostConversationRequest {
     /// A direct conversation or a group. The kind cannot be changed later
+    #[serde(deserialize_with = "word")]
     kind: Kind,
     /// The title of a group: one line of at most 256 bytes of UTF-8
     #[serde(default, deserialize_with = "given")]

@@ -17,7 +17,7 @@ use crate::{
         operations::tag::Tag,
     },
     credentials::{DeviceName, Password},
-    domain::{LoginId, Time, UserId},
+    domain::{LoginId, Time, UserId, word},
     listen::ClientAddress,
 };
 
@@ -84,10 +84,12 @@ impl Example for LogOutRequest {
 #[oai(example)]
 struct ExchangeRequest {
     /// The grant type
+    #[serde(deserialize_with = "word")]
     grant_type: GrantType,
     /// The access token of the issuer, a JWT of at most 4096 bytes
     subject_token: String,
     /// The type of the token
+    #[serde(deserialize_with = "word")]
     subject_token_type: SubjectTokenType,
     /// The name of the device: one line of at most 128 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]

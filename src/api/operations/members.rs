@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::{
         Body, Caller, Created, Cursor, Found, Include, Limit, Listed, Made, MadeOrInvited, MentionsUsers,
-        Page, Reached, Reply, Ruled, given,
+        Page, Reached, Reply, Ruled, given_word,
         http::{examples, reasons::not_brought_in},
         operations::tag::Tag,
     },
     commands::{Changed, Commands},
-    domain::{AsOf, ClientId, ConversationId, Position, Role, Time, UserId},
+    domain::{AsOf, ClientId, ConversationId, Position, Role, Time, UserId, word},
     reading::{self, Reading, When},
 };
 
@@ -84,7 +84,7 @@ struct NewMember {
     /// The user
     user_id: UserId,
     /// The role of the user; the default is `member`
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     role: Option<Role>,
 }
 
@@ -100,6 +100,7 @@ impl Example for NewMember {
 #[oai(example)]
 struct RoleUpdate {
     /// The new role
+    #[serde(deserialize_with = "word")]
     role: Role,
 }
 

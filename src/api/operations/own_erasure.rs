@@ -13,7 +13,7 @@ use crate::{
         operations::tag::Tag,
     },
     credentials::Password,
-    domain::{ErasureId, Time},
+    domain::{ErasureId, Time, word},
     erasures::{
         ErasureReceipt, ErasureScope, ErasureState, ErasureTarget, Erasures, OWN_GRACE, WantedErasure,
     },
@@ -27,6 +27,7 @@ use crate::{
 #[oai(example)]
 struct NewOwnErasure {
     /// What is erased: `account`, or `account_and_content`
+    #[serde(deserialize_with = "word")]
     scope: ErasureScope,
     /// The password of the account, at most 512 bytes. Without it, the login of the caller must be at most 5 minutes
     /// old

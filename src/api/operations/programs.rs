@@ -9,7 +9,7 @@ use crate::{
     access::{self, Access, NewService},
     api::{
         Body, Caller, Cursor, Few, Keyed, Limit, Page, Problem, Reply, SignedIn, given,
-        http::{body::step, examples, reply::Created, scopes::of_words, typed::at},
+        http::{examples, reply::Created, scopes::of_words, typed::at, wrong::step},
         operations::tag::Tag,
     },
     credentials::{DisplayName, Scope, Username},

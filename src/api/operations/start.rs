@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{
     api::{Few, given, http::examples},
-    domain::{Kind, Title, UserId},
+    domain::{Kind, Title, UserId, word},
 };
 
 /// The maximum number of members of a new group, besides its owner.
@@ -57,6 +57,7 @@ impl Example for StartGroupConversation {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
+    #[serde(deserialize_with = "word")]
     kind: Kind,
     #[serde(default, deserialize_with = "given")]
     user_id: Option<UserId>,
@@ -126,6 +127,8 @@ mod tests {
         for (json, pointer, code) in [
             ("{}".into(), "/kind", "missing"),
             (r#"{"kind":"room"}"#.into(), "/kind", "unknown_value"),
+            (r#"{"kind":7}"#.into(), "/kind", "wrong_type"),
+            (format!(r#"{{"kind":{{"direct":null}},"user_id":"{id}"}}"#), "/kind", "wrong_type"),
             (r#"{"kind":"direct"}"#.into(), "/user_id", "missing"),
             (format!(r#"{{"kind":"direct","user_id":"{id}","title":"x"}}"#), "/title", "unknown_field"),
             (format!(r#"{{"kind":"direct","user_id":"{id}","members":[]}}"#), "/members", "unknown_field"),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Few, given,
+        Few, given, given_word,
         http::{examples, or_null::OrNull, since::SinceValue, values::words},
     },
     credentials::SignatureKind,
@@ -85,10 +85,10 @@ pub(in crate::api) struct NewWebhook {
     #[serde(default, deserialize_with = "given")]
     from: Option<SinceValue>,
     /// Whether events of a conversation wait for each other. The default is `conversation`
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     order: Option<Order>,
     /// The signature scheme. The default is `v1`
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     signature: Option<Signature>,
     /// Headers to send with each event, at most ten. Their values cannot be read back
     #[serde(default, deserialize_with = "given")]
@@ -171,7 +171,7 @@ pub(in crate::api) struct WebhookChanges {
     #[serde(default, deserialize_with = "given")]
     services: Option<Few<UserId, MOST>>,
     /// Whether events of a conversation wait for each other
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "given_word")]
     order: Option<Order>,
     /// All custom headers to send with each event
     #[serde(default, deserialize_with = "given")]

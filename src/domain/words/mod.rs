@@ -13,3 +13,4 @@ pub(in crate::domain) mod time;
 pub(in crate::domain) mod user_kind;
 pub(in crate::domain) mod visible;
 pub(in crate::domain) mod webhook;
+pub(in crate::domain) mod word;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     credentials::Scope,
-    domain::{ClientId, ConversationId, Emoji, MessageId, Metadata, Position, Status, Text},
+    domain::{ClientId, ConversationId, Emoji, MessageId, Metadata, Position, Status, Text, word},
     gateway::frames::filter::Filter,
     overload::WorkKind,
 };
@@ -173,6 +173,7 @@ pub enum ClientFrame {
         #[serde(default)]
         id: Option<FrameId>,
         /// The new status of the session.
+        #[serde(deserialize_with = "word")]
         status: Seen,
     },
     /// Renews the session with a fresh access token of the same user. The answer is `ack`. The token may be of another

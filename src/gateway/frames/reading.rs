@@ -12,7 +12,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::{
-    domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text},
+    domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text, word},
     gateway::frames::{
         client::{ClientFrame, FrameId, Seen},
         filter::Filter,
@@ -65,6 +65,14 @@ fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     ClientFrame::deserialize(MapAccessDeserializer::new(frame))
 }
 
+/// A status as the field of a frame holds it.
+#[derive(Deserialize)]
+struct Word(
+    #[serde(deserialize_with = "word")]
+    #[expect(dead_code)]
+    Seen,
+);
+
 /// Finds the field that has a wrong value and says what is wrong with it, because serde does not name the field.
 fn wrong_field(text: &str) -> Option<String> {
     fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
@@ -84,7 +92,7 @@ fn wrong_field(text: &str) -> Option<String> {
             "metadata" => why::<Metadata>(value),
             "emoji" => why::<Emoji>(value),
             "position" => why::<Position>(value),
-            "status" => why::<Seen>(value),
+            "status" => why::<Word>(value),
             "filter" => why::<Filter>(value),
             _ => None,
         };
