@@ -314,9 +314,10 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
         (json!({ "user_id": ana.id, "messages": place(position), "reason_code": "request" }), "/messages"),
         (json!({ "reason_code": "request" }), "/messages"),
         (json!({ "user_id": ana.id, "scope": "content", "reason_code": "request" }), "/scope"),
+        (json!({ "user_id": ana.id, "reason_code": "request" }), "/scope"),
         (json!({ "messages": place(position), "scope": "account", "reason_code": "request" }), "/scope"),
-        (json!({ "user_id": program.person.id, "reason_code": "request" }), "/user_id"),
-        (json!({ "external_id": "nobody", "reason_code": "request" }), "/external_id"),
+        (json!({ "user_id": program.person.id, "scope": "account", "reason_code": "request" }), "/user_id"),
+        (json!({ "external_id": "nobody", "scope": "account", "reason_code": "request" }), "/external_id"),
     ];
     for (body, pointer) in refused {
         let refused = ask(body.clone()).await.refuses(400, "invalid_body");

@@ -45,7 +45,7 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     let cursor = ben.connects().await.cursor();
 
     let mut eraser = starts_eraser(&world);
-    let ask = json!({ "user_id": ana.id, "reason_code": "request" });
+    let ask = json!({ "user_id": ana.id, "scope": "account_and_content", "reason_code": "request" });
     let asked = program.person.post("/v1/admin/erasures", ask.clone()).await.expect(202);
     assert_eq!((&asked["scope"], &asked["user_id"]), (&json!("account_and_content"), &json!(ana.id)));
     let id = asked["id"].as_str().expect("an id");

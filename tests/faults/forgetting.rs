@@ -101,7 +101,7 @@ pub async fn people_leave(
         history.note(What::ForgetAccount { user, name });
         let Some(id) = client.person.wants_to_be_forgotten(chance.below(2)).await else { continue };
         requests.push(Leaving { id, client: client.clone() });
-        let body = json!({ "user_id": user, "reason_code": "request" });
+        let body = json!({ "user_id": user, "scope": "account_and_content", "reason_code": "request" });
         let answer = operator.insists(chance.below(2), Method::POST, ERASURES, Some(body)).await;
         // If the answer to an earlier attempt was lost, the account may already be gone.
         if !matches!(answer, Some(Answer { status: 202 | 400, .. })) {

@@ -82,7 +82,7 @@ struct NewErasure {
     /// The account to erase by its id in the host application, instead of messages
     #[serde(default, deserialize_with = "given")]
     external_id: Option<ExternalId>,
-    /// What is erased: `content` for messages; for an account, the default is `account_and_content`
+    /// What is erased: required for an account. For messages it is `content`
     #[serde(default, deserialize_with = "given_word")]
     scope: Option<ErasureScope>,
     /// The reason for the erasure
@@ -274,14 +274,14 @@ fn target(
     external_id: Option<ExternalId>,
     scope: Option<ErasureScope>,
 ) -> Result<ErasureTarget, Problem> {
-    let of_account = match scope {
-        None => Ok(ErasureScope::AccountAndContent),
-        Some(ErasureScope::Content) => Err(Problem::invalid(
-            "/scope",
-            "unfit",
-            "must be `account` or `account_and_content` for an account",
-        )),
-        Some(scope) => Ok(scope),
+    let of_account = || {
+        let expected = "must be `account` or `account_and_content` for an account";
+        match scope {
+            // Nothing widens an erasure by being forgotten.
+            None => Err(Problem::invalid("/scope", "missing", expected)),
+            Some(ErasureScope::Content) => Err(Problem::invalid("/scope", "unfit", expected)),
+            Some(scope) => Ok(scope),
+        }
     };
     match (messages, user_id, external_id) {
         (Some(messages), None, None) => {
@@ -296,8 +296,8 @@ fn target(
                 places => Ok(ErasureTarget::Messages(places)),
             }
         }
-        (None, Some(id), None) => Ok(ErasureTarget::Account(id, of_account?)),
-        (None, None, Some(id)) => Ok(ErasureTarget::External(id, of_account?)),
+        (None, Some(id), None) => Ok(ErasureTarget::Account(id, of_account()?)),
+        (None, None, Some(id)) => Ok(ErasureTarget::External(id, of_account()?)),
         _ => {
             let detail = "send exactly one of `messages`, `user_id` and `external_id`";
             Err(Problem::invalid("/messages", "ambiguous", detail))

@@ -4209,7 +4209,7 @@ export interface components {
             messages?: components["schemas"]["MessagePlace"][];
             /** @description The reason for the erasure */
             reason_code: components["schemas"]["ErasureReason"];
-            /** @description What is erased: `content` for messages; for an account, the default is `account_and_content` */
+            /** @description What is erased: required for an account. For messages it is `content` */
             scope?: components["schemas"]["ErasureScope"];
             /**
              * Format: uuid
