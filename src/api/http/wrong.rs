@@ -18,6 +18,13 @@ pub(in crate::api) fn missing(pointer: &str) -> Problem {
 pub(in crate::api::http) fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     if error.classify() != Category::Data {
+        // serde_json also calls bad syntax what the grammar of JSON allows and no value of ours can hold.
+        if text.contains("hex escape") {
+            let detail = "half of a surrogate pair is not a character: remove it";
+            return Problem::invalid(short(pointer), "forbidden_character", detail);
+        } else if text.starts_with("number out of range") {
+            return Problem::invalid(short(pointer), "out_of_range", "the number is too large");
+        }
         return Problem::invalid("", "invalid_json", format!("not JSON: {text}"));
     }
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
