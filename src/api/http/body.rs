@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_value_is_not_sent_back() {
         let problem = parse::<Letter>(with("\"pages\":\"hunter2\"").as_bytes()).expect_err("wrong");
-        assert_eq!(problem.errors[0].detail, "must be an integer from 0 to 255");
+        assert_eq!(problem.errors[0].detail, "must be an integer of at least 0, and not too large");
         for (json, said) in
             [(with("\"copies\":{}"), "must be a list"), (with("\"inner\":7"), "must be an object")]
         {

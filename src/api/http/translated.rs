@@ -9,7 +9,7 @@ use poem::{
 };
 use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError};
 
-use crate::{listen, problems::Problem};
+use crate::{api::http::wrong::WHOLE, listen, problems::Problem};
 
 /// The problem for an error of poem or poem-openapi.
 pub(in crate::api) fn of_error(error: Error) -> Problem {
@@ -95,7 +95,11 @@ fn reason(text: &str) -> Cow<'_, str> {
     } else if why == "provided string was not `true` or `false`" {
         "must be true or false".into()
     } else if ["invalid digit found in string", "number too large to fit in target type"].contains(&why) {
-        "must be an integer of at least 0, and not too large".into()
+        WHOLE.into()
+    } else if let Some((_, expected)) =
+        why.strip_prefix("unknown variant").and_then(|why| why.split_once(", expected "))
+    {
+        format!("expected {expected}").into()
     } else {
         why.into()
     }
@@ -121,6 +125,10 @@ mod tests {
             (
                 "failed to parse \"boolean\": provided string was not `true` or `false`",
                 "must be true or false",
+            ),
+            (
+                "failed to parse \"DeliveryState\": unknown variant `zz`, expected one of `ok`, `failed`",
+                "expected one of `ok`, `failed`",
             ),
         ] {
             assert_eq!(reason(theirs), ours);

@@ -8,6 +8,9 @@ use crate::{domain::BadText, problems::Problem};
 /// length.
 pub(in crate::api::http) const DETAIL: usize = 300;
 
+/// What is expected where a number is not one of ours.
+pub(in crate::api::http) const WHOLE: &str = "must be an integer of at least 0, and not too large";
+
 /// The refusal of a body without the field at `pointer`.
 pub(in crate::api) fn missing(pointer: &str) -> Problem {
     Problem::invalid(pointer, "missing", "this field is required")
@@ -57,18 +60,15 @@ pub(in crate::api::http) fn wrong(pointer: &str, error: &serde_json::Error) -> P
 
 /// What serde expected, without the names of types.
 fn in_words(expected: &str) -> String {
-    let limit = match expected {
-        "a boolean" => return "must be true or false".into(),
-        "a string" => return "must be a string".into(),
-        "a sequence" => return "must be a list".into(),
-        "u8" => u64::from(u8::MAX),
-        "u16" => u64::from(u16::MAX),
-        "u32" => u64::from(u32::MAX),
-        "u64" => u64::MAX,
-        other if other == "a map" || other.starts_with("struct ") => return "must be an object".into(),
-        other => return format!("expected {other}"),
-    };
-    format!("must be an integer from 0 to {limit}")
+    match expected {
+        "a boolean" => "must be true or false".into(),
+        "a string" => "must be a string".into(),
+        "a sequence" => "must be a list".into(),
+        // The limit of the type is not the limit of the field.
+        "u8" | "u16" | "u32" | "u64" => WHOLE.into(),
+        other if other == "a map" || other.starts_with("struct ") => "must be an object".into(),
+        other => format!("expected {other}"),
+    }
 }
 
 /// The code for an error message of [`BadText`], `BadMetadata` or `Few`. The errors of all other domain

@@ -306,7 +306,7 @@ impl TryFrom<String> for FrameId {
     type Error = &'static str;
     fn try_from(id: String) -> Result<Self, Self::Error> {
         match id.chars().nth(MAX_ID) {
-            Some(_) => Err("id: at most 64 characters are echoed"),
+            Some(_) => Err("at most 64 characters are echoed"),
             None => Ok(Self(id)),
         }
     }

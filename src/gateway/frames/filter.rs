@@ -32,6 +32,6 @@ fn few<'de, D: serde::Deserializer<'de>>(from: D) -> Result<HashSet<Conversation
     let ids: Vec<ConversationId> = Vec::deserialize(from)?;
     match ids.len() {
         0..=MOST => Ok(ids.into_iter().collect()),
-        _ => Err(serde::de::Error::custom(format_args!("filter: at most {MOST} conversations can be named"))),
+        _ => Err(serde::de::Error::custom(format_args!("at most {MOST} conversations can be named"))),
     }
 }

@@ -78,7 +78,11 @@ fn wrong_field(text: &str) -> Option<String> {
     fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
         let why = serde_json::from_str::<T>(value.get()).err()?.to_string();
         // The location is relative to the value, not to the frame, so it is cut off.
-        Some(why.rsplit_once(" at line ").map_or(why.clone(), |(why, _)| why.to_owned()))
+        let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
+        if why.contains("hex escape") {
+            return Some("half of a surrogate pair is not a character: remove it".into());
+        }
+        Some(why.replace("expected u64", "expected a whole number"))
     }
     let Fields(fields) = serde_json::from_str(text).ok()?;
     let wrong = |(name, value): &(Cow<str>, &RawValue)| {
