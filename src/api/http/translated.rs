@@ -11,6 +11,10 @@ use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError,
 
 use crate::{api::http::wrong::WHOLE, listen, problems::Problem};
 
+/// How poem-openapi begins its reason if a text in a path cannot be an id that the host application has chosen. Such a
+/// text is explained, because no answer has led the caller to it.
+const NO_EXTERNAL_ID: &str = "failed to parse \"ExternalId\": ";
+
 /// The problem for an error of poem or poem-openapi.
 pub(in crate::api) fn of_error(error: Error) -> Problem {
     let error = match error.downcast::<Problem>() {
@@ -19,6 +23,10 @@ pub(in crate::api) fn of_error(error: Error) -> Problem {
     };
     if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
         Problem::parameter(wrong.name, "invalid", reason(&wrong.reason))
+    } else if let Some(wrong) = error.downcast_ref::<ParsePathError>()
+        && wrong.reason.starts_with(NO_EXTERNAL_ID)
+    {
+        Problem::parameter("external_id", "invalid", reason(&wrong.reason))
     } else if error.is::<ParsePathError>() || error.is::<NoPath>() || error.is::<NotFoundError>() {
         Problem::not_found()
     } else if error.is::<ContentTypeError>() {
