@@ -205,7 +205,7 @@ fn prefixed(pattern: &'static str, example: &str) -> MetaSchema {
 }
 
 fn host_word(limit: usize, example: &str) -> MetaSchema {
-    MetaSchema { pattern: Some("^[A-Za-z0-9._:@-]+$".into()), ..string(1, limit, example) }
+    MetaSchema { pattern: Some(r"^\.*[A-Za-z0-9_:@-][A-Za-z0-9._:@-]*$".into()), ..string(1, limit, example) }
 }
 
 /// The schema of a string of `min` to `max` characters. If the limit is in bytes, a string of fewer

@@ -12,7 +12,11 @@ pub struct NotAHostWord {
 
 impl fmt::Display for NotAHostWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an id or a role: it must be 1 to {} of A-Z, a-z, 0-9, and . _ : @ -", self.limit)
+        write!(
+            f,
+            "not an id or a role: it must be 1 to {} of A-Z, a-z, 0-9, and . _ : @ -, and not only dots",
+            self.limit
+        )
     }
 }
 
@@ -43,7 +47,9 @@ macro_rules! host_words {
 
             fn try_from(text: String) -> Result<Self, NotAHostWord> {
                 let is_accepted = |b: u8| b.is_ascii_alphanumeric() || b"._:@-".contains(&b);
-                let fits = (1..=Self::LIMIT).contains(&text.len()) && text.bytes().all(is_accepted);
+                // HTTP clients and proxies remove `.` and `..` from a path.
+                let is_segment = text.bytes().any(|b| b != b'.');
+                let fits = is_segment && text.len() <= Self::LIMIT && text.bytes().all(is_accepted);
                 fits.then_some(Self(text)).ok_or(NotAHostWord { limit: Self::LIMIT })
             }
         }
@@ -77,10 +83,10 @@ mod tests {
 
     #[test]
     fn a_word_of_a_host_is_short_and_plain() {
-        for id in ["7", "user:42", "ana@example.com", "A.b_c-d", &"x".repeat(128)] {
+        for id in ["7", ".7", "user:42", "ana@example.com", "A.b_c-d", &"x".repeat(128)] {
             assert_eq!(id.parse::<ExternalId>().map(|id| id.to_string()), Ok(id.to_owned()));
         }
-        for id in ["", "a b", "a/b", "ü", "a\0", "a>", "*", &"x".repeat(129)] {
+        for id in ["", ".", "..", "a b", "a/b", "ü", "a\0", "a>", "*", &"x".repeat(129)] {
             assert!(id.parse::<ExternalId>().is_err(), "{id:?}");
         }
         assert!("x".repeat(65).parse::<HostRole>().is_err());
