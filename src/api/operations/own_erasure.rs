@@ -9,7 +9,7 @@ use crate::{
     access::Access,
     api::{
         Body, Caller, Done, Found, Proven, Reply, Requested, given,
-        http::{examples, typed::at},
+        http::{examples, typed::at, values::words},
         operations::tag::Tag,
     },
     credentials::Password,
@@ -21,6 +21,28 @@ use crate::{
     problems::Problem,
 };
 
+/// What users erase of their own: a request names no messages, so it cannot be content alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OwnErasureScope {
+    Account,
+    AccountAndContent,
+}
+
+words! {
+    /// What is erased: an `account` (its messages stay, but no longer show whose they are), or `account_and_content`
+    OwnErasureScope as "OwnErasureScope": "account" "account_and_content";
+}
+
+impl From<OwnErasureScope> for ErasureScope {
+    fn from(scope: OwnErasureScope) -> Self {
+        match scope {
+            OwnErasureScope::Account => Self::Account,
+            OwnErasureScope::AccountAndContent => Self::AccountAndContent,
+        }
+    }
+}
+
 /// The scope of the erasure, and proof of identity
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +50,7 @@ use crate::{
 struct NewOwnErasure {
     /// What is erased: `account`, or `account_and_content`
     #[serde(deserialize_with = "word")]
-    scope: ErasureScope,
+    scope: OwnErasureScope,
     /// The password of the account, at most 512 bytes. Without it, the login of the caller must be at most 5 minutes
     /// old
     #[serde(default, deserialize_with = "given")]
@@ -38,7 +60,7 @@ struct NewOwnErasure {
 
 impl Example for NewOwnErasure {
     fn example() -> Self {
-        Self { scope: ErasureScope::AccountAndContent, confirm: Some("correct horse battery".into()) }
+        Self { scope: OwnErasureScope::AccountAndContent, confirm: Some("correct horse battery".into()) }
     }
 }
 
@@ -101,17 +123,13 @@ impl OwnErasures {
         body: Body<NewOwnErasure>,
     ) -> Result<Requested<OwnErasure>, Proven> {
         let NewOwnErasure { scope, confirm } = body.0;
-        if scope == ErasureScope::Content {
-            let detail = "must be `account` or `account_and_content`";
-            return Err(Problem::invalid("/scope", "unfit", detail).into());
-        }
         let password = confirm.map(|typed| at("/confirm", Password::present(typed))).transpose()?;
         if !self.access.confirm(caller.user, caller.login, password.as_ref(), from.0).await? {
             let detail =
                 "required because the login is older than 5 minutes: send the password, or log in again";
             return Err(Problem::invalid("/confirm", "required", detail).into());
         }
-        let target = ErasureTarget::Account(caller.user, scope);
+        let target = ErasureTarget::Account(caller.user, scope.into());
         let wanted = WantedErasure { target, reason: "request".into(), grace: OWN_GRACE, actor: caller.user };
         let erasure = self.erasures.request(wanted, caller.by()).await?;
         Ok(Requested { location: "/v1/me/erasure".into(), body: erasure.into() })

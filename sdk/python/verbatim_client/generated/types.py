@@ -1194,7 +1194,7 @@ class NewOwnErasure(TypedDict):
     """The scope of the erasure, and proof of identity."""
 
     confirm: NotRequired[str]
-    scope: ErasureScope
+    scope: OwnErasureScope
 
 
 class NewServiceAccount(TypedDict):
@@ -1239,6 +1239,9 @@ class OwnErasure(TypedDict):
     scope: ErasureScope
     starts_at: str
     state: ErasureState
+
+
+OwnErasureScope = Literal["account", "account_and_content"]
 
 
 class ParkedEvent(TypedDict):

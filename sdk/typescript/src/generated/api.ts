@@ -4327,7 +4327,7 @@ export interface components {
              */
             confirm?: string;
             /** @description What is erased: `account`, or `account_and_content` */
-            scope: components["schemas"]["ErasureScope"];
+            scope: components["schemas"]["OwnErasureScope"];
         };
         /** @description The data of a new service account */
         NewServiceAccount: {
@@ -4411,6 +4411,11 @@ export interface components {
             /** @description The state of the erasure */
             state: components["schemas"]["ErasureState"];
         };
+        /**
+         * @description What is erased: an `account` (its messages stay, but no longer show whose they are), or `account_and_content`
+         * @enum {string}
+         */
+        OwnErasureScope: "account" | "account_and_content";
         /** @description An event that nats-server has stopped delivering to a consumer */
         ParkedEvent: {
             /**
