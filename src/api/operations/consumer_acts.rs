@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::{MAX_OVERLAP, OVERLAP},
     api::{
-        Body, Caller, Few, Found, Page, Problem, Reply, Ruled, SignedIn, given,
+        Body, BodyIfAny, Caller, Few, Found, Page, Problem, Reply, Ruled, SignedIn, given,
         http::{examples, or_null::OrNull, since::SinceValue},
         operations::{
             consumer::{CREDENTIALS, named, start_at},
@@ -26,7 +26,7 @@ use crate::{
 const MOST: usize = 1_000;
 
 /// The options of a rotation of credentials
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct CredentialRotation {
@@ -173,10 +173,10 @@ impl ConsumerActs {
         &self,
         caller: Caller,
         name: Path<String>,
-        body: Body<CredentialRotation>,
+        body: BodyIfAny<CredentialRotation>,
     ) -> Result<Reply<RotatedCredentials>, Ruled> {
         self.office.scoped()?;
-        let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
+        let overlap = body.0.unwrap_or_default().overlap_s.map_or(OVERLAP, Duration::from_secs);
         if overlap > MAX_OVERLAP {
             let detail = format!("must be 0 to {} seconds", MAX_OVERLAP.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());

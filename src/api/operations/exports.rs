@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Cursor, Downloaded, Found, Limit, Page, Problem, Reply, Requested, SignedIn, given,
+        BodyIfAny, Caller, Cursor, Downloaded, Found, Limit, Page, Problem, Reply, Requested, SignedIn,
+        given,
         http::{
             examples,
             reasons::{AGAIN, sentence},
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// The options of an export
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewExport {
@@ -151,8 +152,12 @@ impl ExportOperations {
     /// settings, and the events of each conversation. The export is ready at once, for seven days. The rate
     /// limit `export` counts the requests of an account: by default it may make one every 12 hours.
     #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
-    async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
-        let requested = self.exports.request(&caller, body.0.since).await;
+    async fn request(
+        &self,
+        caller: Caller,
+        body: BodyIfAny<NewExport>,
+    ) -> Result<Requested<Export>, SignedIn> {
+        let requested = self.exports.request(&caller, body.0.unwrap_or_default().since).await;
         let export: Export = requested.map_err(refused)?.into();
         Ok(Requested { location: format!("/v1/me/exports/{}", export.id), body: export })
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Found, Problem, Reply, Ruled, given,
+        BodyIfAny, Caller, Found, Problem, Reply, Ruled, given,
         http::{examples, or_null::OrNull, values::words},
         operations::{tag::Tag, webhook::Webhook, webhooks::SECRET},
     },
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The options of a rotation of a secret
-#[derive(Deserialize, Object)]
+#[derive(Default, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct SecretRotation {
@@ -131,9 +131,9 @@ impl WebhookActs {
         &self,
         caller: Caller,
         id: Path<WebhookId>,
-        body: Body<SecretRotation>,
+        body: BodyIfAny<SecretRotation>,
     ) -> Result<Reply<RotatedSecret>, Ruled> {
-        let overlap = body.0.overlap_s.map_or(ROTATION, Duration::from_secs);
+        let overlap = body.0.unwrap_or_default().overlap_s.map_or(ROTATION, Duration::from_secs);
         if overlap > MAX_ROTATION {
             let detail = format!("must be 0 to {} seconds", MAX_ROTATION.as_secs());
             return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());

@@ -160,7 +160,7 @@ class Rest:
             is_repeatable=False,
         )
 
-    async def rotate_consumer(self, name: str, *, body: t.CredentialRotation) -> t.RotatedCredentials:
+    async def rotate_consumer(self, name: str, *, body: t.CredentialRotation | None = None) -> t.RotatedCredentials:
         """Replace the credentials of a consumer."""
         return await self._send(
             "POST",
@@ -524,7 +524,7 @@ class Rest:
             is_repeatable=False,
         )
 
-    async def rotate_webhook(self, id: str, *, body: t.SecretRotation) -> t.RotatedSecret:
+    async def rotate_webhook(self, id: str, *, body: t.SecretRotation | None = None) -> t.RotatedSecret:
         """Replace the secret of a webhook."""
         return await self._send(
             "POST",
@@ -1259,7 +1259,7 @@ class Rest:
             None,
         )
 
-    async def request_export(self, *, body: t.NewExport) -> t.Export:
+    async def request_export(self, *, body: t.NewExport | None = None) -> t.Export:
         """Export my data."""
         return await self._send(
             "POST",
