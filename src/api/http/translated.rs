@@ -15,6 +15,9 @@ use crate::{api::http::wrong::WHOLE, listen, problems::Problem};
 /// text is explained, because no answer has led the caller to it.
 const NO_EXTERNAL_ID: &str = "failed to parse \"ExternalId\": ";
 
+/// What is wrong with a parameter that is absent.
+const REQUIRED: &str = "this parameter is required";
+
 /// The problem for an error of poem or poem-openapi.
 pub(in crate::api) fn of_error(error: Error) -> Problem {
     let error = match error.downcast::<Problem>() {
@@ -22,7 +25,8 @@ pub(in crate::api) fn of_error(error: Error) -> Problem {
         Err(error) => error,
     };
     if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
-        Problem::parameter(wrong.name, "invalid", reason(&wrong.reason))
+        let reason = reason(&wrong.reason);
+        Problem::parameter(wrong.name, if reason == REQUIRED { "missing" } else { "invalid" }, reason)
     } else if let Some(wrong) = error.downcast_ref::<ParsePathError>()
         && wrong.reason.starts_with(NO_EXTERNAL_ID)
     {
@@ -95,7 +99,7 @@ fn reason(text: &str) -> Cow<'_, str> {
         rest.strip_prefix('(')?.strip_suffix(')')
     };
     if why.ends_with("expects an input value.") {
-        "this parameter is required".into()
+        REQUIRED.into()
     } else if let Some(least) = limit("minLength") {
         format!("must have at least {least} character").into()
     } else if let Some(most) = limit("maxLength") {
