@@ -195,6 +195,21 @@ pub(crate) async fn decline(
     Ok(declined.rows_affected() == 1)
 }
 
+/// Deletes the open invitation of a user to a conversation. A declined one stays, because otherwise the user could be
+/// asked again and again.
+pub(crate) async fn withdraw(
+    pool: &PgPool,
+    invited: UserId,
+    conversation: ConversationId,
+) -> sqlx::Result<()> {
+    sqlx::query("delete from auth.invitation where invited_id = $1 and conversation_id = $2 and not declined")
+        .bind(invited.uuid())
+        .bind(conversation.uuid())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
 /// The position of the roster at which a user was invited to a group, whether the invitation is open or declined.
 pub(crate) async fn sent_at(
     pool: &PgPool,

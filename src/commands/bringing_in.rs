@@ -26,10 +26,18 @@ impl Commands {
         self.bound.must_have_place(by, event).await
     }
 
-    /// The same for users who consent.
+    /// The same for a user who accepts an invitation. The inviter must not have blocked the user either: the invitation
+    /// may be older than the block.
     pub(super) async fn may_bring_in_consenting(&self, by: UserId, event: &Event) -> Result<(), Refused> {
-        self.must_not_block(by, &others(by, event)).await?;
+        for user in others(by, event) {
+            self.must_be_unblocked(by, user).await?;
+        }
         self.bound.must_have_place(by, event).await
+    }
+
+    /// Refuses if one of two users has blocked the other.
+    pub(super) async fn must_be_unblocked(&self, by: UserId, user: UserId) -> Result<(), Refused> {
+        if self.has_blocked(by, user).await? { Err(Rejection::Blocked.into()) } else { Ok(()) }
     }
 
     async fn must_not_block(&self, by: UserId, others: &[UserId]) -> Result<(), Refused> {

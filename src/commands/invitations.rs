@@ -60,6 +60,8 @@ impl Commands {
     }
 
     async fn invite(&self, by: UserId, user: UserId, group: Option<ConversationId>) -> Result<(), Refused> {
+        // A user who was blocked by the inviter could not accept.
+        self.must_be_unblocked(by, user).await?;
         let (title, roster) = match group {
             Some(id) => {
                 let tracked = self.of_member(by, id).await?;

@@ -2,6 +2,7 @@
 //! answer of the first attempt. Without one, it is decided like a new command.
 
 use crate::{
+    accounts::invitations::withdraw,
     commands::{
         change::{Changed, Rules},
         existing::NotBroughtIn,
@@ -9,6 +10,7 @@ use crate::{
         refused::Refused,
     },
     domain::{ClientId, Command, ConversationId, History, Role, Title, UserId},
+    log::Unavailable,
 };
 
 impl Commands {
@@ -31,7 +33,8 @@ impl Commands {
         Ok(self.change_by(by, conversation, &add, Rules::People).await?)
     }
 
-    /// Removes a member. Members can also remove themselves, which is how they leave.
+    /// Removes a member. Members can also remove themselves, which is how they leave. If the user is only invited, the
+    /// invitation is withdrawn.
     pub async fn remove_member(
         &self,
         by: UserId,
@@ -39,7 +42,11 @@ impl Commands {
         user: UserId,
         key: Option<ClientId>,
     ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::Remove { user, client_id: key }).await
+        let changed = self.change(by, conversation, &Command::Remove { user, client_id: key }).await?;
+        if !changed.changed {
+            withdraw(&self.pool, user, conversation).await.map_err(Unavailable::because)?;
+        }
+        Ok(changed)
     }
 
     /// Gives a member another role.

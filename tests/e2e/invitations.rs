@@ -106,6 +106,37 @@ async fn an_invitation_that_is_declined_or_blocked_or_expired_or_out_of_date_bri
 }
 
 #[tokio::test]
+async fn an_inviter_takes_an_invitation_back_by_removing_or_blocking_the_user() {
+    let world = careful_world().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let path = format!("/v1/me/invitations/{}", lunch.id);
+    let accept = format!("{path}/accept");
+    let accepted = async || ben.send(Method::POST, &accept, None).await;
+
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    ana.removes(&lunch, &ben).await.reached();
+    assert!(invitations(&ben).await.is_empty());
+    accepted().await.refuses(404, "not_found");
+
+    let block = format!("/v1/me/blocks/{}", ben.id);
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    ana.put(&block, Value::Null).await.expect(204);
+    accepted().await.refuses(403, "blocked");
+    ana.removes(&lunch, &ben).await.reached();
+    ana.invites(&lunch, &ben).await.refuses(403, "blocked");
+    ana.delete(&block).await.expect(204);
+
+    // An inviter cannot ask again by taking back what was declined.
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    ben.delete(&path).await.expect(204);
+    ana.removes(&lunch, &ben).await.reached();
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202, "nobody is told");
+    assert!(invitations(&ben).await.is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
     let world = careful_world().await;
     let (ana, ben, cid) = (world.person("ana").await, world.person("ben").await, world.person("cid").await);

@@ -192,7 +192,8 @@ impl Members {
     /// Remove a member, or leave
     ///
     /// Removes a member from a group. Admins and owners can remove members; every member can leave. The last owner
-    /// cannot leave while the group has other members (`last_owner`).
+    /// cannot leave while the group has other members (`last_owner`). If the user is only invited, the invitation is
+    /// withdrawn.
     #[oai(path = "/conversations/:id/members/:user_id", method = "delete", operation_id = "remove_member")]
     async fn remove(
         &self,

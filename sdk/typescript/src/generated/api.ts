@@ -867,7 +867,8 @@ export interface paths {
         /**
          * Remove a member, or leave
          * @description Removes a member from a group. Admins and owners can remove members; every member can leave. The last owner
-         *     cannot leave while the group has other members (`last_owner`).
+         *     cannot leave while the group has other members (`last_owner`). If the user is only invited, the invitation is
+         *     withdrawn.
          */
         delete: operations["remove_member"];
         options?: never;
