@@ -1,6 +1,9 @@
 //! Consent: where strangers may not be added, they are invited, and join when they accept.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -18,6 +21,8 @@ use crate::{
 
 /// How long an invitation can be accepted.
 const LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// The most shared conversations that are checked for each user who is brought in.
+const CHECKED: i64 = 5;
 /// How long a command waits for the deletion of an invitation that has become void.
 const END: Duration = Duration::from_secs(1);
 
@@ -29,7 +34,7 @@ impl Commands {
         id: ConversationId,
         users: &[UserId],
     ) -> Result<(), Refused> {
-        let strangers = views::strangers(&self.pool, by, users).await.map_err(Unavailable::because)?;
+        let strangers = self.strangers(by, users).await?;
         if strangers.is_empty() {
             return Ok(());
         }
@@ -39,6 +44,22 @@ impl Commands {
             true => Ok(()),
             false => Err(Refused::ConsentRequired),
         }
+    }
+
+    /// The users among `users` who share no conversation with `by`. The views find conversations to check, and the log
+    /// decides: the views may not know yet that one of the two users has left. If all conversations that are checked
+    /// were left, the user counts as a stranger, and so has to consent.
+    async fn strangers(&self, by: UserId, users: &[UserId]) -> Result<Vec<UserId>, Unavailable> {
+        let shared = views::shared_with_each(&self.pool, by, users, CHECKED).await;
+        let shared = shared.map_err(Unavailable::because)?;
+        let ids: HashSet<ConversationId> = shared.iter().map(|(_, id)| *id).collect();
+        let rosters: HashMap<_, _> = self.conversations.get_all(ids).await?.into_iter().collect();
+        let share = |(user, id): &(UserId, ConversationId)| {
+            rosters.get(id).is_some_and(|tracked| tracked.conversation().has_all(&[by, *user]))
+        };
+        let known: HashSet<UserId> =
+            shared.iter().filter(|pair| share(pair)).map(|(user, _)| *user).collect();
+        Ok(users.iter().copied().filter(|user| !known.contains(user)).collect())
     }
 
     /// Turns the outcome "consent required" into an invitation of the user, and returns `None`. Every other

@@ -47,8 +47,7 @@ impl Commands {
     /// Whether two users are members of a conversation.
     pub async fn share(&self, id: ConversationId, one: UserId, other: UserId) -> Result<bool, Unavailable> {
         let Some(tracked) = self.conversations.get(id).await? else { return Ok(false) };
-        let roster = tracked.conversation();
-        Ok([one, other].iter().all(|user| roster.membership(*user).is_some()))
+        Ok(tracked.conversation().has_all(&[one, other]))
     }
 
     /// Whether the conversation exists. Only for a user who would be a member of it.

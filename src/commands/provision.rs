@@ -134,8 +134,7 @@ impl Commands {
         }
         let is_theirs = |found: &ProvisionedConversation| {
             let roster = &found.conversation;
-            roster.kind() == Kind::Direct
-                && [one, other].iter().all(|user| roster.membership(*user).is_some())
+            roster.kind() == Kind::Direct && roster.has_all(&[one, other])
         };
         match self.roster_of(id).await? {
             Some(found) if is_theirs(&found) => Ok(Written::Unchanged),

@@ -257,18 +257,26 @@ pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64
     .await
 }
 
-/// The users among `users` who share no conversation with `of`.
-pub(crate) async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select asked.id from unnest($2::uuid[]) as asked (id)
-         where not exists (select from member a join member b using (conversation_id)
-                           where a.user_id = $1 and b.user_id = asked.id)",
+/// Conversations that a user shares with each of `users`: at most `most` for each.
+pub(crate) async fn shared_with_each(
+    pool: &PgPool,
+    of: UserId,
+    users: &[UserId],
+    most: i64,
+) -> sqlx::Result<Vec<(UserId, ConversationId)>> {
+    let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "select asked.id, shared.conversation_id
+         from unnest($2::uuid[]) as asked (id)
+         cross join lateral (select conversation_id from member a join member b using (conversation_id)
+                             where a.user_id = $1 and b.user_id = asked.id limit $3) shared",
     )
     .bind(of.uuid())
     .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+    .bind(most)
     .fetch_all(pool)
     .await?;
-    Ok(ids.into_iter().map(UserId::known).collect())
+    let pair = |(user, id)| (UserId::known(user), ConversationId::known(id));
+    Ok(rows.into_iter().map(pair).collect())
 }
 
 /// Conversations that two users share, the latest message first.

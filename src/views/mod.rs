@@ -48,7 +48,7 @@ pub use horizons::Horizon;
 pub(crate) use horizons::{expired_in, expired_messages};
 pub(crate) use keys::{AskedKey, FoundKey, LatestKeys, Sending, UsedKeys};
 pub(crate) use members::{
-    Member, any_is_in_as_many, first_members, latest_of, members, shared_conversations, strangers,
+    Member, any_is_in_as_many, first_members, latest_of, members, shared_conversations, shared_with_each,
 };
 pub(crate) use messages::{Sight, found, sights};
 pub use mine::{Among, page};

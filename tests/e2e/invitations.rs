@@ -160,12 +160,8 @@ async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
     eventually("cid, who knows ben, adds him", || async { cid.invites(&lunch, &ben).await.status == 201 })
         .await;
     assert!(invitations(&ben).await.is_empty());
-    // Once the views know of the removal, Ana and Ben are strangers again.
-    let removes = async || {
-        let gone = ana.removes(&lunch, &ben).await.reached();
-        ana.get(&format!("/v1/conversations/{}?min_position={gone}", lunch.id)).await.expect(200);
-    };
-    removes().await;
+    // From the removal on, Ana and Ben are strangers again.
+    ana.removes(&lunch, &ben).await.reached();
 
     let path = format!("/v1/me/invitations/{}/accept", lunch.id);
     let accepted = async || ben.send(Method::POST, &path, None).await;
@@ -180,7 +176,7 @@ async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
     // A new invitation counts, but not the consent to an earlier one.
     assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
     accepts(&ben, &lunch.id).await;
-    removes().await;
+    ana.removes(&lunch, &ben).await.reached();
     world.database.does("insert into auth.invitation select * from kept where not is_direct").await;
     world.database.does("update auth.invitation set accepted = true").await;
     assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
@@ -195,12 +191,41 @@ async fn an_invitation_ends_when_the_user_comes_and_goes_without_it() {
              update auth.invitation set roster_position = 1000000 where not is_direct",
         )
         .await;
-    removes().await;
+    ana.removes(&lunch, &ben).await.reached();
     assert_eq!(invitations(&ben).await.len(), 1);
     world.finish().await;
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn a_user_who_has_just_left_is_a_stranger_while_the_views_do_not_know_it_yet() {
+    let mut world = World::empty(1).await;
+    world.add_node("projector").await;
+    world.add_node_with("api,gateway", &[CONSENT]).await;
+    let (ana, ben) = (world.person_at(1, "ana").await, world.person_at(1, "ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    let joined = accepts(&ben, &lunch.id).await;
+    ben.get(&format!("/v1/conversations/{}?min_position={joined}", lunch.id)).await.expect(200);
+    let tea = ana.starts_group("Tea", &[&ben]).await;
+    ben.get(&format!("/v1/conversations/{}?min_position={}", tea.id, tea.position)).await.expect(200);
+    world.nodes[0].kill9().await;
+
+    // They still share one of the two.
+    ben.removes(&lunch, &ben).await.reached();
+    let party = ana.starts_group("Party", &[&ben]).await;
+    for group in [&tea, &party] {
+        ben.removes(group, &ben).await.reached();
+    }
+    let again = json!({ "kind": "group", "title": "Again", "members": [ben.id] });
+    ana.post("/v1/conversations", again).await.refuses(403, "consent_required");
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+
+    world.nodes.remove(0);
+    world.add_node("projector").await;
+    world.finish().await;
+}
+
 async fn invitations_are_bounded() {
     let world = careful_world().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);

@@ -119,6 +119,11 @@ impl Conversation {
         !lane.is_for_members() || self.members.contains_key(&actor)
     }
 
+    /// Whether all these users are members.
+    pub fn has_all(&self, users: &[UserId]) -> bool {
+        users.iter().all(|user| self.members.contains_key(user))
+    }
+
     /// The other member of a direct conversation; `None` for a group.
     pub fn peer(&self, user: UserId) -> Option<UserId> {
         let others = || self.members.keys().copied().find(|other| *other != user);
