@@ -132,10 +132,14 @@ impl Commands {
     }
 
     /// Joins a conversation by an invitation. The inviter brings the caller in, under the rules of this moment. If the
-    /// inviter has left, or the inviter's role no longer allows it, there is nothing to join.
+    /// inviter has left, or the inviter's role no longer allows it, there is nothing to join. A member has nothing to
+    /// join either, and gets the answer of the first attempt: the invitation may be gone because the answer was lost.
     pub async fn accept(&self, me: UserId, id: ConversationId) -> Result<Position, Refused> {
         let accepted = accept(&self.pool, me, id, self.clock.now()).await.map_err(Unavailable::because)?;
-        let invitation = accepted.ok_or(Rejection::NotFound)?;
+        let Some(invitation) = accepted else {
+            let joined = self.of_member(me, id).await?.conversation().membership(me).map(|mine| mine.since);
+            return Ok(joined.ok_or(Rejection::NotFound)?);
+        };
         let by = invitation.by;
         let joined = match invitation.is_direct {
             true => self.start_direct(by, me).await.map(|started| started.position),

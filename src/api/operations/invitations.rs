@@ -101,7 +101,9 @@ impl Invitations {
     /// Accept an invitation
     ///
     /// Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-    /// may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
+    /// may no longer add members, or if the caller has joined and left the conversation since, the response is 404. If
+    /// one of the two has blocked the other, it is 403 `blocked`. A member of the conversation gets the response of the
+    /// first attempt.
     #[oai(path = "/me/invitations/:id/accept", method = "post", operation_id = "accept_invitation")]
     async fn accept(&self, caller: Caller, id: Path<ConversationId>) -> Result<Reached, Ruled> {
         Ok(Reached(self.commands.accept(caller.user, id.0).await?))

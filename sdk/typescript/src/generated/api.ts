@@ -1559,7 +1559,9 @@ export interface paths {
         /**
          * Accept an invitation
          * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-         *     may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
+         *     may no longer add members, or if the caller has joined and left the conversation since, the response is 404. If
+         *     one of the two has blocked the other, it is 403 `blocked`. A member of the conversation gets the response of the
+         *     first attempt.
          */
         post: operations["accept_invitation"];
         delete?: never;
