@@ -55,7 +55,8 @@ pub(in crate::api) struct Message {
     pinned: bool,
 }
 
-/// The message to which another message replies. If the caller may not read it, only its id and position are present
+/// The message to which another message replies. If the caller may not read it, its sender and text are absent. The
+/// response to a send never has them
 #[derive(Serialize, Object)]
 struct QuotedMessage {
     /// The id of the message

@@ -123,6 +123,8 @@ impl Messages {
     /// `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
     /// edited or deleted since. The same key with another body is refused with `idempotency_mismatch`. A `reply_to` that
     /// names no message of the conversation, a deleted one, or one that the caller may not see gets 400 `bad_reference`.
+    /// The response has the message as it was stored: `reply_to` is without the sender and the text of the quoted
+    /// message, which `GET` of the new message returns.
     #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
     async fn send(
         &self,

@@ -1340,8 +1340,8 @@ ProvisionResult = Literal["created", "updated", "unchanged", "error"]
 
 
 class QuotedMessage(TypedDict):
-    """The message to which another message replies. If the caller may not read it, only its id and position are
-    present.
+    """The message to which another message replies. If the caller may not read it, its sender and text are absent. The
+    response to a send never has them.
     """
 
     deleted: bool

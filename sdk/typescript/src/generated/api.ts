@@ -903,6 +903,8 @@ export interface paths {
          *     edited or deleted since. The same key with another body is refused with `idempotency_mismatch`. A `reply_to` that
          *     names no message of the conversation, a deleted one, or one that the caller may not see gets 400 `bad_reference`.
          */
+         *     The response has the message as it was stored: `reply_to` is without the sender and the text of the quoted
+         *     message, which `GET` of the new message returns.
         post: operations["send_message"];
         delete?: never;
         options?: never;
@@ -4550,7 +4552,10 @@ export interface components {
          * @enum {string}
          */
         ProvisionResult: "created" | "updated" | "unchanged" | "error";
-        /** @description The message to which another message replies. If the caller may not read it, only its id and position are present */
+        /**
+         * @description The message to which another message replies. If the caller may not read it, its sender and text are absent. The
+         *     response to a send never has them
+         */
         QuotedMessage: {
             /** @description Whether the message is deleted */
             deleted: boolean;
