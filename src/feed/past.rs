@@ -140,11 +140,18 @@ impl LookBack {
         }
     }
 
-    /// The messages around a position, newest first: up to `older` at or before the position, up to `newer` after it.
+    /// The messages around a position, newest first: `older` at or before the position, and `newer` after it. If there
+    /// are fewer on one side, more come from the other. One more message at or before the position shows that there is
+    /// more.
     pub fn around(&self, reader: Reader, at: Position, older: i64, newer: i64) -> Vec<Message> {
-        let mut page = self.history(reader, Direction::After(at), newer);
+        let (older, newer) = (count(older), count(newer));
+        let limit = older + newer;
+        let mut page = self.history(reader, Direction::After(at), limit as i64);
+        let behind = self.newest(reader, Included(at), limit as i64 + 1);
+        let (has_older, has_newer) = (behind.len().min(older), page.len().min(newer));
+        page.truncate(limit - has_older);
         page.reverse();
-        page.extend(self.newest(reader, Included(at), older));
+        page.extend(behind.into_iter().take(limit + 1 - has_newer));
         page
     }
 
@@ -302,7 +309,16 @@ mod tests {
         assert_eq!(page(Direction::Before(Position(7)), 3), [6, 5, 4]);
         assert_eq!(page(Direction::After(Position(7)), 3), [8, 9]);
         assert_eq!(page(Direction::After(Position::START), 3), [2, 3, 4]);
-        assert_eq!(positions(&past.around(all, Position(5), 2, 3)), [8, 7, 6, 5, 4]);
+        for (at, around) in [
+            (5, vec![8, 7, 6, 5, 4, 3]),
+            (2, vec![6, 5, 4, 3, 2]),
+            (1, vec![6, 5, 4, 3, 2]),
+            (3, vec![6, 5, 4, 3, 2]),
+            (8, vec![9, 8, 7, 6, 5, 4]),
+            (20, vec![9, 8, 7, 6, 5, 4]),
+        ] {
+            assert_eq!(positions(&past.around(all, Position(at), 2, 3)), around, "{at}");
+        }
         assert_eq!(positions(&past.history(reader(7), Direction::Before(Position::MAX), 9)), [9, 8]);
         let late = Reader { expired: Position(8), ..reader(7) };
         assert_eq!(positions(&past.history(late, Direction::After(Position::START), 9)), [9]);

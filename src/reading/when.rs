@@ -36,7 +36,8 @@ pub struct ListPart<C> {
 pub enum Asked {
     /// Up to this many messages in one direction.
     From(Direction, i64),
-    /// Messages on both sides of a position.
+    /// Messages on both sides of a position. If there are fewer on one side, more come from the other. One more message
+    /// at or before the position shows that the list continues.
     Around {
         /// The position.
         position: Position,

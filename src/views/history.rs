@@ -250,7 +250,8 @@ pub async fn history(
     Ok((rows.into_iter().map(read).collect(), moment))
 }
 
-/// The messages around a position, newest first: up to `older` at or before the position, and up to `newer` after it.
+/// The messages around a position, newest first: `older` at or before the position, and `newer` after it. If there are
+/// fewer on one side, more come from the other. One more message at or before the position shows that there is more.
 pub(crate) async fn around(
     pool: &PgPool,
     reader: Reader,
@@ -258,10 +259,17 @@ pub(crate) async fn around(
     older: i64,
     newer: i64,
 ) -> sqlx::Result<(Vec<Message>, Moment)> {
+    let count = |side: &str| {
+        format!(
+            "(select count(*) from (select from message where conversation_id = $2 and position > $3 and {side}) side)"
+        )
+    };
+    let has_newer = count("position > $4 order by position limit $6");
+    let has_older = count("position <= $4 order by position desc limit $5");
     let sql = format!(
         "({}) union all ({}) order by position desc",
-        select("m.position <= $4 order by m.position desc limit $5"),
-        select("m.position > $4 order by m.position limit $6"),
+        select(&format!("m.position <= $4 order by m.position desc limit $5 + $6 + 1 - {has_newer}")),
+        select(&format!("m.position > $4 order by m.position limit $5 + $6 - {has_older}")),
     );
     let rows = sqlx::query(with_moment(&sql))
         .bind(reader.user.uuid())

@@ -65,6 +65,21 @@ async fn history_comes_by_page_in_both_directions() {
     assert_eq!(texts(&before), texts(&older));
     let after = ana.get(&format!("{base}?limit=3&after={}", positions[20])).await.expect(200);
     assert_eq!(texts(&after), ["note 21", "note 22", "note 23"]);
+    // A page around a position is full, if there are enough messages on one of the sides.
+    for (at, [newest, oldest], continues) in [
+        (positions[12], [14, 11], true),
+        (positions[0] - 1, [3, 0], false),
+        (positions[1], [3, 0], false),
+        (positions[2], [4, 1], true),
+        (head, [24, 21], true),
+        (head + 5, [24, 21], true),
+    ] {
+        for as_of in [String::new(), format!("&as_of={head}")] {
+            let page = ana.get(&format!("{base}?limit=4&around={at}{as_of}")).await.expect(200);
+            let notes: Vec<_> = (oldest..=newest).rev().map(|n| format!("note {n}")).collect();
+            assert_eq!((texts(&page), page["next_cursor"].is_string()), (notes, continues), "{at}{as_of}");
+        }
+    }
     let beyond = ana.get(&format!("{base}?after={head}")).await.expect(200);
     assert_eq!(texts(&beyond), Vec::<String>::new());
     for wrong in ["before=1&after=2", "before=-1", "limit=0", "limit=201", "offset=3", "limit=1&limit=2"] {

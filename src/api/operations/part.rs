@@ -40,7 +40,7 @@ impl Wanted {
             Self::From(direction) => Asked::From(direction, limit.and_one()),
             Self::Around(position) => {
                 let (older, newer) = halves(limit);
-                Asked::Around { position, older: older + 1, newer }
+                Asked::Around { position, older, newer }
             }
         }
     }
@@ -49,7 +49,7 @@ impl Wanted {
     pub(in crate::api) fn page(&self, found: Vec<reading::Message>, limit: Limit) -> Page<reading::Message> {
         match *self {
             Self::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
-            Self::Around(position) => cut_around(found, position, halves(limit).0),
+            Self::Around(_) => Page::cut(found, limit, |last| Direction::Before(last.position)),
         }
     }
 }
@@ -60,24 +60,11 @@ fn halves(limit: Limit) -> (i64, i64) {
     (limit.get() as i64 - newer, newer)
 }
 
-/// A page around a position. The messages come newest first. If more than `older` of them lie at or before the
-/// position, the list continues.
-fn cut_around(mut found: Vec<reading::Message>, position: Position, older: i64) -> Page<reading::Message> {
-    let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
-    let more = at_or_before > older;
-    if more {
-        found.pop();
-    }
-    let end = found.last().filter(|_| more).map(|last| Direction::Before(last.position));
-    Page::of(found, end.map(|end| Cursor(end).to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use poem_openapi::types::ParseFromParameter;
 
     use super::*;
-    use crate::api::http::examples;
 
     const AT: Position = Position(5);
 
@@ -102,41 +89,10 @@ mod tests {
         assert_eq!(asked, Wanted::From(Direction::After(Position(9))));
     }
 
-    fn messages(positions: &[u64]) -> Vec<reading::Message> {
-        let message = |at: &u64| reading::Message {
-            id: examples::message(),
-            position: Position(*at),
-            sender: examples::ana(),
-            client_id: examples::KEY.into(),
-            text: examples::TEXT.into(),
-            sent_at: examples::time(),
-            edited_at: None,
-            deleted_at: None,
-            deleted_by: None,
-            reply_to: None,
-            metadata: None,
-            mentions: Vec::new(),
-            reactions: Vec::new(),
-            pinned: false,
-        };
-        positions.iter().map(message).collect()
-    }
-
     #[test]
     fn a_page_about_a_position_is_half_older_and_half_newer() {
         for (limit, expected) in [("1", (1, 0)), ("2", (1, 1)), ("3", (2, 1)), ("200", (100, 100))] {
             assert_eq!(halves(Limit::parse_from_parameter(limit).expect("limit")), expected);
         }
-    }
-
-    #[test]
-    fn a_page_about_a_position_goes_on_to_what_is_older_if_there_is_more() {
-        let page = cut_around(messages(&[7, 6, 5, 4, 3]), AT, 2);
-        let positions: Vec<_> = page.items.iter().map(|message| message.position.0).collect();
-        assert_eq!(positions, [7, 6, 5, 4]);
-        assert_eq!(page.next_cursor, Some(Cursor(Direction::Before(Position(4))).to_string()));
-        let page = cut_around(messages(&[7, 6, 5, 4]), AT, 2);
-        assert_eq!((page.items.len(), page.next_cursor), (4, None));
-        assert_eq!(cut_around(messages(&[7, 6]), AT, 2).next_cursor, None);
     }
 }

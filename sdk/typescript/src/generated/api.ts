@@ -891,8 +891,9 @@ export interface paths {
          * List messages
          * @description Lists the messages of a conversation. Without a parameter, or with `before`, the newest message comes first.
          *     With `after` the oldest comes first. With `around` the newest comes first, and half of the page lies at or
-         *     before that position. `cursor` continues in the direction of the previous page; after `around` it continues
-         *     towards older messages. With `as_of` the messages are as they were at that moment.
+         *     before that position; if there are fewer, the other side fills the page. `cursor` continues in the direction of
+         *     the previous page; after `around` it continues towards older messages. With `as_of` the messages are as they
+         *     were at that moment.
          */
         get: operations["list_messages"];
         put?: never;
@@ -902,9 +903,9 @@ export interface paths {
          *     `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
          *     edited or deleted since. The same key with another body is refused with `idempotency_mismatch`. A `reply_to` that
          *     names no message of the conversation, a deleted one, or one that the caller may not see gets 400 `bad_reference`.
-         */
          *     The response has the message as it was stored: `reply_to` is without the sender and the text of the quoted
          *     message, which `GET` of the new message returns.
+         */
         post: operations["send_message"];
         delete?: never;
         options?: never;
