@@ -93,7 +93,9 @@ impl Commands {
                 Some(_) => event.with_erased_title(),
                 None => event,
             };
-            if first.and_then(|first| first.event) != Some(asked) {
+            // The rosters are compared, because the order of the members means nothing.
+            let roster = |event| roster_after(started.position, &event);
+            if first.and_then(|first| first.event).map(roster) != Some(roster(asked)) {
                 return Err(Refused::Mismatch);
             }
         }
@@ -153,7 +155,12 @@ fn started(
     event: &Event,
     existed: bool,
 ) -> Started {
+    let conversation = Arc::new(roster_after(position, event));
+    Started { id, position, created_at, created_by, conversation, existed }
+}
+
+fn roster_after(position: Position, first: &Event) -> Conversation {
     let mut conversation = Conversation::default();
-    conversation.evolve(position, event);
-    Started { id, position, created_at, created_by, conversation: Arc::new(conversation), existed }
+    conversation.evolve(position, first);
+    conversation
 }

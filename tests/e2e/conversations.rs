@@ -93,6 +93,20 @@ async fn every_socket_of_a_group_of_three_sees_the_same_chain() {
 }
 
 #[tokio::test]
+async fn a_group_is_started_once_for_a_key_whatever_the_order_of_its_members() {
+    let world = World::start().await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let keyed = ana.with_key("the-first-group");
+    let lunch = keyed.starts_group("Lunch", &[&ben, &cleo]).await;
+    for members in [[&cleo, &ben], [&ben, &cleo]] {
+        assert_eq!(keyed.starts_group("Lunch", &members).await.id, lunch.id);
+    }
+    let others = json!({ "kind": "group", "title": "Lunch", "members": [ben.id] });
+    keyed.post("/v1/conversations", others).await.refuses(409, "idempotency_mismatch");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn the_list_shows_what_a_client_draws() {
     let world = World::start().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
