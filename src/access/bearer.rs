@@ -8,9 +8,9 @@ use super::{external::External, not_authenticated::NotAuthenticated};
 use crate::{
     accounts::refresh::WHOLE_LIFE,
     clock::Clock,
-    credentials::{BadToken, Identity, NatsName, PresentedKey, Proof, Tokens},
+    credentials::{BadToken, Identity, NatsName, PresentedKey, Tokens},
     limits::RateLimits,
-    live::{ApiKeys, Ended, Revoked},
+    live::{ApiKeys, Revoked},
 };
 
 /// The parts that judge bearer texts. Cheap to clone.
@@ -100,12 +100,7 @@ impl Bearers {
     }
 
     fn unless_ended(&self, identity: Identity) -> Result<Identity, NotAuthenticated> {
-        match self.revoked.why(&identity) {
-            None => Ok(identity),
-            Some(Ended::Suspended) => Err(NotAuthenticated::Suspended),
-            Some(Ended::Revoked) if identity.proof == Proof::Key => Err(NotAuthenticated::InvalidKey),
-            Some(Ended::Revoked) => Err(NotAuthenticated::Revoked),
-        }
+        self.revoked.why(&identity).map_or(Ok(identity), |ended| Err(ended.into()))
     }
 }
 

@@ -1,6 +1,12 @@
 //! Why a bearer text is refused.
 
-use crate::{credentials::BadToken, issuers::NotProven, limits::Exceeded, shares::NoPlace};
+use crate::{
+    credentials::{BadToken, Proof},
+    issuers::NotProven,
+    limits::Exceeded,
+    live::Ended,
+    shares::NoPlace,
+};
 
 /// Why a bearer text is refused.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +49,25 @@ pub enum NotAuthenticated {
     Database(#[from] sqlx::Error),
 }
 
+impl From<Ended> for NotAuthenticated {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Revoked => Self::Revoked,
+            Ended::KeyRevoked => Self::InvalidKey,
+            Ended::Suspended => Self::Suspended,
+        }
+    }
+}
+
 impl NotAuthenticated {
+    /// That a proof of this kind has expired.
+    pub fn expired(proof: Proof) -> Self {
+        match proof {
+            Proof::Key => Self::KeyExpired,
+            Proof::Login | Proof::Issuer => BadToken::Expired.into(),
+        }
+    }
+
     /// The code for programs, the same at every edge.
     pub fn code(&self) -> &'static str {
         match self {

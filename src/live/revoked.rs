@@ -38,8 +38,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Why a proof that was valid no longer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The login was revoked, or the key has ended.
+    /// The login was revoked.
     Revoked,
+    /// The API key has ended.
+    KeyRevoked,
     /// The account was deactivated.
     Suspended,
 }
@@ -89,6 +91,7 @@ impl Revoked {
             (true, Proof::Login | Proof::Issuer) | (false, Proof::Issuer) if is_suspended => {
                 Some(Ended::Suspended)
             }
+            (true, Proof::Key) => Some(Ended::KeyRevoked),
             (true, _) => Some(Ended::Revoked),
             // The key of a program that acts for the account stays valid, but the program can no longer act for it.
             (false, Proof::Key) if is_suspended && caller.is_acted_for() => Some(Ended::Suspended),
@@ -271,6 +274,8 @@ mod tests {
         let program = UserId::known(uuid::Uuid::from_u128(8));
         let acts_for = Identity { via: Some(program), ..caller(Proof::Key, 4) };
         assert_eq!(revoked.why(&acts_for), suspended, "a program that acts for the account");
+        revoked.insert(acts_for.login);
+        assert_eq!(revoked.why(&acts_for), Some(Ended::KeyRevoked));
         advance(Duration::from_secs(1)).await;
         revoked.restore(ours.user);
         assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (Some(Ended::Revoked), None));

@@ -2,10 +2,10 @@
 
 use crate::{
     commands::{Refused, Unavailable},
-    credentials::BadToken,
+    credentials::Proof,
     domain::{Position, Rejection},
     feed::{Behind, PastError, Reset},
-    live::Full,
+    live::{Ended, Full},
     shares::NoPlace,
     views::SearchError,
 };
@@ -108,12 +108,12 @@ pub enum FollowError {
     /// Too many requests follow events.
     #[error("too many requests follow events: end another request first")]
     Full(Full),
-    /// The token or the login of the reader has ended.
-    #[error(transparent)]
-    BadToken(#[from] BadToken),
-    /// The account of the reader was deactivated.
-    #[error("the account is suspended: ask the operator")]
-    Suspended,
+    /// The login, the key or the account of the reader has ended.
+    #[error("the login, the key or the account of the caller has ended")]
+    Ended(Ended),
+    /// The token or the key of the reader has expired.
+    #[error("the token or the key of the caller has expired")]
+    Expired(Proof),
     /// The user for whom a program follows the events is no longer active.
     #[error("the caller may not act for this user any more")]
     MayNotActFor,

@@ -10,7 +10,7 @@ use tokio::{
 use super::error::FollowError;
 use crate::{
     clock::Clock,
-    credentials::{BadToken, Identity, LEEWAY},
+    credentials::{Identity, LEEWAY},
     domain::Point,
     feed::{Behind, Feed, MissedPage, Reset},
     live::{Conversations, Ended, Follower, Followers, Revoked, Shown},
@@ -206,13 +206,12 @@ impl EventReader {
     /// Whether the caller may get more events.
     fn may_go_on(&self) -> Result<(), FollowError> {
         match self.source.revoked.why(&self.caller) {
-            Some(Ended::Revoked) => return Err(BadToken::Invalid.into()),
             Some(Ended::Suspended) if self.caller.is_acted_for() => return Err(FollowError::MayNotActFor),
-            Some(Ended::Suspended) => return Err(FollowError::Suspended),
+            Some(ended) => return Err(FollowError::Ended(ended)),
             None => {}
         }
         if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
-            Err(BadToken::Expired.into())
+            Err(FollowError::Expired(self.caller.proof))
         } else if !self.source.log.is_current_everywhere() {
             Err(FollowError::CutOff)
         } else {

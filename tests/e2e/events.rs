@@ -228,9 +228,9 @@ async fn whoever_follows_is_cut_off_with_the_login_on_every_node() {
         .await;
     let revoked = Instant::now();
     ben.delete("/v1/logins/current").await.expect(204);
-    assert_eq!(stream.ends().await, "invalid_token");
-    assert_eq!(other.ends().await, "invalid_token");
-    waits.await.expect("no panic").refuses(401, "invalid_token");
+    assert_eq!(stream.ends().await, "login_revoked");
+    assert_eq!(other.ends().await, "login_revoked");
+    waits.await.expect("no panic").refuses(401, "login_revoked");
     assert!(
         revoked.elapsed() < Duration::from_secs(5),
         "nobody waits for the next event: {:?}",
@@ -361,7 +361,7 @@ async fn the_event_source_of_other_people_goes_on_where_it_was_cut() {
         told(text).await;
     }
     ben.delete("/v1/logins/current").await.expect(204);
-    told("invalid_token").await;
+    told("login_revoked").await;
     assert!(timeout(PATIENCE, follows.wait()).await.expect("it ends").expect("wait").success());
     world.finish().await;
 }

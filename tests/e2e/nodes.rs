@@ -102,7 +102,7 @@ async fn a_node_without_the_gateway_role_has_no_hub_and_is_told_everything() {
         ben_there.delete("/v1/logins/current").await.expect(204);
     };
     let (cut, ()) = tokio::join!(ben.get(&path), revokes);
-    cut.refuses(401, "invalid_token");
+    cut.refuses(401, "login_revoked");
     ben.get("/v1/me").await.refuses(401, "login_revoked");
 
     assert_eq!(ana.get("/v1/ws").await.status, 404);

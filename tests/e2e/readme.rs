@@ -158,7 +158,7 @@ async fn the_example_that_follows_as_a_page_does_is_told_what_happens_and_why_it
     ana.says(&lunch, "Pizza?").await;
     follows.prints("Pizza?", PATIENCE).await;
     ben.delete("/v1/logins/current").await.expect(204);
-    follows.prints("invalid_token", PATIENCE).await;
+    follows.prints("login_revoked", PATIENCE).await;
     world.finish().await;
 }
 
@@ -289,7 +289,7 @@ async fn the_example_that_follows_goes_on_after_a_cut() {
     wire.mend();
     example.prints("during the cut", PATIENCE).await;
     ben.delete("/v1/logins/current").await.expect(204);
-    example.prints(r#""code":"invalid_token""#, PATIENCE).await;
+    example.prints(r#""code":"login_revoked""#, PATIENCE).await;
     drop(example);
     world.finish().await;
 }

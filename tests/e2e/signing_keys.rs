@@ -124,7 +124,7 @@ async fn a_key_that_has_leaked_is_replaced_at_once() {
     eventually("the old key has ended", async || ana.get("/v1/me").await.status == 401).await;
     ana.get("/v1/me").await.refuses(401, "invalid_token");
     assert_eq!(socket.is_closed_with().await, 4401);
-    waits.await.expect("no panic").refuses(401, "invalid_token");
+    waits.await.expect("no panic").refuses(401, "login_revoked");
     let keys = published(ana.address).await;
     assert!(keys.len() == 1 && keys != old, "{keys:?}");
     let refresh = json!({ "refresh_token": ana.refresh_token });

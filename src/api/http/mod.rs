@@ -10,6 +10,7 @@ pub mod edge;
 pub mod examples;
 pub mod explained;
 pub mod few;
+mod follow_reasons;
 mod headers;
 pub mod include;
 pub mod item;

@@ -8,11 +8,11 @@ use crate::{
     access::{AccessError, NotAuthenticated, ServiceError},
     api::http::typed::Wrong as _,
     commands::{NotBroughtIn, NotProvisioned, NotSettled, Refused, Unavailable},
-    credentials::{BadToken, Busy},
+    credentials::Busy,
     domain::Rejection,
     issuers::NotProven,
     problems::{FieldError, Problem},
-    reading::{Behind, FollowError, Full, PastError, ReadError, Reset},
+    reading::{PastError, ReadError},
     shares::NoPlace,
 };
 
@@ -111,16 +111,6 @@ impl From<Busy> for Problem {
     }
 }
 
-impl From<BadToken> for Problem {
-    fn from(bad: BadToken) -> Self {
-        let code = match bad {
-            BadToken::Invalid => "invalid_token",
-            BadToken::Expired => "token_expired",
-        };
-        Self::unauthorized(code, sentence(bad))
-    }
-}
-
 impl From<NotAuthenticated> for Problem {
     fn from(refused: NotAuthenticated) -> Self {
         use NotAuthenticated::*;
@@ -196,21 +186,6 @@ pub(in crate::api) fn sentence(error: impl std::error::Error) -> String {
     text
 }
 
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
-        match full {
-            Full::User => {
-                let detail = "You follow events with too many requests on this node: end another one first.";
-                Self::too_many("too_many_followers", detail, LATER)
-            }
-            Full::Node => {
-                let detail = "Too many requests follow events on this node: try again, or use another node.";
-                Self::unavailable("at_capacity", detail, LATER)
-            }
-        }
-    }
-}
-
 impl From<NoPlace> for Problem {
     fn from(no_place: NoPlace) -> Self {
         match no_place {
@@ -222,52 +197,6 @@ impl From<NoPlace> for Problem {
                 let detail = "Too many requests of this kind are in progress on this node: try again, or use another node.";
                 Self::unavailable("at_capacity", detail, LATER)
             }
-        }
-    }
-}
-
-impl From<Reset> for Problem {
-    fn from(reset: Reset) -> Self {
-        gone(reset.word())
-    }
-}
-
-/// 410 for a cursor from which the server cannot continue. `reason` is the code of the reason.
-pub(in crate::api) fn gone(reason: &str) -> Problem {
-    let detail =
-        "The server cannot continue from this cursor: load your data by REST, then start without a cursor.";
-    let why = FieldError::new("/after", reason, "not a valid cursor of this user for the current log");
-    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
-}
-
-impl From<Behind> for Problem {
-    fn from(behind: Behind) -> Self {
-        match behind {
-            Behind::Unavailable(outage) => outage.into(),
-            Behind::Damaged(_) => Reset::Incomplete.into(),
-            Behind::Expired => Reset::Retention.into(),
-            Behind::Crowded(no_place) => no_place.into(),
-            Behind::Lagging => {
-                let detail = "This node is replaying too much of the log: send the same request again.";
-                Self::unavailable("not_yet", detail, AGAIN)
-            }
-        }
-    }
-}
-
-impl From<FollowError> for Problem {
-    fn from(error: FollowError) -> Self {
-        match error {
-            FollowError::Full(full) => full.into(),
-            FollowError::BadToken(bad) => bad.into(),
-            FollowError::Suspended => Self::forbidden("suspended", sentence(error)),
-            FollowError::MayNotActFor => Self::may_not_act_for(),
-            FollowError::Gone(reset) => reset.into(),
-            FollowError::CutOff => {
-                let detail = "This node has lost its connection to the log: reconnect with your last cursor.";
-                Self::unavailable("unavailable", detail, AGAIN)
-            }
-            FollowError::Behind(behind) => behind.into(),
         }
     }
 }

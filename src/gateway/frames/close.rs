@@ -61,7 +61,7 @@ impl Close {
 impl From<Ended> for Close {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Revoked => Self::LOGIN_REVOKED,
+            Ended::Revoked | Ended::KeyRevoked => Self::LOGIN_REVOKED,
             Ended::Suspended => Self::SUSPENDED,
         }
     }
