@@ -35,11 +35,12 @@ mod routes;
 pub(crate) use crate::problems::{FieldError, Problem};
 pub use http::body::{Body, BodyIfAny, given, given_word};
 pub use http::caller::Caller;
+pub use http::cursor::Cursor;
 pub use http::edge::edge;
 pub use http::few::Few;
 pub use http::include::{Include, MentionsUsers, Named};
 pub use http::item::Item;
-pub use http::page::{Cursor, Limit, Page, Wait};
+pub use http::page::{Limit, Page, Wait};
 pub use http::refusals::{
     Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Retried, Ruled, SignedIn,
 };

@@ -11,9 +11,9 @@ use crate::{
     api::{
         http::{
             caller::{Door, READS},
-            document,
+            cursor, document,
             edge::LOGOUT,
-            explained, page,
+            explained,
             strict::Strict,
         },
         operations::{
@@ -135,7 +135,7 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// endpoint of the gateway goes beside them, and [`edge()`](crate::api::edge()) wraps both:
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
-    page::authenticate(cursor_key);
+    cursor::authenticate(cursor_key);
     let Parts {
         commands,
         reading,

@@ -1,4 +1,5 @@
-//! Keeps the account and the operation of the current request, for the layers around the token check.
+//! Keeps the account, the operation and the list of the current request, for layers that are far from the router and the
+//! token check.
 
 use std::cell::OnceCell;
 
@@ -12,6 +13,7 @@ tokio::task_local! {
 struct Asking {
     user: OnceCell<UserId>,
     operation: OnceCell<&'static str>,
+    list: OnceCell<Vec<u8>>,
 }
 
 /// Runs `answering` as one request, whose account and operation are not known yet.
@@ -40,4 +42,15 @@ pub(in crate::api) fn note_operation(operation: &'static str) {
 /// The operation of this request; `none` if the request has reached no operation.
 pub(in crate::api) fn operation() -> &'static str {
     ASKING.with(|asking| asking.operation.get().copied()).unwrap_or("none")
+}
+
+/// Records the list that this request reads, as [`cursor`](super::cursor) names lists.
+pub(in crate::api) fn note_list(list: Vec<u8>) {
+    let _ = ASKING.try_with(|asking| asking.list.set(list));
+}
+
+/// The list of this request; empty if the request reads no list.
+pub(in crate::api) fn list() -> Vec<u8> {
+    let noted = ASKING.try_with(|asking| asking.list.get().cloned());
+    noted.ok().flatten().unwrap_or_default()
 }

@@ -25,7 +25,8 @@ const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
 
 - Errors are `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for people.
-- Lists are pages: pass `next_cursor` as `cursor` until it is absent.
+- Lists are pages: pass `next_cursor` as `cursor`, with the parameters that choose the list, until it is absent. A \
+cursor is valid only for its own list.
 - All that is done in a conversation takes an `Idempotency-Key`: starting it, and changing the group, its members and \
 its messages. The server executes requests with the same key only once. Sending a message requires one. Receipts and \
 private settings take none: they set a state, so a repetition changes nothing more.

@@ -12,7 +12,8 @@ use serde::Serialize;
 use crate::{
     api::http::{
         or_null::OrNull,
-        page::{Limit, Page, parameter},
+        page::{Limit, Page},
+        parameter::parameter,
     },
     domain::{UserId, UserKind},
     problems::Problem,

@@ -1,17 +1,15 @@
-//! Pagination of lists: page sizes, cursors and the pages themselves.
+//! Pagination of lists: page sizes and the pages themselves.
 
-use std::{borrow::Cow, sync::OnceLock, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
-use aws_lc_rs::{constant_time, hmac};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromParameter, ParseResult, Type},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use crate::{
-    api::http::values::digits,
+    api::http::{cursor::Cursor, parameter::parameter, values::digits},
     domain::Position,
     reading::{ListPart, Standing},
 };
@@ -158,78 +156,6 @@ impl Wait {
     pub const MAX: u16 = 60;
 }
 
-/// The key with which this installation authenticates cursors. It is a static, because the parser of a
-/// parameter has no access to the state of an operation. The first key that is set stays.
-static KEY: OnceLock<hmac::Key> = OnceLock::new();
-/// The number of bytes of the authentication code in a cursor.
-const TAG: usize = 16;
-
-/// Sets the key that all nodes share. A code made with this key proves that one of the nodes issued the
-/// cursor.
-pub(in crate::api) fn authenticate(cursor_key: &[u8; 32]) {
-    KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, cursor_key));
-}
-
-fn key() -> &'static hmac::Key {
-    KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]))
-}
-
-/// The authentication code of a cursor. The cursors of the feed use the same key with another prefix, so a
-/// cursor of one kind is never valid as the other kind.
-fn tag(json: &[u8]) -> [u8; TAG] {
-    let mut signing = hmac::Context::with_key(key());
-    signing.update(b"list");
-    signing.update(json);
-    let mut tag = [0; TAG];
-    tag.copy_from_slice(&signing.sign().as_ref()[..TAG]);
-    tag
-}
-
-/// The end of a page: the parameter `cursor`, opaque for clients and authenticated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor<T>(pub T);
-
-impl<T> Cursor<T> {
-    /// The maximum number of characters of a cursor.
-    pub const MAX: usize = 256;
-}
-
-impl<T: Serialize> std::fmt::Display for Cursor<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let json = serde_json::to_vec(&self.0).map_err(|_| std::fmt::Error)?;
-        f.write_str(&BASE64URL.encode([&tag(&json)[..], &json].concat()))
-    }
-}
-
-/// Implements `Type` for parameters whose schema is inlined in the document.
-macro_rules! parameter {
-    (($($of:tt)*) $name:ty, $word:literal, $required:literal, $schema:expr) => {
-        impl $($of)* poem_openapi::types::Type for $name {
-            const IS_REQUIRED: bool = $required;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> std::borrow::Cow<'static, str> {
-                $word.into()
-            }
-
-            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::once(self))
-            }
-        }
-    };
-}
-
-pub(in crate::api) use parameter;
-
 parameter!(() Limit, "Limit", false, MetaSchema {
     description: Some("The maximum number of items"),
     minimum: Some(1.0),
@@ -244,13 +170,6 @@ parameter!(() Wait, "Wait", false, MetaSchema {
     maximum: Some(Wait::MAX.into()),
     default: Some(0.into()),
     ..MetaSchema::new_with_format("integer", "int32")
-});
-
-parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
-    description: Some("The `next_cursor` of the previous page"),
-    min_length: Some(1),
-    max_length: Some(Self::MAX),
-    ..MetaSchema::new("string")
 });
 
 impl ParseFromParameter for Limit {
@@ -281,23 +200,9 @@ impl ParseFromParameter for Wait {
     }
 }
 
-impl<T: DeserializeOwned + Send + Sync> ParseFromParameter for Cursor<T> {
-    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        let bytes = (value.len() <= Self::MAX).then(|| BASE64URL.decode(value).ok()).flatten();
-        let end = bytes.and_then(|bytes| {
-            let (code, json) = bytes.split_first_chunk::<TAG>()?;
-            constant_time::verify_slices_are_equal(code, &tag(json)).ok()?;
-            serde_json::from_slice(json).ok()
-        });
-        end.map(Self)
-            .ok_or_else(|| ParseError::custom("no cursor of this list: pass next_cursor as it was given"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::UserId;
 
     #[test]
     fn a_limit_is_1_to_200_and_50_if_absent() {
@@ -307,25 +212,6 @@ mod tests {
         assert_eq!(limit(&["200"]), Some(200));
         for wrong in ["0", "201", "-1", "", "1.0", "ten", "65537"] {
             assert_eq!(limit(&[wrong]), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_cursor_comes_back_as_it_was_given() {
-        let ana: UserId = "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse().expect("id");
-        let read = Cursor::parse_from_parameter(&Cursor((ana, Position(7))).to_string());
-        assert_eq!(read.map(|cursor| cursor.0).ok(), Some((ana, Position(7))));
-    }
-
-    #[test]
-    fn a_cursor_of_another_list_or_of_nobody_is_refused() {
-        let other = Cursor(Position(7)).to_string();
-        let own = r#""01930f3c-5a7b-7c3d-8e4f-0123456789ab""#;
-        let (bare, forged) = (BASE64URL.encode(own), BASE64URL.encode([&[0; TAG], own.as_bytes()].concat()));
-        for wrong in
-            ["", "7", "%", "\0", "null", &other, &format!("{other}="), &"A".repeat(10_000), &bare, &forged]
-        {
-            assert!(Cursor::<UserId>::parse_from_parameter(wrong).is_err(), "{wrong}");
         }
     }
 

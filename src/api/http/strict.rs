@@ -17,7 +17,7 @@ use crate::{
     api::http::{
         asking,
         caller::{Door, Malformed},
-        on_behalf,
+        cursor, on_behalf,
         scopes::{Need, need_of},
         strangers,
         translated::of_error,
@@ -172,6 +172,9 @@ impl Endpoint for Operation {
         }
         join_lists(request.headers_mut());
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
+        if self.known.query.iter().any(|name| name == "cursor") {
+            asking::note_list(cursor::list(request.uri().path(), &given));
+        }
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);
         let wrong = wrong_path(&request, &self.known.ids);
         let named = match wrong.or_else(|| wrong_query(&given, &self.known.query)).or_else(wrong_header) {

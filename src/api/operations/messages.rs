@@ -148,8 +148,8 @@ impl Messages {
     /// Lists the messages of a conversation. Without a parameter, or with `before`, the newest message comes first.
     /// With `after` the oldest comes first. With `around` the newest comes first, and half of the page lies at or
     /// before that position; if there are fewer, the other side fills the page. `cursor` continues in the direction of
-    /// the previous page; after `around` it continues towards older messages. With `as_of` the messages are as they
-    /// were at that moment.
+    /// the previous page, and replaces these parameters; after `around` it continues towards older messages. With
+    /// `as_of` the messages are as they were at that moment.
     #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn history(

@@ -14,7 +14,7 @@ use crate::{
     access::{self, Access},
     api::{
         Caller, Found, Limit, Page, Problem, Reply, SignedIn,
-        http::{examples, or_null::OrNull, page::parameter, typed::Wrong},
+        http::{examples, or_null::OrNull, parameter::parameter, typed::Wrong},
         operations::tag::Tag,
     },
     credentials::{BadUsername, Username},
