@@ -60,6 +60,15 @@ impl Access {
         accounts::find(&self.pool, me).await?.ok_or(AccessError::NoAccount)
     }
 
+    /// The user name with which the caller logs in, if the account has a password.
+    pub(super) async fn login_name(&self, me: UserId) -> Result<Username, AccessError> {
+        match accounts::name_and_password(&self.pool, me).await? {
+            Some((name, true)) => Ok(name),
+            Some((_, false)) => Err(AccessError::NoPassword),
+            None => Err(AccessError::NoAccount),
+        }
+    }
+
     /// Changes the public profile of a user.
     pub async fn change(&self, me: UserId, by: By, changes: &AccountChanges) -> Result<Account, AccessError> {
         let stamp = Stamp::now(&self.clock, by);

@@ -25,7 +25,7 @@ impl Access {
         let Some(password) = password else {
             return Ok(accounts::is_fresh(&self.pool, me, login, self.clock.now(), FRESH).await?);
         };
-        let username = self.account(me).await?.username;
+        let username = self.login_name(me).await?;
         // A thief with an access token could guess the password here, so a wrong guess costs the same as at login.
         let counts = |outcome: &_| matches!(outcome, Err(AccessError::WrongPassword));
         self.metered(Policy::Login, from, counts, async |turn| {

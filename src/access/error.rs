@@ -29,7 +29,7 @@ pub enum AccessError {
     /// The account does not exist, or has another password. Neither the error nor its timing reveals which.
     #[error("the user name or the password is wrong: check both")]
     BadCredentials,
-    /// The account has no password that could be recovered.
+    /// The account has no password that could be checked, changed or recovered.
     #[error(
         "the account has no password: its user logs in through the host application or the external issuer"
     )]

@@ -25,7 +25,7 @@ impl Access {
         chosen: String,
         from: IpAddr,
     ) -> Result<(), AccessError> {
-        let username = self.account(me).await?.username;
+        let username = self.login_name(me).await?;
         let chosen = Password::choose(chosen, &username)?;
         // A thief with an access token could guess the password here, so a wrong guess costs the same as at
         // login.

@@ -67,7 +67,7 @@ pub(crate) use self::nodes::{NodeNote, OtherNodes, is_there, note_node, other_no
 pub(crate) use self::outbox::{RelayTurn, Waiting, oldest_waiting};
 pub(crate) use self::people::{
     Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, is_taken,
-    register, saw,
+    name_and_password, register, saw,
 };
 pub(crate) use self::programs::ServiceAccount;
 pub(crate) use self::provisioned::{

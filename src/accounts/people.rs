@@ -142,6 +142,19 @@ pub(crate) async fn is_taken(pool: &PgPool, username: &Username) -> Result<bool,
         .await
 }
 
+/// The user name of an account, and whether the account has a password.
+pub(crate) async fn name_and_password(
+    pool: &PgPool,
+    id: UserId,
+) -> Result<Option<(Username, bool)>, sqlx::Error> {
+    let row: Option<(String, bool)> =
+        sqlx::query_as("select username, password_hash is not null from auth.account where id = $1")
+            .bind(id.uuid())
+            .fetch_optional(pool)
+            .await?;
+    Ok(row.map(|(name, has_password)| (Username::known(name), has_password)))
+}
+
 /// The account with this id.
 pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
     Ok(find_many(pool, &[id]).await?.pop())

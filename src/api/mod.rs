@@ -23,7 +23,8 @@
 //! - The response: [`Reply`], [`Listed`], [`Created`], [`Made`], [`MadeOrInvited`], [`Requested`], [`Done`],
 //!   [`Reached`], with [`Page`] for lists.
 //! - The refusal: a [`Problem`], within the set of statuses that the operation names ([`Public`], [`Claimed`],
-//!   [`SignedIn`], [`Proven`], [`Keyed`], [`Followed`], [`Downloaded`], [`Found`], [`Ruled`], [`Retried`]).
+//!   [`SignedIn`], [`Proven`], [`Confirmed`], [`Keyed`], [`Followed`], [`Downloaded`], [`Found`], [`Ruled`],
+//!   [`Retried`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; `reasons.rs` translates the errors of the floors below.
 //! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the
 //!   outermost layer, through which every request passes.
@@ -42,7 +43,7 @@ pub use http::include::{Include, MentionsUsers, Named};
 pub use http::item::Item;
 pub use http::page::{Limit, Page, Wait};
 pub use http::refusals::{
-    Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Retried, Ruled, SignedIn,
+    Claimed, Confirmed, Downloaded, Followed, Found, Keyed, Proven, Public, Retried, Ruled, SignedIn,
 };
 pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply, Requested};
 pub use routes::{DOCUMENT, Parts, app, document};

@@ -111,6 +111,15 @@ async fn a_user_is_made_once_and_follows_the_table_of_the_host() {
     host.post(&format!("/v1/admin/users/{id}/recovery"), json!({})).await.refuses(409, "no_password");
     let refused = world.runs(&["users", "recover", id]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("no password"), "{refused:?}");
+    // Its user is told so too, and no guess of a password is counted.
+    let tokens = host.post(&format!("{}/tokens", user("8")), json!({})).await.expect(201);
+    let hosted = host.with_token(tokens["access_token"].as_str());
+    for _ in 0..7 {
+        let change = json!({ "current_password": PASSWORD, "new_password": "another horse battery" });
+        hosted.put("/v1/me/password", change).await.refuses(409, "no_password");
+    }
+    let erase = json!({ "scope": "account", "confirm": PASSWORD });
+    hosted.post("/v1/me/erasure", erase).await.refuses(409, "no_password");
     world.finish().await;
 }
 

@@ -55,7 +55,7 @@ fn conflicts(operation: &str) -> &'static [&'static str] {
         "add_service" => &["conflict", "username_taken"],
         "add_key" | "rotate_key" => &["conflict", "too_many_keys"],
         "add_invite" => &["too_many_invites"],
-        "issue_recovery" => &["no_password"],
+        "issue_recovery" | "change_password" | "request_own_erasure" => &["no_password"],
         "place_hold" => &["too_many_holds"],
         "add_webhook" => &["conflict", "too_many_webhooks"],
         "update_webhook" | "rotate_webhook" | "test_webhook" => &["conflict"],

@@ -110,6 +110,8 @@ refusals! {
     SignedIn: 401 403;
     /// An operation that needs a token and one more proof of identity.
     Proven: 401 403;
+    /// An operation that needs a token and the password of an account, which may have none.
+    Confirmed: 401 403 409;
     /// An operation that creates a resource once for each key, unless one user blocks the other.
     Keyed: 401 403 409;
     /// An operation that continues from something that may have ended: a cursor or a legal hold.

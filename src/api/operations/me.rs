@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     access::{Access, AccountChanges},
     api::{
-        Body, Caller, Done, Proven, Reply, SignedIn, given,
+        Body, Caller, Confirmed, Done, Reply, SignedIn, given,
         http::{examples, or_null::OrNull, typed::at},
         operations::{accounts::Account, tag::Tag},
     },
@@ -87,15 +87,16 @@ impl Me {
     /// Change my password
     ///
     /// Changes the password and ends all other logins of the caller. A wrong current password is refused with
-    /// `wrong_password`, and counts like a wrong password at login. A repeated request is answered like the first one:
-    /// send it again if the response was lost.
+    /// `wrong_password`, and counts like a wrong password at login. The account of a user from a host application or an
+    /// external issuer has no password (409 `no_password`). A repeated request is answered like the first one: send it
+    /// again if the response was lost.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(
         &self,
         caller: Caller,
         from: ClientAddress,
         body: Body<PasswordChange>,
-    ) -> Result<Done, Proven> {
+    ) -> Result<Done, Confirmed> {
         let current = at("/current_password", Password::present(body.0.current_password))?;
         let new = body.0.new_password;
         self.access.change_password(caller.user, caller.login, &current, new, from.0).await?;

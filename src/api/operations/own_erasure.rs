@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     access::Access,
     api::{
-        Body, Caller, Done, Found, Proven, Reply, Requested, given,
+        Body, Caller, Confirmed, Done, Found, Reply, Requested, given,
         http::{examples, typed::at, values::words},
         operations::tag::Tag,
     },
@@ -113,15 +113,15 @@ impl OwnErasures {
     /// Requests the erasure of the caller's account after 24 hours, alone or with all messages that the caller has
     /// sent. `confirm` has the password; without it, the login must be at most 5 minutes old, or the request is
     /// refused with `invalid_body` at `/confirm`. A wrong password is refused with `wrong_password`, and counts like
-    /// one at login. Until `starts_at` the account works as before, and the request can be cancelled. Another request
-    /// can widen the scope.
+    /// one at login; if the account has none, the request is refused with 409 `no_password`. Until `starts_at` the
+    /// account works as before, and the request can be cancelled. Another request can widen the scope.
     #[oai(path = "/me/erasure", method = "post", operation_id = "request_own_erasure")]
     async fn request(
         &self,
         caller: Caller,
         from: ClientAddress,
         body: Body<NewOwnErasure>,
-    ) -> Result<Requested<OwnErasure>, Proven> {
+    ) -> Result<Requested<OwnErasure>, Confirmed> {
         let NewOwnErasure { scope, confirm } = body.0;
         let password = confirm.map(|typed| at("/confirm", Password::present(typed))).transpose()?;
         if !self.access.confirm(caller.user, caller.login, password.as_ref(), from.0).await? {

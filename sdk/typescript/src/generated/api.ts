@@ -1443,8 +1443,8 @@ export interface paths {
          * @description Requests the erasure of the caller's account after 24 hours, alone or with all messages that the caller has
          *     sent. `confirm` has the password; without it, the login must be at most 5 minutes old, or the request is
          *     refused with `invalid_body` at `/confirm`. A wrong password is refused with `wrong_password`, and counts like
-         *     one at login. Until `starts_at` the account works as before, and the request can be cancelled. Another request
-         *     can widen the scope.
+         *     one at login; if the account has none, the request is refused with 409 `no_password`. Until `starts_at` the
+         *     account works as before, and the request can be cancelled. Another request can widen the scope.
          */
         post: operations["request_own_erasure"];
         /**
@@ -1578,8 +1578,9 @@ export interface paths {
         /**
          * Change my password
          * @description Changes the password and ends all other logins of the caller. A wrong current password is refused with
-         *     `wrong_password`, and counts like a wrong password at login. A repeated request is answered like the first one:
-         *     send it again if the response was lost.
+         *     `wrong_password`, and counts like a wrong password at login. The account of a user from a host application or an
+         *     external issuer has no password (409 `no_password`). A repeated request is answered like the first one: send it
+         *     again if the response was lost.
          */
         put: operations["change_password"];
         post?: never;
