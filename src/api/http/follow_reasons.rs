@@ -26,16 +26,21 @@ impl From<Full> for Problem {
 
 impl From<Reset> for Problem {
     fn from(reset: Reset) -> Self {
-        gone(reset.word())
+        let why = match reset {
+            Reset::Unreadable => "not a cursor of the events of this server",
+            Reset::AnotherUser => "a cursor of another user",
+            Reset::EpochChanged => "a cursor of an earlier epoch of the log",
+            Reset::FromTheFuture => "ahead of the log, which was restored from a backup",
+            Reset::AnotherLog => "a cursor of the log before it was restored from a backup",
+            Reset::Incomplete => "the events after the cursor cannot be read completely",
+            Reset::Retention => {
+                "messages after the cursor are older than the retention period of their conversation"
+            }
+        };
+        let detail = "The server cannot continue from this cursor: load your data by REST, then start without a cursor.";
+        let why = FieldError::new("/after", reset.word(), why);
+        Self { errors: vec![why], ..Self::new(StatusCode::GONE, "cursor_gone", detail) }
     }
-}
-
-/// 410 for a cursor from which the server cannot continue. `reason` is the code of the reason.
-pub(in crate::api) fn gone(reason: &str) -> Problem {
-    let detail =
-        "The server cannot continue from this cursor: load your data by REST, then start without a cursor.";
-    let why = FieldError::new("/after", reason, "not a valid cursor of this user for the current log");
-    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
 }
 
 impl From<Behind> for Problem {

@@ -4,9 +4,10 @@ use poem::http::StatusCode;
 use serde_json::Value;
 
 use crate::{
-    api::http::{body, follow_reasons, strict, translated, wrong},
+    api::http::{body, strict, translated, wrong},
     commands::Refused,
     problems::{Document, EXAMPLE_ID},
+    reading::Reset,
 };
 
 /// The example for `status` of an operation: a problem that the operation can return. `shapes` holds the
@@ -18,7 +19,7 @@ pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -
         (StatusCode::BAD_REQUEST, Some([field, ..])) => wrong::missing(&format!("/{field}")),
         (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
         (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", &parameters),
-        (StatusCode::GONE, _) if parameters.contains(&"after") => follow_reasons::gone("cursor_unreadable"),
+        (StatusCode::GONE, _) if parameters.contains(&"after") => Reset::Unreadable.into(),
         (StatusCode::GONE, _) => Refused::Erased.into(),
         (status, _) => translated::of_status(status),
     };
