@@ -7,12 +7,16 @@ use crate::{
 };
 
 impl Access {
-    /// Deactivates an account, and ends its logins on all nodes.
+    /// Deactivates an account, and ends its logins on all nodes. An erased account is deactivated for good, and counts
+    /// as unknown.
     pub async fn deactivate(&self, by: By, which: WhichAccount<'_>) -> Result<(), AccessError> {
         let ended = accounts::deactivate(&self.pool, which, Stamp::now(&self.clock, by)).await?;
         let (user, logins) = ended.ok_or(AccessError::NotFound)?;
         self.revoking.suspend(user, &logins).await;
-        Ok(())
+        match accounts::ends_of(&self.pool, user).await?.erased_at {
+            None => Ok(()),
+            Some(_) => Err(AccessError::NotFound),
+        }
     }
 
     /// Reactivates a deactivated account. Its owner must log in again.

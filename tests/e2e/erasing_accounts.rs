@@ -76,9 +76,11 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     ben.invites(&left, &ana).await.refuses(400, "invalid_body");
     assert_eq!(ben.starts_direct(&ana).await.expect(200)["id"], chat["id"]);
 
-    // The account cannot be reactivated, and there is nothing more to erase.
-    let reactivate = format!("/v1/admin/users/{}/reactivate", ana.id);
-    program.person.post(&reactivate, json!({})).await.refuses(404, "not_found");
+    // The account is deactivated for good, and there is nothing more to erase.
+    for act in ["deactivate", "reactivate", "recovery"] {
+        let path = format!("/v1/admin/users/{}/{act}", ana.id);
+        program.person.post(&path, json!({})).await.refuses(404, "not_found");
+    }
     program.person.post("/v1/admin/erasures", ask).await.refuses(400, "invalid_body");
     assert_eq!(world.runs(&["erasures", "verify", id]).await.code, Some(0));
     let refused = world.runs(&["users", "reactivate", &ana.id]).await;

@@ -20,7 +20,8 @@ impl Activity {
     ///
     /// Deactivates the account of any user, however it was created, and ends all its logins within a second. The user
     /// stays a member of conversations, and cannot log in until the account is reactivated. The accounts of programs
-    /// cannot be deactivated (404): revoke their keys instead. Needs the scope `users:write`.
+    /// cannot be deactivated (404): revoke their keys instead. An erased account is unknown (404). Needs the scope
+    /// `users:write`.
     #[oai(path = "/admin/users/:id/deactivate", method = "post", operation_id = "deactivate_account")]
     async fn deactivate(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         self.access.deactivate(caller.by(), WhichAccount::Id(id.0)).await?;

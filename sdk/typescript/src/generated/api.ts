@@ -528,7 +528,8 @@ export interface paths {
          * Deactivate an account
          * @description Deactivates the account of any user, however it was created, and ends all its logins within a second. The user
          *     stays a member of conversations, and cannot log in until the account is reactivated. The accounts of programs
-         *     cannot be deactivated (404): revoke their keys instead. Needs the scope `users:write`.
+         *     cannot be deactivated (404): revoke their keys instead. An erased account is unknown (404). Needs the scope
+         *     `users:write`.
          */
         post: operations["deactivate_account"];
         delete?: never;
