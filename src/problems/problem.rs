@@ -108,7 +108,7 @@ impl Problem {
         Self { errors: vec![wrong], ..Self::new(StatusCode::BAD_REQUEST, code, said) }
     }
 
-    /// 401 with `WWW-Authenticate: Bearer`.
+    /// 401 with `WWW-Authenticate: Bearer`, as for a request without a token.
     pub(crate) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
@@ -188,6 +188,18 @@ impl Problem {
     ) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         Self { retry_after: Some(retry_after), ..problem }
+    }
+
+    /// The same problem, for a request with a token that was refused: a client can tell a 401 because of its token from
+    /// one without a token (RFC 6750, section 3.1).
+    #[must_use]
+    pub(crate) fn despite_token(mut self) -> Self {
+        for (name, value) in &mut self.headers {
+            if *name == header::WWW_AUTHENTICATE {
+                *value = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+            }
+        }
+        self
     }
 
     /// The same problem with one more header.

@@ -143,7 +143,11 @@ mod tests {
         let refused = door.bearers.authenticate(token, None).await.expect_err("refused");
         let problem = Problem::from(refused);
         assert_eq!(problem.status, 401);
-        assert_eq!(problem.headers[0].0, "www-authenticate");
+        let challenge = problem.headers.iter().find(|(name, _)| name == "www-authenticate");
+        assert_eq!(
+            challenge.map(|(_, value)| value.as_bytes()),
+            Some(&br#"Bearer error="invalid_token""#[..])
+        );
         problem.code
     }
 

@@ -115,7 +115,7 @@ impl From<NotAuthenticated> for Problem {
     fn from(refused: NotAuthenticated) -> Self {
         use NotAuthenticated::*;
         let code = refused.code();
-        match refused {
+        let problem = match refused {
             Token(_) | NotAdmitted | Revoked | InvalidKey | UnboundName | KeyExpired => {
                 Self::unauthorized(code, sentence(refused))
             }
@@ -124,7 +124,8 @@ impl From<NotAuthenticated> for Problem {
             NoPlace(no_place) => no_place.into(),
             RateLimited(exceeded) => exceeded.into(),
             Database(outage) => outage.into(),
-        }
+        };
+        problem.despite_token()
     }
 }
 
@@ -157,7 +158,8 @@ impl From<AccessError> for Problem {
             NotProven(why) => why.into(),
             NoPlace(no_place) => no_place.into(),
             Suspended => Self::forbidden("suspended", sentence(error)),
-            NoAccount | NotAdmitted | LoggedOut => Self::unauthorized("invalid_token", sentence(error)),
+            NoAccount => Self::unauthorized("invalid_token", sentence(error)).despite_token(),
+            NotAdmitted | LoggedOut => Self::unauthorized("invalid_token", sentence(error)),
             NotFound => Self::not_found(),
             WithOneself => Self::new(StatusCode::BAD_REQUEST, "with_oneself", sentence(error)),
             TooManyBlocks => Self::conflict("too_many_blocks", sentence(error)),

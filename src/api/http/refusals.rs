@@ -25,7 +25,11 @@ fn response(status: u16) -> MetaResponse {
         400 => ("The request is invalid", None),
         401 => (
             "The request has no valid access token",
-            Some(("WWW-Authenticate", "The scheme to use: `Bearer`", String::schema_ref())),
+            Some((
+                "WWW-Authenticate",
+                "The scheme to use: `Bearer`, with `error=\"invalid_token\"` if the request has a token",
+                String::schema_ref(),
+            )),
         ),
         403 => ("The caller may not do this", None),
         404 => ("The resource does not exist, or the caller may not see it", None),

@@ -167,7 +167,7 @@ impl From<Shut> for Problem {
             Shut::Proof(refused @ (NotAuthenticated::ForeignAddress | NotAuthenticated::Suspended)) => {
                 Self::forbidden(refused.code(), refused.to_string())
             }
-            Shut::Proof(refused) => Self::unauthorized(refused.code(), refused.to_string()),
+            Shut::Proof(refused) => Self::unauthorized(refused.code(), refused.to_string()).despite_token(),
             Shut::Overload(shed) => shed.into(),
             Shut::Scope => {
                 let scope = Scope::EventsRead;
