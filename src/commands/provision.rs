@@ -58,9 +58,12 @@ pub struct ProvisionedConversation {
 /// Why a conversation was not provisioned.
 #[derive(Debug, thiserror::Error)]
 pub enum NotProvisioned {
-    /// The external id belongs to a conversation of another kind, of other users, or of another service account.
+    /// The external id belongs to a direct conversation of other users, or to a group of another service account.
     #[error("the external id belongs to another conversation: choose another one")]
     Taken,
+    /// The conversation is of another kind.
+    #[error("the conversation is of another kind, which cannot change: choose another external id")]
+    OtherKind,
     /// A direct conversation was requested without two members.
     #[error("a direct conversation has two members: send exactly two")]
     NotTwo,
@@ -132,13 +135,13 @@ impl Commands {
                 return Ok(Written::Created);
             }
         }
-        let is_theirs = |found: &ProvisionedConversation| {
-            let roster = &found.conversation;
-            roster.kind() == Kind::Direct && roster.has_all(&[one, other])
-        };
-        match self.roster_of(id).await? {
-            Some(found) if is_theirs(&found) => Ok(Written::Unchanged),
-            _ => Err(NotProvisioned::Taken),
+        let found = self.provisioned(by, id).await?.ok_or(NotProvisioned::Taken)?.conversation;
+        if found.kind() != Kind::Direct {
+            return Err(NotProvisioned::OtherKind);
+        }
+        match found.has_all(&[one, other]) {
+            true => Ok(Written::Unchanged),
+            false => Err(NotProvisioned::Taken),
         }
     }
 
@@ -162,14 +165,9 @@ impl Commands {
         let mut written = Written::Unchanged;
         for _ in 0..PASSES {
             // The answer that nothing differs is given only after this process has caught up with the log.
-            self.conversations.catch_up(id).await?;
-            let roster = match self.of_member(by, id).await {
-                Ok(tracked) => tracked.conversation(),
-                Err(Refused::Rejected(Rejection::NotFound)) => return Err(NotProvisioned::Taken),
-                Err(refused) => return Err(refused.into()),
-            };
+            let roster = self.provisioned(by, id).await?.ok_or(NotProvisioned::Taken)?.conversation;
             if roster.kind() == Kind::Direct {
-                return Err(NotProvisioned::Taken);
+                return Err(NotProvisioned::OtherKind);
             }
             let steps = differences(&roster, &title, members);
             if steps.is_empty() {

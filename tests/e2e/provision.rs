@@ -387,7 +387,8 @@ async fn two_programs_do_not_share_a_conversation_unless_one_lets_the_other_in()
         "unchanged"
     );
     let made = host.put(path, group(&[("1", "member")])).await.expect(201);
-    other.put(path, group(&[])).await.refuses(409, "external_id_taken");
+    let refused = other.put(path, group(&[])).await.refuses(409, "external_id_taken");
+    assert!(!refused["detail"].as_str().expect("text").contains("kind"), "{refused}");
     other.get(path).await.refuses(404, "not_found");
     let direct = json!({ "kind": "direct", "members": [{ "external_id": "1" }] });
     let refused = host.put("/v1/provision/conversations/d", direct).await.refuses(400, "invalid_body");
@@ -396,7 +397,11 @@ async fn two_programs_do_not_share_a_conversation_unless_one_lets_the_other_in()
     let direct = json!({ "kind": "direct", "members": [{ "external_id": "1" }, { "external_id": "2" }] });
     let talk = host.put("/v1/provision/conversations/d", direct.clone()).await.expect(201);
     assert_eq!(host.put("/v1/provision/conversations/d", direct.clone()).await.expect(200)["id"], talk["id"]);
-    host.put(path, direct).await.refuses(409, "external_id_taken");
+    for (path, of_other_kind) in [(path, direct), ("/v1/provision/conversations/d", group(&[]))] {
+        let refused = host.put(path, of_other_kind).await.refuses(409, "external_id_taken");
+        let detail = refused["detail"].as_str().expect("text");
+        assert!(detail.contains("which cannot change"), "{detail}");
+    }
     let login = host.post(&format!("{}/tokens", user("1")), json!({})).await.expect(201);
     let ana = Person::with(&login, host.address);
     let to = Conversation { id: talk["id"].as_str().expect("id").to_owned(), position: 0 };

@@ -88,7 +88,9 @@ pub(in crate::api) fn not_brought_in(
 /// The refusal to provision a conversation. Each unknown user gets an error at the user's pointer in the body.
 pub(in crate::api) fn not_provisioned(error: NotProvisioned) -> Problem {
     match error {
-        NotProvisioned::Taken => Problem::conflict("external_id_taken", sentence(error)),
+        NotProvisioned::Taken | NotProvisioned::OtherKind => {
+            Problem::conflict("external_id_taken", sentence(error))
+        }
         NotProvisioned::NotTwo => Problem::invalid("/members", "not_two", error.to_string()),
         NotProvisioned::NoSuchUsers(places) => {
             let detail = "no user has this external id: provision the user first, or set `create_users`";
