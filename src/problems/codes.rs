@@ -140,13 +140,21 @@ impl Code {
             // Writing into a String does not fail.
             let _ = write!(statuses, "{status} ");
         }
-        let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-        let (cause, cure) = (plain(cause), plain(cure));
+        let (cause, cure) = (marked_up(cause), marked_up(cure));
         format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{code}</title><h1>{statuses}<code>{code}</code></h1>\
              <p>{cause}</p><p>{cure}</p><p><a href=\"{PATH}\">All problems</a></p></html>\n"
         )
     }
+}
+
+/// A text as HTML. A word between two backticks is code.
+fn marked_up(text: &str) -> String {
+    let plain = text.replace('&', "&amp;").replace('<', "&lt;");
+    let parts = plain.split('`').enumerate();
+    parts
+        .map(|(at, part)| if at % 2 == 0 { part.to_owned() } else { format!("<code>{part}</code>") })
+        .collect()
 }
 
 /// The list of all codes as an HTML page, for people.
@@ -162,4 +170,22 @@ pub(crate) fn all_html() -> String {
 /// All codes, as the document lists them.
 pub(crate) fn all() -> Value {
     ALL.iter().map(Code::json).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_code_as_code() {
+        assert_eq!(
+            marked_up("wait: `Retry-After` & `<b>`."),
+            "wait: <code>Retry-After</code> &amp; <code>&lt;b></code>."
+        );
+        for code in ALL {
+            let page = code.html();
+            assert!(!page.contains('`'), "{page}");
+            assert_eq!(page.matches("<code>").count(), page.matches("</code>").count());
+        }
+    }
 }
