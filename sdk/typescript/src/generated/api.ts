@@ -1206,7 +1206,8 @@ export interface paths {
          *     that was deleted in the meantime has no text. The link needs no access token. It ends when the export expires
          *     or its login ends (410 `export_over`), or when the account is deactivated (403 `suspended`). The link to an
          *     export of a legal hold ends with its key, and when the hold is lifted (410 `hold_lifted`). A node sends one
-         *     export at a time (503 `at_capacity`), at 10 MB a second at most.
+         *     export at a time, at 10 MB a second at most: meanwhile, another download is refused with 503 `at_capacity`, and
+         *     one of the same account with 429 `too_many_at_once`.
          */
         get: operations["download_export"];
         put?: never;
