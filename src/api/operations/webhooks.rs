@@ -118,7 +118,8 @@ impl WebhookOperations {
 
     /// Remove a webhook
     ///
-    /// Removes a webhook and its delivery log. Needs the scope `admin:webhooks`.
+    /// Removes a webhook, which stops sending within a second or two, and its delivery log. Needs the scope
+    /// `admin:webhooks`.
     #[oai(path = "/admin/webhooks/:id", method = "delete", operation_id = "remove_webhook")]
     async fn remove(&self, caller: Caller, id: Path<WebhookId>) -> Result<Done, Found> {
         self.webhooks.remove(id.0, caller.by()).await?;

@@ -625,7 +625,8 @@ export interface paths {
         post?: never;
         /**
          * Remove a webhook
-         * @description Removes a webhook and its delivery log. Needs the scope `admin:webhooks`.
+         * @description Removes a webhook, which stops sending within a second or two, and its delivery log. Needs the scope
+         *     `admin:webhooks`.
          */
         delete: operations["remove_webhook"];
         options?: never;
