@@ -869,7 +869,8 @@ export interface paths {
         /**
          * Remove a member, or leave
          * @description Removes a member from a group. Admins and owners can remove members; every member can leave. The last owner
-         *     cannot leave while the group has other members (`last_owner`).
+         *     cannot leave while the group has other members (`last_owner`). If the user is only invited, the invitation is
+         *     withdrawn.
          */
         delete: operations["remove_member"];
         options?: never;
@@ -892,8 +893,9 @@ export interface paths {
          * List messages
          * @description Lists the messages of a conversation. Without a parameter, or with `before`, the newest message comes first.
          *     With `after` the oldest comes first. With `around` the newest comes first, and half of the page lies at or
-         *     before that position. `cursor` continues in the direction of the previous page, and replaces these parameters;
-         *     after `around` it continues towards older messages. With `as_of` the messages are as they were at that moment.
+         *     before that position; if there are fewer, the other side fills the page. `cursor` continues in the direction of
+         *     the previous page, and replaces these parameters; after `around` it continues towards older messages. With
+         *     `as_of` the messages are as they were at that moment.
          */
         get: operations["list_messages"];
         put?: never;
@@ -903,6 +905,8 @@ export interface paths {
          *     `client_id` or as the header. A retry with the same key gets the same response, even if the message has been
          *     edited or deleted since. The same key with another body is refused with `idempotency_mismatch`. A `reply_to` that
          *     names no message of the conversation, a deleted one, or one that the caller may not see gets 400 `bad_reference`.
+         *     The response has the message as it was stored: `reply_to` is without the sender and the text of the quoted
+         *     message, which `GET` of the new message returns.
          */
         post: operations["send_message"];
         delete?: never;
@@ -1561,7 +1565,9 @@ export interface paths {
         /**
          * Accept an invitation
          * @description Accepts an invitation: the caller becomes a member of the conversation. If the user who sent the invitation
-         *     may no longer add members, or if the caller has joined or left the conversation since, the response is 404.
+         *     may no longer add members, or if the caller has joined and left the conversation since, the response is 404. If
+         *     one of the two has blocked the other, it is 403 `blocked`. A member of the conversation gets the response of the
+         *     first attempt.
          */
         post: operations["accept_invitation"];
         delete?: never;
@@ -2650,7 +2656,7 @@ export interface components {
              * @description When no Raft log of a cluster had the content either. Absent if the servers do not report their Raft logs
              */
             wal_compacted_at?: string;
-            /** @description The webhooks, and whether they were told */
+            /** @description The webhooks that get events of these conversations, and whether they were told */
             webhooks: components["schemas"]["ErasureWebhook"][];
         };
         /** @description A consumer of the log, and whether it was told of the erasure */
@@ -2705,7 +2711,7 @@ export interface components {
         ErasureState: "waiting" | "hiding" | "held" | "erasing" | "verifying" | "done";
         /** @description A webhook, and whether it was told of the erasure */
         ErasureWebhook: {
-            /** @description Whether the events that announce the erasure were delivered or parked */
+            /** @description Whether the receiver has taken the events that announce the erasure. Parked events were not taken */
             delivered: boolean;
             /** @description The webhook */
             id: string;
@@ -4213,7 +4219,7 @@ export interface components {
             messages?: components["schemas"]["MessagePlace"][];
             /** @description The reason for the erasure */
             reason_code: components["schemas"]["ErasureReason"];
-            /** @description What is erased: `content` for messages; for an account, the default is `account_and_content` */
+            /** @description What is erased: required for an account. For messages it is `content` */
             scope?: components["schemas"]["ErasureScope"];
             /**
              * Format: uuid
@@ -4331,7 +4337,7 @@ export interface components {
              */
             confirm?: string;
             /** @description What is erased: `account`, or `account_and_content` */
-            scope: components["schemas"]["ErasureScope"];
+            scope: components["schemas"]["OwnErasureScope"];
         };
         /** @description The data of a new service account */
         NewServiceAccount: {
@@ -4415,6 +4421,11 @@ export interface components {
             /** @description The state of the erasure */
             state: components["schemas"]["ErasureState"];
         };
+        /**
+         * @description What is erased: an `account` (its messages stay, but no longer show whose they are), or `account_and_content`
+         * @enum {string}
+         */
+        OwnErasureScope: "account" | "account_and_content";
         /** @description An event that nats-server has stopped delivering to a consumer */
         ParkedEvent: {
             /**
@@ -4546,7 +4557,10 @@ export interface components {
          * @enum {string}
          */
         ProvisionResult: "created" | "updated" | "unchanged" | "error";
-        /** @description The message to which another message replies. If the caller may not read it, only its id and position are present */
+        /**
+         * @description The message to which another message replies. If the caller may not read it, its sender and text are absent. The
+         *     response to a send never has them
+         */
         QuotedMessage: {
             /** @description Whether the message is deleted */
             deleted: boolean;
@@ -5573,7 +5587,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["CredentialRotation"];
             };
@@ -6318,7 +6332,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["SecretRotation"];
             };
@@ -7462,7 +7476,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": components["schemas"]["NewExport"];
             };
