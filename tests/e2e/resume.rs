@@ -173,7 +173,8 @@ async fn a_heartbeat_tells_a_lost_last_event() {
 
 #[tokio::test]
 async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
-    let world = World::start().await;
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_LIMIT_FRAMES", "1200/10:600")]).await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let cursor = ben.connects().await.cursor();
@@ -229,7 +230,7 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
         eventually("the resume has begun", || async { beginning().await == 1 }).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(beginning().await, 1, "the client would have to read");
-        for n in 0..40 {
+        for n in 0..72 {
             let ping = json!({ "op": "ping", "id": format!("early {n}") }).to_string();
             socket.send(Message::Text(ping.into())).await.expect("a frame that waits or is refused");
         }
@@ -257,7 +258,7 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
     // Once the client reads, it finds out what its session did not keep.
     let mut patient = resumes(&logs_in().await.token).await;
     let (mut kept, mut refused) = (0, 0);
-    while kept < 32 {
+    while kept < 64 {
         let Message::Text(text) = patient.next().await.expect("more").expect("a frame") else { continue };
         let frame: Value = serde_json::from_str(&text).expect("JSON");
         kept += usize::from(frame["op"] == "pong");

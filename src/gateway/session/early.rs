@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// The most frames that wait.
-const FRAMES: usize = 32;
+/// The most frames that wait: more than a client may send at once.
+const FRAMES: usize = 64;
 /// The most bytes that wait.
 const BYTES: usize = 64 * 1024;
 
@@ -42,6 +42,6 @@ mod tests {
 
     #[test]
     fn few_frames_with_few_bytes_may_wait() {
-        assert_eq!([1, 2_048, 2_049, 60_000, 65_536, 65_537].map(most), [32, 32, 31, 1, 1, 0]);
+        assert_eq!([1, 1_024, 1_025, 60_000, 65_536, 65_537].map(most), [64, 64, 63, 1, 1, 0]);
     }
 }

@@ -128,8 +128,8 @@ impl<'a> Conversing<'a> {
     }
 
     /// Reads the socket while the session begins, so that pings are answered and a client that has gone gives up its
-    /// turn. Frames wait until the session has begun, but a fresh proof counts at once, because the proof of the
-    /// handshake may expire in a long resume. Returns `None` if the connection has ended.
+    /// turn. Frames wait. But `typing` would be told too late, and a fresh proof counts at once: that of the handshake may
+    /// expire in a long resume. Returns `None` if the connection has ended.
     async fn hear_until<T>(
         &mut self,
         mut begun: impl Future<Output = T> + Unpin,
@@ -147,8 +147,10 @@ impl<'a> Conversing<'a> {
             };
             match ClientFrame::read(&text) {
                 Ok(frame @ ClientFrame::Authenticate { .. }) => self.hear(Ok(frame)).await,
-                // It would be told too late.
-                Ok(frame @ ClientFrame::Typing { .. }) => SOCKETS.frame(frame.op()),
+                Ok(frame @ ClientFrame::Typing { .. }) => {
+                    SOCKETS.frame(frame.op());
+                    let _ = self.frames.admit();
+                }
                 _ if self.early.has_room(&text) => self.early.keep(text),
                 Ok(frame) => self.refuse_early(&frame),
                 Err(bad) => self.unreadable(&bad),
