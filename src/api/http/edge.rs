@@ -5,7 +5,7 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
@@ -177,8 +177,12 @@ fn stranger(request: &Request) -> Option<ClientAddress> {
     ClientAddress::of(request).filter(|_| request.uri().path() != SOCKET)
 }
 
-/// The time limit for a response. It does not cover the body, so an event stream continues.
+/// The time limit for a response. It does not cover the body, so an event stream continues. Only a read can wait for
+/// what has not happened yet: erasures rely on the limit of everything that changes a conversation.
 fn deadline(request: &Request) -> Duration {
+    if request.method() != Method::GET {
+        return DEADLINE;
+    }
     let mut parameters = request.uri().query().unwrap_or_default().split('&');
     let wait = parameters.find_map(|parameter| parameter.strip_prefix("wait="));
     let wait = wait.and_then(|seconds| seconds.parse().ok()).unwrap_or(0).min(Wait::MAX);
@@ -240,5 +244,7 @@ mod tests {
         assert_eq!(seconds("/v1/events?after=a&wait=60"), 75);
         assert_eq!(seconds("/v1/events?wait=9999"), 75);
         assert_eq!(seconds("/v1/events?wait=soon"), 15);
+        let edits = Request::builder().method(Method::PATCH).uri_str("/v1/events?wait=60").finish();
+        assert_eq!(deadline(&edits).as_secs(), 15);
     }
 }
