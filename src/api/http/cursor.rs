@@ -32,11 +32,17 @@ fn key() -> &'static hmac::Key {
 const OF_PART: [&str; 10] =
     ["cursor", "limit", "min_position", "as_of", "include", "before", "after", "around", "since", "latest"];
 
-/// The name of a list: its path, and the parameters that choose it.
+/// The name of a list: its path, and the parameters that choose it. Ids are read in either case.
 pub(in crate::api) fn list(path: &str, query: &[(String, String)]) -> Vec<u8> {
-    let mut chosen: Vec<_> = query.iter().filter(|(name, _)| !OF_PART.contains(&name.as_str())).collect();
+    let chosen = query.iter().filter(|(name, _)| !OF_PART.contains(&name.as_str()));
+    let mut chosen: Vec<_> = chosen
+        .map(|(name, value)| match name.as_str() {
+            "conversation_id" => (name, value.to_ascii_lowercase()),
+            _ => (name, value.clone()),
+        })
+        .collect();
     chosen.sort();
-    serde_json::to_vec(&(path, chosen)).expect("texts are JSON")
+    serde_json::to_vec(&(path.to_ascii_lowercase(), chosen)).expect("texts are JSON")
 }
 
 /// The authentication code of a cursor, which binds the cursor to the list of the current request: in another list, its
@@ -139,6 +145,8 @@ mod tests {
         assert!(
             takes(of("/messages", &[("cursor", &cursor), ("include", "users"), ("query", "soup")])).await
         );
+        let upper = of("/conversations/01930F3C/messages", &[("conversation_id", "01930F3C")]);
+        assert_eq!(upper, of("/conversations/01930f3c/messages", &[("conversation_id", "01930f3c")]));
         for other in [
             of("/messages", &[("query", "salad")]),
             of("/messages", &[("query", "soup"), ("conversation_id", "1")]),
