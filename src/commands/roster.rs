@@ -43,7 +43,7 @@ impl Commands {
         key: Option<ClientId>,
     ) -> Result<Changed, Refused> {
         let changed = self.change(by, conversation, &Command::Remove { user, client_id: key }).await?;
-        if !changed.changed {
+        if !changed.changed && !self.add_strangers {
             withdraw(&self.pool, user, conversation).await.map_err(Unavailable::because)?;
         }
         Ok(changed)
