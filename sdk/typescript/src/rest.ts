@@ -14,7 +14,9 @@ export type AnyOperation = Operation | keyof typeof ADMIN;
 
 type Part<P, Name extends string> = P extends { [N in Name]?: infer Values } ? ([Values] extends [never | undefined] ? unknown : NonNullable<Values>) : unknown;
 type Json<T> = T extends { content: { "application/json": infer Body } } ? Body : undefined;
-type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? { body: B } : unknown;
+type Body<O> = O extends { requestBody: infer R } ? { body: Json<R> }
+  : O extends { requestBody?: infer R } ? ([R] extends [never | undefined] ? unknown : { body?: Json<NonNullable<R>> })
+  : unknown;
 
 /** The parameters of the path and the query by name, and `body`. */
 export type Input<Name extends AnyOperation> = Part<operations[Name]["parameters"], "path"> &

@@ -13,6 +13,11 @@ export async function rest(): Promise<string> {
   await chat.rest.send_message({ id: "…", body: { client_id: "a-key-of-my-own", text: "Hi" } });
   await chat.rest.get_me();
   await admin(chat).provision_user({ external_id: "7", body: { display_name: "Ana" } });
+  await admin(chat).rotate_webhook({ id: "…" });
+  await admin(chat).rotate_webhook({ id: "…", body: { overlap_s: 60 } });
+  await admin(chat).request_export();
+  // @ts-expect-error: an export has no such setting.
+  await admin(chat).request_export({ body: { colour: "red" } });
   // @ts-expect-error: the conversation is missing.
   await chat.rest.list_messages({ limit: 20 });
   // @ts-expect-error: there is no such operation.
