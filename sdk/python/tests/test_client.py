@@ -95,7 +95,7 @@ class Client(Case):
                 self.failures.clear()
 
     async def test_an_answer_of_a_proxy_ends_neither_the_link_nor_the_program(self) -> None:
-        page = mock.patch("verbatim_client.transport._open", side_effect=lambda *_, **__: Page())
+        page = mock.patch("urllib.request.OpenerDirector.open", side_effect=lambda *_, **__: Page())
         async with Proxy(self.server.port) as way, self.client(self.ben, way.url) as reader, self.client(self.ana) as chat:
             told = asyncio.create_task(take(reader.conversation(self.id).events(), 3))
             talk = chat.conversation(self.id)

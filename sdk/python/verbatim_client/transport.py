@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import urllib.error
 import urllib.request
@@ -84,7 +85,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_open = urllib.request.build_opener(_NoRedirect).open
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Made with the first request, because it takes the proxies and certificates of the environment."""
+    return urllib.request.build_opener(_NoRedirect)
 
 
 def _plain(value: Any) -> Any:
@@ -93,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 def _ask(request: urllib.request.Request, patience: float) -> Any:
     try:
-        with _open(request, timeout=patience) as response:
+        with _opener().open(request, timeout=patience) as response:
             status, text = response.status, response.read()
     except urllib.error.HTTPError as answer:
         with answer:
