@@ -1,24 +1,18 @@
 """What the operations of REST send: idempotency keys, retries, and the user on whose behalf a program acts."""
 
-import unittest
 import urllib.request
 from pathlib import Path
 from unittest import mock
 
 from verbatim_client import Verbatim, VerbatimError, transport
 
-from .server import PASSWORD, Server
+from .case import Case
+from .server import PASSWORD
 
 
-class Rest(unittest.IsolatedAsyncioTestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.server = Server()
-        cls.addClassCleanup(cls.server.stop)
-
+class Rest(Case):
     def setUp(self) -> None:
-        self.ana, self.ben = self.server.user("ana"), self.server.user("ben")
-        self.id = self.server.group(self.ana, self.ben)
+        super().setUp()
         self.chat = Verbatim(self.server.url, self.ana.token)
 
     async def test_a_key_in_the_body_is_the_key(self) -> None:
