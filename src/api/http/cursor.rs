@@ -10,7 +10,7 @@ use poem_openapi::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::api::http::{asking, parameter::parameter};
+use crate::api::http::{asking, inlined::inlined};
 
 /// The key with which this installation authenticates cursors. It is a static, because the parser of a
 /// parameter has no access to the state of an operation. The first key that is set stays.
@@ -75,7 +75,7 @@ impl<T: Serialize> std::fmt::Display for Cursor<T> {
     }
 }
 
-parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
+inlined!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
     description: Some("The `next_cursor` of the previous page"),
     min_length: Some(1),
     max_length: Some(Self::MAX),

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::{
     api::http::{
+        inlined::inlined,
         or_null::OrNull,
         page::{Limit, Page},
-        parameter::parameter,
     },
     domain::{UserId, UserKind},
     problems::Problem,
@@ -138,7 +138,7 @@ pub(in crate::api) fn words<const N: usize>(list: &str, known: [&str; N]) -> Res
     Ok(found)
 }
 
-parameter!(() Include, "Include", false, MetaSchema {
+inlined!(() Include, "Include", false, MetaSchema {
     description: Some("`users` adds the names of all users whose ids are in the response"),
     enum_items: vec!["users".into()],
     ..MetaSchema::new("string")
@@ -163,7 +163,7 @@ impl FirstScreen {
     }
 }
 
-parameter!(() FirstScreen, "FirstScreen", false, MetaSchema {
+inlined!(() FirstScreen, "FirstScreen", false, MetaSchema {
     description: Some(
         "Words separated by commas. `members` adds the first 10 members of each conversation and the number of all, \
          `messages` the last 20 messages of each (`limit` can then be at most 50), and `users` the names of all users \

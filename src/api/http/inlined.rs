@@ -1,8 +1,8 @@
-//! Parameters whose schema is inlined in the document.
+//! Values whose schema is inlined in the document, instead of a component that has a name.
 
-/// Implements `Type` for parameters whose schema is inlined in the document.
-macro_rules! parameter {
-    (($($of:tt)*) $name:ty, $word:literal, $required:literal, $schema:expr) => {
+/// Implements `Type` for a value whose schema is inlined in the document.
+macro_rules! inlined {
+    (($($of:tt)*) $name:ty, $word:expr, $required:literal, $schema:expr) => {
         impl $($of)* poem_openapi::types::Type for $name {
             const IS_REQUIRED: bool = $required;
             type RawValueType = Self;
@@ -27,4 +27,4 @@ macro_rules! parameter {
     };
 }
 
-pub(in crate::api) use parameter;
+pub(in crate::api) use inlined;

@@ -9,7 +9,7 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::http::{cursor::Cursor, parameter::parameter, values::digits},
+    api::http::{cursor::Cursor, inlined::inlined, values::digits},
     domain::Position,
     reading::{ListPart, Standing},
 };
@@ -156,7 +156,7 @@ impl Wait {
     pub const MAX: u16 = 60;
 }
 
-parameter!(() Limit, "Limit", false, MetaSchema {
+inlined!(() Limit, "Limit", false, MetaSchema {
     description: Some("The maximum number of items"),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
@@ -164,7 +164,7 @@ parameter!(() Limit, "Limit", false, MetaSchema {
     ..MetaSchema::new_with_format("integer", "int32")
 });
 
-parameter!(() Wait, "Wait", false, MetaSchema {
+inlined!(() Wait, "Wait", false, MetaSchema {
     description: Some("Seconds to wait for the first event"),
     minimum: Some(0.0),
     maximum: Some(Wait::MAX.into()),

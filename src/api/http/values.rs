@@ -17,28 +17,7 @@ use crate::domain::{
 /// (`fn(&str) -> Result<Self, impl Display>`) and an inline schema.
 macro_rules! documented {
     ($($name:ty: $parse:expr, $schema:expr;)+) => {$(
-        impl poem_openapi::types::Type for $name {
-            const IS_REQUIRED: bool = true;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
-            }
-
-            fn as_raw_value(&self) -> Option<&Self> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(std::iter::once(self))
-            }
-        }
-
+        $crate::api::http::inlined::inlined!(() $name, stringify!($name), true, $schema);
         $crate::api::http::values::reads_by_serde!($name, $parse);
     )+};
 }

@@ -14,7 +14,7 @@ use crate::{
     access::{self, Access},
     api::{
         Caller, Found, Limit, Page, Problem, Reply, SignedIn,
-        http::{examples, or_null::OrNull, parameter::parameter, typed::Wrong},
+        http::{examples, inlined::inlined, or_null::OrNull, typed::Wrong},
         operations::tag::Tag,
     },
     credentials::{BadUsername, Username},
@@ -74,7 +74,7 @@ impl UserIds {
     pub(in crate::api) const MAX: usize = 100;
 }
 
-parameter!(() UserIds, "UserIds", true, MetaSchema {
+inlined!(() UserIds, "UserIds", true, MetaSchema {
     description: Some("Ids of users, separated by commas, at most 100"),
     min_length: Some(36),
     max_length: Some(UserIds::MAX * 37 - 1),
