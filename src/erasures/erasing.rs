@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::join_all;
 use sqlx::PgPool;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     accounts::{
@@ -22,17 +22,22 @@ use crate::{
         kept,
     },
     clock::Clock,
-    domain::{ConversationId, ErasurePositions, HoldId, Position},
+    domain::{ErasurePositions, HoldId, Position},
     erasures::{
         compacting::{Compacting, Streams},
         copies::{self, Copies, CopiesSeen},
         error::ErasureError,
         held::{held, holds_of_account},
-        pace::pace,
+        leftover::left,
+        listed::listed,
+        pace::StreamPace,
     },
-    log::{ErasedEvent, Log, MirrorNames, WantedContent},
+    log::{ErasedEvent, Log, MirrorNames},
 };
 
+/// How long a round may delete. A request that has nothing more in the log is finished after a round, so that it does not
+/// wait for larger ones.
+const ROUND: Duration = Duration::from_secs(10);
 /// The pause between two rounds while something is left to erase.
 const LOOK: Duration = Duration::from_millis(500);
 /// The pause between two rounds otherwise.
@@ -52,12 +57,18 @@ pub(crate) struct Eraser {
 }
 
 /// The state of the listed positions of a stream.
-#[derive(Default)]
 struct Looked {
+    pace: StreamPace,
     /// The positions at which the stream has nothing any more.
     gone: BTreeSet<Position>,
     /// The positions that a hold keeps.
     kept: BTreeSet<Position>,
+}
+
+impl Looked {
+    fn new(stream: usize, rate: u32) -> Self {
+        Self { pace: StreamPace::new(stream, rate), gone: BTreeSet::new(), kept: BTreeSet::new() }
+    }
 }
 
 /// The state that the eraser keeps between rounds.
@@ -83,7 +94,7 @@ impl Eraser {
     pub(crate) async fn run(self) -> Infallible {
         let all = 0..self.log.layout().streams;
         let mut looks = Looks {
-            streams: all.clone().map(|stream| (stream, Looked::default())).collect(),
+            streams: all.clone().map(|stream| (stream, Looked::new(stream, self.rate))).collect(),
             unseen: all.collect(),
             holds: BTreeSet::new(),
             copies: CopiesSeen::default(),
@@ -165,7 +176,8 @@ impl Eraser {
     }
 
     /// Deletes what the log lists as erased in a stream, except what a hold keeps. `false` if the stream has to be
-    /// checked again, because another hold was placed meanwhile, or the result of a deletion is unknown.
+    /// checked again, because the round has ended, another hold was placed meanwhile, or the result of a deletion is
+    /// unknown.
     async fn clean(
         &self,
         stream: usize,
@@ -173,7 +185,7 @@ impl Eraser {
         holds: &[LegalHold],
     ) -> Result<bool, ErasureError> {
         let is_settled = self.settle(stream).await?;
-        let mut pace = pace(self.rate);
+        let ends = Instant::now() + ROUND;
         let mut listed = self.log.erased_in(stream).await?;
         listed.retain(|event| !looked.gone.contains(&event.position));
         let known: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
@@ -187,11 +199,14 @@ impl Eraser {
                     looked.kept.insert(position);
                     continue;
                 }
-                pace.tick().await;
+                if Instant::now() > ends {
+                    return Ok(false);
+                }
+                looked.pace.wait(&self.log).await;
                 if !kept::may_delete(&self.pool, &known, stream, position).await? {
                     return Ok(false);
                 }
-                self.log.erase(stream, position).await?;
+                looked.pace.delete(&self.log, position).await?;
                 kept::deletion_is_over(&self.pool, stream, position).await?;
             }
             looked.gone.insert(position);
@@ -336,61 +351,4 @@ impl Eraser {
         };
         Ok(all.iter().flat_map(of_stream).collect())
     }
-}
-
-/// The content of a request that the log still has; `None` if that is unknown, because a replica is offline or behind.
-async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEvent>>, ErasureError> {
-    let listed = listed(log, erasure).await?;
-    let mut by_stream: BTreeMap<usize, Vec<ErasedEvent>> = BTreeMap::new();
-    for (stream, events) in listed {
-        by_stream.entry(stream).or_default().extend(events);
-    }
-    let mut left = Vec::new();
-    for (stream, events) in by_stream {
-        let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
-        let Some(at) = log.left_at(stream, &positions).await? else { return Ok(None) };
-        left.extend(events.into_iter().filter(|event| at.contains(&event.position)));
-    }
-    Ok(Some(left))
-}
-
-/// What is left of a request: the positions in the log that no hold keeps, those that a hold keeps, and the copies that
-/// may still have content that the log no longer has, each with the reason.
-pub(crate) struct Leftover {
-    pub(crate) unheld: Vec<Position>,
-    pub(crate) held: Vec<Position>,
-    pub(crate) copies: BTreeMap<String, String>,
-}
-
-/// Checks what is left of a request in the log and its copies; `None` if the state of the log is unknown.
-pub(crate) async fn leftover(
-    log: &Log,
-    mirrors: &MirrorNames,
-    pool: &PgPool,
-    erasure: &ErasureRequest,
-) -> Result<Option<Leftover>, ErasureError> {
-    let Some(left) = left(log, erasure).await? else { return Ok(None) };
-    let mut lost = listed(log, erasure).await?;
-    for (_, events) in &mut lost {
-        events.retain(|event| !left.contains(event));
-    }
-    let copies = copies::look(log, mirrors, &mut CopiesSeen::default()).await.lacking(&lost).await;
-    let by = held(&holds::active(pool).await?, &left);
-    let (held, unheld): (Vec<_>, Vec<_>) =
-        left.into_iter().map(|event| event.position).zip(by).partition(|(_, by)| !by.is_empty());
-    let positions = |some: Vec<(Position, BTreeSet<HoldId>)>| some.into_iter().map(|(at, _)| at).collect();
-    Ok(Some(Leftover { unheld: positions(unheld), held: positions(held), copies }))
-}
-
-/// The erased events of a request for each conversation, with its stream, up to the position that the request has
-/// recorded.
-async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Vec<ErasedEvent>)>, ErasureError> {
-    let conversations: Vec<ConversationId> = erasure.parts.iter().map(|part| part.conversation).collect();
-    let mut listed = Vec::new();
-    for (part, events) in erasure.parts.iter().zip(log.erased_of(&conversations).await?) {
-        let mut events = WantedContent::of(erasure.account, &part.positions).among(events);
-        events.retain(|event| Some(event.told_at) <= part.told_at);
-        listed.push((log.stream_of(part.conversation), events));
-    }
-    Ok(listed)
 }

@@ -1,14 +1,17 @@
 //! The receipt of an erasure: its progress, and which consumers and webhooks have received it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
 use crate::{
     accounts::{consumers, erasures::ErasureRequest},
-    domain::{ConversationId, Position, Time, WebhookId},
-    erasures::error::ErasureError,
+    domain::{Position, Time, WebhookId},
+    erasures::{error::ErasureError, listed::listed},
     hooks,
     log::Log,
 };
@@ -83,14 +86,13 @@ pub(super) async fn of(
         Some(_) => consumers::all(pool, None, CONSUMERS).await?,
         None => Vec::new(),
     };
-    let told = receipt.erasure.parts.iter().filter_map(|part| Some((part.conversation, part.told_at?)));
-    let told: Vec<(ConversationId, Position)> = told.collect();
     // A consumer reads a stream in order, so only the last event of each stream has to be checked.
     let mut last: BTreeMap<usize, Position> = BTreeMap::new();
-    for (conversation, told_at) in &told {
-        let last = last.entry(log.stream_of(*conversation)).or_default();
-        *last = (*last).max(*told_at);
+    for part in &receipt.erasure.parts {
+        let last = last.entry(log.stream_of(part.conversation)).or_default();
+        *last = (*last).max(part.told_at.unwrap_or_default());
     }
+    last.retain(|_, told_at| *told_at > Position::START);
     for reader in &readers {
         for (stream, told_at) in &last {
             if let Some(passed) = log.has_passed(&reader.name, *stream, *told_at).await? {
@@ -99,7 +101,12 @@ pub(super) async fn of(
             }
         }
     }
-    let told: Vec<_> = told.into_iter().map(|(id, told_at)| (log.stream_of(id), id, told_at)).collect();
+    // A receiver may have refused any of the events, so all of them have to be checked.
+    let mut told = Vec::new();
+    for (part, (stream, events)) in receipt.erasure.parts.iter().zip(listed(log, &receipt.erasure).await?) {
+        let told_at: BTreeSet<Position> = events.iter().map(|event| event.told_at).collect();
+        told.extend(told_at.into_iter().map(|at| (stream, part.conversation, at)));
+    }
     receipt.webhooks = hooks::passed(pool, &told, receipt.erasure.actor).await?;
     Ok(receipt)
 }

@@ -1,5 +1,7 @@
 //! What the receipt of an erasure says about webhooks: which receivers have taken `content.erased`.
 
+use std::sync::OnceLock;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -80,8 +82,9 @@ async fn a_receipt_says_which_webhooks_have_taken_the_erasure() {
     assert_eq!(away.taken().len(), 1);
 
     // The erasure does not wait for receivers. What was given up after all retries was not taken.
-    let parked = async || operator.person.get(&path(&refusing)).await.expect(200)["parked"] == 1;
-    eventually("the event is parked", parked).await;
+    let has_parked =
+        async |webhook: &Value| operator.person.get(&path(webhook)).await.expect(200)["parked"] == 1;
+    eventually("the event is parked", async || has_parked(&refusing).await).await;
     let done = is_done(&program, &id).await;
     for webhook in [&refusing, &disabled].into_iter().chain(&never) {
         assert_eq!(delivered(&done, webhook), Some(false), "{webhook}");
@@ -99,6 +102,29 @@ async fn a_receipt_says_which_webhooks_have_taken_the_erasure() {
         eventually("it has taken it", async || says(webhook).await == Some(true)).await;
     }
     assert!(takes.taken().iter().any(|taken| taken.path == "/disabled") && refuses.taken().len() == 1);
+
+    // The first event of a conversation is listed in an event of its own. A receiver has to take both.
+    let position = says_the_marker(&ana, &dinner, 1).await;
+    let first: OnceLock<Value> = OnceLock::new();
+    let picky = Receiver::answering(move |received| {
+        let id = received.event()["id"].clone();
+        Told::status(if *first.get_or_init(|| id.clone()) == id { 500 } else { 204 })
+    })
+    .await;
+    let half = adds(
+        &operator,
+        &picky.url("/"),
+        erasures(json!({ "conversations": [dinner.id], "types": ["content.erased"] })),
+    )
+    .await;
+    let id = asks(&program, &[(&dinner, dinner.position), (&dinner, position)]).await;
+    let says = async |webhook: &Value| delivered(&receipt(&program, &id).await, webhook);
+    let has_taken_one = async || has_parked(&half).await && picky.taken().len() == 1;
+    eventually("it has taken only the second event", has_taken_one).await;
+    assert_eq!(says(&half).await, Some(false));
+    picky.answers(|_| Told::status(204));
+    operator.person.post(&format!("{}/replay", path(&half)), json!({ "parked": true })).await.expect(200);
+    eventually("it has taken both", async || says(&half).await == Some(true)).await;
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }
