@@ -41,6 +41,7 @@ pub mod config;
 pub(crate) mod consumers;
 pub mod contract;
 pub mod credentials;
+pub(crate) mod deadline;
 pub mod dev;
 pub mod domain;
 #[allow(unreachable_pub)]

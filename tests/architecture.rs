@@ -189,6 +189,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("cache", Leaf, &[]),
     ("overload", Leaf, &[]),
     ("networks", Leaf, &[]),
+    ("deadline", Leaf, &[]),
     ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["networks", "problems"]),
@@ -221,7 +222,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
 ];
 
 /// The modules that every module except `domain` may import.
-const FOR_ALL: &[&str] = &["cache", "clock", "overload", "shares", "supervise", "telemetry"];
+const FOR_ALL: &[&str] = &["cache", "clock", "deadline", "overload", "shares", "supervise", "telemetry"];
 
 /// Outside crates that every module except `domain` may use.
 const ANYWHERE: &[&str] =

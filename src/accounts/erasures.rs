@@ -144,7 +144,7 @@ pub(crate) async fn are_to_hide(pool: &PgPool, now: Time) -> sqlx::Result<bool> 
 
 /// Claims a due request that no other process is hiding, until `until`.
 pub(crate) async fn claim_due(pool: &PgPool, now: Time, until: Time) -> sqlx::Result<Option<ErasureRequest>> {
-    claim(pool, "hidden_at is null and starts_at <= $1", now, until).await
+    claim(pool, "done_at is null and hidden_at is null and starts_at <= $1", now, until).await
 }
 
 /// Claims a request that was hidden at least `settled` ago and whose views have not been checked.
@@ -154,12 +154,24 @@ pub(crate) async fn claim_hidden(
     until: Time,
     settled: Duration,
 ) -> sqlx::Result<Option<ErasureRequest>> {
-    // Another node may have hidden it, so both times come from the database.
-    let which = format!(
-        "hidden_at <= now() - interval '{} milliseconds' and views_done_at is null",
-        settled.as_millis()
-    );
+    let which = format!("done_at is null and views_done_at is null and {}", hidden_since(settled));
     claim(pool, &which, now, until).await
+}
+
+/// Claims a request that is done, was hidden at least `late` ago, and was not looked at since.
+pub(crate) async fn claim_done(
+    pool: &PgPool,
+    now: Time,
+    until: Time,
+    late: Duration,
+) -> sqlx::Result<Option<ErasureRequest>> {
+    let which = format!("done_at is not null and looked_again_at is null and {}", hidden_since(late));
+    claim(pool, &which, now, until).await
+}
+
+/// Another node may have hidden a request, so both times come from the database.
+fn hidden_since(at_least: Duration) -> String {
+    format!("hidden_at <= now() - interval '{} milliseconds'", at_least.as_millis())
 }
 
 /// Requests that were never claimed come first, then the one that was released first. So a request that fails again
@@ -168,7 +180,7 @@ async fn claim(pool: &PgPool, which: &str, now: Time, until: Time) -> sqlx::Resu
     let sql = format!(
         "update auth.erasure set claimed_until = $2
          where id = (select id from auth.erasure
-                     where done_at is null and {which} and (claimed_until is null or claimed_until <= $1)
+                     where {which} and (claimed_until is null or claimed_until <= $1)
                      order by claimed_until nulls first, starts_at limit 1 for update skip locked)
          returning {COLUMNS}"
     );
@@ -229,6 +241,16 @@ pub(crate) async fn views_are_done(pool: &PgPool, id: ErasureId, at: Time) -> sq
     .execute(pool)
     .await
     .map(drop)
+}
+
+/// Records that a request that is done was looked at once more.
+pub(crate) async fn is_looked_at(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
+    sqlx::query("update auth.erasure set looked_again_at = $2 where id = $1")
+        .bind(id.uuid())
+        .bind(at.datetime())
+        .execute(pool)
+        .await
+        .map(drop)
 }
 
 /// Records that the log no longer has content at the positions, with the audit events that name them.

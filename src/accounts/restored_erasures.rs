@@ -66,7 +66,7 @@ pub(crate) async fn begins_again(
             "update auth.erasure
              set hidden_at = now(), messages = $2, edits = $3, views_done_at = null, log_done_at = null,
                  wal_compacted_at = null, archive_done_at = null, done_at = null, held_by = '{}', waits_for = '{}',
-                 claimed_until = null
+                 claimed_until = null, looked_again_at = null
              where id = $1",
         )
         .bind(id.uuid())

@@ -81,7 +81,8 @@ pub(super) fn start(
     let erasures = Erasures { pool: pool.clone(), log: log.clone(), clock: clock.clone() };
     if roles.contains(&NodeRole::Api) {
         let hiding = Hiding { log, pool, progress: progress.clone(), clock };
-        process.tasks.spawn("erasures", hiding.run());
+        process.tasks.spawn("erasures", hiding.clone().run());
+        process.tasks.spawn("late content", hiding.look_for_late());
         process.tasks.spawn("retention", Expiring { erasures: erasures.clone(), rules }.run());
     }
     erasures

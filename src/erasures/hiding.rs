@@ -30,12 +30,12 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The pause before a request that could not be hidden is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a node may work on a request before another node may take it over.
-const CLAIM: Duration = Duration::from_secs(60);
+pub(super) const CLAIM: Duration = Duration::from_secs(60);
 /// The time after which the edges give up a command, if its event is not on its way to the log by then.
 pub(crate) const DECIDED: Duration = Duration::from_secs(15);
-/// An edit that was decided before its message was hidden is stored within this time or never: a node decides on a state
-/// that may be as old as an election takes, and appends for some time.
-const SETTLED: Duration = ELECTION.saturating_add(DECIDED).saturating_add(APPEND_DEADLINE);
+/// An edit that was decided before its message was hidden is stored within this time, unless a process or the network
+/// fails meanwhile (`late`): a node decides on a state that may be as old as an election takes, and appends for some time.
+pub(super) const SETTLED: Duration = ELECTION.saturating_add(DECIDED).saturating_add(APPEND_DEADLINE);
 /// The maximum number of entries in one event. It keeps the event far below the size limit of a message.
 const ENTRIES: usize = 200;
 /// The type of the first event of a conversation, in any version.
@@ -308,7 +308,7 @@ struct Content {
 
 /// The entry for an event that is a wanted message, an edit of one, or sets a wanted title; `None` for any other event
 /// and for one that is already listed.
-fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<ErasedEntry> {
+pub(super) fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<ErasedEntry> {
     if recorded.erased.is_some() {
         return None;
     }

@@ -23,6 +23,7 @@ mod expiring;
 mod held;
 mod hiding;
 mod holds;
+mod late;
 mod leftover;
 mod listed;
 mod pace;

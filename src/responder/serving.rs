@@ -7,7 +7,7 @@ use poem::{
     endpoint::BoxEndpoint,
     http::{HeaderValue, header},
 };
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     access::{ON_BEHALF_OF, Vouched},
     credentials::{KeyId, NatsName},
+    deadline::within,
     log::{CommandRequest, CommandRequests},
     problems::Problem,
     shares::{NoPlace, Shares, Sizes},
@@ -115,10 +116,7 @@ impl Responder {
         // vouches for the name.
         asked.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer nats"));
         asked.extensions_mut().insert(Vouched(name));
-        match timeout(deadline, self.endpoint.get_response(asked)).await {
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(late()),
-        }
+        within(deadline, self.endpoint.get_response(asked)).await.ok_or_else(late)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use verbatim::{
-    domain::Time,
+    domain::{Event, MessageEdited, MessageSent, Time},
     log::{Log, Wanted},
     supervise::Supervisor,
 };
@@ -41,7 +41,8 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     ben.removes(&left, &ana).await.expect(204);
     // A message that was in flight while ana was removed is void, but it is in the log.
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
-    log.append(&drafted(&left, &ana, a_message("too-late", MARKER))).await.expect("stored");
+    let void = a_message("too-late", MARKER);
+    let void_at = log.append(&drafted(&left, &ana, void.clone())).await.expect("stored").position;
     let cursor = ben.connects().await.cursor();
 
     let mut eraser = starts_eraser(&world);
@@ -91,6 +92,23 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
         assert!(trail.contains(word), "{word}: {trail}");
     }
     assert!(!trail.contains(MARKER));
+
+    // What was on its way to the log for longer than the second search has waited is found three minutes later.
+    let Event::MessageSent(MessageSent { message_id, .. }) = void else { unreachable!("it is a message") };
+    let edit = MessageEdited {
+        message_id,
+        message_position: void_at,
+        client_id: None,
+        text: MARKER.into(),
+        mentions: Vec::new(),
+    };
+    for late in [a_message("much-too-late", MARKER), Event::MessageEdited(edit)] {
+        log.append(&drafted(&left, &ana, late)).await.expect("stored");
+    }
+    assert_ne!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    world.database.does("update auth.erasure set hidden_at = hidden_at - interval '3 minutes'").await;
+    let is_gone = async || with_marker(world.nats.folder()).is_empty();
+    eventually("the late content is gone", is_gone).await;
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }

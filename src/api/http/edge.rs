@@ -7,12 +7,13 @@ use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::{
     api::http::{asking, document, page::Wait, rate, strangers, strict, translated, unread::Unread, work},
     commands::DEADLINE,
+    deadline::within,
     limits::{Exceeded, RateLimits, noted},
     listen::ClientAddress,
     overload::{Overload, Shed},
@@ -148,15 +149,15 @@ impl<E: Endpoint> Edge<E> {
         let (from, deadline) = (stranger(&request), deadline(&request));
         let allowed = if request.uri().path() == LOGOUT { "POST" } else { "GET, HEAD" };
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let mut answer = match timeout(deadline, answering).await {
-            Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
-            Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
-            Err(_) => {
+        let mut answer = match within(deadline, answering).await {
+            Some(Ok(Ok(answer))) => with_problem(answer.into_response()),
+            Some(Ok(Err(error))) => translated::of_error(error).into_response(),
+            None => {
                 tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
                 let detail = "The server did not respond in time: send the same request again, with the same idempotency key.";
                 Problem::unavailable("unavailable", detail, AGAIN).into_response()
             }
-            Ok(Err(panic)) => {
+            Some(Err(panic)) => {
                 tracing::error!(panic = message(&*panic), "a handler panicked");
                 Problem::internal().into_response()
             }

@@ -2,15 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tokio::{
-    select,
-    time::{Instant, timeout},
-};
+use tokio::{select, time::Instant};
 
 use crate::{
     access::NotAuthenticated,
     commands::{DEADLINE, Refused, Unavailable, acting},
     credentials::{Identity, Scope},
+    deadline::within,
     domain::{Act, ClientId, ConversationId, MessageId, NewMessage, Position, Status},
     gateway::{
         frames::{
@@ -103,7 +101,7 @@ async fn gone(mut incoming: Incoming) {
 /// The result of a command within its deadline, which is the same as for a request.
 async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
     let late = || Unavailable::because("a command was not answered in time").into();
-    timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
+    within(DEADLINE, command).await.unwrap_or_else(|| Err(late()))
 }
 
 /// What a session has heard from its client.
