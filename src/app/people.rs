@@ -90,7 +90,11 @@ pub(crate) async fn deactivate_user(addresses: &Addresses, named: &WhichUser) ->
     let ended = accounts::deactivate(&pool, WhichAccount::Id(id), stamp).await?;
     let (user, logins) = ended.ok_or_else(of_program)?;
     let ended = logins.into_iter().map(|login| Signal::Revoked { login, suspended: Some(user) });
-    tell_nodes(&pool, addresses, std::iter::once(Signal::Suspended { user }).chain(ended)).await
+    tell_nodes(&pool, addresses, std::iter::once(Signal::Suspended { user }).chain(ended)).await?;
+    match accounts::ends_of(&pool, id).await?.erased_at {
+        None => Ok(()),
+        Some(_) => Err(AppError::Refused("this account is erased: it is deactivated for good".into())),
+    }
 }
 
 /// Reactivates a deactivated account, and notifies the nodes.

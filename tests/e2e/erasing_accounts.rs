@@ -84,8 +84,10 @@ async fn an_erased_account_is_nobody_and_its_words_are_in_no_store() {
     }
     program.person.post("/v1/admin/erasures", ask).await.refuses(400, "invalid_body");
     assert_eq!(world.runs(&["erasures", "verify", id]).await.code, Some(0));
-    let refused = world.runs(&["users", "reactivate", &ana.id]).await;
-    assert!(refused.code == Some(1) && refused.stderr.contains("is erased"), "{refused:?}");
+    for act in ["deactivate", "reactivate"] {
+        let refused = world.runs(&["users", act, &ana.id]).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains("is erased"), "{refused:?}");
+    }
     assert_eq!(world.runs(&["check"]).await.code, Some(0));
     let trail = world.runs(&["audit", "tail"]).await.stdout;
     for word in ["account.suspended", "account.erased", "erasure.asked", "erasure.done"] {
