@@ -24,10 +24,10 @@ function Page() {
       {ready.warning && <p class="trouble degraded" role="alert">{ready.warning}</p>}
       <Tiles looks={looks} />
       <div class="columns">
-        <Section title="What /readyz says" wide><Parts ready={ready} /></Section>
+        <Section title="Readiness" wide><Parts ready={ready} /></Section>
         <Section title="Streams"><Streams status={status} /></Section>
         <Section title="Nodes"><Nodes status={status} /></Section>
-        <Section title="Limits that bite"><Limits looks={looks} /></Section>
+        <Section title="Refusals"><Limits looks={looks} /></Section>
         <Section title="Webhooks"><Webhooks look={now} /></Section>
         <Section title="Consumers"><Consumers look={now} /></Section>
         <Section title="Parked conversations"><Parked status={status} /></Section>

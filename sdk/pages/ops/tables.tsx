@@ -32,7 +32,7 @@ export function Parts({ ready }: { ready: Ready }) {
       <span class="quiet">{Object.entries(figures).map(([figure, value]) => `${figure.replace(/_/g, " ")} ${show(value)}`).join(" · ")}</span>
     </>,
   ]);
-  return <Table head={["Part", "State", "Why, and figures"]} rows={rows} none="The parts have not been looked at yet." />;
+  return <Table head={["Part", "State", "Details"]} rows={rows} none="The parts have not been looked at yet." />;
 }
 
 function show(value: unknown): string {
@@ -63,7 +63,7 @@ export function Limits({ looks }: { looks: readonly Look[] }) {
     return by(now.samples, name!).filter(([, value]) => value > 0).map(([label, value]) => ({ kind, label, value, lately: value - (old.get(label) ?? 0) }));
   });
   const sorted = rows.sort((a, b) => b.lately - a.lately || b.value - a.value).map(({ kind, label, value, lately }) => [kind, <code>{label}</code>, lately, value]);
-  return <Table head={["Refused by", "Policy or work", "Last minute", "Since the start"]} rows={sorted} none="Nothing has been refused since this node started." />;
+  return <Table head={["Refused by", "Limit or kind of work", "Last minute", "Since the start"]} rows={sorted} none="Nothing has been refused since this node started." />;
 }
 
 export function Webhooks({ look: { samples, ready } }: { look: Look }) {

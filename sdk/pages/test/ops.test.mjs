@@ -25,12 +25,12 @@ test("a node at a glance: state, rates, streams, nodes, limits that bite", async
   // Guessing passwords hits the limit.
   const tries = Array.from({ length: 6 }, () => server.post("/logins", { username: ana.username, password: `${PASSWORD}!` }).catch(() => {}));
   await Promise.all(tries);
-  await page.getByRole("region", { name: "Limits that bite" }).getByText("login").first().waitFor();
+  await page.getByRole("region", { name: "Refusals" }).getByText("login").first().waitFor();
   const streams = page.getByRole("region", { name: "Streams" });
   await until("the positions are there", async () => /CHAT_\d+3[01]/.test((await streams.textContent()).replace(/\s/g, "")), 15);
   await page.getByRole("region", { name: "Nodes" }).getByRole("row").nth(1).waitFor();
   await page.getByText("None: the views of every conversation go on.").waitFor();
-  await page.getByText("What /readyz says").waitFor();
+  await page.getByRole("heading", { name: "Readiness" }).waitFor();
   await page.waitForTimeout(4_000);
   await browser.picture(page, "ops");
   await page.emulateMedia({ colorScheme: "dark" });
