@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use verbatim::domain::ConversationId;
 
-/// The address of the abuser, so that its rate limits by address are separate from those of the quiet pair.
-const FROM: &str = "127.0.0.2:0";
+/// The address of the abuser. Its rate limits by address, and by group of addresses, are not those of the quiet pair.
+const FROM: &str = "127.0.1.2:0";
 /// The pause after a connection has ended.
 const AGAIN: Duration = Duration::from_millis(50);
 
