@@ -9,7 +9,7 @@ use serde::{
         value::{MapAccessDeserializer, MapDeserializer},
     },
 };
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::{
     domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text, word},
@@ -45,7 +45,7 @@ impl ClientFrame {
             let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
             let wrong = wrong_field(text);
             let is_command = id.is_some() && wrong.is_some();
-            let detail = wrong.unwrap_or_else(|| e.to_string());
+            let detail = wrong.unwrap_or_else(|| wrong_frame(&e));
             BadFrame { id, detail: detail.chars().take(DETAIL).collect(), is_command }
         })
     }
@@ -65,6 +65,14 @@ fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     ClientFrame::deserialize(MapAccessDeserializer::new(frame))
 }
 
+/// Says what is wrong with a frame whose values are right, as far as they have a field.
+fn wrong_frame(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Data => error.to_string().replacen("unknown variant", "op: unknown frame", 1),
+        Category::Io | Category::Syntax | Category::Eof => format!("not JSON: {error}"),
+    }
+}
+
 /// A status as the field of a frame holds it.
 #[derive(Deserialize)]
 struct Word(
@@ -82,7 +90,13 @@ fn wrong_field(text: &str) -> Option<String> {
         if why.contains("hex escape") {
             return Some("half of a surrogate pair is not a character: remove it".into());
         }
-        Some(why.replace("expected u64", "expected a whole number"))
+        Some(match why.strip_prefix("invalid type").and_then(|why| why.split_once(", expected ")) {
+            Some((_, "u64")) => "must be a whole number".into(),
+            Some((_, "struct Filter")) => "must be an object".into(),
+            Some((_, "a sequence")) => "must be a list".into(),
+            Some((_, expected)) => format!("must be {expected}"),
+            None => why.to_owned(),
+        })
     }
     let Fields(fields) = serde_json::from_str(text).ok()?;
     let wrong = |(name, value): &(Cow<str>, &RawValue)| {
