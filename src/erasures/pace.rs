@@ -12,8 +12,9 @@ use crate::{
 /// While events are appended to a stream, deletions take at most one part in this many of its time. A part in a hundred
 /// would be the p99 of the appends.
 const PARTS: u32 = 200;
-/// The longest pause: a disk that needs longer for a deletion than a part of this would otherwise never be cleaned.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest pause. On a disk that needs more than a part of this for a deletion, sends are slow without deletions, too,
+/// and an erasure must not take for ever.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// A ticker with `rate` ticks per second, one for each deletion in a stream.
 pub(super) fn pace(rate: u32) -> Interval {
