@@ -30,6 +30,55 @@ pub(super) struct Chain {
     /// The files from `next` on that have been requested.
     ahead: FuturesOrdered<BoxFuture<'static, Result<Option<KeptFile>, ArchiveError>>>,
     end: StreamEnd,
+    /// The files that are no part of the stream.
+    strays: Vec<String>,
+}
+
+/// What the names of files say about the segments of a stream.
+#[derive(Debug, PartialEq, Eq)]
+struct Linked {
+    /// The segments, in order.
+    links: Vec<(Position, Position)>,
+    /// The ranges without a segment.
+    missing: Vec<(Position, Position)>,
+    /// The segments that repeat what others have.
+    strays: Vec<(Position, Position)>,
+}
+
+/// Finds the segments that cover a stream, from its end backwards. An archiver that was killed may have left a segment
+/// behind that ends within a later one, and a copy of the archive may have kept it. A record that is read twice would
+/// be restored twice.
+fn linked(files: impl IntoIterator<Item = (Position, Position)>, end: &StreamEnd) -> Linked {
+    let mut linked = Linked { links: Vec::new(), missing: Vec::new(), strays: Vec::new() };
+    let mut by_last: BTreeMap<Position, Vec<Position>> = BTreeMap::new();
+    for (first, last) in files {
+        if first >= end.first && last <= end.last && first <= last {
+            by_last.entry(last).or_default().push(first);
+        }
+    }
+    let mut next = end.last.0 + 1;
+    for (last, mut firsts) in by_last.into_iter().rev() {
+        // The longest has what the others with the same end have.
+        firsts.sort_unstable();
+        let mut firsts = firsts.into_iter();
+        if last.0 < next
+            && let Some(first) = firsts.next()
+        {
+            if last.0 + 1 < next {
+                linked.missing.push((Position(last.0 + 1), Position(next - 1)));
+            }
+            linked.links.push((first, last));
+            next = first.0;
+        }
+        linked.strays.extend(firsts.map(|first| (first, last)));
+    }
+    if end.first.0 < next {
+        linked.missing.push((end.first, Position(next - 1)));
+    }
+    linked.links.reverse();
+    linked.missing.reverse();
+    linked.strays.reverse();
+    linked
 }
 
 impl Chain {
@@ -41,25 +90,22 @@ impl Chain {
         end: &StreamEnd,
     ) -> Result<(Self, Vec<String>), ArchiveError> {
         let files = target.list(&format!("log/{epoch}/{stream}")).await?;
-        let by_first: BTreeMap<Position, Position> =
-            files.iter().filter_map(|file| segment::positions(file)).collect();
-        let (mut links, mut problems, mut next) = (Vec::new(), Vec::new(), end.first);
-        let mut missing = |first: Position, last: Position| {
-            problems.push(format!("log/{epoch}/{stream}: the segment with {first} to {last} is missing"));
+        let Linked { links, missing, strays } =
+            linked(files.iter().filter_map(|file| segment::positions(file)), end);
+        let named = |(first, last): (Position, Position)| {
+            format!("log/{epoch}/{stream}: the segment with {first} to {last} is missing")
         };
-        for (first, last) in by_first.range(end.first..=end.last) {
-            if *first > next {
-                missing(next, Position(first.0 - 1));
-            }
-            links.push((*first, *last));
-            next = Position(last.0 + 1);
-        }
-        if next <= end.last {
-            missing(next, end.last);
-        }
+        let problems = missing.into_iter().map(named).collect();
+        let strays =
+            strays.into_iter().map(|(first, last)| segment::name(epoch, stream, first, last)).collect();
         let (epoch, stream, end) = (epoch.clone(), stream.to_owned(), end.clone());
         let ahead = FuturesOrdered::new();
-        Ok((Self { epoch, stream, links, before: None, next: 0, ahead, end }, problems))
+        Ok((Self { epoch, stream, links, before: None, next: 0, ahead, end, strays }, problems))
+    }
+
+    /// The names of the files that are no part of the stream: what they have, other segments have as well.
+    pub(super) fn strays(&self) -> &[String] {
+        &self.strays
     }
 
     /// Skips the segments that end before a position. Call it before the first read.
@@ -122,5 +168,33 @@ impl Chain {
         }
         self.before = Some(footer.clone());
         Ok(Some(Ok(segment)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(of: &[(u64, u64)]) -> Vec<(Position, Position)> {
+        of.iter().map(|(first, last)| (Position(*first), Position(*last))).collect()
+    }
+
+    fn of(files: &[(u64, u64)], first: u64, last: u64) -> [Vec<(Position, Position)>; 3] {
+        let end = StreamEnd { first: Position(first), last: Position(last), sha256: None, segments: 0 };
+        let Linked { links, missing, strays } = linked(ranges(files), &end);
+        [links, missing, strays]
+    }
+
+    #[test]
+    fn segments_cover_a_stream_once_and_the_rest_is_named() {
+        let whole = [(101, 200), (1, 100), (201, 230)];
+        assert_eq!(of(&whole, 1, 230), [ranges(&[(1, 100), (101, 200), (201, 230)]), vec![], vec![]]);
+        let left_behind = [(1, 100), (101, 150), (101, 200), (151, 230), (201, 230), (231, 240)];
+        let covered = of(&left_behind, 1, 230);
+        assert_eq!(covered[0], ranges(&[(1, 100), (101, 150), (151, 230)]));
+        assert_eq!(covered[2], ranges(&[(101, 200), (201, 230)]), "what is beyond the end is no matter");
+        assert_eq!(of(&[(3, 4), (8, 8)], 1, 9)[1], ranges(&[(1, 2), (5, 7), (9, 9)]));
+        assert_eq!(of(&[], 5, 4), [vec![], vec![], vec![]], "an empty stream");
+        assert_eq!(of(&[], 5, 6)[1], ranges(&[(5, 6)]));
     }
 }

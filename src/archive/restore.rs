@@ -14,7 +14,7 @@ use crate::{
         told_again::{behind_titles, told_again},
     },
     domain::{Epoch, Position},
-    log::{NotRestored, Record, Remade, Restoring},
+    log::{NotRestored, Record, Remade, Restoring, Writer},
 };
 
 /// How many streams are written concurrently.
@@ -118,13 +118,16 @@ async fn restore_stream(
     let StreamPlan { stream, end, upto, .. } = planned;
     let (mut chain, missing) = Chain::find(target, &plan.remake.from, stream, end).await?;
     refuse_missing(missing)?;
+    if !chain.strays().is_empty() {
+        tracing::warn!(files = ?chain.strays(), "ignored segments whose records others have");
+    }
     let stored = restoring.ends(stream).await?.last.max(Position(end.first.0.saturating_sub(1)));
     // Every record of AUDIT is read; of a large stream, only the records that are not restored yet.
     let compared = stored.min(*upto);
     if stream != AUDIT {
         chain.skip_to(compared.max(end.first));
     }
-    let mut writer = restoring.writer(stream, stored);
+    let mut writer = Writer::new(restoring, stream, stored);
     let mut again: Vec<Record> = Vec::new();
     loop {
         let segment = match next(&mut chain, target).await {
@@ -145,7 +148,7 @@ async fn restore_stream(
                 return Err(NotRestored::Another { stream: stream.clone(), at: compared }.into());
             }
         }
-        let begin = records.partition_point(|record| record.position <= stored);
+        let begin = records.partition_point(|record| record.position <= writer.last());
         let until = records.partition_point(|record| record.position <= *upto);
         if begin < until {
             writer.write(&records[begin..until]).await?;

@@ -48,6 +48,12 @@ async fn verify_stream(
 ) -> Result<(), ArchiveError> {
     let (mut chain, missing) = Chain::find(target, epoch, stream, end).await?;
     verified.problems.extend(missing);
+    let stray = |name| {
+        format!(
+            "{name}: other segments have its records, too: an archiver that was killed may have left it behind"
+        )
+    };
+    verified.problems.extend(chain.strays().iter().map(stray));
     while let Some(read) = chain.read(target).await? {
         match read {
             Ok(segment) => {

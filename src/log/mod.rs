@@ -82,7 +82,7 @@ pub use read::replay::PAGE;
 pub(crate) use read::replay::{PAGE_BYTES, Replay};
 pub(crate) use records::{Record, RecordReader, StreamEnds};
 pub(crate) use remake::Remake;
-pub(crate) use restoring::{NotRestored, Remade, Restoring};
+pub(crate) use restoring::{NotRestored, Remade, Restoring, writer::Writer};
 pub(crate) use streams::layout::Layout;
 pub use streams::layout::Wanted;
 pub(crate) use structured::{EventData, structured};

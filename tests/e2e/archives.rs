@@ -108,7 +108,11 @@ pub async fn audited<B: Backbone>(world: &World<B>, word: &str) -> Vec<Value> {
 
 /// The segments of a stream, in order.
 pub fn segments<B: Backbone>(world: &World<B>, stream: &str) -> Vec<PathBuf> {
-    let log = folder(world).join("log");
+    segments_in(&folder(world), stream)
+}
+
+fn segments_in(archive: &Path, stream: &str) -> Vec<PathBuf> {
+    let log = archive.join("log");
     let epoch = std::fs::read_dir(log).expect("a folder").next().expect("an epoch").expect("an entry").path();
     let mut files: Vec<PathBuf> = std::fs::read_dir(epoch.join(stream))
         .expect("a folder")
@@ -212,6 +216,7 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     let (ana, _ben, lunch, last) = talk(&world, 5).await;
     creates(&world).await;
     let older = world.dir().join("older");
+    let other = world.dir().join("other");
     copies(&folder(&world), &older);
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     let time: String = world
@@ -221,7 +226,13 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     for n in 5..9 {
         ana.says(&lunch, &format!("text {n}")).await;
-        if n > 6 {
+        if n == 6 {
+            // Another archive ends its first segment elsewhere.
+            let ran = world
+                .runs(&["backup", "create", "--now", "--to", &format!("dir:{}/", other.display())])
+                .await;
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        } else if n > 6 {
             creates(&world).await;
         }
     }
@@ -241,6 +252,13 @@ async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
     assert_eq!(texts, ["text 0", "text 1", "text 2", "text 3", "text 4"]);
 
     loses_everything(&mut world).await;
+    // A segment that was left behind has records that others have, and is restored once.
+    let whole = segments(&world, "CHAT_0");
+    let stray = segments_in(&other, "CHAT_0").remove(0);
+    let there = whole[0].with_file_name(stray.file_name().expect("a name"));
+    std::fs::copy(&stray, &there).expect("copied");
+    let named = verifies(&world).await;
+    assert!(named.code == Some(1) && named.stdout.contains("other segments have its records"), "{named:?}");
     // A restore stops at a bad segment, and then goes neither back to an earlier point nor on with an older archive.
     let bad = segments(&world, "CHAT_0").pop().expect("a segment");
     let good = std::fs::read(&bad).expect("a segment");
@@ -480,6 +498,7 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
     for (place, code, says) in [
         (&late, 0, "was last written at 2026-01-02T03:04:05.678Z"),
         (&missing, 0, "missing does not exist, and the archiver will create it"),
+        (&missing, 0, "missing has no archive yet: start an archiver"),
         (&late.join("HEAD.json"), 1, "REFUSED  archive: "),
     ] {
         let checked = checks(&format!("dir:{}", place.display())).await;
