@@ -1,6 +1,10 @@
 //! The place of an archive, as a setting names it.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Component, Path, PathBuf},
+    str::FromStr,
+};
 
 /// The longest name of a bucket, and the longest folder in one, in bytes. A key has at most 1,024.
 const MOST_BUCKET: usize = 63;
@@ -42,8 +46,8 @@ pub(super) enum BucketStyle {
 pub(crate) enum BadArchive {
     /// It is of no known kind.
     #[error(
-        "this is not a place for an archive: write `dir:` and the absolute path of a folder, as in dir:/backups/verbatim, \
-         or `s3://` and a bucket with a folder, as in s3://backups/verbatim"
+        "this is not a place for an archive: write `dir:` and the absolute path of a folder without `..`, as in \
+         dir:/backups/verbatim, or `s3://` and a bucket with a folder, as in s3://backups/verbatim"
     )]
     NoPlace,
     /// It names no bucket.
@@ -71,10 +75,13 @@ impl FromStr for ArchivePlace {
         if let Some(rest) = text.strip_prefix("s3://") {
             return rest.parse().map(Self::Bucket);
         }
-        match text.strip_prefix("dir:").map(PathBuf::from) {
-            Some(path) if path.is_absolute() => Ok(Self::Folder(path)),
-            _ => Err(BadArchive::NoPlace),
+        let path = text.strip_prefix("dir:").map(Path::new).filter(|path| path.is_absolute());
+        let path = path.ok_or(BadArchive::NoPlace)?;
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(BadArchive::NoPlace);
         }
+        // A folder has one name, whatever slashes the text has: archivers compare it, because only one may write there.
+        Ok(Self::Folder(path.components().collect()))
     }
 }
 
@@ -119,8 +126,19 @@ mod tests {
 
     #[test]
     fn a_folder_and_a_bucket_are_places_and_all_else_is_refused() {
-        assert_eq!("dir:/var/backups".parse(), Ok(ArchivePlace::Folder("/var/backups".into())));
-        for wrong in ["", "dir:", "dir:backups", "/var/backups", "ftp://somewhere", "s3:bucket/folder"] {
+        for text in ["dir:/var/backups", "dir:/var/backups/", "dir:/var//./backups/."] {
+            let Ok(ArchivePlace::Folder(path)) = text.parse() else { panic!("{text}") };
+            assert_eq!(path.as_os_str(), "/var/backups", "{text}");
+        }
+        for wrong in [
+            "dir:/var/../backups",
+            "",
+            "dir:",
+            "dir:backups",
+            "/var/backups",
+            "ftp://somewhere",
+            "s3:bucket/folder",
+        ] {
             assert_eq!(wrong.parse::<ArchivePlace>(), Err(BadArchive::NoPlace), "{wrong}");
         }
         for (text, shown) in [
