@@ -93,11 +93,10 @@ pub(super) async fn dump(
 ) -> Result<AuthDump, ArchiveError> {
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql(
-        "set transaction isolation level repeatable read, read only; set local statement_timeout = 0",
-    )
-    .execute(&mut *transaction)
-    .await?;
+    sqlx::raw_sql("set transaction isolation level repeatable read, read only")
+        .execute(&mut *transaction)
+        .await?;
+    wait_for_archive(&mut transaction).await?;
     let migration = migration_of(&mut transaction).await?;
     let mut parts = Parts { target, folder, parts: Vec::new(), text: Vec::new() };
     for table in tables(&mut transaction).await? {
@@ -124,6 +123,18 @@ pub(super) async fn dump(
     let Parts { parts, .. } = parts;
     transaction.rollback().await?;
     Ok(AuthDump { migration, parts, sequences: last })
+}
+
+/// Lets a transaction last as long as the files of the archive take: a bucket may be slow, and is asked again after a
+/// minute. While it is asked, the transaction is idle, and nobody reads what Postgres sends.
+async fn wait_for_archive(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(
+        "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0;
+         set local tcp_user_timeout = 0",
+    )
+    .execute(transaction)
+    .await
+    .map(drop)
 }
 
 /// The files of a dump on their way.
@@ -205,7 +216,7 @@ pub(crate) async fn load(
     dump: &AuthDump,
 ) -> Result<(), TablesError> {
     let mut transaction = connection.begin().await?;
-    sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *transaction).await?;
+    wait_for_archive(&mut transaction).await?;
     // A migration may have made rows, and so may a node that has found new tables.
     let all = tables(&mut transaction).await?;
     let names: Vec<&str> = all.iter().map(|table| &*table.table).collect();
