@@ -4,7 +4,7 @@
 //! that no manifest names; the next archiver removes them and reads their records again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -116,7 +116,11 @@ async fn run(
     // What was asked for is all that has to be archived.
     let logged = match until {
         Some(until) => until.clone(),
-        None => renewing(held, &mut renew, ends(log)).await?,
+        // With a stream that is away, the end is read at the first heartbeat that finds it.
+        None => {
+            let logged = renewing(held, &mut renew, async { Ok(ends(log).await) }).await?;
+            logged.unwrap_or_else(|_| lasts(&manifest.head))
+        }
     };
     let progress = Progress { archived: lasts(&manifest.head), logged };
     let rewriting = Rewriting {
@@ -205,9 +209,17 @@ async fn keep_manifest(
             keeps_up = progress.keeps_up(&lasts(head));
         }
         if keeps_up {
-            head.at = clock.now();
-            let logged = renewing(held, &mut renew, ends(log)).await?;
-            progress = Progress { archived: lasts(head), logged };
+            match renewing(held, &mut renew, async { Ok(ends(log).await) }).await? {
+                Ok(logged) => {
+                    head.at = clock.now();
+                    progress = Progress { archived: lasts(head), logged };
+                }
+                // The other streams are archived meanwhile.
+                Err(error) => {
+                    keeps_up = false;
+                    tracing::warn!(%error, "could not read where a stream ends, so it is not known whether the archive keeps up");
+                }
+            }
         }
         renewing(held, &mut renew, manifest.write(target)).await?;
         if keeps_up {
@@ -233,13 +245,11 @@ async fn begin(log: &Log, target: &ArchiveTarget, clock: &Clock) -> Result<Manif
         }
     }
     for stream in log.kept_streams() {
-        let first = log.ends_of(&stream).await?.first.max(Position(1));
-        manifest.head.ends.entry(stream).or_insert_with(|| StreamEnd {
-            first,
-            last: Position(first.0 - 1),
-            sha256: None,
-            segments: 0,
-        });
+        // A stream that the archive knows may be away for now, and the others go on.
+        if let Entry::Vacant(unknown) = manifest.head.ends.entry(stream) {
+            let first = log.ends_of(unknown.key()).await?.first.max(Position(1));
+            unknown.insert(StreamEnd { first, last: Position(first.0 - 1), sha256: None, segments: 0 });
+        }
     }
     // From now on there is a manifest, so a segment that it does not name was left behind by a killed archiver.
     manifest.write(target).await?;

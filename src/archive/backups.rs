@@ -84,7 +84,7 @@ async fn bring_up(
     positions: &BTreeMap<String, Position>,
     is_now: bool,
 ) -> Result<(), ArchiveError> {
-    let begun = Instant::now();
+    let (begun, mut lacking) = (Instant::now(), Vec::new());
     while begun.elapsed() < ARCHIVER_WITHIN {
         if archive_until(log, pool, target, clock, positions).await? {
             return Ok(());
@@ -93,14 +93,18 @@ async fn bring_up(
             log.ask_for_flush().await?;
         }
         sleep(LOOK).await;
-        if ArchiveHead::find(target).await?.is_some_and(|head| head.covers(log.epoch(), positions)) {
-            return Ok(());
+        if let Some(head) = ArchiveHead::find(target).await? {
+            lacking = head.lacking(log.epoch(), positions);
+            if lacking.is_empty() {
+                return Ok(());
+            }
         }
     }
     Err(ArchiveError::Late(format!(
-        "another process archives the log to {target}, but has not reached the end that the log had {} s ago: see \
-         its log lines",
-        ARCHIVER_WITHIN.as_secs()
+        "{target} lacks events that the log had {} s ago, of {}: the archiver may be busy with a long log, or see its log \
+         lines",
+        ARCHIVER_WITHIN.as_secs(),
+        lacking.join(", ")
     )))
 }
 

@@ -154,9 +154,20 @@ impl ArchiveHead {
 
     /// Whether the archive has everything up to these positions.
     pub(super) fn covers(&self, epoch: &Epoch, positions: &BTreeMap<String, Position>) -> bool {
-        let has =
-            |(stream, at): (&String, &Position)| self.ends.get(stream).is_some_and(|end| end.last >= *at);
-        self.epoch == *epoch && positions.iter().all(has)
+        self.lacking(epoch, positions).is_empty()
+    }
+
+    /// The streams of which the archive does not have everything up to these positions.
+    pub(super) fn lacking<'a>(
+        &self,
+        epoch: &Epoch,
+        positions: &'a BTreeMap<String, Position>,
+    ) -> Vec<&'a str> {
+        let has = |stream: &String, at: &Position| {
+            self.epoch == *epoch && self.ends.get(stream).is_some_and(|end| end.last >= *at)
+        };
+        let lacking = positions.iter().filter(|(stream, at)| !has(stream, at));
+        lacking.map(|(stream, _)| &**stream).collect()
     }
 }
 
