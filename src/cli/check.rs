@@ -195,15 +195,17 @@ async fn is_written(target: &ArchiveTarget, log: Option<&Log>, report: &mut Repo
         Ok(warnings) => warnings.into_iter().for_each(|why| warn("archive", Err(why))),
         Err(refused) => report.say("archive", Err(refused)),
     }
-    if let Ok(Some(at)) = archive::kept_up(target, log.map(Log::epoch)).await
-        && Clock::system().now().since(at) > LATE
-    {
-        let why = format!(
+    let why = match archive::kept_up(target, log.map(Log::epoch)).await {
+        Ok(Some(at)) if Clock::system().now().since(at) > LATE => format!(
             "{target} was last written at {at}, so nobody archives, or a stream is left behind: start an archiver, or see \
              the log lines of those that run"
-        );
-        warn("archive", Err(why));
-    }
+        ),
+        Ok(None) => format!(
+            "{target} has no archive yet: start an archiver, a node with the role `archiver` or `verbatim archive`"
+        ),
+        Ok(Some(_)) | Err(_) => return,
+    };
+    warn("archive", Err(why));
 }
 
 /// The protocol of the public listener. Fails if its certificate cannot be used or has expired.
