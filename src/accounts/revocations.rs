@@ -135,6 +135,8 @@ pub(crate) async fn revoke_begun_before(
 ) -> Result<Vec<LoginId>, sqlx::Error> {
     let now = clock.now();
     let mut transaction = pool.begin().await?;
+    // These are all logins of an installation.
+    sqlx::raw_sql("set local statement_timeout = 0").execute(&mut *transaction).await?;
     // Log-outs come before logins, the order in which a logout of an issuer locks the rows.
     let refused_until = time.min(now);
     if refused_until.plus(LONGEST_TOKEN) > now {
