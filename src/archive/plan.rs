@@ -193,8 +193,8 @@ fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> 
     if kept && begun.is_none() && chat.iter().all(|stream| is_whole(stream)) {
         return in_the_way(
             "all streams of the log exist and have events: a restore needs empty servers, or a log that has lost a \
-             stream. Restore into other servers (VERBATIM_NATS_URL, VERBATIM_DATABASE_URL), or delete the streams if you \
-             are sure that nobody needs them"
+             stream. Restore into other servers (VERBATIM_DATABASE_URL, and VERBATIM_NATS_OPERATOR_URL, which comes before \
+             VERBATIM_NATS_URL), or delete the streams if you are sure that nobody needs them"
                 .into(),
         );
     }

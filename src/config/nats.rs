@@ -64,8 +64,8 @@ pub(super) struct NatsSettings {
     #[arg(long, env = CERTIFICATE_KEY, value_name = "FILE")]
     nats_key_file: Option<PathBuf>,
 
-    /// URL of nats-server with a user that may create and change streams. Only `migrate`, `log` and `consumers` use
-    /// this setting; without it, they use VERBATIM_NATS_URL.
+    /// URL of nats-server with a user that may create and change streams. Only `migrate`, `log`, `restore` and
+    /// `consumers` use this setting; without it, they use VERBATIM_NATS_URL.
     #[arg(long, env = OPERATOR, value_name = "URL", hide_env_values = true)]
     nats_operator_url: Option<String>,
 
