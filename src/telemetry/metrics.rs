@@ -54,8 +54,8 @@ metrics! {
         archived: Counter = "archived_records";
         /// Archive segments from which this process has removed erased content.
         rewritten: Counter = "rewritten_segments";
-        /// Time when this process last wrote the manifest of the archive, or became an archiver, as a Unix time; 0
-        /// without the role.
+        /// Time when this process last found that the archive keeps up with the log, or became an archiver, as a Unix
+        /// time; 0 without the role.
         archive_written: Gauge = "archive_written_timestamp_seconds";
         /// Time when this process last found that the archive has a backup of the accounts that is less than an hour
         /// old, or became an archiver, as a Unix time; 0 without the role.

@@ -29,7 +29,7 @@ metrics! {
         build: Family<Label, Gauge> = "build_info";
         /// Whether /readyz answers 200: 1 if so.
         ready: Gauge = "ready";
-        /// Scheduling delay of a task in this process, in seconds, measured every 50 ms.
+        /// Scheduling delay of a task in this process, in seconds, measured every 100 ms.
         scheduler_delay: Seconds = "scheduler_delay_seconds";
     }
 }
