@@ -27,14 +27,18 @@ impl Commands {
     ) -> Result<Position, Refused> {
         let tracked = self.of_member(by, id).await?;
         let farthest = delivered.max(read).unwrap_or_default();
-        if farthest > tracked.head() {
-            self.conversations.reached(id, farthest, OWN_EVENT).await;
+        // The client may have the position from a node that is ahead of this one.
+        if farthest > tracked.head() && !self.conversations.reached(id, farthest, OWN_EVENT).await {
+            self.conversations.catch_up(id).await?;
         }
         let entry = self.receipts.of((id, by));
         if !entry.is_complete(&tracked) {
             let head = Checkpoint { stream: self.log.stream_of(id), position: tracked.head() };
-            let stored = self.stored.watermarks(id, by, head).await?;
-            entry.learn(stored, &tracked);
+            let (stored, is_whole) = self.stored.watermarks(id, by, head).await?;
+            match is_whole {
+                true => entry.learn(stored, &tracked),
+                false => entry.hear(stored),
+            }
         }
         // The wanted marks are raised before the wait for the turn, so that the holder of the turn appends
         // them too. A request whose marks are in the log when its turn comes appends nothing. If the marks

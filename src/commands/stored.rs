@@ -22,17 +22,21 @@ impl Stored {
         Self { pool, progress }
     }
 
-    /// The watermarks in the view, once the view has reached a position, or after [`OWN_EVENT`] at the latest. Receipts
-    /// after that position reach this process through the log.
+    /// The watermarks in the view, once the view has reached a position, or after [`OWN_EVENT`] at the latest, and
+    /// whether the view has all receipts up to that position. Receipts after it reach this process through the log.
     pub(super) async fn watermarks(
         &self,
         id: ConversationId,
         user: UserId,
         wanted: Checkpoint,
-    ) -> Result<ReceiptAdvanced, Unavailable> {
-        self.progress.reached(wanted, OWN_EVENT).await.map_err(Unavailable::because)?;
-        match timeout(OWN_EVENT, views::watermarks(&self.pool, id, user)).await {
-            Ok(stored) => stored.map_err(Unavailable::because),
+    ) -> Result<(ReceiptAdvanced, bool), Unavailable> {
+        let has_reached = self.progress.reached(wanted, OWN_EVENT).await.map_err(Unavailable::because)?;
+        let asked = async {
+            let stands_still = self.progress.stands_still(id, wanted.position).await?;
+            Ok((views::watermarks(&self.pool, id, user).await?, has_reached && !stands_still))
+        };
+        match timeout(OWN_EVENT, asked).await {
+            Ok(stored) => stored.map_err(|e: sqlx::Error| Unavailable::because(e)),
             Err(_) => Err(Unavailable::because("the views do not answer in time")),
         }
     }

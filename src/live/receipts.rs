@@ -94,10 +94,15 @@ impl Watermarks {
     /// receipt after the head is applied to the held roster after the head was noted, so it counts here and is heard by
     /// the entry, which was there by then.
     pub(crate) fn learn(&self, stored: ReceiptAdvanced, roster: &Arc<Tracked>) {
+        self.hear(stored);
+        *self.under.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(roster);
+    }
+
+    /// Hears of watermarks that are in the log, perhaps not of the last ones.
+    pub(crate) fn hear(&self, stored: ReceiptAdvanced) {
         let mut marks = self.marks();
         marks.told = higher(marks.told, stored);
         marks.wanted = higher(marks.wanted, stored);
-        *self.under.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(roster);
     }
 
     pub(crate) fn marks(&self) -> MutexGuard<'_, ToldMarks> {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a read waits until this node has reached a position.
-pub(super) const NODE_WITHIN: Duration = Duration::from_secs(2);
+const NODE_WITHIN: Duration = Duration::from_secs(2);
 /// The most that the clock of a client may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
 
@@ -31,10 +31,8 @@ impl Reading {
             AsOf::Time(time) if time > self.clock.now().plus(AHEAD) => {
                 return Err(NoSuchPoint::InTheFuture.into());
             }
-            AsOf::Position(position) if !self.conversations.reached(id, position, NODE_WITHIN).await => {
-                return Err(NoSuchPoint::AheadOfHead.into());
-            }
-            _ => {}
+            AsOf::Time(_) => {}
+            AsOf::Position(position) => self.await_position(id, position).await?,
         }
         let past = self.feed.past(me, id, as_of).await?;
         let visible = visible_from.ok_or(ReadError::NotFound)?;
@@ -42,5 +40,22 @@ impl Reading {
             return Err(NoSuchPoint::BeforeYouJoined(visible).into());
         }
         Ok(past)
+    }
+
+    /// Waits until this process has followed a conversation up to a position, which the caller may have from a node that
+    /// is ahead of this one. Refuses a position that the log does not have.
+    pub(super) async fn await_position(
+        &self,
+        id: ConversationId,
+        position: Position,
+    ) -> Result<(), ReadError> {
+        if self.conversations.reached(id, position, NODE_WITHIN).await {
+            return Ok(());
+        }
+        self.conversations.catch_up(id).await?;
+        match self.conversations.reached(id, position, Duration::ZERO).await {
+            true => Ok(()),
+            false => Err(NoSuchPoint::AheadOfHead.into()),
+        }
     }
 }
