@@ -17,8 +17,10 @@ use crate::{
     views::{self, Advanced, CheckpointState, Fact, Parked, Projection},
 };
 
-/// The maximum number of folds that are kept between batches.
+/// The maximum number of folds that are kept between batches, and the maximum number of their members. A node has folds
+/// for each of its streams.
 const FOLDS: usize = 20_000;
+const MEMBERS: usize = 200_000;
 
 /// The projection of one stream, with the point that it has reached.
 pub(super) struct Projecting {
@@ -26,6 +28,8 @@ pub(super) struct Projecting {
     projections: Vec<&'static Projection>,
     at: Point,
     folds: HashMap<ConversationId, Fold>,
+    /// The number of members of all folds.
+    members: usize,
     parked: Standstill,
     /// How long Postgres may take for each step of a batch. Without a limit, a connection that died silently would
     /// block the projection.
@@ -59,7 +63,7 @@ impl Projecting {
         for conversation in found.into_iter().filter_map(|parked| parked.conversation) {
             parked.insert(conversation);
         }
-        Ok(Self { stream, projections, at, folds: HashMap::new(), parked, patience })
+        Ok(Self { stream, projections, at, folds: HashMap::new(), members: 0, parked, patience })
     }
 
     pub(super) fn at(&self) -> Point {
@@ -122,8 +126,8 @@ impl Projecting {
         }
         in_time(patience, views::park(&mut transaction, self.stream, &poison)).await?;
         in_time(patience, transaction.commit()).await?;
-        if self.folds.len() > FOLDS {
-            self.folds.clear();
+        if self.folds.len() > FOLDS || self.members > MEMBERS {
+            (self.folds, self.members) = (HashMap::new(), 0);
         }
         Ok(())
     }
@@ -144,7 +148,9 @@ impl Projecting {
         missing.sort_unstable();
         missing.dedup();
         if !missing.is_empty() {
-            self.folds.extend(views::folds(connection, &missing).await?);
+            let loaded = views::folds(connection, &missing).await?;
+            self.members += loaded.values().map(members).sum::<usize>();
+            self.folds.extend(loaded);
         }
         Ok(())
     }
@@ -171,7 +177,9 @@ impl Projecting {
             }
             let Recorded { position, actor, lane, event, .. } = &recorded;
             let fold = self.folds.entry(conversation).or_default();
+            self.members -= members(fold);
             let counts = fold.apply(*position, *actor, *lane, event.as_ref()).is_some();
+            self.members += members(fold);
             if counts || recorded.key().is_some() {
                 let snapshot = counts.then(|| views::snapshot_due(fold, id)).flatten();
                 facts.push(Fact { counts, changes: fold.changes, snapshot, recorded });
@@ -183,7 +191,8 @@ impl Projecting {
     fn stop(&mut self, conversation: ConversationId) {
         tracing::error!(%conversation, "could not apply an event; the views of its conversation stop there (see table `parked`)");
         self.parked.insert(conversation);
-        self.folds.remove(&conversation);
+        let stopped = self.folds.remove(&conversation);
+        self.members -= stopped.as_ref().map_or(0, members);
     }
 
     async fn project(&self, transaction: &mut PgConnection, facts: &[Fact]) -> Result<(), Stopped> {
@@ -271,6 +280,10 @@ impl Projecting {
         }
         Ok(())
     }
+}
+
+fn members(fold: &Fold) -> usize {
+    fold.conversation.members().len()
 }
 
 /// Whether Postgres refuses the content of an event, and not only the statement.

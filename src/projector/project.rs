@@ -97,7 +97,7 @@ async fn work(
     let all = views::ALL.iter().collect();
     let mut projecting = Projecting::resume(&mut turn, log, stream, all, STEP).await?;
     projecting.take_up_parked(&mut turn, log).await?;
-    let mut reader = Reader::start(log.follow(stream, projecting.at().position));
+    let mut reader = Reader::start(log.follow(stream, projecting.at().position), Size::Ready);
     let told_position = PROGRESS.projector(log.stream_name(stream));
     told_position.is_at(projecting.at().position.0);
     *told = None;
@@ -106,7 +106,7 @@ async fn work(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            batch = reader.batch(Position::MAX, Size::Ready) => {
+            batch = reader.batch(Position::MAX) => {
                 let (batch, begun) = (batch?, Instant::now());
                 let (count, behind) = (batch.len() as u64, projecting.at().position.0);
                 projecting.apply(&mut turn, batch).await?;

@@ -19,8 +19,10 @@ const BATCH: usize = 40_000;
 const READY: usize = 5_000;
 /// The number of bytes of data at which a batch is complete, with the same tolerance.
 const BATCH_BYTES: usize = 16 << 20;
-/// The maximum number of batches of the follower that are read ahead. Together they are about one batch of a projector.
-const AHEAD: usize = 80;
+/// The maximum numbers of batches of the follower that are read ahead. Together they have about as many events as one
+/// batch of a projector. The projectors of all streams share the memory of a node that serves.
+const FULL_AHEAD: usize = 80;
+const READY_AHEAD: usize = 10;
 
 /// The reason why there are no more events.
 const ENDED: &str = "the reader has stopped: the process is stopping";
@@ -36,6 +38,7 @@ pub(super) enum Size {
 
 /// A follower that reads ahead.
 pub(super) struct Reader {
+    size: Size,
     ready: mpsc::Receiver<Result<Vec<Recorded>, Damaged>>,
     /// Events that the follower has read and that are in no batch yet.
     kept: Vec<Recorded>,
@@ -44,8 +47,11 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn start(mut follower: StreamFollower) -> Self {
-        let (ahead, ready) = mpsc::channel(AHEAD);
+    pub(super) fn start(mut follower: StreamFollower, size: Size) -> Self {
+        let (ahead, ready) = mpsc::channel(match size {
+            Size::Ready => READY_AHEAD,
+            Size::Full => FULL_AHEAD,
+        });
         let task = tokio::spawn(async move {
             loop {
                 let batch = follower.batch().await;
@@ -55,18 +61,18 @@ impl Reader {
                 }
             }
         });
-        Self { ready, kept: Vec::new(), damaged: None, ahead: AbortOnDropHandle::new(task) }
+        Self { size, ready, kept: Vec::new(), damaged: None, ahead: AbortOnDropHandle::new(task) }
     }
 
     /// Waits for events, and takes as many as a batch may have, up to the position `until`. Safe to cancel.
-    pub(super) async fn batch(&mut self, until: Position, size: Size) -> Result<Vec<Recorded>, Stopped> {
+    pub(super) async fn batch(&mut self, until: Position) -> Result<Vec<Recorded>, Stopped> {
         let mut bytes = bytes_of(&self.kept);
-        let most = match size {
+        let most = match self.size {
             Size::Ready => READY,
             Size::Full => BATCH,
         };
         while self.damaged.is_none() && self.kept.len() < most && bytes < BATCH_BYTES {
-            let is_enough = match (size, self.kept.last()) {
+            let is_enough = match (self.size, self.kept.last()) {
                 (_, None) => false,
                 (Size::Ready, Some(_)) => true,
                 (Size::Full, Some(last)) => last.position >= until,

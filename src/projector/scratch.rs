@@ -242,9 +242,9 @@ impl<'a> Scratch<'a> {
         }
         let (lanes, parts): (Vec<_>, Vec<_>) = (0..LANES).map(|_| mpsc::channel(1)).unzip();
         let deal = async move {
-            let mut reader = Reader::start(self.log.follow(stream, at.position));
+            let mut reader = Reader::start(self.log.follow(stream, at.position), Size::Full);
             while at.position < until {
-                let batch = reader.batch(until, Size::Full).await?;
+                let batch = reader.batch(until).await?;
                 at = batch.last().map_or(at, Recorded::point);
                 for (lane, part) in lanes.iter().zip(dealt(batch)) {
                     lane.send(part).await.map_err(Unavailable::because)?;
@@ -284,9 +284,9 @@ impl<'a> Scratch<'a> {
         if from >= until {
             return Ok(from);
         }
-        let mut reader = Reader::start(self.log.follow(stream, from));
+        let mut reader = Reader::start(self.log.follow(stream, from), Size::Full);
         while projecting.at().position < until {
-            let batch = reader.batch(until, Size::Full).await?;
+            let batch = reader.batch(until).await?;
             let count = batch.len() as u64;
             projecting.apply(connection, batch).await?;
             self.work.done.fetch_add(count, Ordering::Relaxed);
