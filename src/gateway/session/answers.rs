@@ -71,3 +71,16 @@ pub(super) fn refuse_for_now(socket: &Socket, id: Option<&FrameId>) {
     let again = u64::try_from(Shed::AGAIN.as_millis()).unwrap_or(u64::MAX);
     refuse(socket, id, Shed::CODE, Shed::DETAIL, Some(again));
 }
+
+/// Tells a client how long to wait.
+pub(super) fn refuse_limited(socket: &Socket, id: Option<&FrameId>, Exceeded { policy, wait }: Exceeded) {
+    let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+    let error = ServerFrame::Error {
+        id,
+        code: "rate_limited",
+        policy: Some(policy.word()),
+        detail: "you sent too many frames: wait for `retry_after_ms`, then send the frame again",
+        retry_after_ms: Some(retry_after_ms),
+    };
+    socket.send(&error.encode());
+}

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use tokio::{select, time::Instant};
 
 use crate::{
@@ -20,7 +21,8 @@ use crate::{
         hub::listeners::Session,
         session::{
             answers::{
-                NotNow, acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without,
+                NotNow, acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_limited,
+                refuse_without,
             },
             begin::begin,
             early::Early,
@@ -143,52 +145,60 @@ impl<'a> Conversing<'a> {
                     Event::Text(text) => text,
                 }
             };
-            match ClientFrame::read(&text) {
-                Ok(frame @ ClientFrame::Authenticate { .. }) => self.hear(Ok(frame)).await,
-                Ok(frame @ ClientFrame::Typing { .. }) => {
-                    SOCKETS.frame(frame.op());
-                    let _ = self.frames.admit();
-                }
-                _ if self.early.has_room(&text) => self.early.keep(text),
-                Ok(frame) => self.refuse_early(&frame),
-                Err(bad) => self.unreadable(&bad),
+            let session = self.session;
+            if let Some(work) = self.work_of_early(text) {
+                session.socket.during(work).await;
             }
         }
     }
 
-    /// Refuses a frame for which there is no room. The socket is still read, so that nothing behind the frame is missed.
-    fn refuse_early(&mut self, frame: &ClientFrame) {
-        SOCKETS.frame(frame.op());
-        match self.frames.admit() {
-            Ok(()) => refuse_for_now(&self.session.socket, frame.id()),
-            Err(exceeded) => self.limited(frame.id(), exceeded),
+    fn work_of_early(&mut self, text: String) -> Option<BoxFuture<'_, ()>> {
+        match ClientFrame::read(&text) {
+            Ok(frame @ ClientFrame::Authenticate { .. }) => return Some(self.work_of(frame)),
+            Ok(frame @ ClientFrame::Typing { .. }) => {
+                SOCKETS.frame(frame.op());
+                let _ = self.frames.admit();
+            }
+            _ if self.early.has_room(&text) => self.early.keep(text),
+            // There is no room. The socket is still read, so that nothing behind the frame is missed.
+            Ok(frame) => {
+                SOCKETS.frame(frame.op());
+                match self.frames.admit() {
+                    Ok(()) => refuse_for_now(&self.session.socket, frame.id()),
+                    Err(exceeded) => self.limited(frame.id(), exceeded),
+                }
+            }
+            Err(bad) => self.unreadable(&bad),
         }
+        None
     }
 
-    async fn converse(mut self, incoming: &mut Incoming) {
+    async fn converse(&mut self, incoming: &mut Incoming) {
+        let session = self.session;
         loop {
-            let text = match self.early.next().filter(|_| self.session.socket.is_open()) {
+            let text = match self.early.next().filter(|_| session.socket.is_open()) {
                 Some(text) => text,
                 None => match incoming.next().await {
                     Event::Gone(_) => return,
                     Event::Text(text) => text,
                 },
             };
-            self.hear(ClientFrame::read(&text)).await;
+            let work = match ClientFrame::read(&text) {
+                Ok(frame) => self.work_of(frame),
+                Err(bad) => {
+                    self.unreadable(&bad);
+                    continue;
+                }
+            };
+            session.socket.during(work).await;
         }
     }
 
-    async fn hear(&mut self, read: Result<ClientFrame, BadFrame>) {
-        match read {
-            Ok(frame) => {
-                SOCKETS.frame(frame.op());
-                self.bad_frames = 0;
-                // Boxed, so that an idle session does not pay for the size of the largest command.
-                let session = self.session;
-                session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
-            }
-            Err(bad) => self.unreadable(&bad),
-        }
+    /// Boxed, so that an idle session does not pay for the size of a frame and of the largest command.
+    fn work_of(&mut self, frame: ClientFrame) -> BoxFuture<'_, ()> {
+        SOCKETS.frame(frame.op());
+        self.bad_frames = 0;
+        Box::pin(acting::within(self.traced(frame)))
     }
 
     /// Refuses a frame that cannot be understood. A command with a wrong value costs what every frame costs; other bad
@@ -223,17 +233,9 @@ impl<'a> Conversing<'a> {
     }
 
     /// Tells a client how long to wait, and ends the session if the client keeps ignoring it.
-    fn limited(&mut self, id: Option<&FrameId>, Exceeded { policy, wait }: Exceeded) {
-        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let error = ServerFrame::Error {
-            id,
-            code: "rate_limited",
-            policy: Some(policy.word()),
-            detail: "you sent too many frames: wait for `retry_after_ms`, then send the frame again",
-            retry_after_ms: Some(retry_after_ms),
-        };
-        self.session.socket.send(&error.encode());
-        if self.strikes.refused(wait, Instant::now()) {
+    fn limited(&mut self, id: Option<&FrameId>, exceeded: Exceeded) {
+        refuse_limited(&self.session.socket, id, exceeded);
+        if self.strikes.refused(exceeded.wait, Instant::now()) {
             self.session.socket.close(Close::RATE_LIMITED);
         }
     }

@@ -14,3 +14,18 @@ mod present;
 mod resume;
 pub mod shared;
 mod strikes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_session_does_not_pay_for_a_frame() {
+        let size = size_of_future(life::serve);
+        assert!(size <= 1_600, "each socket takes {size} bytes for its task");
+    }
+}
