@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use verbatim::{
-    log::{Log, Wanted},
-    supervise::Supervisor,
-};
 
-use crate::world::{Conversation, Person, World, a_message, drafted, key, position};
+use crate::world::{Conversation, Person, World, key, position};
 
 /// The answers to a person at a moment.
 struct Then {
@@ -45,7 +41,7 @@ async fn looks(person: &Person, of: &Conversation, position: u64) -> Then {
 
 #[tokio::test]
 async fn members_receipts_and_history_are_told_as_they_were() {
-    let mut world = World::start().await;
+    let mut world = World::with_streams(2).await;
     world.add_node("api").await;
     let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
@@ -71,14 +67,6 @@ async fn members_receipts_and_history_are_told_as_they_were() {
     let cleo_reads =
         |frame: &Value| frame["type"] == "receipt.advanced" && frame["actor"] == cleo.id.as_str();
     moments.push(looks(&ana, &lunch, position(&of_ana.waits_for("cleo reads", cleo_reads).await)).await);
-
-    // The latest event of the stream belongs to a conversation with pages of other events.
-    let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
-    for n in 0..250 {
-        log.append(&drafted(&other, &ben, a_message(&key(), &format!("in between {n}"))))
-            .await
-            .expect("stored");
-    }
 
     let elsewhere = ana.at(world.nodes[1].address);
     for Then { position, time, answers } in &moments {

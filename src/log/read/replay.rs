@@ -17,11 +17,10 @@ use crate::{
     domain::{ConversationId, Position, Recorded},
     log::{
         Damaged, Log, NotRead, Unavailable,
-        memory::{known::Latest, places::Place},
+        memory::places::Place,
         read::{
             consumers::{Reading, ShortLived},
             explained::spliced,
-            fold::FOLDS,
         },
         subject,
     },
@@ -87,8 +86,8 @@ impl Log {
         upto: Position,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
-        let until = self.end_of_replay(stream, after, conversations).await?;
         let place = self.places.take().await?;
+        let until = self.known[stream].latest().filter(|latest| latest.position > after);
         let subjects = if conversations.len() > MAX_FILTERS {
             HashSet::new()
         } else {
@@ -114,36 +113,6 @@ impl Log {
             spliced: after,
             has_kept: false,
         })
-    }
-
-    /// An event after `after` that is known to be stored, up to which a replay reads, with the events of its
-    /// conversation. `None` if the conversations have no event after `after`.
-    ///
-    /// The latest event of the stream costs nothing to find, but its conversation may be the busiest of all. So when it
-    /// may have more than a page of events to read, the last event of the replayed conversations is looked up.
-    async fn end_of_replay(
-        &self,
-        stream: usize,
-        after: Position,
-        conversations: &[ConversationId],
-    ) -> Result<Option<Latest>, Unavailable> {
-        let latest = self.known[stream].latest().filter(|latest| latest.position > after);
-        let is_far = |latest: Latest| {
-            latest.position.0 - after.0 > PAGE as u64 && !conversations.contains(&latest.conversation)
-        };
-        if conversations.len() > FOLDS || !latest.is_some_and(is_far) {
-            return Ok(latest);
-        }
-        match self.heads_of(conversations).await {
-            Ok(heads) => {
-                let of = |head: Recorded| Latest { position: head.position, conversation: head.conversation };
-                let last = heads.into_iter().map(of).max_by_key(|head| head.position);
-                Ok(last.filter(|last| last.position > after))
-            }
-            // The replay reports the hole, if it concerns its events.
-            Err(NotRead::Damaged(_)) => Ok(latest),
-            Err(NotRead::Unavailable(outage)) => Err(outage),
-        }
     }
 }
 
