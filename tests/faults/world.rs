@@ -22,7 +22,8 @@ use crate::{
     history::History,
     proxy::Proxy,
     servers::{
-        Cluster, Nats, NatsOptions, Postgres, PostgresOptions, start_cluster, start_nats, start_postgres,
+        Cluster, Nats, NatsOptions, Postgres, PostgresOptions, signal, start_cluster, start_nats,
+        start_postgres,
     },
     unlimited::UNLIMITED,
 };
@@ -236,11 +237,6 @@ async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Ch
         Ok(Ok(address)) => (child, address),
         _ => panic!("the node does not serve"),
     }
-}
-
-pub async fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await;
-    assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
 }
 
 /// Everything that a run needs besides its people.

@@ -16,3 +16,4 @@ pub use hub::{Hub, start_hub};
 pub use nats::{Nats, NatsOptions, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use s3::ObjectStorage;
+pub use signals::signal;

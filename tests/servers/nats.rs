@@ -8,7 +8,7 @@ use std::{
 use async_nats::{Client, ConnectError};
 use verbatim::dev::{self, DevError, NatsUser, Tools};
 
-use super::signals::{POLL, end, kill, pid_of, signal};
+use super::signals::{POLL, end, kill, pid_of, signal_all};
 
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
 const CLUSTER: &str = "cluster {";
@@ -210,7 +210,7 @@ impl Nats {
 
     fn tell(&mut self, name: &str) {
         if self.server.ended().is_none() {
-            signal(name, &[pid_of(self.pid())]);
+            signal_all(name, &[pid_of(self.pid())]);
         }
     }
 

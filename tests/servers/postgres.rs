@@ -9,7 +9,7 @@ use std::{
 use tokio::process::Command;
 use verbatim::dev::{self, DevError, Tools};
 
-use super::signals::{children_of, end, kill, pid_of, signal};
+use super::signals::{children_of, end, kill, pid_of, signal_all};
 
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -110,14 +110,14 @@ impl Postgres {
         }
         let pid = self.pid();
         if frozen {
-            signal("STOP", &[pid_of(pid)]);
+            signal_all("STOP", &[pid_of(pid)]);
         }
         let sessions = children_of(pid);
         if !sessions.is_empty() {
-            signal(if frozen { "STOP" } else { "CONT" }, &sessions);
+            signal_all(if frozen { "STOP" } else { "CONT" }, &sessions);
         }
         if !frozen {
-            signal("CONT", &[pid_of(pid)]);
+            signal_all("CONT", &[pid_of(pid)]);
         }
     }
 

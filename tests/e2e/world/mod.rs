@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+pub use crate::servers::signal;
 pub use backbone::Backbone;
 pub use bot::{Bot, NatsReply};
 pub use collector::{Collector, Span};
@@ -36,7 +37,7 @@ pub use draft::{a_message, drafted};
 pub use inside::Inside;
 pub use issuer::{Issuer, Product, Signer, now};
 pub use machine::Machine;
-pub use node::{Beginning, Node, command, command_on, signal};
+pub use node::{Beginning, Node, command, command_on};
 pub use person::{Answer, Conversation, ON_BEHALF_OF, PASSWORD, Person, ask, key, position, send};
 pub use program::{ALL_SCOPES, Program};
 pub use receiver::{Received, Receiver, Told};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Backbone, Database, Machine, PATIENCE, eventually};
-use crate::unlimited::UNLIMITED;
+use crate::{servers::signal, unlimited::UNLIMITED};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -253,26 +253,6 @@ fn clean(mut command: Command) -> Command {
     }
     command.kill_on_drop(true).stdin(Stdio::null());
     command
-}
-
-/// Sends a signal. A stopped process has really stopped afterwards: on a busy machine, its other threads go on until the
-/// thread that gets the signal has run.
-pub async fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await;
-    assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
-    if name == "STOP" {
-        eventually("the process has stopped", || async { has_stopped(pid) }).await;
-    }
-}
-
-/// Whether all threads of a process have stopped. Without `/proc`, nobody can tell.
-fn has_stopped(pid: u32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
-    threads.flatten().all(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The name of the thread is in parentheses, and its state follows.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
-    })
 }
 
 /// Collects the log lines, and sends the addresses as soon as they are logged.

@@ -17,7 +17,8 @@ use crate::{
     history::{Key, What},
     person::Outcome,
     proxy::{Done, Proxy, Weather},
-    world::{STREAMS, Way, World, signal},
+    servers::signal,
+    world::{STREAMS, Way, World},
 };
 
 /// How long after a fault its effect may still appear.
