@@ -328,9 +328,9 @@ pub(crate) const GHOSTS: i64 = 1_000;
 /// than the log.
 pub(crate) async fn ghosts(pool: &PgPool) -> Result<Vec<UserId>, AppError> {
     // All memberships are read once, so the settings for requests, which find few rows by an index, do not fit.
-    let mut transaction = pool
-        .begin_with("begin read only; set local statement_timeout = 0; set local enable_hashjoin = on; set local enable_seqscan = on")
-        .await?;
+    let begin = "begin read only; set local statement_timeout = 0;
+                 set local enable_hashjoin = on; set local enable_seqscan = on";
+    let mut transaction = pool.begin_with(begin).await?;
     let found: Vec<uuid::Uuid> = sqlx::query_scalar(
         "select distinct user_id from member
          where not exists (select from auth.account where id = member.user_id) order by 1 limit $1",
